@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 OR MIT */
+/*
+ * What crosses a boundary of fimk: kernel -> loader -> analyzer (packets) and analyzer -> loader
+ * (requests). This file is the only definition; crates/fimk-wire generates its Rust side from it.
+ *
+ * Packets are one header, fixed numbers, and for some kinds one variable tail that spans point into.
+ * All integers are in host order: both ends are the same machine. Every hole is named `reserved`,
+ * so that a record never carries stale kernel memory and can be viewed without copying.
+ * A change of any layout raises FIMK_WIRE_VERSION.
+ */
+#ifndef FIMK_H
+#define FIMK_H
+
+#ifdef __bpf__
+#include "kernel.h"
+#else
+#include <linux/types.h>
+#endif
+
+#define FIMK_WIRE_VERSION 1
+
+/* The largest packet. A reader that gives a buffer of this size never sees one truncated. */
+#define FIMK_PACKET_MAX 8192
+
+/* Bytes of a path sent leaf first (struct fimk_touch). Longer ones are cut and say so; the object
+ * and not the path decides what is watched, so nothing is missed for it. */
+#define FIMK_PATH_MAX 1024
+/* Components walked for such a path; bounds the verifier's work. */
+#define FIMK_PATH_STEPS_MAX 24
+#define FIMK_NAME_MAX 256
+/* Bytes kept of an executable's path and of its arguments as of exec. */
+#define FIMK_EXECUTABLE_MAX 512
+#define FIMK_ARGUMENTS_MAX 512
+
+/* ---- Identity ---------------------------------------------------------------------------- */
+
+/* An object of a file system, as the kernel itself names it (s_dev, i_ino, i_generation): st_dev
+ * differs from s_dev on btrfs and in its encoding everywhere. */
+struct fimk_object {
+	__u64 inode;
+	__u32 device;
+	__u32 generation;
+};
+
+/* A program image run by a process. `image` is the low half of task->self_exec_id: it tells what ran
+ * before an exec from what ran after. `start_ns` is the group leader's start_boottime. */
+struct fimk_actor_key {
+	__u32 pid;
+	__u32 image;
+	__u64 start_ns;
+};
+
+struct fimk_key {
+	struct fimk_object object;
+	struct fimk_actor_key actor;
+};
+
+/* ---- Vocabulary -------------------------------------------------------------------------- */
+
+/* What was done. Indexes fimk_entry.operations; printed in fimk.operations. */
+enum fimk_operation {
+	FIMK_OP_WRITE = 0,
+	FIMK_OP_TRUNCATE = 1,
+	FIMK_OP_ALLOCATE = 2,
+	FIMK_OP_CLONE = 3,
+	FIMK_OP_MAP = 4, /* a writable shared mapping was made: contents may change until it is gone */
+	FIMK_OP_CLOSE = 5, /* a description open for writing, or the last such mapping, went away */
+	FIMK_OP_CHMOD = 6,
+	FIMK_OP_CHOWN = 7,
+	FIMK_OP_UTIMES = 8,
+	FIMK_OP_SETXATTR = 9,
+	FIMK_OP_SETFLAGS = 10,
+	FIMK_OP_CREATE = 11,
+	FIMK_OP_LINK = 12,
+	FIMK_OP_UNLINK = 13,
+	FIMK_OP_RENAME = 14,
+	FIMK_OP_EXCHANGE = 15,
+	FIMK_OPERATIONS = 16, /* room for eight more before the layout changes */
+	FIMK_OPERATIONS_MAX = 24,
+};
+
+/* Every program by its place in the plan and in the counters. */
+enum fimk_hook {
+	FIMK_HOOK_VFS_WRITE = 0,
+	FIMK_HOOK_VFS_WRITEV = 1,
+	FIMK_HOOK_VFS_ITER_WRITE = 2,
+	FIMK_HOOK_IO_WRITE = 3,
+	FIMK_HOOK_AIO_WRITE = 4,
+	FIMK_HOOK_SPLICE_WRITE = 5,
+	FIMK_HOOK_COPY_FILE_RANGE = 6,
+	FIMK_HOOK_CLONE_FILE_RANGE = 7,
+	FIMK_HOOK_FALLOCATE = 8,
+	FIMK_HOOK_NOTIFY_CHANGE = 9,
+	FIMK_HOOK_INSTANTIATE = 10,
+	FIMK_HOOK_MOVE = 11,
+	FIMK_HOOK_EXCHANGE = 12,
+	FIMK_HOOK_DELETE = 13,
+	FIMK_HOOK_FPUT = 14,
+	FIMK_HOOK_MMAP = 15,
+	FIMK_HOOK_MPROTECT = 16,
+	FIMK_HOOK_GETATTR = 17, /* arms by touch; attached only while the analyzer walks */
+	FIMK_HOOK_EXEC = 18,
+	FIMK_HOOK_FORK = 19,
+	FIMK_HOOK_EXIT = 20,
+	FIMK_HOOK_TASKS = 21, /* the iterator that fills the actors at start */
+	FIMK_HOOKS = 22,
+	FIMK_HOOKS_MAX = 48,
+};
+
+/* How a hook is served: fimk_ready.plan. */
+enum fimk_plan {
+	FIMK_PLAN_NONE = 0, /* not part of this source */
+	FIMK_PLAN_TRAMPOLINE = 1, /* fentry or fexit on the function itself */
+	FIMK_PLAN_TRACEPOINT = 2,
+	FIMK_PLAN_ITERATOR = 3,
+	FIMK_PLAN_ABSENT = 4, /* this kernel lacks the function */
+	FIMK_PLAN_REFUSED = 5, /* the kernel refused to load or attach it */
+};
+
+enum fimk_source {
+	FIMK_SOURCE_AUTO = 0,
+	FIMK_SOURCE_BPF = 1,
+	FIMK_SOURCE_FANOTIFY = 2,
+	FIMK_SOURCE_PERIODIC = 3,
+};
+
+/* Why `auto` did not take a better source: fimk_ready.reason. */
+enum fimk_reason {
+	FIMK_REASON_BEST = 0, /* nothing better exists */
+	FIMK_REASON_ASKED = 1,
+	FIMK_REASON_TRAMPOLINES_REFUSED = 2,
+	FIMK_REASON_NO_BTF = 3,
+	FIMK_REASON_LOAD_FAILED = 4,
+	FIMK_REASON_FANOTIFY_REFUSED = 5,
+};
+
+/* What happened to a touch of a watched object: per hook, per CPU (fimk_counters.of). */
+enum fimk_count {
+	FIMK_COUNT_SEEN = 0, /* a watched object was touched */
+	FIMK_COUNT_ANNOUNCED = 1,
+	FIMK_COUNT_COALESCED = 2, /* already dirty: only counted */
+	FIMK_COUNT_RING_FULL = 3, /* announcement lost; the dirty entry stands */
+	FIMK_COUNT_DIRTY_FULL = 4, /* the change is found only by a scan */
+	FIMK_COUNT_WATCH_FULL = 5, /* a new object could not be watched */
+	FIMK_COUNT_ACTORS_FULL = 6,
+	FIMK_COUNT_PATH_CUT = 7,
+	FIMK_COUNTS = 8,
+};
+
+/* ---- Kernel maps ------------------------------------------------------------------------- */
+
+#define FIMK_WATCH_CHILDREN 1u /* a directory: what appears in it is watched as well */
+
+struct fimk_watch {
+	__u32 rule; /* the number the analyzer armed it under */
+	__u32 flags;
+};
+
+/* The state of one dirty (object, actor). Times are CLOCK_BOOTTIME. `operations` are flags, one byte
+ * each: a byte store needs no atomic, which 5.10 lacks. */
+struct fimk_entry {
+	__u64 first_ns;
+	__u64 last_ns;
+	__u64 count;
+	__u64 bytes; /* as the calls returned; 0 where a call does not say */
+	__u64 take; /* in `taken` only: the number DONE must name */
+	__u8 operations[FIMK_OPERATIONS_MAX];
+	__u32 uid; /* of the first touch: a process can change its own */
+	__u32 announced;
+};
+
+struct fimk_counters {
+	__u64 of[FIMK_COUNTS];
+};
+
+/* ---- Packets, kernel or loader -> analyzer ------------------------------------------------ */
+
+enum fimk_packet {
+	/* made by the kernel, forwarded as they are */
+	FIMK_PACKET_TOUCH = 1,
+	FIMK_PACKET_NAME = 2,
+	FIMK_PACKET_ARMED = 3,
+	FIMK_PACKET_ACTOR = 4, /* the value of the actors map; also the answer to WHO */
+	/* made by the loader */
+	FIMK_PACKET_READY = 16,
+	FIMK_PACKET_TAKEN = 17,
+	FIMK_PACKET_SYNCED = 18,
+	FIMK_PACKET_COUNTERS = 19,
+};
+
+struct fimk_header {
+	__u16 version;
+	__u16 kind;
+	__u32 length; /* of the whole packet */
+};
+
+/* Bytes [start, start + length) of the packet's tail. */
+struct fimk_span {
+	__u16 start;
+	__u16 length;
+};
+
+#define FIMK_PATH_WHOLE 1u /* the walk reached the root of the file system tree */
+#define FIMK_PATH_CUT 2u
+
+/*
+ * An object became dirty. The path is that by which the actor reached it: names leaf first, each
+ * ended by NUL ("passwd\0etc\0"). Without FIMK_PATH_WHOLE it ends at the root of its mount.
+ */
+struct fimk_touch {
+	struct fimk_header header;
+	struct fimk_key key;
+	__u64 time_ns;
+	__u32 operation;
+	__u32 hook;
+	__u32 uid;
+	__u32 path_flags;
+	struct fimk_span path;
+	__u32 reserved;
+	__u8 tail[FIMK_PATH_MAX];
+};
+
+/*
+ * A name appeared, went or moved. CREATE, LINK and UNLINK name `object` as `name` in `directory`.
+ * RENAME and EXCHANGE moved `object` from `old_name` in `old_directory` to `name` in `directory`;
+ * `replaced` is what had the new name before (all zero: nothing; for EXCHANGE, it now has the old).
+ * The dirty entries of the directories count the records that name them: a reader that has fewer lost one.
+ * `path` and `old_path` are those of the directories, as in fimk_touch, up to the root of the file
+ * system (a dentry does not know its mount).
+ */
+struct fimk_name {
+	struct fimk_header header;
+	struct fimk_actor_key actor;
+	struct fimk_object directory;
+	struct fimk_object old_directory;
+	struct fimk_object object;
+	struct fimk_object replaced;
+	__u64 time_ns;
+	__u32 operation;
+	__u32 hook;
+	__u32 uid;
+	__u32 mode; /* of the object, with the file type */
+	__u32 links;
+	__u32 path_flags;
+	struct fimk_span name;
+	struct fimk_span old_name;
+	struct fimk_span path;
+	struct fimk_span old_path;
+	__u8 tail[2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX];
+};
+
+#define FIMK_ARMED_FULL 1u /* the watch map had no room: the object is not watched */
+
+/* Answer, in order, to each statx of the arming thread. */
+struct fimk_armed {
+	struct fimk_header header;
+	struct fimk_object object;
+	__u32 mode;
+	__u32 rule;
+	__s32 writers; /* i_writecount: above 0, somebody holds it open for writing */
+	__s32 mappings; /* i_mmap_writable: above 0, somebody has it mapped writable and shared */
+	__u32 flags;
+	__u32 reserved;
+};
+
+#define FIMK_NO_LOGIN 0xffffffffu /* login_uid, session: not set */
+#define FIMK_ACTOR_KERNEL 1u /* a kernel thread: no executable */
+#define FIMK_ACTOR_EXECUTABLE_GONE 2u /* its executable has no name any more (deleted, memfd) */
+#define FIMK_ACTOR_ARGUMENTS_CUT 4u
+#define FIMK_ACTOR_EXECUTABLE_CUT 8u
+#define FIMK_ACTOR_UNKNOWN 16u /* answer to WHO: nobody of that key or pid is known */
+
+/* A process and the image it runs, gathered at exec, copied at fork. Credentials as of then. */
+struct fimk_actor {
+	struct fimk_header header;
+	struct fimk_actor_key key;
+	struct fimk_actor_key parent;
+	struct fimk_object executable_object;
+	__u64 exec_ns; /* 0: before fimk looked */
+	__u64 exit_ns; /* 0: alive */
+	__u64 cgroup;
+	__u32 uid;
+	__u32 gid;
+	__u32 effective_uid;
+	__u32 login_uid;
+	__u32 session; /* audit session */
+	__u32 session_leader; /* pid */
+	__u32 terminal; /* device number, 0: none */
+	__u32 flags;
+	__u8 name[16]; /* comm, NUL-padded */
+	struct fimk_span executable; /* leaf first, as in fimk_touch */
+	struct fimk_span arguments; /* each ended by NUL */
+	__u8 tail[FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX];
+};
+
+/* Answer to HELLO, once hooks are attached. With source fanotify it carries the group's descriptor. */
+struct fimk_ready {
+	struct fimk_header header;
+	__u32 source;
+	__u32 reason;
+	__s32 error; /* errno behind the reason, 0: none */
+	__u32 watch_max;
+	__u32 fanotify_flags; /* of fanotify_init */
+	__u32 objects_kept; /* dirty or taken entries found, that were left by an earlier run */
+	__u8 plan[FIMK_HOOKS_MAX];
+};
+
+/* Answer to TAKE; unasked for each entry taken by an analyzer that is gone. entry.count 0: not dirty. */
+struct fimk_taken {
+	struct fimk_header header;
+	struct fimk_key key;
+	struct fimk_entry entry;
+};
+
+struct fimk_synced {
+	struct fimk_header header;
+	__u64 cookie;
+};
+
+/* At every tick at which something was counted: sums over all CPUs since the programs were loaded. */
+struct fimk_counters_packet {
+	struct fimk_header header;
+	__u64 skipped; /* runs that the recursion guard refused, all programs together */
+	struct fimk_counters hooks[FIMK_HOOKS_MAX];
+};
+
+/* ---- Requests, analyzer -> loader --------------------------------------------------------- */
+
+enum fimk_request_kind {
+	FIMK_REQUEST_HELLO = 1, /* number = source wanted */
+	FIMK_REQUEST_ARM = 2, /* number = rule, cookie = thread id, key.actor.image = FIMK_WATCH_* flags; thread 0 ends it */
+	FIMK_REQUEST_UNWATCH = 3, /* key.object */
+	FIMK_REQUEST_TAKE = 4, /* key */
+	FIMK_REQUEST_DONE = 5, /* key, cookie = entry.take */
+	FIMK_REQUEST_SYNC = 6, /* cookie comes back in SYNCED, behind all that was recorded before */
+	FIMK_REQUEST_WHO = 7, /* key.actor, or only its pid: an ACTOR for it and each ancestor, then SYNCED */
+};
+
+struct fimk_request {
+	__u16 version;
+	__u16 kind;
+	__u32 number;
+	struct fimk_key key;
+	__u64 cookie;
+};
+
+/* ---- Sizes: asserted here and in crates/fimk-wire ----------------------------------------- */
+
+#define FIMK_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " changed its size")
+
+FIMK_SIZE(fimk_object, 16);
+FIMK_SIZE(fimk_actor_key, 16);
+FIMK_SIZE(fimk_key, 32);
+FIMK_SIZE(fimk_entry, 72);
+FIMK_SIZE(fimk_header, 8);
+FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
+FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
+FIMK_SIZE(fimk_armed, 48);
+FIMK_SIZE(fimk_actor, 136 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX);
+FIMK_SIZE(fimk_ready, 80);
+FIMK_SIZE(fimk_taken, 112);
+FIMK_SIZE(fimk_synced, 16);
+FIMK_SIZE(fimk_counters_packet, 16 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8);
+FIMK_SIZE(fimk_request, 48);
+
+#endif

@@ -1,0 +1,209 @@
+//! The event model: everything fimk reports, before it is rendered.
+
+use fimk_consumers::Difference;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    path::BytePath,
+    record::{Attributes, Digest},
+    time::Timestamp,
+};
+
+/// `event.action`. Of several in one window the first in this order names the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Action {
+    Created,
+    Deleted,
+    Renamed,
+    Modified,
+    AttributesModified,
+    Linked,
+    MonitorStarted,
+    MonitorStopped,
+    BaselineCreated,
+    Gap,
+    EventsLost,
+    Degraded,
+}
+
+/// How a change came to our notice: `fimk.detected_by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum DetectedBy {
+    Event,
+    Scan,
+    Gap,
+    Late,
+}
+
+/// Which source served: `fimk.source`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Source {
+    Bpf,
+    Fanotify,
+    Periodic,
+}
+
+/// `fimk.content`: what became of the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum ContentVerdict {
+    Changed,
+    Same,
+    Unread,
+}
+
+/// A process, as far as it is known. Absent is unknown, never guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// In the host's pid namespace.
+    pub pid: u32,
+    /// Path of the program it runs.
+    pub executable: Option<BytePath>,
+    /// Its comm, at most 15 bytes.
+    pub name: Option<String>,
+    /// Arguments as of exec, secrets redacted.
+    pub args: Vec<String>,
+    /// When it was started.
+    pub start: Option<Timestamp>,
+    /// Its executable has no name any more: deleted, or never had one (memfd).
+    pub executable_gone: bool,
+    /// A thread of the kernel.
+    pub kernel: bool,
+}
+
+/// Who did it: the process, whence it came and on whose behalf.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The process itself.
+    pub process: Process,
+    /// Parent first.
+    pub ancestors: Vec<Process>,
+    /// Real user at the time of the change.
+    pub uid: Option<u32>,
+    /// Name of `uid` in /etc/passwd.
+    pub user: Option<String>,
+    /// Who logged in, whatever su and sudo did since.
+    pub login_uid: Option<u32>,
+    /// Audit session.
+    pub session: Option<u32>,
+}
+
+/// The window in which an unattended change happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Last time it was known to be unchanged.
+    pub from: Timestamp,
+    /// When it was found.
+    pub to: Timestamp,
+}
+
+/// The file part of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// The watched name.
+    pub path: BytePath,
+    /// As now; for a deleted object, as last known. Absent when it was gone before it could be read.
+    pub attributes: Option<Attributes>,
+    /// Attributes as recorded before, when they differ.
+    pub before: Option<Attributes>,
+    /// Of the content now; for a deleted object, as last known.
+    pub digest: Option<Digest>,
+    /// Names of `attributes.uid` and `gid`.
+    pub owner: Option<String>,
+    /// See `owner`.
+    pub group: Option<String>,
+    /// Where a symbolic link leads.
+    pub target: Option<BytePath>,
+}
+
+/// A change of a watched object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What it happened to.
+    pub file: File,
+    /// Who did it, when exactly one is known.
+    pub actor: Option<Actor>,
+    /// Several who may have: then `actor` is absent.
+    pub actors: Vec<Actor>,
+    /// All that was done, names of `fimk_wire::OPERATION_NAMES`.
+    pub operations: Vec<String>,
+    /// First touch.
+    pub start: Timestamp,
+    /// Last touch.
+    pub end: Timestamp,
+    /// Operations coalesced.
+    pub count: u64,
+    /// Bytes they wrote, where the kernel said.
+    pub bytes: Option<u64>,
+    /// The most specific rule.
+    pub rule: String,
+    /// All rules that cover the path.
+    pub rules: Vec<String>,
+    /// Tags of the most specific rule.
+    pub tags: Vec<String>,
+    /// How it was noticed.
+    pub detected_by: DetectedBy,
+    /// The window, for gap, scan and late findings.
+    pub gap: Option<Gap>,
+    /// In words.
+    pub changes: Vec<Difference>,
+    /// Unified difference, secrets redacted; withheld where others may not read the file.
+    pub diff: Option<String>,
+    /// What was cut from this event: names of fields.
+    pub truncated: Vec<String>,
+    /// False when the object was gone before it could be read.
+    pub observed: bool,
+    /// What became of the content.
+    pub content: Option<ContentVerdict>,
+    /// The old name, for renames.
+    pub previous_path: Option<BytePath>,
+    /// The new name, when a watched object was moved out of the rules.
+    pub new_path: Option<BytePath>,
+    /// The name the process used, when it is another than the watched one.
+    pub accessed_path: Option<BytePath>,
+    /// A rename put another object under the watched name.
+    pub replaced: bool,
+}
+
+/// What fimk says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// For a person: one sentence.
+    pub message: String,
+    /// Hook → plan, on `monitor_started`.
+    pub plan: Vec<(String, String)>,
+    /// Named numbers: objects watched, records lost, …
+    pub counts: Vec<(String, u64)>,
+    /// The window, for `gap`.
+    pub gap: Option<Gap>,
+}
+
+/// A change or a notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Body {
+    Change(Box<Change>),
+    Notice(Notice),
+}
+
+/// One event, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Given by the store: rises by one with each event, never used twice.
+    pub sequence: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The boot it belongs to: /proc/sys/kernel/random/boot_id.
+    pub boot: String,
+    /// Which source served; absent while none does.
+    pub source: Option<Source>,
+    /// What happened.
+    pub action: Action,
+    /// 0 (not printed by default) to 100.
+    pub severity: u8,
+    /// The rest.
+    pub body: Body,
+}

@@ -1,0 +1,120 @@
+//! What is known of an object: one reading of it ([`Snapshot`]), and the accepted one ([`Record`]).
+
+use fimk_consumers::{State, Token};
+use serde::{Deserialize, Serialize};
+
+use crate::{path::BytePath, time::Timestamp};
+
+/// The type of a file, in ECS words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum FileKind {
+    File,
+    Directory,
+    Symlink,
+    Fifo,
+    Socket,
+    CharacterDevice,
+    BlockDevice,
+    Unknown,
+}
+
+impl FileKind {
+    /// From the type bits of `st_mode`.
+    pub fn from_mode(mode: u32) -> Self {
+        match mode & 0o170_000 {
+            0o100_000 => Self::File,
+            0o040_000 => Self::Directory,
+            0o120_000 => Self::Symlink,
+            0o010_000 => Self::Fifo,
+            0o140_000 => Self::Socket,
+            0o020_000 => Self::CharacterDevice,
+            0o060_000 => Self::BlockDevice,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// As `file.type` has it.
+    pub fn ecs(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "dir",
+            Self::Symlink => "symlink",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::CharacterDevice => "char",
+            Self::BlockDevice => "block",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What statx says of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// File, directory, …
+    pub kind: FileKind,
+    /// Permission bits, set-id and sticky: `st_mode & 07777`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// In bytes.
+    pub size: u64,
+    /// Hard links.
+    pub links: u32,
+    /// `st_ino`.
+    pub inode: u64,
+    /// `st_dev`: major, minor.
+    pub device: (u32, u32),
+    /// Content changed.
+    pub mtime: Timestamp,
+    /// Anything changed.
+    pub ctime: Timestamp,
+}
+
+/// The digest of a content. Content in which a secret was found has no plain digest: it could be guessed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Digest {
+    /// SHA-256.
+    Plain([u8; 32]),
+    /// HMAC-SHA-256 with the host's digest key.
+    Keyed([u8; 32]),
+}
+
+/// What is known of an object's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Not a regular file, or not readable, or larger than may be read, or the rule says `none`.
+    Unread(String),
+    /// Read to its end.
+    Read {
+        /// Of all its bytes.
+        digest: Digest,
+        /// What its consumer understood, secrets replaced; none where only the digest is kept.
+        state: Option<State>,
+    },
+    /// Of a symbolic link.
+    Link(BytePath),
+}
+
+/// One consistent reading of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// What statx said before and after the reading of the content.
+    pub attributes: Attributes,
+    /// What was read.
+    pub content: Content,
+}
+
+/// The accepted state of a path: the last [`Snapshot`] that was reported, or the baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The reading.
+    pub snapshot: Snapshot,
+    /// When it was taken.
+    pub seen: Timestamp,
+    /// Which digest key made its tokens: a token of another key cannot be compared.
+    pub key_id: Token,
+}

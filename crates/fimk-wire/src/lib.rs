@@ -1,0 +1,23 @@
+//! The layout of what crosses the boundaries of fimk: kernel → loader → analyzer (packets) and
+//! analyzer → loader (requests).
+//!
+//! `bpf/fimk.h` is the only definition; [`raw`] is generated from it, its sizes asserted on both
+//! sides. This crate adds what both processes need to read and write it without `unsafe`:
+//! [`Packet::decode`], [`Request`](raw::fimk_request) and the vocabulary's names.
+
+mod names;
+mod packet;
+mod request;
+
+pub use names::{HOOK_NAMES, OPERATION_NAMES, PLAN_NAMES, REASON_SENTENCES, SOURCE_NAMES};
+pub use packet::{DecodeError, NUMBERS_OF, Packet, leaf_first_to_path, spanned};
+pub use request::request;
+
+/// The structs and numbers of `bpf/fimk.h`, under their C names.
+#[allow(missing_docs, non_camel_case_types, clippy::all, clippy::pedantic)]
+pub mod raw {
+    include!(concat!(env!("OUT_DIR"), "/fimk.rs"));
+}
+
+/// The largest packet, in bytes. See `bpf/fimk.h`.
+pub const PACKET_MAX: usize = raw::FIMK_PACKET_MAX as usize;
