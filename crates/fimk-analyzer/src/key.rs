@@ -42,7 +42,9 @@ impl DigestKey {
     /// # Errors
     /// One sentence: the file is missing, not a regular file, not 32 bytes, not root's, or open to everybody.
     pub fn of_this_host() -> Result<Self, String> {
-        match env::var_os("CREDENTIALS_DIRECTORY").map(|directory| PathBuf::from(directory).join(CREDENTIAL)) {
+        match env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|directory| PathBuf::from(directory).join(CREDENTIAL))
+        {
             // systemd gives a credential to the unit's own user where the file system has no ACLs.
             Some(path) if path.exists() => Self::read(&path, &[0, geteuid().as_raw()]),
             _ => Self::load(Path::new(KEY_PATH)),
@@ -72,20 +74,30 @@ impl DigestKey {
             .map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(format!("The digest key {name} is not a regular file; put the key itself there."));
+            return Err(format!(
+                "The digest key {name} is not a regular file; put the key itself there."
+            ));
         }
         if !owners.contains(&metadata.uid()) {
-            return Err(format!("The digest key {name} does not belong to root; run: chown root {name}."));
+            return Err(format!(
+                "The digest key {name} does not belong to root; run: chown root {name}."
+            ));
         }
         if metadata.mode() & 0o026 != 0 {
-            return Err(format!("The digest key {name} is open to others than root and its group; run: chmod 0640 {name}."));
+            return Err(format!(
+                "The digest key {name} is open to others than root and its group; run: chmod 0640 {name}."
+            ));
         }
         // One byte more than a key, so that a longer file is told from a right one.
         let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
-        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.take(KEY_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
         let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice());
         wipe(&mut bytes);
-        key.map(Self::from_bytes).map_err(|_| format!("The digest key {name} is not exactly {KEY_BYTES} bytes long; make a new one."))
+        key.map(Self::from_bytes).map_err(|_| {
+            format!("The digest key {name} is not exactly {KEY_BYTES} bytes long; make a new one.")
+        })
     }
 
     /// From its bytes.
@@ -161,7 +173,10 @@ mod tests {
 
     #[test]
     fn uses_of_one_key_and_two_keys_never_meet() {
-        let (one, two) = (DigestKey::from_bytes([1; 32]), DigestKey::from_bytes([2; 32]));
+        let (one, two) = (
+            DigestKey::from_bytes([1; 32]),
+            DigestKey::from_bytes([2; 32]),
+        );
         assert_eq!(one.token(b"x"), one.token(b"x"));
         assert_ne!(one.token(b"x"), one.token(b"y"));
         assert_ne!(one.token(b"x"), two.token(b"x"));
@@ -173,12 +188,18 @@ mod tests {
     fn the_mac_is_hmac_sha_256_with_the_short_key() {
         let mut expected = Hmac::<Sha256>::new_from_slice(&[3; 32]).expect("any length");
         expected.update(b"ab");
-        assert_eq!(DigestKey::from_bytes([3; 32]).mac(b"a", b"b"), <[u8; 32]>::from(expected.finalize().into_bytes()));
+        assert_eq!(
+            DigestKey::from_bytes([3; 32]).mac(b"a", b"b"),
+            <[u8; 32]>::from(expected.finalize().into_bytes())
+        );
     }
 
     #[test]
     fn a_key_is_never_shown() {
-        assert_eq!(format!("{:?}", DigestKey::from_bytes([0x41; 32])), "DigestKey(…)");
+        assert_eq!(
+            format!("{:?}", DigestKey::from_bytes([0x41; 32])),
+            "DigestKey(…)"
+        );
     }
 
     #[test]
@@ -191,12 +212,28 @@ mod tests {
         assert!(DigestKey::load(&path).is_ok());
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).expect("linked");
-        assert!(DigestKey::load(&link).expect_err("a link").contains("cannot be read"));
-        assert!(DigestKey::load(&directory.path().join("none")).expect_err("missing").contains("/dev/urandom"));
-        assert!(DigestKey::load(directory.path()).expect_err("a directory").contains("not a regular file"));
+        assert!(
+            DigestKey::load(&link)
+                .expect_err("a link")
+                .contains("cannot be read")
+        );
+        assert!(
+            DigestKey::load(&directory.path().join("none"))
+                .expect_err("missing")
+                .contains("/dev/urandom")
+        );
+        assert!(
+            DigestKey::load(directory.path())
+                .expect_err("a directory")
+                .contains("not a regular file")
+        );
         for length in [0, 31, 33, 5000] {
             let (_directory, path) = file(&vec![9; length], 0o640);
-            assert!(DigestKey::load(&path).expect_err("wrong length").contains("not exactly 32 bytes"));
+            assert!(
+                DigestKey::load(&path)
+                    .expect_err("wrong length")
+                    .contains("not exactly 32 bytes")
+            );
         }
     }
 
@@ -208,10 +245,18 @@ mod tests {
         }
         for mode in [0o644, 0o642, 0o660] {
             let (_directory, path) = file(&[9; 32], mode);
-            assert!(DigestKey::load(&path).expect_err("open").contains("chmod 0640"));
+            assert!(
+                DigestKey::load(&path)
+                    .expect_err("open")
+                    .contains("chmod 0640")
+            );
         }
         let (_directory, path) = file(&[9; 32], 0o600);
         std::os::unix::fs::chown(&path, Some(65534), None).expect("given away");
-        assert!(DigestKey::load(&path).expect_err("not root's").contains("chown root"));
+        assert!(
+            DigestKey::load(&path)
+                .expect_err("not root's")
+                .contains("chown root")
+        );
     }
 }

@@ -92,7 +92,10 @@ pub struct Reader {
 impl Reader {
     /// `read_bytes_max`: a content larger than this is not read, however it grows meanwhile.
     pub fn new(key: Arc<DigestKey>, read_bytes_max: u64) -> Self {
-        Self { key, read_bytes_max }
+        Self {
+            key,
+            read_bytes_max,
+        }
     }
 
     /// The attributes of an object; a link's own, not its target's.
@@ -100,7 +103,10 @@ impl Reader {
     /// # Errors
     /// When there is no such object, or a directory above it cannot be passed.
     pub fn attributes(&self, path: &BytePath) -> Result<Attributes, ReadError> {
-        Ok(attributes::of(&open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?)?)
+        Ok(attributes::of(&open_path(
+            path,
+            OFlag::O_PATH | OFlag::O_NOFOLLOW,
+        )?)?)
     }
 
     /// A reading of an object; a link's own, not its target's. May block as long as the file system does.
@@ -123,12 +129,23 @@ impl Reader {
         let before = attributes::of(&place)?;
         let content = match before.kind {
             FileKind::Symlink => Content::Link(content::link(&place)?),
-            FileKind::File if wanted.content == Policy::None => Content::Unread("the rule wants no content".to_owned()),
-            FileKind::File => self.file(&content::file(&place, before.size, self.read_bytes_max, wanted.consumer), wanted),
+            FileKind::File if wanted.content == Policy::None => {
+                Content::Unread("the rule wants no content".to_owned())
+            }
+            FileKind::File => self.file(
+                &content::file(&place, before.size, self.read_bytes_max, wanted.consumer),
+                wanted,
+            ),
             other => Content::Unread(not_read(other).to_owned()),
         };
         let after = attributes::of(&place)?;
-        Ok(Read { consistent: unchanged(&before, &after), snapshot: Snapshot { attributes: after, content } })
+        Ok(Read {
+            consistent: unchanged(&before, &after),
+            snapshot: Snapshot {
+                attributes: after,
+                content,
+            },
+        })
     }
 
     /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.
@@ -141,9 +158,17 @@ impl Reader {
             (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),
             _ => None,
         };
-        let secrets = reading.as_ref().map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
-        let digest = if secrets { Digest::Keyed(self.key.keyed_digest(sha256)) } else { Digest::Plain(*sha256) };
-        let state = reading.filter(|_| wanted.content != Policy::Hash).map(|reading| reading.state);
+        let secrets = reading
+            .as_ref()
+            .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
+        let digest = if secrets {
+            Digest::Keyed(self.key.keyed_digest(sha256))
+        } else {
+            Digest::Plain(*sha256)
+        };
+        let state = reading
+            .filter(|_| wanted.content != Policy::Hash)
+            .map(|reading| reading.state);
         Content::Read { digest, state }
     }
 }
@@ -159,7 +184,9 @@ fn not_read(kind: FileKind) -> &'static str {
         FileKind::Fifo => "a fifo is not read",
         FileKind::Socket => "a socket is not read",
         FileKind::CharacterDevice | FileKind::BlockDevice => "a device is not read",
-        FileKind::File | FileKind::Symlink | FileKind::Unknown => "an object of an unknown kind is not read",
+        FileKind::File | FileKind::Symlink | FileKind::Unknown => {
+            "an object of an unknown kind is not read"
+        }
     }
 }
 

@@ -31,7 +31,10 @@ impl Default for Users {
 impl Users {
     /// With other files.
     pub fn at(passwd: &Path, group: &Path) -> Self {
-        Self { users: Names::of(passwd), groups: Names::of(group) }
+        Self {
+            users: Names::of(passwd),
+            groups: Names::of(group),
+        }
     }
 
     /// The name of a user; none if no line has that number. The first line counts, as for the C library.
@@ -63,13 +66,21 @@ struct Version {
 
 impl Names {
     fn of(path: &Path) -> Self {
-        Self { path: path.into(), seen: None, names: HashMap::new() }
+        Self {
+            path: path.into(),
+            seen: None,
+            names: HashMap::new(),
+        }
     }
 
     fn name(&mut self, id: u32) -> Option<Arc<str>> {
-        let version = std::fs::metadata(&self.path).ok().map(|metadata| Version::of(&metadata));
+        let version = std::fs::metadata(&self.path)
+            .ok()
+            .map(|metadata| Version::of(&metadata));
         if version.is_none() || version != self.seen {
-            self.names = read(&self.path).map(|bytes| parse(&bytes)).unwrap_or_default();
+            self.names = read(&self.path)
+                .map(|bytes| parse(&bytes))
+                .unwrap_or_default();
             // The version from before the reading: if the file changed meanwhile, it is read again.
             self.seen = version;
         }
@@ -88,7 +99,10 @@ impl Version {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
     let mut bytes = Vec::new();
     if file.metadata()?.is_file() {
         file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -103,7 +117,10 @@ fn parse(bytes: &[u8]) -> HashMap<u32, Arc<str>> {
     let mut names = HashMap::new();
     for line in bytes.split(|&byte| byte == b'\n') {
         let mut fields = line.split(|&byte| byte == b':');
-        let (name, id) = (fields.next().unwrap_or_default(), fields.nth(1).and_then(number));
+        let (name, id) = (
+            fields.next().unwrap_or_default(),
+            fields.nth(1).and_then(number),
+        );
         // `+` and `-` begin entries of NIS, which name no user.
         if let (Some(id), Some(first)) = (id, name.first())
             && !matches!(first, b'+' | b'-' | b'#')
@@ -115,7 +132,11 @@ fn parse(bytes: &[u8]) -> HashMap<u32, Arc<str>> {
 }
 
 fn number(field: &[u8]) -> Option<u32> {
-    str::from_utf8(field).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+    str::from_utf8(field)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -127,7 +148,10 @@ mod tests {
 
     fn users(passwd: &[u8]) -> (tempfile::TempDir, Users) {
         let directory = tempfile::tempdir().expect("a directory");
-        let (passwd_path, group_path) = (directory.path().join("passwd"), directory.path().join("group"));
+        let (passwd_path, group_path) = (
+            directory.path().join("passwd"),
+            directory.path().join("group"),
+        );
         fs::write(&passwd_path, passwd).expect("written");
         fs::write(&group_path, "adm:x:4:syslog\n").expect("written");
         let users = Users::at(&passwd_path, &group_path);
@@ -136,7 +160,8 @@ mod tests {
 
     #[test]
     fn users_and_groups_have_the_names_of_their_first_line() {
-        let (_directory, mut users) = users(b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0:::\nalice:x:1000:1000:::");
+        let (_directory, mut users) =
+            users(b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0:::\nalice:x:1000:1000:::");
         assert_eq!(users.user(0).as_deref(), Some("root"));
         assert_eq!(users.user(1000).as_deref(), Some("alice"));
         assert_eq!(users.user(4), None);
@@ -159,7 +184,11 @@ mod tests {
         let (directory, mut users) = users(b"a:x:1:1\n");
         assert_eq!(users.user(1).as_deref(), Some("a"));
         fs::write(directory.path().join("new"), "b:x:1:1\n").expect("written");
-        fs::rename(directory.path().join("new"), directory.path().join("passwd")).expect("renamed");
+        fs::rename(
+            directory.path().join("new"),
+            directory.path().join("passwd"),
+        )
+        .expect("renamed");
         assert_eq!(users.user(1).as_deref(), Some("b"));
         fs::remove_file(directory.path().join("passwd")).expect("removed");
         assert_eq!(users.user(1), None);
@@ -168,7 +197,10 @@ mod tests {
     #[test]
     fn a_file_too_large_gives_no_name() {
         let (directory, mut users) = users(b"a:x:1:1\n");
-        let file = File::options().write(true).open(directory.path().join("passwd")).expect("opened");
+        let file = File::options()
+            .write(true)
+            .open(directory.path().join("passwd"))
+            .expect("opened");
         file.set_len(FILE_BYTES_MAX + 1).expect("grown");
         assert_eq!(users.user(1), None);
     }

@@ -59,5 +59,8 @@ pub struct Reading {
 
 /// Placeholder until the consumers exist.
 pub fn read(consumer: Consumer, bytes: &[u8], _: &dyn Tokenize) -> Reading {
-    Reading { state: State::Binary, secrets: consumer == Consumer::Shadow && bytes.contains(&b'$') }
+    Reading {
+        state: State::Binary,
+        secrets: consumer == Consumer::Shadow && bytes.contains(&b'$'),
+    }
 }

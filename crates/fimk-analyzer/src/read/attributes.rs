@@ -15,7 +15,11 @@ pub(super) fn of(object: &OwnedFd) -> nix::Result<Attributes> {
 
 // The widths of `struct stat` differ between architectures; on none does a value need more than its field here,
 // but for a size, which the kernel never has negative.
-#[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "widths differ by architecture")]
+#[allow(
+    clippy::unnecessary_fallible_conversions,
+    clippy::useless_conversion,
+    reason = "widths differ by architecture"
+)]
 fn from_stat(stat: &FileStat) -> Attributes {
     let nanoseconds = |value: i64| u32::try_from(value).unwrap_or(0);
     let (major, minor) = (major(stat.st_dev), minor(stat.st_dev));
@@ -27,7 +31,10 @@ fn from_stat(stat: &FileStat) -> Attributes {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
         inode: stat.st_ino,
-        device: (u32::try_from(major).unwrap_or(u32::MAX), u32::try_from(minor).unwrap_or(u32::MAX)),
+        device: (
+            u32::try_from(major).unwrap_or(u32::MAX),
+            u32::try_from(minor).unwrap_or(u32::MAX),
+        ),
         mtime: Timestamp::from_parts(stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
         ctime: Timestamp::from_parts(stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
     }

@@ -40,13 +40,20 @@ pub(super) fn link(place: &OwnedFd) -> nix::Result<BytePath> {
 }
 
 /// The content of a regular file that was opened as a place.
-pub(super) fn file(place: &OwnedFd, size: u64, bytes_max: u64, consumer: Option<Consumer>) -> Stream {
+pub(super) fn file(
+    place: &OwnedFd,
+    size: u64,
+    bytes_max: u64,
+    consumer: Option<Consumer>,
+) -> Stream {
     if size > bytes_max {
         return too_large(bytes_max);
     }
     match open_content(place).and_then(|content| stream(&content, bytes_max, consumer.is_some())) {
         Ok(stream) => stream,
-        Err(Errno::EAGAIN) => Stream::Unread("it is leased to another process, which must give it up first".to_owned()),
+        Err(Errno::EAGAIN) => Stream::Unread(
+            "it is leased to another process, which must give it up first".to_owned(),
+        ),
         Err(errno) => Stream::Unread(format!("it cannot be read ({errno})")),
     }
 }
@@ -72,7 +79,10 @@ fn stream(content: &OwnedFd, bytes_max: u64, keep: bool) -> nix::Result<Stream> 
             other => other?,
         };
         if count == 0 {
-            return Ok(Stream::Read { sha256: hasher.finalize().into(), text });
+            return Ok(Stream::Read {
+                sha256: hasher.finalize().into(),
+                text,
+            });
         }
         left = match left.checked_sub(count as u64) {
             Some(left) => left,

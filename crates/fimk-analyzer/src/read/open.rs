@@ -32,8 +32,16 @@ pub fn open_path(path: &BytePath, flags: OFlag) -> nix::Result<OwnedFd> {
     let mut above = None;
     while rest.len() > PIECE_MAX {
         let piece = &rest[..=PIECE_MAX];
-        let slash = piece.iter().rposition(|&byte| byte == b'/').filter(|&at| at > 0).ok_or(Errno::ENAMETOOLONG)?;
-        above = Some(open_piece(above.as_ref(), &rest[..slash], OFlag::O_PATH | OFlag::O_DIRECTORY)?);
+        let slash = piece
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .filter(|&at| at > 0)
+            .ok_or(Errno::ENAMETOOLONG)?;
+        above = Some(open_piece(
+            above.as_ref(),
+            &rest[..slash],
+            OFlag::O_PATH | OFlag::O_DIRECTORY,
+        )?);
         rest = &rest[slash + 1..];
     }
     open_piece(above.as_ref(), rest, flags)
