@@ -130,9 +130,9 @@ fn file(file: &File) -> Object {
     object.set("name", escaped(file.path.name()));
     object.set("extension", extension(file.path.name()).map(escaped));
     if let Some(attributes) = &file.attributes {
-        attribute_members(attributes)
-            .into_iter()
-            .for_each(|(key, value)| object.set(key, value));
+        for (key, value) in attribute_members(attributes) {
+            object.set(key, value);
+        }
         // `fimk.links`: ECS has no field for it.
         object.0.remove("links");
     }

@@ -1,10 +1,12 @@
 //! `message`: a change in one sentence.
 
+use std::fmt::{self, Write};
+
 use fimk_consumers::Difference;
 
 use crate::{
     event::{Action, Actor, Change, DetectedBy, Process},
-    path::BytePath,
+    path::{BytePath, escaped},
     text::{head, shown},
 };
 
@@ -23,10 +25,10 @@ const NAMED_MAX: usize = 4;
 pub(super) fn sentence(action: Action, change: &Change) -> String {
     let mut out = format!("{} {}", path(&change.file.path), verb(action));
     if let Some(old) = &change.previous_path {
-        out += &format!(" from {}", path(old));
+        put(&mut out, format_args!(" from {}", path(old)));
     }
     if let Some(new) = &change.new_path {
-        out += &format!(" to {}", path(new));
+        put(&mut out, format_args!(" to {}", path(new)));
     }
     if change.replaced {
         out += " by replacement";
@@ -43,6 +45,11 @@ pub(super) fn sentence(action: Action, change: &Change) -> String {
         DetectedBy::Late => "; noticed late",
     };
     clipped(&out, MESSAGE_BYTES_MAX)
+}
+
+fn put(out: &mut String, words: fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = out.write_fmt(words);
 }
 
 /// With an ellipsis where something is missing, and not longer for it.
@@ -119,16 +126,16 @@ fn by(actor: &Actor) -> String {
         out += " (deleted)";
     }
     if process.pid != 0 {
-        out += &format!(" (pid {})", process.pid);
+        put(&mut out, format_args!(" (pid {})", process.pid));
     }
     for ancestor in actor.ancestors.iter().take(NAMED_MAX) {
-        out += &format!(" ← {}", short_name(ancestor));
+        put(&mut out, format_args!(" ← {}", short_name(ancestor)));
     }
     if actor.ancestors.len() > NAMED_MAX {
         out += " ← …";
     }
     if let Some(login) = actor.login_uid {
-        out += &format!(", login uid {login}");
+        put(&mut out, format_args!(", login uid {login}"));
     }
     out
 }
@@ -138,7 +145,7 @@ fn short_name(process: &Process) -> String {
         return word(name);
     }
     match &process.executable {
-        Some(executable) => word(&BytePath::new(executable.name()).escaped()),
+        Some(executable) => clipped(&escaped(executable.name()), WORD_BYTES_MAX),
         None => "a process".to_owned(),
     }
 }

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::json::Object;
-use crate::event::{Actor, Process};
+use crate::{
+    event::{Actor, Process},
+    time::Timestamp,
+};
 
 /// `process`: the one that did it.
 pub(super) fn process(actor: &Actor) -> Object {
@@ -25,7 +28,7 @@ fn brief(process: &Process) -> Object {
         process.executable.as_ref().map(ToString::to_string),
     );
     object.set("name", process.name.clone());
-    object.set("start", process.start.map(|start| start.rfc3339()));
+    object.set("start", process.start.map(Timestamp::rfc3339));
     object
 }
 
