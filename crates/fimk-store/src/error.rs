@@ -72,14 +72,14 @@ pub enum StoreError {
     },
     /// A value over its limit; the whole commit was refused.
     #[error(
-        "{what} has {size}, and the store takes no more than {limit}: exclude that path, or set content = \"hash\" for it"
+        "{what} is {size} and may be at most {limit}: make it smaller; for a file, exclude it or set content = \"hash\" in its rule"
     )]
     TooLarge {
-        /// What it is.
+        /// Which size, in bytes, or number.
         what: String,
-        /// What it has.
+        /// What it is.
         size: usize,
-        /// Bytes, or pieces, it may have.
+        /// What it may be.
         limit: usize,
     },
     /// The events are not the ones that were stored.

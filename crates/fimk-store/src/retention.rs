@@ -30,7 +30,7 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// A million events, about 1 GiB before compression, of any age.
+    /// A million events of any age: at about 1 KiB each, 1 GiB before compression.
     fn default() -> Self {
         Self {
             newest: 1_000_000,

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use fimk_core::{event::Event, path::BytePath, record::Record};
+use fimk_core::{
+    event::Event,
+    path::{BytePath, escaped},
+    record::Record,
+};
 use rocksdb::{ColumnFamily, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -16,6 +20,8 @@ use crate::{
 
 /// Of a path that is a key. The kernel takes paths of 4 KiB; below an open directory they can be longer.
 const PATH_BYTES_MAX: usize = 64 << 10;
+/// Of a path in a message: a line for a person.
+const NAMED_BYTES_MAX: usize = 1024;
 /// Of one commit. Caller, batch, WAL buffer and memtable each hold it, in a process of 64 MiB.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Of the events [`Store::events_after`] returns at once, as stored.
@@ -168,8 +174,11 @@ impl Store {
         }
         for (path, record) in &put {
             check_path(path)?;
-            let value = codec::encode(record)
-                .map_err(|fault| self.refused(fault, || format!("the record of {path}")))?;
+            let value = codec::encode(record).map_err(|fault| {
+                self.refused(fault, || {
+                    format!("the size of the record of {}", named(path))
+                })
+            })?;
             batch.put(records, path.bytes(), &value)?;
         }
         let (head, next_sequence) = self.chain_up(&mut events, &mut batch)?;
@@ -193,7 +202,7 @@ impl Store {
             event.sequence = next;
             let sealed = head
                 .seal(event)
-                .map_err(|fault| self.refused(fault, || format!("event {next}")))?;
+                .map_err(|fault| self.refused(fault, || format!("the size of event {next}")))?;
             head = sealed.0;
             batch.put(family, &next.to_be_bytes(), &sealed.1)?;
             next = next
@@ -241,7 +250,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`]: a name over 128 bytes, or a 65th cursor.
     pub fn set_cursor(&mut self, output: &str, sequence: u64) -> Result<(), StoreError> {
-        check_size("the name of an output", output.len(), NAME_BYTES_MAX)?;
+        check_size(
+            "the length of the name of an output",
+            output.len(),
+            NAME_BYTES_MAX,
+        )?;
         if self.get::<u64>(CURSORS, output.as_bytes())?.is_none() {
             check_size(
                 "the number of outputs with a cursor",
@@ -278,9 +291,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`]: a key over 128 bytes, a value over 64 KiB.
     pub fn set_meta(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        check_size("a name in meta", key.len(), NAME_BYTES_MAX)?;
+        check_size("the length of a name in meta", key.len(), NAME_BYTES_MAX)?;
         check_size(
-            &format!("the value of {key} in meta"),
+            &format!("the size of {key} in meta"),
             value.len(),
             META_BYTES_MAX,
         )?;
@@ -400,7 +413,7 @@ impl Batch {
         value: &[u8],
     ) -> Result<(), StoreError> {
         let size = self.0.size_in_bytes() + key.len() + value.len();
-        check_size("one commit", size, BATCH_BYTES_MAX)?;
+        check_size("the size of one commit", size, BATCH_BYTES_MAX)?;
         self.0.put_cf(family, key, value);
         Ok(())
     }
@@ -411,8 +424,13 @@ fn user_key(key: &str) -> Vec<u8> {
 }
 
 fn check_path(path: &BytePath) -> Result<(), StoreError> {
-    // Not named: it would be a message of that length.
-    check_size("a path", path.bytes().len(), PATH_BYTES_MAX)
+    check_size("the length of a path", path.bytes().len(), PATH_BYTES_MAX)
+}
+
+/// For a message: its beginning.
+fn named(path: &BytePath) -> String {
+    let bytes = path.bytes();
+    escaped(&bytes[..bytes.len().min(NAMED_BYTES_MAX)])
 }
 
 fn check_size(what: &str, size: usize, limit: usize) -> Result<(), StoreError> {

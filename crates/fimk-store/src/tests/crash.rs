@@ -203,6 +203,33 @@ fn a_wal_cut_anywhere_opens_with_whole_commits_only() {
 }
 
 #[test]
+fn a_flipped_byte_of_the_wal_is_damage_or_a_loss_that_is_said() {
+    let (dir, wal, synced_length) = ten_events();
+    let length = fs::read(&wal).unwrap().len();
+    drop(dir);
+    let mut damaged = 0;
+    for at in (0..length).step_by(length.div_ceil(60)) {
+        let (dir, wal, _) = ten_events();
+        let mut bytes = fs::read(&wal).unwrap();
+        bytes[at] ^= 0x10;
+        fs::write(&wal, bytes).unwrap();
+        match Store::open(dir.path()) {
+            Err(StoreError::Damaged { .. }) => damaged += 1,
+            Err(error) => panic!("byte {at}: {error}"),
+            Ok((store, opened)) => {
+                let found = sequences(&store, 0).len();
+                assert!(opened.lost.is_some() == (found < 6), "byte {at}: {found}");
+                assert!(
+                    (at as u64) < synced_length || found >= 6,
+                    "byte {at}: {found}"
+                );
+            }
+        }
+    }
+    assert!(damaged >= 20, "only {damaged} were noticed");
+}
+
+#[test]
 fn a_missing_or_torn_synced_file_is_said() {
     let (dir, ..) = ten_events();
     let synced = dir.path().join("synced");

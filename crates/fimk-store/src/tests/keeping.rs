@@ -164,7 +164,10 @@ fn what_is_over_its_limit_is_refused_whole_and_named() {
             ..Commit::default()
         })
         .unwrap_err();
-    assert!(error.to_string().starts_with("event 1 has 9437"), "{error}");
+    assert!(
+        error.to_string().starts_with("the size of event 1 is 9437"),
+        "{error}"
+    );
     assert!(store.set_meta("m", &vec![0; (64 << 10) + 1]).is_err());
     assert!(store.set_cursor(&"x".repeat(129), 1).is_err());
 }
