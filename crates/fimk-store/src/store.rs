@@ -170,7 +170,7 @@ impl Store {
         let records = self.family(RECORDS)?;
         for path in &remove {
             check_path(path)?;
-            batch.0.delete_cf(records, path.bytes());
+            batch.remove(records, path.bytes())?;
         }
         for (path, record) in &put {
             check_path(path)?;
@@ -277,7 +277,7 @@ impl Store {
     /// Forgets an output that is no longer configured: its cursor would keep [`Store::retain`] back for ever.
     pub fn remove_cursor(&mut self, output: &str) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.0.delete_cf(self.family(CURSORS)?, output.as_bytes());
+        batch.remove(self.family(CURSORS)?, output.as_bytes())?;
         self.write(batch)
     }
 
@@ -412,10 +412,23 @@ impl Batch {
         key: &[u8],
         value: &[u8],
     ) -> Result<(), StoreError> {
-        let size = self.0.size_in_bytes() + key.len() + value.len();
-        check_size("the size of one commit", size, BATCH_BYTES_MAX)?;
+        self.check(key.len() + value.len())?;
         self.0.put_cf(family, key, value);
         Ok(())
+    }
+
+    fn remove(&mut self, family: &ColumnFamily, key: &[u8]) -> Result<(), StoreError> {
+        self.check(key.len())?;
+        self.0.delete_cf(family, key);
+        Ok(())
+    }
+
+    fn check(&self, more: usize) -> Result<(), StoreError> {
+        check_size(
+            "the size of one commit",
+            self.0.size_in_bytes() + more,
+            BATCH_BYTES_MAX,
+        )
     }
 }
 
