@@ -26,8 +26,8 @@ int BPF_PROG(fimk_vfs_writev, struct file *file, const void *vector, unsigned lo
 	return ret > 0 ? touch_file(FIMK_HOOK_VFS_WRITEV, FIMK_OP_WRITE, file, ret) : 0;
 }
 
-/* overlayfs into its upper file, and loop devices up to 6.1. On 5.10 splice comes by here as well and
- * counts twice. */
+/* overlayfs into its upper file, and loop devices up to 6.1. On these kernels splice comes by here as well
+ * and counts twice. */
 SEC("?fexit/vfs_iter_write")
 int BPF_PROG(fimk_vfs_iter_write, struct file *file, struct iov_iter *iter, __s64 *position, int flags, long ret)
 {
@@ -63,6 +63,7 @@ int BPF_PROG(fimk_iter_file_splice_write, struct pipe_inode_info *pipe, struct f
 	return ret > 0 ? touch_file(FIMK_HOOK_SPLICE_WRITE, FIMK_OP_WRITE, file, ret) : 0;
 }
 
+/* Where the file system cannot do it, it is done by splice, which counts as well. */
 SEC("?fexit/vfs_copy_file_range")
 int BPF_PROG(fimk_vfs_copy_file_range, struct file *from, __s64 from_position, struct file *file, __s64 position,
 	     unsigned long length, unsigned int flags, long ret)

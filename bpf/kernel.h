@@ -7,6 +7,8 @@
  *   current as BTF   bpf_get_current_task_btf() came in 5.11: see enum bpf_func_id___fimk
  *   io_write         has two arguments since 5.12 and in 5.10.162 and later; a kernel between with three
  *                    refuses the program, and __fput reports the file in its place
+ *   map updates      tell an int before 6.4, a long since, and the program calls the map's function itself:
+ *                    the upper half of the result means nothing
  *   unions           d_name, f_path, vm_flags and i_nlink are members of a union on some kernels;
  *                    CO-RE looks through unnamed ones
  */

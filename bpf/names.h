@@ -19,7 +19,7 @@ static __always_inline void watch_child(__u32 hook, const struct fimk_watch *of_
 					const struct fimk_object *object, __u32 mode)
 {
 	struct fimk_watch child = {};
-	long error;
+	int error;
 
 	if (!of_directory || !(of_directory->flags & FIMK_WATCH_CHILDREN))
 		return;
@@ -48,7 +48,7 @@ static __always_inline bool make_object_dirty(struct file_scratch *scratch, __u3
 					      const struct fimk_object *object, bool announced)
 {
 	scratch->key.object = *object;
-	return make_dirty(scratch, hook, announced);
+	return make_dirty(scratch, hook, announced) == DIRTY_NEW;
 }
 
 /* Bits of what make_watched_dirty() made. */

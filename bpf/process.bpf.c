@@ -118,7 +118,7 @@ int fimk_tasks(struct bpf_iter__task *context)
 	struct task_struct *task = context->task;
 	__u32 hook = FIMK_HOOK_TASKS;
 	struct actor_scratch *scratch;
-	long error;
+	int error;
 
 	if (!task || task->pid != task->tgid)
 		return 0;

@@ -52,25 +52,30 @@ static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch
 	return new;
 }
 
-/* Makes scratch->key dirty, or counts where it is; returns whether the entry is new.
+enum dirtied { DIRTY_NEW, DIRTY_COUNTED, DIRTY_LOST };
+
+/* Makes scratch->key dirty, or counts where it is.
  * `announced` is what a new entry says of itself before its announcement is out: who sweeps must not
  * announce it again, and to set it afterwards might hit another entry in the same memory. */
-static __always_inline bool make_dirty(struct file_scratch *scratch, __u32 hook, bool announced)
+static __always_inline enum dirtied make_dirty(struct file_scratch *scratch, __u32 hook, bool announced)
 {
 	struct fimk_entry *entry;
-	long error = -EEXIST;
+	int error;
 
 	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
 	if (!entry) {
 		error = bpf_map_update_elem(&dirty, &scratch->key, new_entry(scratch, announced), BPF_NOEXIST);
-		if (error && error != -EEXIST)
+		if (!error)
+			return DIRTY_NEW;
+		if (error != -EEXIST) {
 			count(hook, FIMK_COUNT_DIRTY_FULL);
-		if (error == -EEXIST) /* another thread of the actor was faster */
-			entry = bpf_map_lookup_elem(&dirty, &scratch->key);
+			return DIRTY_LOST;
+		}
+		entry = bpf_map_lookup_elem(&dirty, &scratch->key); /* another thread of the actor was faster */
 	}
 	if (entry)
 		add_to_entry(entry, scratch->operation, scratch->bytes);
-	return !error;
+	return DIRTY_COUNTED;
 }
 
 /* The announcement failed after all: the sweep must make it. Hitting another entry would only announce twice. */
@@ -121,16 +126,18 @@ static __always_inline long announce_touch(struct file_scratch *scratch, __u32 h
 __attribute__((noinline)) int touch_first(__u32 hook)
 {
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	enum dirtied dirtied;
 	bool room;
 
 	if (!scratch || !bpf_map_lookup_elem(&watch, &scratch->key.object))
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	room = ring_has_room();
-	if (!make_dirty(scratch, hook, room)) {
+	dirtied = make_dirty(scratch, hook, room);
+	if (dirtied == DIRTY_COUNTED)
 		count(hook, FIMK_COUNT_COALESCED);
+	if (dirtied != DIRTY_NEW)
 		return 0;
-	}
 	ensure_actor(hook, &scratch->key.actor);
 	if (room && !announce_touch(scratch, hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
