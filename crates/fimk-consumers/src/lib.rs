@@ -36,31 +36,3 @@ pub enum State {
     /// Placeholder until the consumers exist.
     Binary,
 }
-
-/// Which parser a file is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Consumer {
-    /// passwd(5)
-    Passwd,
-    /// shadow(5)
-    Shadow,
-    /// Everything else.
-    Text,
-}
-
-/// What was read from one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
-    /// To be stored and compared.
-    pub state: State,
-    /// Something was redacted.
-    pub secrets: bool,
-}
-
-/// Placeholder until the consumers exist.
-pub fn read(consumer: Consumer, bytes: &[u8], _: &dyn Tokenize) -> Reading {
-    Reading {
-        state: State::Binary,
-        secrets: consumer == Consumer::Shadow && bytes.contains(&b'$'),
-    }
-}
