@@ -9,14 +9,22 @@ use std::{
     os::unix::{fs::PermissionsExt, fs::chown, net::UnixStream},
     path::PathBuf,
     process::{Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
 };
 
+use fimk_consumers::Token;
+use fimk_core::{
+    path::BytePath,
+    record::{Content, Record},
+    time::Timestamp,
+};
+use fimk_store::{Commit, Store};
 use nix::{
     errno::Errno,
     fcntl::AT_FDCWD,
     sys::{
+        fanotify::{EventFFlags, Fanotify, InitFlags},
         socket::{AddressFamily, SockFlag, SockType, socket, socketpair},
         stat::{FchmodatFlags, Mode, fchmodat},
     },
@@ -25,6 +33,12 @@ use nix::{
 use tempfile::tempdir;
 
 use super::*;
+use crate::{
+    fanotify::Group,
+    key::DigestKey,
+    read::{Policy, Reader, Wanted},
+    users::Users,
+};
 
 /// Tells the second run which directory is its own.
 const INSIDE: &str = "FIMK_TEST_SANDBOX";
@@ -79,6 +93,15 @@ fn inside(name: &str, capabilities: &str) -> Option<PathBuf> {
     None
 }
 
+const HASH: Wanted = Wanted {
+    consumer: None,
+    content: Policy::Hash,
+};
+
+fn reader() -> Reader {
+    Reader::new(Arc::new(DigestKey::from_bytes([1; 32])), 1 << 20)
+}
+
 fn entered(directory: &Path) -> Report {
     restrict_thread(&directory.join("state"), &directory.join("run")).expect("entered")
 }
@@ -107,23 +130,11 @@ fn reads_everything() {
         .and_then(|mut file| file.read_to_string(&mut shadow))
         .expect("shadow is read");
     assert!(shadow.contains("root:"));
-    let reader = crate::read::Reader::new(
-        std::sync::Arc::new(crate::key::DigestKey::from_bytes([1; 32])),
-        1 << 20,
-    );
-    let wanted = crate::read::Wanted {
-        consumer: None,
-        content: crate::read::Policy::Hash,
-    };
-    let read = reader
-        .snapshot(&fimk_core::path::BytePath::new(b"/etc/shadow"), &wanted)
-        .expect("a reading");
-    assert!(matches!(
-        read.snapshot.content,
-        fimk_core::record::Content::Read { .. }
-    ));
+    let path = BytePath::new(b"/etc/shadow");
+    let read = reader().snapshot(&path, &HASH).expect("a reading");
+    assert!(matches!(read.snapshot.content, Content::Read { .. }));
     assert!(fs::read_dir("/root").is_ok());
-    assert!(crate::users::Users::default().user(0).is_some());
+    assert!(Users::default().user(0).is_some());
 }
 
 fn writes_only_its_own(directory: &Path, landlocked: bool) {
@@ -260,17 +271,15 @@ fn the_fanotify_group_is_marked_and_read_inside() {
         return;
     };
     let flags = libc::FAN_REPORT_DFID_NAME;
-    let init = nix::sys::fanotify::InitFlags::from_bits_retain(flags);
-    let Ok(fanotify) =
-        nix::sys::fanotify::Fanotify::init(init, nix::sys::fanotify::EventFFlags::O_RDONLY)
-    else {
+    let init = InitFlags::from_bits_retain(flags);
+    let Ok(fanotify) = Fanotify::init(init, EventFFlags::O_RDONLY) else {
         eprintln!("not run: this kernel gives no fanotify group without root");
         return;
     };
     entered(&directory);
-    let mut group = crate::fanotify::Group::new(fanotify.into(), flags).expect("a group");
+    let mut group = Group::new(fanotify.into(), flags).expect("a group");
     let state = directory.join("state");
-    let path = fimk_core::path::BytePath::new(state.as_os_str().as_encoded_bytes());
+    let path = BytePath::new(state.as_os_str().as_encoded_bytes());
     group.mark_directory(&path).expect("marked");
     fs::write(state.join("a"), "x").expect("written");
     let mut events = Vec::new();
@@ -280,10 +289,7 @@ fn the_fanotify_group_is_marked_and_read_inside() {
             .iter()
             .any(|event| event.directory.as_ref() == Some(&path) && event.name == b"a")
     );
-    assert!(
-        nix::sys::fanotify::Fanotify::init(init, nix::sys::fanotify::EventFFlags::O_RDONLY)
-            .is_err()
-    );
+    assert!(Fanotify::init(init, EventFFlags::O_RDONLY).is_err());
 }
 
 #[test]
@@ -320,4 +326,37 @@ fn a_missing_directory_is_named() {
         error.contains("missing cannot be opened") && error.contains("must exist"),
         "{error}"
     );
+}
+
+#[test]
+fn the_database_opens_writes_and_opens_again_inside() {
+    let name = "the_database_opens_writes_and_opens_again_inside";
+    let Some(directory) = inside(name, "-all,+dac_read_search") else {
+        return;
+    };
+    entered(&directory);
+    for round in 0..2 {
+        let (mut store, _) = Store::open(&directory.join("state")).expect("opened");
+        for count in 0..2000 {
+            let path = BytePath::new(format!("/{round}/{count}").as_bytes());
+            store
+                .commit(Commit {
+                    put: vec![(path, record())],
+                    ..Commit::default()
+                })
+                .expect("committed");
+        }
+        store.sync().expect("synced");
+        assert_eq!(store.records(None).count(), 2000 * (round + 1));
+    }
+}
+
+fn record() -> Record {
+    let path = BytePath::new(b"/etc/passwd");
+    let snapshot = reader().snapshot(&path, &HASH).expect("a reading").snapshot;
+    Record {
+        snapshot,
+        seen: Timestamp(0),
+        key_id: Token([0; 16]),
+    }
 }
