@@ -29,7 +29,7 @@ pub use self::{attributes::unchanged, open::open_path};
 const ATTEMPTS: u32 = 3;
 
 /// What a reading is for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wanted {
     /// Who understands the content; without one there is no state, and nobody who could find a secret in it.
     pub consumer: Option<Consumer>,
@@ -90,6 +90,10 @@ impl Reader {
     ///
     /// # Errors
     /// When there is no such object, or a directory above it cannot be passed.
+    #[allow(
+        clippy::unused_self,
+        reason = "one reader for all looks at the file system"
+    )]
     pub fn attributes(&self, path: &BytePath) -> Result<Attributes, ReadError> {
         Ok(attributes::of(&open_path(
             path,

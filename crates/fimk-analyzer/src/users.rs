@@ -53,7 +53,7 @@ impl Users {
 struct Names {
     path: PathBuf,
     seen: Option<Version>,
-    names: HashMap<u32, Arc<str>>,
+    by_number: HashMap<u32, Arc<str>>,
 }
 
 /// Tells one state of a file from the next.
@@ -69,7 +69,7 @@ impl Names {
         Self {
             path: path.into(),
             seen: None,
-            names: HashMap::new(),
+            by_number: HashMap::new(),
         }
     }
 
@@ -78,13 +78,13 @@ impl Names {
             .ok()
             .map(|metadata| Version::of(&metadata));
         if version.is_none() || version != self.seen {
-            self.names = read(&self.path)
+            self.by_number = read(&self.path)
                 .map(|bytes| parse(&bytes))
                 .unwrap_or_default();
             // The version from before the reading: if the file changed meanwhile, it is read again.
             self.seen = version;
         }
-        self.names.get(&id).cloned()
+        self.by_number.get(&id).cloned()
     }
 }
 

@@ -110,7 +110,7 @@ impl<'a> Raw<'a> {
         match kind {
             libc::FAN_EVENT_INFO_TYPE_FID => self.object = Some(entry(content)?.handle),
             libc::FAN_EVENT_INFO_TYPE_DFID | libc::FAN_EVENT_INFO_TYPE_DFID_NAME => {
-                self.entry = Some(entry(content)?)
+                self.entry = Some(entry(content)?);
             }
             libc::FAN_EVENT_INFO_TYPE_OLD_DFID_NAME => self.old = Some(entry(content)?),
             libc::FAN_EVENT_INFO_TYPE_NEW_DFID_NAME => self.new = Some(entry(content)?),

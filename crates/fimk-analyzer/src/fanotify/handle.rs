@@ -18,7 +18,7 @@ pub(super) fn of(object: &OwnedFd) -> nix::Result<Box<[u8]>> {
 
 /// The two numbers of `f_fsid`, which glibc puts into one, the first in the lower half.
 fn file_system(object: &OwnedFd) -> nix::Result<[u8; 8]> {
-    let id = u64::from(fstatvfs(object)?.filesystem_id());
+    let id = fstatvfs(object)?.filesystem_id();
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&low(id).to_ne_bytes());
     bytes[4..].copy_from_slice(&low(id >> 32).to_ne_bytes());

@@ -175,6 +175,10 @@ pub(super) const PRCTL: [libc::c_int; 5] = [
     libc::PR_SET_NAME,
 ];
 
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "another width with another C library"
+)]
 /// Descriptor flags, and questions about terminals, flags and generations of files.
 pub(super) const IOCTL: [u64; 6] = [
     libc::FIOCLEX as u64,
