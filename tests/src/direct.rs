@@ -50,7 +50,7 @@ impl Mapping {
             self.address
                 .cast::<u8>()
                 .as_ptr()
-                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         };
     }
 }

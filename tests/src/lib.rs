@@ -28,7 +28,7 @@ pub use direct::{Mapping, uring_write};
 pub use event::Event;
 pub use expect::Expect;
 pub use monitor::Monitor;
-pub use ran::{Ran, attempt, myself, run, run_with_input, which};
+pub use ran::{Ran, append_line, attempt, myself, run, run_with_input, text, which};
 pub use site::{Launch, Refusal, Site, rule};
 
 /// How long something may take that happens in milliseconds on an idle machine: `FIMK_DEADLINE_S`

@@ -84,6 +84,16 @@ fn execute<A: AsRef<OsStr>>(program: &Path, arguments: &[A], input: &str) -> Ran
     }
 }
 
+/// Appends a line with the shell's own `echo`, so that the shell is the writer.
+pub fn append_line(path: &Path, line: &str) -> Ran {
+    run("sh", &["-c", "echo \"$1\" >> \"$0\"", text(path), line])
+}
+
+/// A path as text.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("tests use UTF-8 names")
+}
+
 /// This process, for what a test does by itself.
 pub fn myself() -> Ran {
     Ran {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, path::PathBuf, thread};
 
-use fimk_tests::{Expect, Ran, Site, myself, run};
+use fimk_tests::{Expect, Ran, Site, append_line, myself, run, text};
 
 const WRITERS: usize = 1000;
 const AT_ONCE: usize = 4;
@@ -27,11 +27,7 @@ fn write_all(site: &Site, programs: &[PathBuf]) -> HashMap<String, Ran> {
         (lane..WRITERS)
             .step_by(AT_ONCE)
             .map(|number| {
-                let path = site
-                    .file(&format!("f{number}"))
-                    .to_str()
-                    .expect("UTF-8")
-                    .to_owned();
+                let path = text(&site.file(&format!("f{number}"))).to_owned();
                 let writer = run(
                     &programs[number % PROGRAMS],
                     &["-c", "echo x > \"$0\"", &path],
@@ -82,7 +78,7 @@ fn short_lived_writers_are_named_right_or_not_at_all() {
         if let Some(executable) = event.text("process.executable") {
             assert_eq!(
                 executable,
-                writer.executable.to_str().expect("UTF-8"),
+                text(&writer.executable),
                 "another program: {event:?}"
             );
             named += 1;
@@ -100,19 +96,13 @@ fn a_change_has_the_ancestors_of_its_process() {
     let site = Site::new();
     let path = site.write("file", "one\n");
     let monitor = site.watch();
-    run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    append_line(&path, "two");
     let me = myself();
     let expected = Expect::action("modified")
         .of(&path)
         .adds("two")
         .field("process.parent.pid", me.pid);
-    let event = monitor.expect(expected.field(
-        "process.parent.executable",
-        me.executable.to_str().expect("UTF-8"),
-    ));
+    let event = monitor.expect(expected.field("process.parent.executable", text(&me.executable)));
     let ancestors = event
         .get("fimk.ancestors")
         .and_then(serde_json::Value::as_array)
@@ -146,9 +136,7 @@ fn arguments_of_the_process_are_told() {
     let site = Site::new();
     let path = site.write("file", "one\n");
     let monitor = site.watch();
-    let touch = run("tee", &["-a", path.to_str().expect("UTF-8")]);
-    drop(touch);
-    let sed = run("sed", &["-i", "s/one/two/", path.to_str().expect("UTF-8")]);
+    let sed = run("sed", &["-i", "s/one/two/", text(&path)]);
     let event = monitor.expect(Expect::action("modified").of(&path).by(&sed));
     let arguments = event
         .get("process.args")
@@ -158,9 +146,6 @@ fn arguments_of_the_process_are_told() {
         .iter()
         .filter_map(serde_json::Value::as_str)
         .collect();
-    assert_eq!(
-        words.get(1..),
-        Some(&["-i", "s/one/two/", path.to_str().expect("UTF-8")][..])
-    );
+    assert_eq!(words.get(1..), Some(&["-i", "s/one/two/", text(&path)][..]));
     monitor.stop();
 }

@@ -2,17 +2,16 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use fimk_tests::{Expect, Mapping, Site, attempt, myself, not_run, run, uring_write, which};
+use fimk_tests::{
+    Expect, Mapping, Site, append_line, attempt, myself, not_run, run, text, uring_write, which,
+};
 
 #[test]
 fn an_appended_line_is_shown_with_the_shell_that_wrote_it() {
     let site = Site::new();
     let path = site.write("hosts", "one\n");
     let monitor = site.watch();
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&path, "two");
     let event = monitor.expect(
         Expect::action("modified")
             .of(&path)
@@ -33,10 +32,7 @@ fn every_line_has_the_fields_that_are_promised_for_all() {
     let site = Site::new();
     let path = site.write("hosts", "one\n");
     let monitor = site.watch();
-    run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    append_line(&path, "two");
     monitor.expect(Expect::action("modified").of(&path));
     let events = monitor.stop();
     let mut last = 0;
@@ -71,7 +67,7 @@ fn a_truncated_file_loses_its_lines() {
     let site = Site::new();
     let path = site.write("motd", "one\ntwo\n");
     let monitor = site.watch();
-    let truncate = run("truncate", &["--size=4", path.to_str().expect("UTF-8")]);
+    let truncate = run("truncate", &["--size=4", text(&path)]);
     monitor.expect(
         Expect::action("modified")
             .of(&path)
@@ -87,14 +83,7 @@ fn sed_in_place_replaces_the_file_and_shows_both_lines() {
     let site = Site::new();
     let path = site.write("sshd_config", "PermitRootLogin no\nX11Forwarding no\n");
     let monitor = site.watch();
-    let sed = run(
-        "sed",
-        &[
-            "-i",
-            "s/RootLogin no/RootLogin yes/",
-            path.to_str().expect("UTF-8"),
-        ],
-    );
+    let sed = run("sed", &["-i", "s/RootLogin no/RootLogin yes/", text(&path)]);
     let expected = Expect::action("modified").of(&path).by(&sed);
     let expected = expected
         .removes("PermitRootLogin no")
@@ -111,7 +100,7 @@ fn a_changed_mode_is_named_with_both_values() {
     let path = site.write("key", "one\n");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let monitor = site.watch();
-    let chmod = run("chmod", &["0644", path.to_str().expect("UTF-8")]);
+    let chmod = run("chmod", &["0644", text(&path)]);
     let expected = Expect::action("attributes_modified").of(&path).by(&chmod);
     monitor.expect(
         expected
@@ -126,7 +115,7 @@ fn a_set_id_bit_is_named() {
     let site = Site::new();
     let path = site.write("tool", "#!/bin/sh\n");
     let monitor = site.watch();
-    let chmod = run("chmod", &["4755", path.to_str().expect("UTF-8")]);
+    let chmod = run("chmod", &["4755", text(&path)]);
     monitor.expect(
         Expect::action("attributes_modified")
             .of(&path)
@@ -141,7 +130,7 @@ fn a_changed_owner_is_named() {
     let site = Site::new();
     let path = site.write("file", "one\n");
     let monitor = site.watch();
-    let chown = run("chown", &["12345:54321", path.to_str().expect("UTF-8")]);
+    let chown = run("chown", &["12345:54321", text(&path)]);
     let event = monitor.expect(Expect::action("attributes_modified").of(&path).by(&chown));
     assert_eq!(event.text("file.uid"), Some("12345"));
     assert_eq!(event.text("file.gid"), Some("54321"));
@@ -224,14 +213,7 @@ fn a_copy_within_the_kernel_is_seen() {
     fs::write(&source, "copied\n").expect("it is ours");
     let monitor = site.watch();
     // GNU cp uses copy_file_range or a clone where the file system can.
-    let cp = run(
-        "cp",
-        &[
-            "--reflink=auto",
-            source.to_str().expect("UTF-8"),
-            path.to_str().expect("UTF-8"),
-        ],
-    );
+    let cp = run("cp", &["--reflink=auto", text(&source), text(&path)]);
     monitor.expect(
         Expect::action("modified")
             .of(&path)
@@ -277,7 +259,7 @@ fn a_save_by_vim_names_vim_and_shows_the_line() {
         not_run("a save by vim", "vim.tiny is not installed");
         return;
     }
-    let name = path.to_str().expect("UTF-8");
+    let name = text(&path);
     // Silent ex mode may end with status 1 although it saved.
     let vim = attempt(
         "vim.tiny",
@@ -306,15 +288,7 @@ fn a_temporary_renamed_over_the_file_is_a_modification_of_it() {
     let temporary = site.file("crontab.tmp");
     let monitor = site.watch();
     let script = "printf 'one\\ntwo\\n' > \"$1\" && exec mv \"$1\" \"$0\"";
-    let mut shell = run(
-        "sh",
-        &[
-            "-c",
-            script,
-            path.to_str().expect("UTF-8"),
-            temporary.to_str().expect("UTF-8"),
-        ],
-    );
+    let mut shell = run("sh", &["-c", script, text(&path), text(&temporary)]);
     // The shell became mv: the same pid, another program.
     shell.executable = which("mv".as_ref())
         .and_then(|mv| fs::canonicalize(mv).ok())

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use fimk_tests::{Expect, Site, rule, run};
+use fimk_tests::{Expect, Site, append_line, rule, run, text};
 
 #[test]
 fn a_write_through_a_hard_link_elsewhere_is_a_change_of_the_watched_name() {
@@ -11,13 +11,10 @@ fn a_write_through_a_hard_link_elsewhere_is_a_change_of_the_watched_name() {
     let alias = site.outside("alias");
     fs::hard_link(&path, &alias).expect("both are on one file system");
     let monitor = site.watch();
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", alias.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&alias, "two");
     let expected = Expect::action("modified").of(&path).by(&shell).adds("two");
     if monitor.is_bpf() {
-        monitor.expect(expected.field("fimk.accessed_path", alias.to_str().expect("UTF-8")));
+        monitor.expect(expected.field("fimk.accessed_path", text(&alias)));
     } else {
         monitor.expect(expected);
     }
@@ -46,10 +43,7 @@ fn a_link_in_a_rule_path_is_watched_as_well_as_its_target() {
     symlink(&target, &link).expect("it is ours");
     let monitor = site.start(&rule(&[&link]));
 
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", target.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&target, "two");
     let (by_link, by_target) = (link.clone(), target.clone());
     let expected = Expect::action("modified").by(&shell).adds("two");
     monitor.expect(
@@ -58,24 +52,14 @@ fn a_link_in_a_rule_path_is_watched_as_well_as_its_target() {
         }),
     );
 
-    let ln = run(
-        "ln",
-        &[
-            "-sfn",
-            other.to_str().expect("UTF-8"),
-            link.to_str().expect("UTF-8"),
-        ],
-    );
+    let ln = run("ln", &["-sfn", text(&other), text(&link)]);
     monitor.expect(
         Expect::any_of(&["modified", "created", "renamed"])
             .of(&link)
             .by(&ln),
     );
 
-    let shell = run(
-        "sh",
-        &["-c", "echo three >> \"$0\"", other.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&other, "three");
     let (by_link, by_other) = (link.clone(), other.clone());
     let expected = Expect::action("modified").by(&shell);
     monitor.expect(expected.and(
@@ -95,10 +79,7 @@ fn a_linked_directory_in_a_rule_path_is_watched() {
     let link = site.file("link");
     symlink(&real, &link).expect("it is ours");
     let monitor = site.start(&rule(&[&link.join("file")]));
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", file.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&file, "two");
     monitor.expect(Expect::action("modified").by(&shell).adds("two"));
     monitor.stop();
 }
@@ -110,10 +91,7 @@ fn a_rule_path_that_appears_later_is_picked_up() {
     let monitor = site.start(&rule(&[&path]));
     site.write("later/deep/app.conf", "one\n");
     monitor.expect(Expect::action("created").of(&path));
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&path, "two");
     monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
     monitor.stop();
 }
@@ -127,14 +105,7 @@ fn a_write_under_a_renamed_directory_is_seen() {
     let mv = run("mv", &[&old, &new]);
     monitor.expect(Expect::action("renamed").of(&new).by(&mv));
     assert!(!path.exists());
-    let shell = run(
-        "sh",
-        &[
-            "-c",
-            "echo two >> \"$0\"",
-            new.join("file").to_str().expect("UTF-8"),
-        ],
-    );
+    let shell = append_line(&new.join("file"), "two");
     monitor.expect(Expect::action("modified").of(&new.join("file")).by(&shell));
     monitor.stop();
 }

@@ -1,13 +1,12 @@
 //! What cannot be started says so in one sentence and with its own exit status, and leaves nothing behind.
 
 use std::{
-    ffi::OsString,
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
 };
 
-use fimk_tests::{Expect, Site, rule, run};
+use fimk_tests::{Expect, Site, append_line, rule, run, text};
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
@@ -81,10 +80,7 @@ fn a_second_instance_on_the_same_pins_is_refused_and_the_first_goes_on() {
     launch.run = site.outside("run2");
     let mut second = launch.spawn();
     assert_eq!(second.await_exit().code(), Some(75), "{}", second.account());
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&path, "two");
     first.expect(Expect::action("modified").of(&path).by(&shell));
     first.stop();
 }
@@ -99,10 +95,7 @@ fn a_second_instance_on_the_same_state_is_refused_and_the_first_goes_on() {
     launch.pins = site.other_pins();
     launch.run = site.outside("run2");
     launch.refused().assert(75, &[]);
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&path, "two");
     first.expect(Expect::action("modified").of(&path).by(&shell));
     first.stop();
 }
@@ -113,10 +106,7 @@ fn two_instances_with_directories_of_their_own_run_side_by_side() {
     let (first, second) = (one.watch(), two.watch());
     for (site, monitor) in [(&one, &first), (&two, &second)] {
         let path = site.file("new");
-        let shell = run(
-            "sh",
-            &["-c", "echo x > \"$0\"", path.to_str().expect("UTF-8")],
-        );
+        let shell = run("sh", &["-c", "echo x > \"$0\"", text(&path)]);
         monitor.expect(Expect::action("created").of(&path).by(&shell));
     }
     first.stop();
@@ -150,7 +140,7 @@ fn a_damaged_database_is_refused_and_left_as_it_is() {
     }
     site.launch(&config)
         .refused()
-        .assert(74, &[site.state().to_str().expect("UTF-8")]);
+        .assert(74, &[text(&site.state())]);
     for manifest in &manifests {
         assert_eq!(
             fs::read(manifest).expect("it is still there"),
@@ -179,7 +169,7 @@ fn neither_hangs_nor_crashes(site: &Site, path: &Path) {
         Some(status) => {
             assert_eq!(status, 78, "{}", monitor.account());
             assert!(
-                monitor.errors().contains(path.to_str().expect("UTF-8")),
+                monitor.errors().contains(text(&path)),
                 "{}",
                 monitor.account()
             );
@@ -215,8 +205,8 @@ fn a_rule_on_a_loop_of_links_does_not_hang() {
 fn a_rule_on_an_endless_file_does_not_hang() {
     let site = Site::new();
     let path = site.file("endless");
-    let size: OsString = "--size=1T".into();
-    run("truncate", &[size.as_os_str(), path.as_os_str()]);
+
+    run("truncate", &["--size=1T", text(&path)]);
     neither_hangs_nor_crashes(&site, &path);
 }
 
@@ -224,21 +214,12 @@ fn a_rule_on_an_endless_file_does_not_hang() {
 fn odd_objects_in_a_watched_directory_do_not_disturb() {
     let site = Site::new();
     run("mkfifo", &[site.file("fifo")]);
-    run(
-        "mknod",
-        &[site.file("zero").to_str().expect("UTF-8"), "c", "1", "5"],
-    );
+    run("mknod", &[text(&site.file("zero")), "c", "1", "5"]);
     symlink("loop", site.file("loop")).expect("it is ours");
-    run(
-        "truncate",
-        &["--size=1T", site.file("endless").to_str().expect("UTF-8")],
-    );
+    run("truncate", &["--size=1T", text(&site.file("endless"))]);
     let path = site.write("file", "one\n");
     let monitor = site.watch();
-    let shell = run(
-        "sh",
-        &["-c", "echo two >> \"$0\"", path.to_str().expect("UTF-8")],
-    );
+    let shell = append_line(&path, "two");
     monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
     monitor.stop();
 }

@@ -2,23 +2,11 @@
 
 use std::{collections::HashSet, fs, path::Path};
 
-use fimk_tests::{Event, Expect, Monitor, Site, run};
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, run, text};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-
-fn append(path: &Path, text: &str) -> fimk_tests::Ran {
-    run(
-        "sh",
-        &[
-            "-c",
-            "echo \"$1\" >> \"$0\"",
-            path.to_str().expect("UTF-8"),
-            text,
-        ],
-    )
-}
 
 fn changes_of<'a>(events: &'a [Event], path: &Path) -> Vec<&'a Event> {
     events
@@ -45,7 +33,7 @@ fn the_state_is_kept_over_a_restart() {
         .expect("each event has a number");
 
     let monitor = site.watch();
-    let shell = append(&path, "two");
+    let shell = append_line(&path, "two");
     monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
     let second = monitor.stop();
     assert!(
@@ -68,7 +56,7 @@ fn a_change_while_stopped_is_reported_once_as_a_gap_with_its_bounds() {
     let path = site.write("file", "one\n");
     let gone = site.write("gone", "one\n");
     site.watch().stop();
-    append(&path, "two");
+    append_line(&path, "two");
     fs::remove_file(&gone).expect("it is ours");
     let new = site.write("new", "one\n");
 
@@ -125,7 +113,7 @@ fn a_killed_analyzer_is_started_again_and_goes_on() {
     let path = site.write("file", "one\n");
     let monitor = site.watch();
     kill_analyzer(&monitor);
-    let shell = append(&path, "two");
+    let shell = append_line(&path, "two");
     monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
     monitor.stop();
 }
@@ -141,7 +129,7 @@ fn a_change_while_the_analyzer_is_dead_is_reported() {
         Signal::SIGKILL,
     )
     .expect("it runs");
-    let shell = append(&path, "two");
+    let shell = append_line(&path, "two");
     let expected = Expect::action("modified").of(&path).adds("two");
     // The kernel's maps outlive the analyzer, a queue of fanotify may not.
     monitor.expect(if monitor.is_bpf() {
@@ -181,15 +169,12 @@ fn what_a_crash_interrupts_is_printed_at_least_once() {
     let monitor = site.watch();
     let script =
         format!("i=0; while [ $i -lt {FILES} ]; do echo $i > \"$0/f$i\"; i=$((i + 1)); done");
-    run(
-        "sh",
-        &["-c", &script, site.files().to_str().expect("UTF-8")],
-    );
+    run("sh", &["-c", &script, text(&site.files())]);
     let mut events = monitor.kill9();
 
     let monitor = site.watch();
     // Whatever was still to be said is said before this one.
-    let shell = append(&site.file("f0"), "end");
+    let shell = append_line(&site.file("f0"), "end");
     monitor.expect(
         Expect::any_of(&["modified", "created"])
             .of(&site.file("f0"))
@@ -203,7 +188,7 @@ fn what_a_crash_interrupts_is_printed_at_least_once() {
         .collect();
     let untold: Vec<_> = (0..FILES)
         .map(|number| site.file(&format!("f{number}")))
-        .filter(|path| !told.contains(path.to_str().expect("UTF-8")))
+        .filter(|path| !told.contains(text(&path)))
         .collect();
     assert!(untold.is_empty(), "never reported as created: {untold:?}");
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_tests::{Account, Expect, Site, rule, run, run_with_input};
+use fimk_tests::{Account, Expect, Site, rule, run, run_with_input, text};
 
 /// yescrypt, SHA-512 and DES, of no passwords that anybody knows.
 const HASHES: [&str; 3] = [
@@ -102,7 +102,7 @@ fn no_piece_of_a_hash_is_printed_logged_or_stored() {
             &[
                 "-i",
                 &format!("s|^eve:[^:]*|eve:{hash}|"),
-                copy.shadow().to_str().expect("UTF-8"),
+                text(&copy.shadow()),
             ],
         );
         monitor.expect(

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use fimk_tests::{Event, Expect, Site, attempt, run};
+use fimk_tests::{Event, Expect, Site, append_line, attempt, run, text};
 
 /// Watches, does something that changes nothing, then changes another file: when that is reported
 /// and fimk has stopped, nothing may have been said about the first.
@@ -15,14 +15,7 @@ fn nothing_is_said_of(act: impl Fn(&Site, &Path)) {
     let sentinel = site.write("sentinel", "one\n");
     let monitor = site.watch();
     act(&site, &path);
-    let shell = run(
-        "sh",
-        &[
-            "-c",
-            "echo two >> \"$0\"",
-            sentinel.to_str().expect("UTF-8"),
-        ],
-    );
+    let shell = append_line(&sentinel, "two");
     monitor.expect(
         Expect::action("modified")
             .of(&sentinel)
@@ -79,7 +72,7 @@ fn a_write_that_is_not_allowed_is_not_reported() {
             "sh",
             "-c",
             script,
-            path.to_str().expect("UTF-8"),
+            text(&path),
         ];
         assert!(
             !attempt("setpriv", &arguments).succeeded,
@@ -94,7 +87,7 @@ fn a_write_that_fails_is_not_reported() {
         // No byte fits: EFBIG.
         let script = "trap '' XFSZ; ulimit -f 0; echo two >> \"$0\"";
         assert!(
-            !attempt("sh", &["-c", script, path.to_str().expect("UTF-8")]).succeeded,
+            !attempt("sh", &["-c", script, text(&path)]).succeeded,
             "the limit is in force"
         );
     });
@@ -104,7 +97,7 @@ fn a_write_that_fails_is_not_reported() {
 fn the_same_bytes_written_again_are_not_printed() {
     nothing_is_said_of(|_, path| {
         let script = "printf 'one\\n' | dd of=\"$0\" conv=notrunc";
-        run("sh", &["-c", script, path.to_str().expect("UTF-8")]);
+        run("sh", &["-c", script, text(&path)]);
     });
 }
 
