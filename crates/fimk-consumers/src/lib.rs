@@ -1,10 +1,35 @@
 //! What watched files say: bytes → [`State`], two states → what differs, in the words of the file.
 //!
-//! Everything here is pure and total: no I/O, no clock, no panic on any bytes, time linear in the input.
-//! Secrets are replaced by keyed [`Token`]s while parsing, so that a [`State`] may be stored and a
-//! [`Comparison`] printed: a changed secret shows as changed, and never as itself.
+//! Everything here is pure and total: no I/O, no clock, no panic on any bytes, time linear in the input
+//! (but for sorting). Secrets are replaced by keyed [`Token`]s while parsing, so that a [`State`] may be
+//! stored and a [`Comparison`] printed: a changed secret shows as changed, and never as itself.
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`passwd`], [`shadow`] | the fields of one line; `table` has what both files share, `password` the password field |
+//! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
+//! | [`redact`] | which parts of a string are secrets |
+//! | [`pieces`] | redacted strings, the numbers of tokens in one comparison, escaping |
 
 use serde::{Deserialize, Serialize};
+
+mod diff;
+mod lines;
+pub mod passwd;
+mod password;
+pub mod pieces;
+pub mod redact;
+pub mod shadow;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+pub use password::{Algorithm, Password};
+
+/// A comparison lists at most this many differences: an event is one line of at most 64 KiB, and
+/// whoever reads it does not read more.
+pub const MAX_CHANGES: usize = 500;
 
 /// Stands for a secret: equal secrets give equal tokens, and without the key a token tells nothing.
 /// Compared and stored, never printed.
@@ -30,9 +55,154 @@ pub struct Difference {
     pub after: Option<String>,
 }
 
+/// Which parser a file is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Consumer {
+    /// passwd(5)
+    Passwd,
+    /// shadow(5)
+    Shadow,
+    /// Everything else; what turns out not to be text becomes [`State::Binary`].
+    Text,
+}
+
+impl Consumer {
+    /// By the last two components of the path, so that the files of a chroot count as well.
+    /// The backups that shadow-utils leave (`passwd-`, `shadow-`) are of the same form.
+    pub fn for_path(path: &[u8]) -> Self {
+        let mut components = path
+            .rsplit(|&byte| byte == b'/')
+            .filter(|component| !component.is_empty());
+        match (components.next(), components.next()) {
+            (Some(b"passwd" | b"passwd-"), Some(b"etc")) => Self::Passwd,
+            (Some(b"shadow" | b"shadow-"), Some(b"etc")) => Self::Shadow,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// What was read from one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// To be stored and compared.
+    pub state: State,
+    /// Something was redacted: a plain digest of the content would allow guessing, so the caller must
+    /// use a keyed one.
+    pub secrets: bool,
+}
+
 /// What a consumer understood of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// Placeholder until the consumers exist.
+    /// The users of a passwd file.
+    Passwd(passwd::State),
+    /// The users of a shadow file.
+    Shadow(shadow::State),
+    /// Redacted lines.
+    Text(text::State),
+    /// Not text: only its digest, which is kept elsewhere, tells whether it changed.
     Binary,
+}
+
+/// Reads the content of a file.
+pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Reading {
+    match consumer {
+        Consumer::Passwd => {
+            let (state, secrets) = table::read(bytes, tokenize);
+            Reading {
+                state: State::Passwd(state),
+                secrets,
+            }
+        }
+        Consumer::Shadow => {
+            let (state, secrets) = table::read(bytes, tokenize);
+            Reading {
+                state: State::Shadow(state),
+                secrets,
+            }
+        }
+        Consumer::Text if text::is_binary(bytes) => Reading {
+            state: State::Binary,
+            secrets: false,
+        },
+        Consumer::Text => {
+            let (state, secrets) = text::read(bytes, tokenize);
+            Reading {
+                state: State::Text(state),
+                secrets,
+            }
+        }
+    }
+}
+
+/// What differs between two states of one file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// In words, at most [`MAX_CHANGES`].
+    pub changes: Vec<Difference>,
+    /// Unified difference of text, secrets redacted, control characters escaped.
+    pub diff: Option<String>,
+    /// The fields of the event of which something was cut: `fimk.changes`, `fimk.diff`.
+    pub truncated: Vec<&'static str>,
+}
+
+/// Compares two states of one file. `None`: there was no file, or it could not be read.
+pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
+    if before == after {
+        return Comparison::default();
+    }
+    let mut comparison = match (before, after) {
+        (Some(State::Passwd(before)), Some(State::Passwd(after))) => {
+            semantic(table::compare(before, after))
+        }
+        (Some(State::Shadow(before)), Some(State::Shadow(after))) => {
+            semantic(table::compare(before, after))
+        }
+        (Some(State::Text(before)), Some(State::Text(after))) => {
+            diff::unified(Some(before), Some(after))
+        }
+        (Some(State::Text(before)), None) => diff::unified(Some(before), None),
+        (None, Some(State::Text(after))) => diff::unified(None, Some(after)),
+        (None, Some(State::Passwd(after))) => semantic(table::created(after)),
+        (None, Some(State::Shadow(after))) => semantic(table::created(after)),
+        (before, after) => semantic(kinds(before, after)),
+    };
+    if comparison.changes.len() > MAX_CHANGES {
+        comparison.changes.truncate(MAX_CHANGES);
+        comparison.truncated.push("fimk.changes");
+    }
+    comparison
+}
+
+fn semantic(changes: Vec<Difference>) -> Comparison {
+    Comparison {
+        changes,
+        ..Comparison::default()
+    }
+}
+
+/// The two sides cannot be compared; only what each is can be told. That a binary file came or went
+/// is the event itself.
+fn kinds(before: Option<&State>, after: Option<&State>) -> Vec<Difference> {
+    let (before, after) = (before.map(describe), after.map(describe));
+    if before.is_none() && after.as_deref() == Some("binary")
+        || after.is_none() && before.as_deref() == Some("binary")
+    {
+        return Vec::new();
+    }
+    vec![Difference {
+        subject: "file".into(),
+        field: "content".into(),
+        before,
+        after,
+    }]
+}
+
+fn describe(state: &State) -> String {
+    match state {
+        State::Passwd(table) => table.describe(),
+        State::Shadow(table) => table.describe(),
+        State::Text(_) => "text".into(),
+        State::Binary => "binary".into(),
+    }
 }

@@ -207,3 +207,84 @@ pub struct Event {
     /// The rest.
     pub body: Body,
 }
+
+impl Action {
+    /// As `event.action` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Deleted => "deleted",
+            Self::Renamed => "renamed",
+            Self::Modified => "modified",
+            Self::AttributesModified => "attributes_modified",
+            Self::Linked => "linked",
+            Self::MonitorStarted => "monitor_started",
+            Self::MonitorStopped => "monitor_stopped",
+            Self::BaselineCreated => "baseline_created",
+            Self::Gap => "gap",
+            Self::EventsLost => "events_lost",
+            Self::Degraded => "degraded",
+        }
+    }
+
+    /// Whether it happened to a watched object, and not to fimk itself.
+    pub fn is_change(self) -> bool {
+        self <= Self::Linked
+    }
+
+    /// As `event.kind` has it.
+    pub fn kind(self) -> &'static str {
+        if self.is_change() { "event" } else { "state" }
+    }
+
+    /// As `event.category` has it: its only member.
+    pub fn category(self) -> &'static str {
+        if self.is_change() { "file" } else { "host" }
+    }
+
+    /// As `event.type` has it: its only member, one that ECS allows in the category.
+    pub fn ecs_type(self) -> &'static str {
+        match self {
+            Self::Created => "creation",
+            Self::Deleted => "deletion",
+            Self::Renamed | Self::Modified | Self::AttributesModified | Self::Linked => "change",
+            Self::MonitorStarted => "start",
+            Self::MonitorStopped => "end",
+            Self::BaselineCreated | Self::Gap | Self::EventsLost | Self::Degraded => "info",
+        }
+    }
+}
+
+impl DetectedBy {
+    /// As `fimk.detected_by` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Scan => "scan",
+            Self::Gap => "gap",
+            Self::Late => "late",
+        }
+    }
+}
+
+impl Source {
+    /// As `fimk.source` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bpf => "bpf",
+            Self::Fanotify => "fanotify",
+            Self::Periodic => "periodic",
+        }
+    }
+}
+
+impl ContentVerdict {
+    /// As `fimk.content` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Same => "same",
+            Self::Unread => "unread",
+        }
+    }
+}

@@ -3,7 +3,9 @@
 pub mod config;
 pub mod event;
 pub mod path;
+pub mod pattern;
 pub mod record;
 pub mod render;
 pub mod rules;
+mod text;
 pub mod time;

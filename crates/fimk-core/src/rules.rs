@@ -1,1 +1,310 @@
-//! x
+//! Which rules cover a path. Compiled once; each question takes time linear in the path.
+
+mod globs;
+#[cfg(test)]
+mod tests;
+mod trie;
+
+use std::{cmp::Reverse, collections::HashMap, fmt};
+
+use self::{
+    globs::Globs,
+    trie::{Trie, components},
+};
+use crate::{
+    config::{Config, Rule, is_pseudo},
+    path::BytePath,
+    pattern::Pattern,
+};
+
+/// All rules of a configuration, ready to be asked.
+#[derive(Debug, Clone)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    roots: Vec<Root>,
+    literals: Trie<Entry>,
+    globs: Globs<GlobEntry>,
+    /// Where globs begin: directories to walk through.
+    bases: Trie<Entry>,
+    approaches: Globs<GlobEntry>,
+    excluded: Trie<u32>,
+    excluded_globs: Globs<u32>,
+    excluded_names: Globs<u32>,
+}
+
+/// Where the walk for an entry of a rule begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// The entry's path, or the directory in which its wildcards begin.
+    pub path: BytePath,
+    /// Index of the rule in the configuration.
+    pub rule: u32,
+    /// Whether the entry names this path itself, not only paths below it.
+    pub literal: bool,
+}
+
+/// The rules that cover a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match<'r> {
+    /// The most specific: that with the most bytes before its first wildcard; of equals, that which
+    /// names the path itself; of equals, the first of the configuration.
+    pub rule: &'r Rule,
+    /// Its index in the configuration.
+    pub number: u32,
+    /// Names of all, in the order of the configuration.
+    pub rules: Vec<&'r str>,
+}
+
+/// The globs of a configuration are too much for one automaton.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooComplex(String);
+
+impl fmt::Display for TooComplex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the wildcards of all rules together are too complex ({}); use fewer or shorter ones",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for TooComplex {}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    rule: u32,
+    recursive: bool,
+    rank: usize,
+    /// From which byte of the path on names may be excluded: a rule's own directories are not.
+    names_from: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct GlobEntry {
+    entry: Entry,
+    exact: bool,
+}
+
+/// Of those that cover a path, the greatest is the most specific.
+type Rank = (usize, bool, Reverse<u32>);
+
+impl RuleSet {
+    /// Compiles the rules.
+    ///
+    /// # Errors
+    /// [`TooComplex`]; not for a configuration that came from [`crate::config::parse`], which tries it.
+    pub fn new(config: &Config) -> Result<Self, TooComplex> {
+        let mut builder = Builder::default();
+        for (number, rule) in (0..).zip(&config.rules) {
+            builder.add(number, rule);
+        }
+        Ok(Self {
+            rules: config.rules.clone(),
+            roots: builder.roots,
+            literals: builder.literals,
+            globs: Globs::new(builder.globs)?,
+            bases: builder.bases,
+            approaches: Globs::new(builder.approaches)?,
+            excluded: builder.excluded,
+            excluded_globs: Globs::new(builder.excluded_globs)?,
+            excluded_names: Globs::new(builder.excluded_names)?,
+        })
+    }
+
+    /// The rule of that index.
+    pub fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// Where to walk, in the order of the configuration.
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// The rules that cover an absolute, normalised path.
+    pub fn covers(&self, path: &BytePath) -> Option<Match<'_>> {
+        let mut found: Vec<(Rank, u32)> = Vec::new();
+        if is_pseudo(path) {
+            return None;
+        }
+        let exclusions = self.exclusions(path);
+        let mut add = |entry: Entry, exact: bool| {
+            if !exclusions.cover(entry) {
+                found.push(((entry.rank, exact, Reverse(entry.rule)), entry.rule));
+            }
+        };
+        self.literals.visit(path, |entry, below| {
+            if below <= 1 || entry.recursive {
+                add(*entry, below == 0);
+            }
+        });
+        self.globs
+            .visit(path.bytes(), |glob| add(glob.entry, glob.exact));
+
+        let number = found.iter().max()?.1;
+        let mut numbers: Vec<u32> = found.iter().map(|&(_, rule)| rule).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let rules = numbers
+            .iter()
+            .filter_map(|&number| self.rule(number))
+            .map(|rule| rule.name.as_str());
+        Some(Match {
+            rule: self.rule(number)?,
+            number,
+            rules: rules.collect(),
+        })
+    }
+
+    /// Whether anything below a directory could be covered. A walker need not enter where it is not.
+    pub fn may_contain(&self, directory: &BytePath) -> bool {
+        if is_pseudo(directory) {
+            return false;
+        }
+        if self.literals.has_below(directory) || self.bases.has_below(directory) {
+            return true;
+        }
+        let exclusions = self.exclusions(directory);
+        let mut may = false;
+        self.literals.visit(directory, |entry, below| {
+            may |= (below == 0 || entry.recursive) && !exclusions.cover(*entry);
+        });
+        self.bases.visit(directory, |entry, below| {
+            may |= below == 0 && !exclusions.cover(*entry)
+        });
+        self.approaches.visit(directory.bytes(), |glob| {
+            may |= !exclusions.cover(glob.entry)
+        });
+        self.globs.visit(directory.bytes(), |glob| {
+            may |= glob.entry.recursive && !exclusions.cover(glob.entry)
+        });
+        may
+    }
+
+    /// Whether a rule leaves out one of its own `paths`.
+    pub(crate) fn excludes_root(&self, rule: u32, pattern: &Pattern) -> bool {
+        let exclusions = self.exclusions(pattern.base());
+        exclusions.cover(Entry::new(rule, true, pattern))
+    }
+
+    fn exclusions(&self, path: &BytePath) -> Exclusions {
+        let mut exclusions = Exclusions::default();
+        self.excluded
+            .visit(path, |&rule, _| exclusions.add(rule, usize::MAX));
+        self.excluded_globs
+            .visit(path.bytes(), |&rule| exclusions.add(rule, usize::MAX));
+        if !self.excluded_names.is_empty() {
+            for component in components(path.bytes()) {
+                let name = &path.bytes()[component.start..component.end];
+                self.excluded_names
+                    .visit(name, |&rule| exclusions.add(rule, component.start));
+            }
+        }
+        exclusions
+    }
+}
+
+/// Rules that leave out a path, each with the byte at which the last excluded name begins.
+#[derive(Debug, Default)]
+struct Exclusions(HashMap<u32, usize>);
+
+impl Exclusions {
+    fn add(&mut self, rule: u32, at: usize) {
+        let last = self.0.entry(rule).or_default();
+        *last = at.max(*last);
+    }
+
+    fn cover(&self, entry: Entry) -> bool {
+        self.0
+            .get(&entry.rule)
+            .is_some_and(|&at| at >= entry.names_from)
+    }
+}
+
+impl Entry {
+    fn new(rule: u32, recursive: bool, pattern: &Pattern) -> Self {
+        let base = pattern.base().bytes();
+        let rank = match pattern {
+            Pattern::Path(_) => base.len(),
+            Pattern::Glob(glob) => glob.literal_bytes(),
+        };
+        let names_from = base.len() - pattern.base().name().len();
+        Self {
+            rule,
+            recursive,
+            rank,
+            names_from,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    roots: Vec<Root>,
+    literals: Trie<Entry>,
+    globs: Vec<(globset::Glob, GlobEntry)>,
+    bases: Trie<Entry>,
+    approaches: Vec<(globset::Glob, GlobEntry)>,
+    excluded: Trie<u32>,
+    excluded_globs: Vec<(globset::Glob, u32)>,
+    excluded_names: Vec<(globset::Glob, u32)>,
+}
+
+impl Builder {
+    fn add(&mut self, number: u32, rule: &Rule) {
+        for pattern in &rule.paths {
+            self.add_path(Entry::new(number, rule.recursive, pattern), pattern);
+        }
+        for pattern in &rule.exclude {
+            match pattern {
+                Pattern::Path(path) => self.excluded.insert(path, number),
+                Pattern::Glob(glob) => {
+                    self.excluded_globs
+                        .extend([glob.glob(), glob.below()].map(|glob| (glob.clone(), number)));
+                }
+            }
+        }
+        self.excluded_names.extend(
+            rule.exclude_names
+                .iter()
+                .map(|name| (name.glob().clone(), number)),
+        );
+    }
+
+    fn add_path(&mut self, entry: Entry, pattern: &Pattern) {
+        let literal = matches!(pattern, Pattern::Path(_));
+        self.roots.push(Root {
+            path: pattern.base().clone(),
+            rule: entry.rule,
+            literal,
+        });
+        match pattern {
+            Pattern::Path(path) => self.literals.insert(path, entry),
+            Pattern::Glob(glob) => {
+                self.bases.insert(pattern.base(), entry);
+                self.globs
+                    .push((glob.glob().clone(), GlobEntry { entry, exact: true }));
+                if entry.recursive {
+                    self.globs.push((
+                        glob.below().clone(),
+                        GlobEntry {
+                            entry,
+                            exact: false,
+                        },
+                    ));
+                }
+                let approaches = glob.approaches().iter().cloned();
+                self.approaches.extend(approaches.map(|glob| {
+                    (
+                        glob,
+                        GlobEntry {
+                            entry,
+                            exact: false,
+                        },
+                    )
+                }));
+            }
+        }
+    }
+}

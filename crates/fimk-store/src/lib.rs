@@ -1,1 +1,36 @@
-//! x
+//! What fimk remembers: records, events and cursors, in RocksDB. The only crate that names RocksDB and bincode.
+//!
+//! A state directory holds `rocksdb/`, the database, and `synced`, the sequence of the last event known to
+//! be on disk. The database has four column families:
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | `records` | bytes of the path | [`Record`](fimk_core::record::Record) |
+//! | `events` | sequence, 8 bytes, big endian | hash of the chain, [`Event`](fimk_core::event::Event) |
+//! | `cursors` | name of the output | sequence last delivered |
+//! | `meta` | `schema`, `head`, `anchor`, and the caller's under `user/` | small values |
+//!
+//! Every value begins with the schema's version. One [`Store::commit`] is one atomic batch: records, events
+//! and the chain's head appear together or not at all. It is in the kernel's hands when `commit` returns, so
+//! that `kill -9` loses nothing; it is on disk when [`Store::sync`] returns. What power failure takes between
+//! the two is found at the next [`Store::open`] and named in [`Opened::lost`].
+//!
+//! A sequence is used once, with one exception: an event delivered before it was synced, and then lost to
+//! power failure, may share its sequence with a later one. A caller that minds delivers up to
+//! [`Store::synced_sequence`] only.
+
+mod chain;
+mod codec;
+mod error;
+mod open;
+mod retention;
+mod size;
+mod store;
+mod synced;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use open::{Lost, Opened};
+pub use retention::Retention;
+pub use store::{Commit, Store};

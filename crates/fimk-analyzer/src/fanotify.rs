@@ -1,0 +1,329 @@
+//! The fanotify source: a group that the loader made, with marks that the analyzer sets itself.
+//!
+//! An event names a directory by its file handle and an entry of it by name. Handles are turned into paths by our
+//! own table, filled when a directory is marked: overlayfs handles cannot be opened, and the path of an opened one may be wrong.
+
+mod decode;
+mod handle;
+mod paths;
+mod sys;
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+};
+
+use fimk_core::path::BytePath;
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::fanotify::{Fanotify, MarkFlags},
+    unistd,
+};
+use thiserror::Error;
+
+use self::{
+    decode::{Events, Raw},
+    paths::{Known, Paths},
+};
+use crate::read::open_path;
+
+pub use nix::sys::fanotify::MaskFlags;
+
+/// One read. About 700 events fit; each may bring a pidfd that is open until the read is decoded, so
+/// `RLIMIT_NOFILE` must leave room for so many.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Marks of one group. A mark pins an inode of about 1.3 kB in the kernel, which nothing else limits.
+const MARKS_MAX: usize = 200_000;
+
+/// What one operation on a watched object looks like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FanotifyEvent {
+    /// `FAN_*`, several if the kernel merged events of one process on one name. See [`MaskFlags`].
+    pub mask: u64,
+    /// Who did it: the process (thread group); 0 if not known.
+    pub pid: u32,
+    /// Absent if the group does not report it, or no descriptor was left.
+    pub pidfd: Option<PidState>,
+    /// The directory of `name`: for a rename the new one, if that is marked. Absent for the part of a rename that left.
+    pub directory: Option<BytePath>,
+    /// The entry in `directory`; empty for the directory itself.
+    pub name: Vec<u8>,
+    /// The former directory and name of what was moved, if that directory is marked.
+    pub old: Option<(BytePath, Vec<u8>)>,
+    /// The object itself, where the group reports it and it is marked itself.
+    pub object: Option<BytePath>,
+    /// The queue was full: events were lost.
+    pub overflow: bool,
+    /// A directory is named that is not in the table: its path is absent here. What happened is known only by a scan.
+    pub unknown: bool,
+}
+
+/// Whether the process still had its number when the event was read. (From Linux 7.1 on a reaped process
+/// has a pidfd too.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PidState {
+    /// The number was still its own.
+    AliveOrZombie,
+    /// The number may belong to another process by now.
+    Reaped,
+}
+
+/// Why something could not be marked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MarkError {
+    /// Nothing has this path now.
+    #[error("nothing is there any more")]
+    Gone,
+    /// A link or something else lies where a directory was expected.
+    #[error("it is not a directory")]
+    NotDirectory,
+    /// It, or a directory above it, may not be opened.
+    #[error("it may not be opened ({0})")]
+    Denied(String),
+    /// The file system has no handles or takes no marks (`EXDEV`, `ENODEV`, `EOPNOTSUPP`).
+    #[error("its file system cannot be watched by fanotify ({0}); it is left to the periodic scan")]
+    Unsupported(String),
+    /// A limit: ours, or the kernel's (`fs.fanotify.max_user_marks`).
+    #[error("no more marks can be set")]
+    Full,
+    /// Anything else, in the kernel's words.
+    #[error("it could not be marked ({0})")]
+    Other(String),
+}
+
+impl From<Errno> for MarkError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::ENOENT | Errno::ESTALE => Self::Gone,
+            Errno::ENOTDIR | Errno::ELOOP => Self::NotDirectory,
+            Errno::EACCES | Errno::EPERM => Self::Denied(errno.to_string()),
+            Errno::EXDEV | Errno::ENODEV | Errno::EOPNOTSUPP | Errno::EOVERFLOW => {
+                Self::Unsupported(errno.to_string())
+            }
+            Errno::ENOSPC => Self::Full,
+            _ => Self::Other(errno.to_string()),
+        }
+    }
+}
+
+/// A group, its marks, and the paths of what is marked.
+#[derive(Debug)]
+pub struct Group {
+    fanotify: Fanotify,
+    paths: Paths,
+    /// Whether the group takes `FAN_RENAME`; learnt at the first mark, for no version tells.
+    rename: bool,
+    buffer: Vec<u8>,
+}
+
+impl Group {
+    /// From a descriptor of `fanotify_init` with `FAN_REPORT_DFID_NAME` among its `flags`. Makes it non-blocking.
+    ///
+    /// # Errors
+    /// If it names no entries, or cannot be made non-blocking.
+    pub fn new(fd: OwnedFd, flags: u32) -> io::Result<Self> {
+        if flags & libc::FAN_REPORT_DFID_NAME != libc::FAN_REPORT_DFID_NAME {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the fanotify group does not report names",
+            ));
+        }
+        let status = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+        fcntl(&fd, FcntlArg::F_SETFL(status | OFlag::O_NONBLOCK))?;
+        Ok(Self {
+            fanotify: sys::group(fd),
+            paths: Paths::new(MARKS_MAX),
+            rename: true,
+            buffer: vec![0; BUFFER_BYTES],
+        })
+    }
+
+    /// Watches a directory and the files in it, not the directories below. Marking again is harmless; a
+    /// directory marked under another path has the new path from then on.
+    ///
+    /// # Errors
+    /// See [`MarkError`]. Nothing is marked then.
+    pub fn mark_directory(&mut self, path: &BytePath) -> Result<(), MarkError> {
+        let directory = open_path(
+            path,
+            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK,
+        )?;
+        let handle = handle::of(&directory)?;
+        self.paths.room_for(&handle)?;
+        self.mark(&directory, None, directory_mask())?;
+        self.paths.insert(handle, path);
+        Ok(())
+    }
+
+    /// Watches an object by itself, whatever name it is changed under. It is not opened for reading; a link is marked itself.
+    ///
+    /// # Errors
+    /// See [`MarkError`]. Nothing is marked then.
+    pub fn mark_file(&mut self, path: &BytePath) -> Result<(), MarkError> {
+        let place = open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+        let handle = handle::of(&place)?;
+        self.paths.room_for(&handle)?;
+        let name = format!("/proc/self/fd/{}", place.as_raw_fd());
+        self.mark(&place, Some(&name), content_mask())?;
+        self.paths.insert(handle, path);
+        Ok(())
+    }
+
+    fn mark(&mut self, object: &OwnedFd, path: Option<&str>, mask: MaskFlags) -> nix::Result<()> {
+        let directory = path.is_none();
+        let add = |mask| {
+            self.fanotify
+                .mark(MarkFlags::FAN_MARK_ADD, mask, object, path)
+        };
+        if !directory {
+            return add(mask);
+        }
+        if self.rename {
+            match add(mask | MaskFlags::FAN_RENAME) {
+                Err(Errno::EINVAL) => self.rename = false,
+                done => return done,
+            }
+        }
+        self.fanotify.mark(
+            MarkFlags::FAN_MARK_ADD,
+            mask | MaskFlags::FAN_MOVE,
+            object,
+            path,
+        )
+    }
+
+    /// Whether renames come as one event with both names.
+    pub fn reports_renames(&self) -> bool {
+        self.rename
+    }
+
+    /// A marked directory has another path now, and so has all that is marked below it. What was at the new path is forgotten.
+    pub fn moved(&mut self, old: &BytePath, new: &BytePath) {
+        self.paths.moved(old, new);
+    }
+
+    /// A path and all below it is not watched any more. Marks of what still exists elsewhere stay in the kernel; their events are dropped.
+    pub fn forget(&mut self, path: &BytePath) {
+        self.paths.forget(path);
+    }
+
+    /// How many objects are marked.
+    pub fn marked(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Adds the events of one read to `out`; false when the queue is empty.
+    ///
+    /// # Errors
+    /// What `read` says, or that the kernel speaks another version of the interface.
+    pub fn read(&mut self, out: &mut Vec<FanotifyEvent>) -> io::Result<bool> {
+        let count = match unistd::read(&self.fanotify, &mut self.buffer) {
+            Ok(count) => count,
+            Err(Errno::EAGAIN) => return Ok(false),
+            Err(Errno::EINTR) => return Ok(true),
+            Err(errno) => return Err(errno.into()),
+        };
+        let mut events = Events::of(&self.buffer[..count]);
+        for raw in &mut events {
+            close(raw.fd);
+            close(raw.pidfd.unwrap_or(-1));
+            out.extend(resolve(&raw, &mut self.paths));
+        }
+        if events.malformed() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the kernel's fanotify events are of an unknown form",
+            ));
+        }
+        Ok(count > 0)
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fanotify.as_fd()
+    }
+}
+
+/// The kernel installed these descriptors in this process with the read; nobody else knows of them.
+fn close(fd: i32) {
+    if fd >= 0 {
+        // It fails only for a number that is not open, and then there is nothing to close.
+        let _ = unistd::close(fd);
+    }
+}
+
+fn content_mask() -> MaskFlags {
+    MaskFlags::FAN_MODIFY
+        | MaskFlags::FAN_ATTRIB
+        | MaskFlags::FAN_CLOSE_WRITE
+        | MaskFlags::FAN_DELETE_SELF
+        | MaskFlags::FAN_MOVE_SELF
+}
+
+fn directory_mask() -> MaskFlags {
+    content_mask()
+        | MaskFlags::FAN_CREATE
+        | MaskFlags::FAN_DELETE
+        | MaskFlags::FAN_ONDIR
+        | MaskFlags::FAN_EVENT_ON_CHILD
+}
+
+/// Handles to paths. None for an event on what was forgotten.
+fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
+    let mut event = FanotifyEvent {
+        mask: raw.mask,
+        pid: u32::try_from(raw.pid).unwrap_or(0),
+        pidfd: raw.pidfd.and_then(pid_state),
+        overflow: raw.mask & MaskFlags::FAN_Q_OVERFLOW.bits() != 0,
+        ..FanotifyEvent::default()
+    };
+    let mut forgotten = false;
+    let mut path_of = |handle| match paths.get(handle) {
+        Known::Path(path) => Some(path.clone()),
+        Known::Forgotten => {
+            forgotten = true;
+            None
+        }
+        Known::No => {
+            event.unknown = true;
+            None
+        }
+    };
+    let (old, new) = raw.sides();
+    event.old = old.and_then(|side| path_of(side.handle).map(|path| (path, side.name.to_vec())));
+    if let Some(side) = new {
+        event.directory = path_of(side.handle);
+        event.name = side.name.to_vec();
+    }
+    // Every object has a handle, but only those marked themselves are in the table.
+    event.object = raw.object.and_then(|handle| paths.path(handle));
+    if raw.mask & MaskFlags::FAN_DELETE_SELF.bits() != 0 {
+        let itself = new
+            .filter(|side| side.name.is_empty())
+            .map(|side| side.handle);
+        raw.object
+            .into_iter()
+            .chain(itself)
+            .for_each(|handle| paths.died(handle));
+    }
+    let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
+    (named || event.unknown || event.overflow || !forgotten).then_some(event)
+}
+
+/// Below zero: no process has this number any more (`FAN_NOPIDFD`), or no pidfd could be made.
+fn pid_state(pidfd: i32) -> Option<PidState> {
+    match pidfd {
+        0.. => Some(PidState::AliveOrZombie),
+        libc::FAN_NOPIDFD => Some(PidState::Reaped),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Which path a handle has.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Bound,
+    sync::Arc,
+};
+
+use fimk_core::path::BytePath;
+
+use super::MarkError;
+
+/// Handles whose events are dropped because their path is not watched any more. Past this they are all let go, and
+/// their events count as unknown: that costs scans and loses nothing.
+const FORGOTTEN_MAX: usize = 50_000;
+
+type Handle = Arc<[u8]>;
+
+/// What is known of a handle.
+pub(super) enum Known<'a> {
+    Path(&'a BytePath),
+    Forgotten,
+    No,
+}
+
+/// Handles and paths, one to one.
+#[derive(Debug)]
+pub(super) struct Paths {
+    by_handle: HashMap<Handle, BytePath>,
+    by_path: BTreeMap<BytePath, Handle>,
+    forgotten: HashSet<Handle>,
+    max: usize,
+}
+
+impl Paths {
+    pub fn new(max: usize) -> Self {
+        Self {
+            by_handle: HashMap::new(),
+            by_path: BTreeMap::new(),
+            forgotten: HashSet::new(),
+            max,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_handle.len()
+    }
+
+    pub fn room_for(&self, handle: &[u8]) -> Result<(), MarkError> {
+        let room =
+            self.len() + self.forgotten.len() < self.max || self.by_handle.contains_key(handle);
+        if room { Ok(()) } else { Err(MarkError::Full) }
+    }
+
+    pub fn get(&self, handle: &[u8]) -> Known<'_> {
+        match self.by_handle.get(handle) {
+            Some(path) => Known::Path(path),
+            None if self.forgotten.contains(handle) => Known::Forgotten,
+            None => Known::No,
+        }
+    }
+
+    pub fn path(&self, handle: &[u8]) -> Option<BytePath> {
+        self.by_handle.get(handle).cloned()
+    }
+
+    pub fn insert(&mut self, handle: impl Into<Handle>, path: &BytePath) {
+        let handle = handle.into();
+        self.forgotten.remove(&handle);
+        if let Some(former) = self.by_handle.insert(Arc::clone(&handle), path.clone())
+            && former != *path
+        {
+            self.by_path.remove(&former);
+        }
+        if let Some(former) = self.by_path.insert(path.clone(), Arc::clone(&handle))
+            && former != handle
+        {
+            self.by_handle.remove(&former);
+            self.drop_events_of(former);
+        }
+    }
+
+    pub fn moved(&mut self, old: &BytePath, new: &BytePath) {
+        if old == new || new.is_in(old) {
+            return;
+        }
+        self.forget(new);
+        for (path, handle) in self.take(old) {
+            let below = &path.bytes()[old.bytes().len()..];
+            let path = BytePath::new(&[new.bytes(), below].concat());
+            self.by_handle.insert(Arc::clone(&handle), path.clone());
+            self.by_path.insert(path, handle);
+        }
+    }
+
+    pub fn forget(&mut self, path: &BytePath) {
+        for (_, handle) in self.take(path) {
+            self.by_handle.remove(&handle);
+            self.drop_events_of(handle);
+        }
+    }
+
+    /// The object is no more, so it will have no events; its mark went with it.
+    pub fn died(&mut self, handle: &[u8]) {
+        self.forgotten.remove(handle);
+    }
+
+    fn drop_events_of(&mut self, handle: Handle) {
+        if self.forgotten.len() >= FORGOTTEN_MAX {
+            self.forgotten.clear();
+        }
+        self.forgotten.insert(handle);
+    }
+
+    /// Takes a path and all below it out of `by_path`: in time proportional to what is found.
+    fn take(&mut self, path: &BytePath) -> Vec<(BytePath, Handle)> {
+        let first = path.join(b"");
+        // What lies below begins with the path and a slash; the byte after the slash ends the range.
+        let mut end = first.bytes().to_vec();
+        if let Some(slash) = end.last_mut() {
+            *slash += 1;
+        }
+        let below = (Bound::Excluded(first), Bound::Excluded(BytePath::new(&end)));
+        let mut taken: Vec<_> = self
+            .by_path
+            .range(below)
+            .map(|(path, _)| path.clone())
+            .collect();
+        taken.push(path.clone());
+        taken
+            .into_iter()
+            .filter_map(|path| self.by_path.remove_entry(&path))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> BytePath {
+        BytePath::new(text.as_bytes())
+    }
+
+    fn paths(all: &[&str]) -> Paths {
+        let mut paths = Paths::new(100);
+        for text in all {
+            paths.insert(text.as_bytes(), &path(text));
+        }
+        paths
+    }
+
+    fn of(paths: &Paths, handle: &str) -> Option<String> {
+        paths.path(handle.as_bytes()).map(|path| path.to_string())
+    }
+
+    #[test]
+    fn a_move_takes_along_what_is_below_and_no_sibling() {
+        let mut paths = paths(&["/a", "/a/b", "/a/b/c", "/a-b", "/a0", "/ab", "/x"]);
+        paths.moved(&path("/a"), &path("/x"));
+        assert_eq!(of(&paths, "/a").as_deref(), Some("/x"));
+        assert_eq!(of(&paths, "/a/b/c").as_deref(), Some("/x/b/c"));
+        for sibling in ["/a-b", "/a0", "/ab"] {
+            assert_eq!(of(&paths, sibling).as_deref(), Some(sibling));
+        }
+        assert!(matches!(paths.get(b"/x"), Known::Forgotten));
+        assert_eq!(paths.len(), 6);
+    }
+
+    #[test]
+    fn a_path_forgotten_and_marked_again_is_known_again() {
+        let mut paths = paths(&["/a", "/a/b", "/c"]);
+        paths.forget(&path("/a"));
+        assert!(matches!(paths.get(b"/a/b"), Known::Forgotten));
+        assert!(matches!(paths.get(b"/c"), Known::Path(_)));
+        assert!(matches!(paths.get(b"?"), Known::No));
+        paths.insert(&b"/a/b"[..], &path("/d"));
+        assert_eq!(of(&paths, "/a/b").as_deref(), Some("/d"));
+        paths.died(b"/a");
+        assert!(matches!(paths.get(b"/a"), Known::No));
+    }
+
+    #[test]
+    fn another_directory_under_the_same_path_takes_its_place() {
+        let mut paths = paths(&["/a"]);
+        paths.insert(&b"new"[..], &path("/a"));
+        assert_eq!(of(&paths, "new").as_deref(), Some("/a"));
+        assert!(matches!(paths.get(b"/a"), Known::Forgotten));
+        assert_eq!(paths.len(), 1);
+    }
+
+    #[test]
+    fn the_root_itself_can_be_forgotten_with_all_below() {
+        let mut paths = paths(&["/", "/a", "/a/b"]);
+        paths.forget(&path("/"));
+        assert_eq!(paths.len(), 0);
+    }
+
+    #[test]
+    fn the_limit_holds_for_new_marks_only() {
+        let mut paths = Paths::new(1);
+        paths.insert(&b"1"[..], &path("/a"));
+        assert_eq!(paths.room_for(b"2"), Err(MarkError::Full));
+        assert_eq!(paths.room_for(b"1"), Ok(()));
+    }
+}

@@ -1,0 +1,194 @@
+//! Reading an object of the file system as hostile territory: whoever owns the path may change it meanwhile, make it
+//! a pipe that never ends, a link, a device, or endless.
+//!
+//! An object is first opened as a mere place (`O_PATH`: no driver, pipe or lease notices) and looked at; only what is
+//! a regular file is then opened for reading, through that place, so that both are the same object.
+
+mod attributes;
+mod content;
+mod open;
+
+use std::sync::Arc;
+
+use fimk_consumers::Consumer;
+use fimk_core::{
+    path::BytePath,
+    record::{Attributes, Content, Digest, FileKind, Snapshot},
+};
+use nix::{errno::Errno, fcntl::OFlag};
+use thiserror::Error;
+
+use self::content::Stream;
+use crate::key::DigestKey;
+
+pub use self::{attributes::unchanged, open::open_path};
+
+/// An object that changes while it is read is read again this often before the reading is called inconsistent.
+/// Whoever writes without a pause must not hold a reader for ever; the end of the writing is another hint.
+const ATTEMPTS: u32 = 3;
+
+/// How much of a content is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Digest and state.
+    Auto,
+    /// Digest and state.
+    Diff,
+    /// The digest only.
+    Hash,
+    /// Attributes only: nothing is opened.
+    None,
+}
+
+/// What a reading is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Who understands the content; without one there is no state, and nobody who could find a secret in it.
+    pub consumer: Option<Consumer>,
+    /// How much of it.
+    pub content: Policy,
+}
+
+/// One reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// What was read.
+    pub snapshot: Snapshot,
+    /// Whether the object stayed the same meanwhile. If not, digest and state may mix two contents: read it again later.
+    pub consistent: bool,
+}
+
+/// Why there is no reading at all. (An object that shows its attributes but not its content is [`Content::Unread`].)
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// Nothing has this path now.
+    #[error("nothing is there any more")]
+    Gone,
+    /// A directory above could not be passed.
+    #[error("it may not be looked at ({0})")]
+    Denied(String),
+    /// Anything else, in the kernel's words.
+    #[error("it could not be looked at ({0})")]
+    Other(String),
+}
+
+impl From<Errno> for ReadError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE => Self::Gone,
+            Errno::EACCES | Errno::EPERM => Self::Denied(errno.to_string()),
+            _ => Self::Other(errno.to_string()),
+        }
+    }
+}
+
+/// Reads objects. Shared by threads; each reading uses a buffer of 128 KiB and at most 1 MiB for text.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    key: Arc<DigestKey>,
+    read_bytes_max: u64,
+}
+
+impl Reader {
+    /// `read_bytes_max`: a content larger than this is not read, however it grows meanwhile.
+    pub fn new(key: Arc<DigestKey>, read_bytes_max: u64) -> Self {
+        Self {
+            key,
+            read_bytes_max,
+        }
+    }
+
+    /// The attributes of an object; a link's own, not its target's.
+    ///
+    /// # Errors
+    /// When there is no such object, or a directory above it cannot be passed.
+    pub fn attributes(&self, path: &BytePath) -> Result<Attributes, ReadError> {
+        Ok(attributes::of(&open_path(
+            path,
+            OFlag::O_PATH | OFlag::O_NOFOLLOW,
+        )?)?)
+    }
+
+    /// A reading of an object; a link's own, not its target's. May block as long as the file system does.
+    ///
+    /// # Errors
+    /// When there is no such object, or a directory above it cannot be passed.
+    pub fn snapshot(&self, path: &BytePath, wanted: &Wanted) -> Result<Read, ReadError> {
+        let mut attempt = 1;
+        loop {
+            let read = self.once(path, wanted)?;
+            if read.consistent || attempt == ATTEMPTS {
+                return Ok(read);
+            }
+            attempt += 1;
+        }
+    }
+
+    fn once(&self, path: &BytePath, wanted: &Wanted) -> Result<Read, ReadError> {
+        let place = open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+        let before = attributes::of(&place)?;
+        let content = match before.kind {
+            FileKind::Symlink => Content::Link(content::link(&place)?),
+            FileKind::File if wanted.content == Policy::None => {
+                Content::Unread("the rule wants no content".to_owned())
+            }
+            FileKind::File => self.file(
+                &content::file(&place, before.size, self.read_bytes_max, wanted.consumer),
+                wanted,
+            ),
+            other => Content::Unread(not_read(other).to_owned()),
+        };
+        let after = attributes::of(&place)?;
+        Ok(Read {
+            consistent: unchanged(&before, &after),
+            snapshot: Snapshot {
+                attributes: after,
+                content,
+            },
+        })
+    }
+
+    /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.
+    fn file(&self, stream: &Stream, wanted: &Wanted) -> Content {
+        let (sha256, text) = match stream {
+            Stream::Unread(why) => return Content::Unread(why.clone()),
+            Stream::Read { sha256, text } => (sha256, text),
+        };
+        let reading = match (wanted.consumer, text) {
+            (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),
+            _ => None,
+        };
+        let secrets = reading
+            .as_ref()
+            .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
+        let digest = if secrets {
+            Digest::Keyed(self.key.keyed_digest(sha256))
+        } else {
+            Digest::Plain(*sha256)
+        };
+        let state = reading
+            .filter(|_| wanted.content != Policy::Hash)
+            .map(|reading| reading.state);
+        Content::Read { digest, state }
+    }
+}
+
+/// What to think of a content that is too large for its consumer.
+fn holds_secrets(consumer: Option<Consumer>) -> bool {
+    matches!(consumer, Some(Consumer::Shadow | Consumer::Passwd))
+}
+
+fn not_read(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Directory => "a directory is not read",
+        FileKind::Fifo => "a fifo is not read",
+        FileKind::Socket => "a socket is not read",
+        FileKind::CharacterDevice | FileKind::BlockDevice => "a device is not read",
+        FileKind::File | FileKind::Symlink | FileKind::Unknown => {
+            "an object of an unknown kind is not read"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Secrets known by the program they are given to: arguments of processes, and command lines in scripts.
+//! Sources: the manual pages of the programs in [`PROGRAMS`].
+
+use std::ops::Range;
+
+use super::{spans::Spans, values};
+
+/// How a program takes a secret by a short option.
+struct Program {
+    names: &'static [&'static [u8]],
+    /// Options without a value, which may stand in the same word before the one with the secret.
+    flags: &'static [u8],
+    /// The option.
+    option: u8,
+    form: Form,
+}
+
+#[derive(PartialEq, Clone, Copy)]
+enum Form {
+    /// `-p SECRET` or `-pSECRET`
+    Value,
+    /// `-pSECRET` only
+    Attached,
+    /// `-u user:SECRET`
+    AfterColon,
+}
+
+const PROGRAMS: [Program; 9] = [
+    Program {
+        names: &[b"useradd"],
+        flags: b"DFlmMNor",
+        option: b'p',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"usermod"],
+        flags: b"aLmorU",
+        option: b'p',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"groupadd", b"groupmod"],
+        flags: b"for",
+        option: b'p',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"sshpass"],
+        flags: b"v",
+        option: b'p',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"docker", b"podman"],
+        flags: b"",
+        option: b'p',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"mysql", b"mysqldump", b"mysqladmin", b"mariadb"],
+        flags: b"",
+        option: b'p',
+        form: Form::Attached,
+    },
+    Program {
+        names: &[
+            b"ldapsearch",
+            b"ldapadd",
+            b"ldapmodify",
+            b"ldapdelete",
+            b"ldappasswd",
+        ],
+        flags: b"xZv",
+        option: b'w',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"redis-cli"],
+        flags: b"",
+        option: b'a',
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"curl", b"wget"],
+        flags: b"sSkLvfgiIO",
+        option: b'u',
+        form: Form::AfterColon,
+    },
+];
+
+/// Programs that read `user:password` lines, which a shell gives them from its own arguments.
+const READERS: [&[u8]; 2] = [b"chpasswd", b"newusers"];
+
+fn base(word: &[u8]) -> &[u8] {
+    word.rsplit(|&byte| byte == b'/').next().unwrap_or(word)
+}
+
+/// Marks the secrets among the words of a command line.
+pub(super) fn mark(words: &[&[u8]], mark: &mut dyn FnMut(usize, Range<usize>)) {
+    let mut program: Option<&Program> = None;
+    let mut awaited: Option<Form> = None;
+    let reader = words.iter().any(|word| READERS.contains(&base(word)));
+    for (index, word) in words.iter().enumerate() {
+        if let Some(form) = awaited.take().filter(|_| !word.starts_with(b"--")) {
+            mark(index, secret(word, 0, form));
+        } else if let Some(known) = PROGRAMS
+            .iter()
+            .find(|program| program.names.contains(&base(word)))
+        {
+            program = Some(known);
+        } else if matches!(word.first(), Some(b';' | b'|' | b'&')) {
+            program = None;
+        } else if word.len() > 2
+            && word[0] == b'-'
+            && !word.contains(&b'=')
+            && values::is_secret_name(word)
+        {
+            awaited = Some(Form::Value);
+        } else if let Some((program, letters)) = program.zip(word.strip_prefix(b"-")) {
+            let flags = letters
+                .iter()
+                .take_while(|letter| program.flags.contains(letter))
+                .count();
+            if letters.get(flags) == Some(&program.option) {
+                let value = 1 + flags + 1;
+                if value < word.len() {
+                    mark(index, secret(word, value, program.form));
+                } else if program.form != Form::Attached {
+                    awaited = Some(program.form);
+                }
+            }
+        } else if reader {
+            mark(index, secret(word, 0, Form::AfterColon));
+        }
+    }
+}
+
+fn secret(word: &[u8], start: usize, form: Form) -> Range<usize> {
+    if form != Form::AfterColon {
+        return start..word.len();
+    }
+    let colon = word[start..].iter().position(|&byte| byte == b':');
+    colon.map_or(0..0, |colon| start + colon + 1..word.len())
+}
+
+/// Marks the secrets of command lines within a text. Quotes separate words; a value that begins in
+/// quotes goes on to the closing one.
+pub(super) fn find(text: &[u8], spans: &mut Spans) {
+    let ranges = words(text);
+    let slices: Vec<&[u8]> = ranges.iter().map(|range| &text[range.clone()]).collect();
+    let mut reached = 0;
+    mark(&slices, &mut |index, span| {
+        let word = &ranges[index];
+        let start = word.start + span.start;
+        if start < reached || span.is_empty() {
+            return;
+        }
+        let mut end = word.start + span.end;
+        if let Some(&quote @ (b'"' | b'\'')) = word.start.checked_sub(1).and_then(|at| text.get(at))
+        {
+            let close = text[end..].iter().position(|&byte| byte == quote);
+            end = close.map_or(text.len(), |close| end + close);
+        }
+        spans.push(start..end);
+        reached = end;
+    });
+}
+
+/// Words between blanks and quotes; what separates commands is a word of its own.
+fn words(text: &[u8]) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for (at, byte) in text.iter().enumerate() {
+        let separator = b";|&".contains(byte);
+        if separator || byte.is_ascii_whitespace() || b"\"'`()".contains(byte) {
+            words.push(start..at);
+            start = at + 1;
+        }
+        if separator {
+            words.push(at..at + 1);
+        }
+    }
+    words.push(start..text.len());
+    words.retain(|word| !word.is_empty());
+    words
+}

@@ -1,0 +1,449 @@
+//! What passwd(5) and shadow(5) have in common: one user a line, fields between colons.
+//!
+//! Lookups of the C library take the first line of a name, so the first is compared with the first and
+//! further ones are reported as duplicates. A line that is not of the form is never skipped: the C
+//! library may well accept it. It is named by number and length, and a token tells whether it changed.
+//!
+//! Limits: as for text, the first 20,000 lines within the first MiB; a line of more than 4,096 bytes
+//! counts as malformed; at most 256 bytes of a field are printed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Difference, Token, Tokenize,
+    lines::{self, Rest},
+    pieces::Numbers,
+    redact::Redactor,
+};
+
+/// No tool writes a longer line, and none needs one.
+pub(crate) const MAX_LINE: usize = 4096;
+/// At most so many bytes of a field are printed.
+pub(crate) const MAX_FIELD: usize = 256;
+
+/// The lines of a passwd or shadow file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table<U> {
+    /// One row a line, in order.
+    pub rows: Vec<Row<U>>,
+    /// Stands for the content as it is: what no row shows (blanks, line ends) still counts.
+    pub whole: Token,
+    /// What was not kept.
+    pub rest: Option<Rest>,
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Row<U> {
+    /// A user.
+    User {
+        /// The login name.
+        name: String,
+        /// The other fields.
+        user: U,
+    },
+    /// A line beginning with `+` or `-`, by which NIS adds or removes users (nsswitch.conf(5), compat).
+    Nis {
+        /// The first field, with its sign.
+        name: String,
+        /// Stands for the whole line.
+        token: Token,
+    },
+    /// Not of the form.
+    Malformed {
+        /// Length of the line.
+        bytes: u32,
+        /// What is wrong with it.
+        fault: Fault,
+        /// Stands for the line.
+        token: Token,
+    },
+}
+
+/// Why a line is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Fault {
+    Blank,
+    Comment,
+    FieldCount,
+    Number,
+    TooLong,
+    Nul,
+    Name,
+}
+
+impl Fault {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::Comment => "a comment",
+            Self::FieldCount => "wrong number of fields",
+            Self::Number => "a number is none",
+            Self::TooLong => "too long",
+            Self::Nul => "has NUL bytes",
+            Self::Name => "the name is none",
+        }
+    }
+}
+
+/// What is said of one user, beside the name.
+pub(crate) trait Account: Sized + Eq {
+    /// Fields of a line, the name included.
+    const FIELDS: usize;
+
+    /// Parses the fields after the name, of which there are [`Self::FIELDS`] - 1.
+    fn parse(fields: &[&[u8]], tokenize: &dyn Tokenize) -> Result<Self, Fault>;
+
+    /// Whether something was redacted.
+    fn has_secrets(&self) -> bool;
+
+    /// The fields that matter, for a user that came or went.
+    fn summary(&self, numbers: &mut Numbers) -> String;
+
+    /// Field, before and after of each that differs.
+    fn changes(&self, after: &Self, numbers: &mut Numbers) -> Vec<FieldChange>;
+}
+
+/// Field, before, after.
+pub(crate) type FieldChange = (&'static str, Option<String>, Option<String>);
+
+/// Parses a file; the flag tells whether something was redacted.
+pub(crate) fn read<U: Account>(content: &[u8], tokenize: &dyn Tokenize) -> (Table<U>, bool) {
+    let (kept, rest) = lines::split(content);
+    let rows: Vec<Row<U>> = kept.iter().map(|line| row(line, tokenize)).collect();
+    let secrets = !rest.is_empty() || rows.iter().any(is_secret);
+    let table = Table {
+        rows,
+        whole: tokenize.token(content),
+        rest: lines::rest(content, rest, tokenize),
+    };
+    (table, secrets)
+}
+
+/// What a malformed or NIS line holds is unknown, so it may be a secret.
+fn is_secret<U: Account>(row: &Row<U>) -> bool {
+    match row {
+        Row::User { user, .. } => user.has_secrets(),
+        Row::Nis { .. } => true,
+        Row::Malformed { bytes, .. } => *bytes > 0,
+    }
+}
+
+fn row<U: Account>(line: &[u8], tokenize: &dyn Tokenize) -> Row<U> {
+    parse(line, tokenize).unwrap_or_else(|fault| Row::Malformed {
+        bytes: u32::try_from(line.len()).unwrap_or(u32::MAX),
+        fault,
+        token: tokenize.token(line),
+    })
+}
+
+fn parse<U: Account>(line: &[u8], tokenize: &dyn Tokenize) -> Result<Row<U>, Fault> {
+    // The C library skips blanks before a name.
+    let line = line.trim_ascii_start();
+    match line.first() {
+        None => return Err(Fault::Blank),
+        Some(b'#') => return Err(Fault::Comment),
+        _ if line.len() > MAX_LINE => return Err(Fault::TooLong),
+        _ if line.contains(&0) => return Err(Fault::Nul),
+        _ => {}
+    }
+    let fields: Vec<&[u8]> = line.split(|&byte| byte == b':').collect();
+    let name = name(fields[0]);
+    if matches!(line.first(), Some(b'+' | b'-')) {
+        return Ok(Row::Nis {
+            name: name?,
+            token: tokenize.token(line),
+        });
+    }
+    if fields.len() != U::FIELDS {
+        return Err(Fault::FieldCount);
+    }
+    Ok(Row::User {
+        name: name?,
+        user: U::parse(&fields[1..], tokenize)?,
+    })
+}
+
+/// A name is printed, so it must be printable, and not a secret that slipped into the wrong field.
+fn name(field: &[u8]) -> Result<String, Fault> {
+    let text = str::from_utf8(field).map_err(|_| Fault::Name)?;
+    let fits =
+        !text.is_empty() && text.len() <= MAX_FIELD && text.chars().all(crate::pieces::is_plain);
+    let secret = !Redactor::default().spans(field).is_empty();
+    if fits && !secret {
+        Ok(text.to_owned())
+    } else {
+        Err(Fault::Name)
+    }
+}
+
+impl<U> Table<U> {
+    /// For a comparison with something that is no table.
+    pub(crate) fn describe(&self) -> String {
+        let users = self
+            .rows
+            .iter()
+            .filter(|row| matches!(row, Row::User { .. }));
+        format!("{} users", users.count())
+    }
+}
+
+/// Everything a new file brings.
+pub(crate) fn created<U: Account>(after: &Table<U>) -> Vec<Difference> {
+    let nothing = Table {
+        rows: Vec::new(),
+        whole: after.whole,
+        rest: None,
+    };
+    compare(&nothing, after)
+}
+
+/// What differs between two states of a file.
+pub(crate) fn compare<U: Account>(before: &Table<U>, after: &Table<U>) -> Vec<Difference> {
+    let mut numbers = Numbers::default();
+    let mut changes = users(before, after, &mut numbers);
+    changes.extend(other_lines(before, after, &mut numbers));
+    if reordered(before, after) {
+        changes.push(of_file("order", "lines stand in another order"));
+    }
+    if before.rest != after.rest {
+        changes.push(of_file(
+            "rest",
+            "more differs after the first 20,000 lines or 1 MiB",
+        ));
+    }
+    if changes.is_empty() && before.whole != after.whole {
+        changes.push(of_file(
+            "whitespace",
+            "only blanks, digits' leading zeros or line ends differ",
+        ));
+    }
+    changes
+}
+
+fn of_file(field: &str, after: &str) -> Difference {
+    Difference {
+        subject: "file".into(),
+        field: field.into(),
+        before: None,
+        after: Some(after.into()),
+    }
+}
+
+/// All lines of each name, and the names in order of appearance.
+fn by_name<U>(table: &Table<U>) -> (BTreeMap<&str, Vec<&U>>, Vec<&str>) {
+    let mut users: BTreeMap<&str, Vec<&U>> = BTreeMap::new();
+    let mut names = Vec::new();
+    for row in &table.rows {
+        if let Row::User { name, user } = row {
+            let lines = users.entry(name).or_default();
+            if lines.is_empty() {
+                names.push(name.as_str());
+            }
+            lines.push(user);
+        }
+    }
+    (users, names)
+}
+
+fn users<U: Account>(
+    before: &Table<U>,
+    after: &Table<U>,
+    numbers: &mut Numbers,
+) -> Vec<Difference> {
+    let ((old, old_names), (new, new_names)) = (by_name(before), by_name(after));
+    let mut changes = Vec::new();
+    for name in old_names {
+        let (old, new) = (&old[name], new.get(name).map_or(&[][..], Vec::as_slice));
+        of_user(name, old, new, numbers, &mut changes);
+    }
+    for name in new_names.into_iter().filter(|name| !old.contains_key(name)) {
+        of_user(name, &[], &new[name], numbers, &mut changes);
+    }
+    changes
+}
+
+fn of_user<U: Account>(
+    name: &str,
+    old: &[&U],
+    new: &[&U],
+    numbers: &mut Numbers,
+    changes: &mut Vec<Difference>,
+) {
+    let mut push = |field: &str, before, after| {
+        changes.push(Difference {
+            subject: format!("user {name}"),
+            field: field.into(),
+            before,
+            after,
+        });
+    };
+    if let (Some(old), Some(new)) = (old.first(), new.first()) {
+        for (field, before, after) in old.changes(new, numbers) {
+            push(field, before, after);
+        }
+    } else {
+        let before = old.first().map(|user| user.summary(numbers));
+        let after = new.first().map(|user| user.summary(numbers));
+        push("", before, after);
+    }
+    let further = |users: &[&U], numbers: &mut Numbers| {
+        let further = users.get(1..).filter(|further| !further.is_empty())?;
+        let shown = further.iter().take(4).map(|user| user.summary(numbers));
+        let shown: Vec<String> = shown.collect();
+        Some(format!("{} more: {}", further.len(), shown.join("; ")))
+    };
+    if old.get(1..).unwrap_or(&[]) != new.get(1..).unwrap_or(&[]) {
+        let (before, after) = (further(old, numbers), further(new, numbers));
+        push("duplicate", before, after);
+    }
+}
+
+/// A line that is no user, as it is compared: a line that only moved is no difference.
+struct OtherLine<'a> {
+    subject: String,
+    words: String,
+    key: (&'a str, Token),
+}
+
+fn others<U>(table: &Table<U>) -> Vec<OtherLine<'_>> {
+    let line = |(index, row)| match row {
+        &Row::User { .. } => None,
+        Row::Nis { name, token } => Some(OtherLine {
+            subject: format!("NIS entry {name}"),
+            words: nis_words(name),
+            key: (name.as_str(), *token),
+        }),
+        Row::Malformed {
+            bytes,
+            fault,
+            token,
+        } => Some(OtherLine {
+            subject: format!("line {}", index + 1),
+            words: format!("malformed, {bytes} bytes ({})", fault.words()),
+            key: ("", *token),
+        }),
+    };
+    table.rows.iter().enumerate().filter_map(line).collect()
+}
+
+fn nis_words(name: &str) -> String {
+    let (sign, name) = name.split_at(1);
+    let who = match name.strip_prefix('@') {
+        _ if name.is_empty() => "all users".to_owned(),
+        Some(netgroup) => format!("users of netgroup {netgroup}"),
+        None => format!("user {name}"),
+    };
+    if sign == "+" {
+        format!("NIS adds {who}")
+    } else {
+        format!("NIS removes {who}")
+    }
+}
+
+fn other_lines<U>(before: &Table<U>, after: &Table<U>, numbers: &mut Numbers) -> Vec<Difference> {
+    let (old, new) = (others(before), others(after));
+    let (gone, come) = (unmatched(&old, &new), unmatched(&new, &old));
+    let mut pairs: BTreeMap<&str, [Option<&OtherLine<'_>>; 2]> = BTreeMap::new();
+    let mut order = Vec::new();
+    let mut lone = Vec::new();
+    for (side, lines) in [gone, come].into_iter().enumerate() {
+        for line in lines {
+            let pair = pairs.entry(&line.subject).or_insert_with(|| {
+                order.push(line.subject.as_str());
+                [None; 2]
+            });
+            if pair[side].is_none() {
+                pair[side] = Some(line);
+            } else {
+                lone.push((side, line));
+            }
+        }
+    }
+    let mut changes: Vec<Difference> = order
+        .into_iter()
+        .map(|subject| of_pair(subject, pairs[subject], numbers))
+        .collect();
+    changes.extend(lone.into_iter().map(|(side, line)| {
+        let pair = if side == 0 {
+            [Some(line), None]
+        } else {
+            [None, Some(line)]
+        };
+        of_pair(&line.subject, pair, numbers)
+    }));
+    changes
+}
+
+/// Lines of the one that the other lacks, each as often as it lacks them.
+fn unmatched<'a, 'b>(
+    lines: &'b [OtherLine<'a>],
+    other: &[OtherLine<'a>],
+) -> Vec<&'b OtherLine<'a>> {
+    let mut left: BTreeMap<(&str, Token), usize> = BTreeMap::new();
+    for line in other {
+        *left.entry(line.key).or_default() += 1;
+    }
+    let mut unmatched = Vec::new();
+    for line in lines {
+        match left.get_mut(&line.key) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => unmatched.push(line),
+        }
+    }
+    unmatched
+}
+
+fn of_pair(subject: &str, pair: [Option<&OtherLine<'_>>; 2], numbers: &mut Numbers) -> Difference {
+    let numbered = matches!(pair, [Some(before), Some(after)] if before.words == after.words);
+    let [before, after] = pair.map(|line| {
+        let line = line?;
+        Some(if numbered {
+            format!("{} {}", line.words, numbers.name(line.key.1))
+        } else {
+            line.words.clone()
+        })
+    });
+    Difference {
+        subject: subject.to_owned(),
+        field: String::new(),
+        before,
+        after,
+    }
+}
+
+/// Whether lines that both have stand in another order; where NIS entries stand decides what they mean.
+fn reordered<U>(before: &Table<U>, after: &Table<U>) -> bool {
+    let positions: BTreeMap<_, usize> = keys(after).into_iter().zip(0..).collect();
+    let common = keys(before);
+    let mut common = common.iter().filter_map(|key| positions.get(key));
+    let Some(mut last) = common.next() else {
+        return false;
+    };
+    common.any(|position| {
+        let falls = position < last;
+        last = position;
+        falls
+    })
+}
+
+/// What names a line, with the number of its occurrence.
+type Key<'a> = (&'a str, Option<Token>, usize);
+
+fn keys<U>(table: &Table<U>) -> Vec<Key<'_>> {
+    let mut seen: BTreeMap<(&str, Option<Token>), usize> = BTreeMap::new();
+    let key = |row| {
+        let (name, token) = match row {
+            &Row::User { ref name, .. } => (name.as_str(), None),
+            Row::Nis { name, token } => (name.as_str(), Some(*token)),
+            Row::Malformed { token, .. } => ("", Some(*token)),
+        };
+        let occurrence = seen.entry((name, token)).or_default();
+        *occurrence += 1;
+        (name, token, *occurrence)
+    };
+    table.rows.iter().map(key).collect()
+}

@@ -1,0 +1,207 @@
+//! The whole crate from outside: what a change of a file becomes in words.
+#![allow(clippy::expect_used, reason = "a test says what it expected")]
+
+use proptest::prelude::*;
+
+use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
+
+mod redaction;
+mod shadow;
+mod text;
+mod users;
+
+/// Not cryptographic, but of all bytes and of a key.
+struct Keyed;
+
+impl Tokenize for Keyed {
+    fn token(&self, secret: &[u8]) -> Token {
+        let half = |seed: u64| {
+            secret.iter().fold(seed, |hash, byte| {
+                (hash ^ u64::from(*byte))
+                    .wrapping_mul(0x0100_0000_01b3)
+                    .rotate_left(23)
+            })
+        };
+        let mut token = [0; 16];
+        token[..8].copy_from_slice(&half(0xcbf2_9ce4_8422_2325).to_le_bytes());
+        token[8..].copy_from_slice(&half(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+        Token(token)
+    }
+}
+
+fn state(consumer: Consumer, content: impl AsRef<[u8]>) -> State {
+    read(consumer, content.as_ref(), &Keyed).state
+}
+
+fn compared(consumer: Consumer, before: impl AsRef<[u8]>, after: impl AsRef<[u8]>) -> Comparison {
+    compare(
+        Some(&state(consumer, before)),
+        Some(&state(consumer, after)),
+    )
+}
+
+/// `subject|field|before|after`, an absent side as `-`.
+fn words(changes: &[Difference]) -> Vec<String> {
+    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".into());
+    let line = |change: &Difference| {
+        let (before, after) = (side(&change.before), side(&change.after));
+        format!("{}|{}|{before}|{after}", change.subject, change.field)
+    };
+    changes.iter().map(line).collect()
+}
+
+fn assert_hidden(secret: &str, shown: &str) {
+    for piece in secret.as_bytes().windows(8) {
+        let piece = str::from_utf8(piece).expect("secrets of tests are ASCII");
+        assert!(!shown.contains(piece), "{piece:?} of {secret:?} in {shown}");
+    }
+}
+
+const DES: &str = "abJnggxhB/yWI";
+const SHA512: &str =
+    "$6$nRYz9cvPO6d1JVbX$zVqIMeEtTlIqTqWiTe4EWe5RmMFbRSIN6yRNbWIGAdO8EVpN4ZbYc4XgFyzJgX0/";
+const YESCRYPT: &str = "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7";
+
+#[test]
+fn a_path_is_known_by_its_last_two_components() {
+    for (path, consumer) in [
+        (&b"/etc/passwd"[..], Consumer::Passwd),
+        (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
+        (b"etc/shadow", Consumer::Shadow),
+        (b"/etc/shadow-", Consumer::Shadow),
+        (b"/etc/pam.d/passwd", Consumer::Text),
+        (b"/etc/shadow.bak", Consumer::Text),
+        (b"", Consumer::Text),
+        (b"passwd", Consumer::Text),
+    ] {
+        assert_eq!(
+            Consumer::for_path(path),
+            consumer,
+            "{}",
+            path.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn text_that_became_binary_is_said() {
+    let comparison = compared(Consumer::Text, "a\n", "a\0\n");
+    assert_eq!(words(&comparison.changes), ["file|content|text|binary"]);
+    assert_eq!(comparison.diff, None);
+}
+
+#[test]
+fn a_flood_of_differences_is_cut_and_said_to_be() {
+    let users = |uid| {
+        let user = |n| format!("u{n}:x:{uid}:0::/:/bin/sh\n");
+        (0..2_000).map(user).collect::<String>()
+    };
+    let comparison = compared(Consumer::Passwd, users(1), users(0));
+    assert_eq!(comparison.changes.len(), crate::MAX_CHANGES);
+    assert_eq!(comparison.truncated, ["fimk.changes"]);
+}
+
+fn any_consumer() -> impl Strategy<Value = Consumer> {
+    prop_oneof![
+        Just(Consumer::Passwd),
+        Just(Consumer::Shadow),
+        Just(Consumer::Text)
+    ]
+}
+
+/// Bytes of which a parser sees more than of random ones.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        "[ -~]{0,12}".prop_map(String::into_bytes),
+        proptest::collection::vec(any::<u8>(), 0..6),
+        proptest::sample::select(vec![
+            "\n",
+            ":",
+            "::",
+            "root:x:0:0::/:/bin/sh\n",
+            "+@a::\n",
+            "$6$",
+            "password=",
+            "password: \"",
+            "://",
+            "@",
+            "\\",
+            "'",
+            "-----BEGIN PRIVATE KEY-----\n",
+            "-----END PRIVATE KEY-----",
+            "usermod -p ",
+            "\r\n",
+            "x:!:1::::::\n",
+            "{SSHA}",
+            "\"",
+            "é",
+            "eyJ",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    proptest::collection::vec(part, 0..30).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_and_compared(consumer in any_consumer(), old in content(), new in content()) {
+        let (before, after) = (state(consumer, &old), state(consumer, &new));
+        let _ = compare(None, Some(&after));
+        let _ = compare(Some(&before), None);
+        prop_assert_eq!(compare(Some(&after), Some(&after)), Comparison::default());
+        let comparison = compare(Some(&before), Some(&after));
+        if consumer != Consumer::Text || before != after {
+            let said = comparison.diff.is_some() || !comparison.changes.is_empty();
+            prop_assert_eq!(said, before != after);
+        }
+        let shown = comparison.diff.unwrap_or_default();
+        prop_assert!(!shown.chars().any(|c| c.is_control() && !"\t\n".contains(c)));
+        let _ = crate::redact::line(&String::from_utf8_lossy(&old));
+    }
+
+    #[test]
+    fn no_piece_of_a_planted_secret_is_stored_or_shown(
+        consumer in any_consumer(),
+        noise in "[ -~&&[^:'\"\\\\$]]{0,20}",
+        salt in "[a-zA-Z0-9./]{8,16}",
+        hash in "[a-zA-Z0-9./]{43}",
+        form in 0..7_usize,
+    ) {
+        let secret = format!("{}{salt}${hash}", ["$6$", "$y$j9T$", "$1$", "$2b$12$"][form % 4]);
+        let line = match form {
+            0 => format!("eve:{secret}:19000:0:99999:7:::"),
+            1 => format!("eve:!{secret}:1000:1000:{noise}:/:/bin/sh"),
+            2 => format!("eve:{secret}"),
+            3 => format!("{noise} {secret} {noise}"),
+            4 => format!("{secret}:x:0:0::/:"),
+            5 => format!("usermod -p '{secret}' eve # {noise}"),
+            _ => format!("+{secret}:{noise}"),
+        };
+        let other = line.replace(&hash, &hash.chars().rev().collect::<String>());
+        let (before, after) = (read(consumer, line.as_bytes(), &Keyed), read(consumer, other.as_bytes(), &Keyed));
+        prop_assert!(before.secrets);
+        let comparison = compare(Some(&before.state), Some(&after.state));
+        for shown in [format!("{before:?}{after:?}"), format!("{comparison:?}")] {
+            assert_hidden(&secret, &shown);
+        }
+        prop_assert!(before.state == after.state || comparison != Comparison::default());
+        let printed = crate::redact::arguments(&["sh".into(), "-c".into(), line]);
+        assert_hidden(&secret, &printed.concat());
+    }
+
+    #[test]
+    fn no_piece_of_a_des_hash_behind_a_name_is_shown(hash in "[a-zA-Z0-9./]{11}[A-Z0-9./][A-Z]", form in 0..5_usize) {
+        let line = match form {
+            0 => format!("eve:{hash}:19000:0:99999:7:::"),
+            1 => format!("eve:{hash}"),
+            2 => format!("sed -i 's|^eve:[^:]*|eve:{hash}|' /etc/shadow"),
+            3 => format!("sed -i s/^eve:x/eve:{}/g /etc/shadow", hash.replace('/', "\\/")),
+            _ => format!("usermod -p {hash} eve"),
+        };
+        let text = read(Consumer::Text, line.as_bytes(), &Keyed);
+        prop_assert!(text.secrets, "{}", line);
+        assert_hidden(&hash, &format!("{text:?}"));
+        let printed = crate::redact::arguments(&["sh".into(), "-c".into(), line]);
+        assert_hidden(&hash, &printed.concat());
+    }
+}

@@ -1,0 +1,64 @@
+//! Any text: redacted lines. There is no format to know; comments, order and duplicates all count.
+//!
+//! Limits: the first 20,000 lines within the first MiB are kept, of the rest a count and a token.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Tokenize,
+    lines::{self, Rest},
+    pieces::Pieces,
+    redact::Redactor,
+};
+
+/// So much of the content decides whether it is text in some other encoding or no text at all.
+const SAMPLE: usize = 8 << 10;
+
+/// A text file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Without newlines; a carriage return before one belongs to the line.
+    pub lines: Vec<Pieces>,
+    /// The last kept line has its newline.
+    pub newline: bool,
+    /// What was not kept.
+    pub rest: Option<Rest>,
+}
+
+/// A NUL anywhere, or more than 30 % of bytes at the start that are not UTF-8.
+pub(crate) fn is_binary(content: &[u8]) -> bool {
+    if content.contains(&0) {
+        return true;
+    }
+    let sample = &content[..content.len().min(SAMPLE)];
+    let invalid: usize = sample
+        .utf8_chunks()
+        .map(|chunk| chunk.invalid().len())
+        .sum();
+    invalid * 10 > sample.len() * 3
+}
+
+/// Reads text; the flag tells whether something was redacted, in what is kept or in the rest.
+pub(crate) fn read(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    let mut redactor = Redactor::default();
+    let mut secrets = false;
+    let (kept, rest) = lines::split(content);
+    let lines = kept
+        .iter()
+        .map(|line| {
+            let spans = redactor.spans(line);
+            secrets |= !spans.is_empty();
+            Pieces::new(line, &spans, tokenize)
+        })
+        .collect();
+    secrets = secrets
+        || rest
+            .split(|&byte| byte == b'\n')
+            .any(|line| !redactor.spans(line).is_empty());
+    let state = State {
+        lines,
+        newline: content[..content.len() - rest.len()].ends_with(b"\n"),
+        rest: lines::rest(content, rest, tokenize),
+    };
+    (state, secrets)
+}

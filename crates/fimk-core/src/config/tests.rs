@@ -1,0 +1,332 @@
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use super::*;
+
+fn error(text: &str) -> String {
+    parse(text, "/etc/fimk/fimk.toml")
+        .expect_err(text)
+        .to_string()
+}
+
+/// The error of a rule with these lines; they begin at line 4.
+fn rule_error(lines: &str) -> String {
+    error(&format!(
+        "[[rule]]\nname = \"r\"\npaths = [\"/etc\"]\n{lines}\n"
+    ))
+}
+
+fn path_error(path: &str) -> String {
+    error(&format!(
+        "[[rule]]\nname = \"r\"\npaths = [\n  \"/etc\", {path},\n]\n"
+    ))
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let config = parse("[[rule]]\nname = \"r\"\npaths = [\"/etc/\"]\n", "x").expect("valid");
+    assert_eq!(
+        (config.source, config.settle_ms, config.scan_interval_s),
+        (SourceWanted::Auto, 50, 300)
+    );
+    assert_eq!(config.read_bytes_max, 64 << 20);
+    assert_eq!(
+        (config.state_dir, config.run_dir),
+        ("/var/lib/fimk".into(), "/run/fimk".into())
+    );
+    assert_eq!(
+        config.outputs,
+        [Output {
+            kind: OutputKind::Stdout,
+            severity: 1
+        }]
+    );
+    let rule = &config.rules[0];
+    assert_eq!(
+        (rule.recursive, rule.content, rule.severity),
+        (true, ContentMode::Auto, 47)
+    );
+    assert_eq!(rule.paths, [Pattern::Path(BytePath::new(b"/etc"))]);
+}
+
+#[test]
+fn every_key_is_taken() {
+    let text = r#"
+        source = "periodic"
+        state_dir = "/srv/state/"
+        run_dir = "/srv/run"
+        settle_ms = 10_000
+        scan_interval_s = 0x10
+        read_bytes_max = 4096
+        [[rule]]
+        name = "a"
+        paths = ["/a", "/b/*"]
+        recursive = false
+        exclude = ["/b/c", "/b/d*", "*.swp"]
+        content = "hash"
+        severity = "critical"
+        tags = ["x", "y"]
+        [[rule]]
+        name = "b"
+        paths = ["/a"]
+        severity = 0
+        [[output]]
+        type = "stdout"
+        severity = "high"
+    "#;
+    let config = parse(text, "x").expect("valid");
+    assert_eq!(
+        (config.source, config.settle_ms, config.scan_interval_s),
+        (SourceWanted::Periodic, 10_000, 16)
+    );
+    assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
+    let rule = &config.rules[0];
+    assert_eq!(
+        (rule.recursive, rule.content, rule.severity),
+        (false, ContentMode::Hash, 99)
+    );
+    assert_eq!(
+        (
+            rule.paths.len(),
+            rule.exclude.len(),
+            rule.exclude_names.len()
+        ),
+        (2, 2, 1)
+    );
+    assert_eq!(rule.tags, ["x", "y"]);
+    assert_eq!(config.rules[1].severity, 0);
+    assert_eq!(
+        config.outputs,
+        [Output {
+            kind: OutputKind::Stdout,
+            severity: 73
+        }]
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
+    assert_eq!(
+        error("\n\n# first\n\n[[rule]]\nname = \"r\"\npath = [\"/etc\"]\n"),
+        "/etc/fimk/fimk.toml:7:1: unknown key `path` in [[rule]]; did you mean `paths`?"
+    );
+    assert_eq!(
+        rule_error("  Severety = 3"),
+        "/etc/fimk/fimk.toml:4:3: unknown key `Severety` in [[rule]]; did you mean `severity`?"
+    );
+    assert!(
+        error("sorce = \"auto\"")
+            .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
+    );
+    assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, state_dir, run_dir, settle_ms, scan_interval_s, read_bytes_max, rule, output"));
+    assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
+}
+
+#[test]
+fn the_first_unknown_key_is_reported_whatever_its_name() {
+    assert!(rule_error("zz = 1\naa = 2").contains(":4:1: unknown key `zz`"));
+}
+
+#[test]
+fn a_column_counts_characters() {
+    assert!(
+        error("[[rule]]\nname = \"r\"\npaths = [\"/é\", \"etc\"]\n").contains(":3:16: "),
+        "{}",
+        error("[[rule]]\nname = \"r\"\npaths = [\"/é\", \"etc\"]\n")
+    );
+}
+
+#[test]
+fn syntax_errors_have_their_place_and_one_line() {
+    let error = error("[[rule]]\nname = \"r\npaths = 1\n");
+    assert!(error.starts_with("/etc/fimk/fimk.toml:2:"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn a_path_that_cannot_be_watched_is_named_with_its_rule() {
+    for path in [
+        "/proc",
+        "/proc/1/maps",
+        "/sys/fs/bpf/fimk",
+        "/dev/null",
+        "//dev//",
+        "/proc/*/maps",
+    ] {
+        let error = path_error(&format!("\"{path}\""));
+        assert!(error.contains(":4:11: rule \"r\": path \""), "{error}");
+        assert!(error.contains("pseudo file system"), "{error}");
+    }
+    assert!(
+        parse(
+            "[[rule]]\nname = \"r\"\npaths = [\"/procession\", \"/\", \"/devel\"]",
+            "x"
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn paths_must_be_absolute_and_plain() {
+    assert!(
+        path_error("\"etc/passwd\"")
+            .contains(":4:11: rule \"r\": path \"etc/passwd\" is not absolute")
+    );
+    assert!(path_error("\"\"").contains("is empty"));
+    assert!(path_error("\"/etc/../x\"").contains("`..`"));
+    assert!(path_error("\"/etc/[x\"").contains("`[` is not closed"));
+    assert!(path_error("\"/etc/{x\"").contains("is not a glob"));
+    assert!(path_error("\"/etc\\u0000\"").contains("NUL"));
+    assert!(path_error("7").contains("`paths` in [[rule]] must hold strings only, not an integer"));
+    assert!(path_error(&format!("\"/{}\"", "x".repeat(4096))).contains("longer than 4096"));
+}
+
+#[test]
+fn a_rule_needs_a_unique_name_and_a_path() {
+    assert!(error("").contains("no [[rule]]"));
+    assert!(error("[rule]\nname = \"r\"").contains("must be written as [[rule]]"));
+    assert!(error("[[rule]]\npaths = [\"/a\"]").contains(":1:1: this [[rule]] has no `name`"));
+    assert!(error("[[rule]]\nname = \"r\"").contains("no `paths`"));
+    assert!(error("[[rule]]\nname = \"r\"\npaths = []").contains("no `paths`"));
+    assert!(
+        error("[[rule]]\nname = \"\"\npaths = [\"/a\"]").contains(":2:8: `name` must be 1 to 64")
+    );
+    assert!(error("[[rule]]\nname = \"a\\nb\"\npaths = [\"/a\"]").contains("control character"));
+    let twice = "[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n".repeat(2);
+    assert!(error(&twice).contains(":4:1: there is another rule \"r\""));
+}
+
+#[test]
+fn values_out_of_range_say_the_range() {
+    assert!(
+        rule_error("severity = 101")
+            .contains(":4:12: `severity` in [[rule]] must be an integer from 0 to 100")
+    );
+    assert!(rule_error("severity = -1").contains("from 0 to 100"));
+    assert!(
+        rule_error("severity = \"dire\"")
+            .contains("\"low\" or \"medium\" or \"high\" or \"critical\", not \"dire\"")
+    );
+    assert!(rule_error("severity = true").contains("not a boolean"));
+    assert!(
+        rule_error("content = \"all\"").contains("\"auto\" or \"diff\" or \"hash\" or \"none\"")
+    );
+    assert!(rule_error("recursive = 1").contains("true or false"));
+    assert!(rule_error("tags = [\"\"]").contains("`tags` must be"));
+    assert!(
+        error("settle_ms = 0\n[[rule]]\nname=\"r\"\npaths=[\"/a\"]").contains("from 1 to 10000")
+    );
+    assert!(
+        error("state_dir = \"x\"\n[[rule]]\nname=\"r\"\npaths=[\"/a\"]").contains("not absolute")
+    );
+}
+
+#[test]
+fn an_output_that_does_not_exist_names_those_that_do() {
+    assert!(
+        rule_error("[[output]]\ntype = \"syslog\"")
+            .contains(":5:8: `type` in [[output]] must be \"stdout\", not \"syslog\"")
+    );
+    assert!(rule_error("[[output]]\nseverity = 3").contains("no `type`"));
+    assert!(
+        rule_error("[[output]]\ntype = \"stdout\"\n[[output]]\ntype = \"stdout\"")
+            .contains("two [[output]]")
+    );
+}
+
+#[test]
+fn a_path_that_its_own_rule_excludes_is_refused() {
+    for exclude in ["/etc", "/e*", "etc", "/"] {
+        let error = rule_error(&format!("exclude = [\"{exclude}\"]"));
+        assert!(
+            error.contains(":3:10: rule \"r\": path \"/etc\" is also left out"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let rules: String = (0..=RULES_MAX)
+        .map(|n| format!("[[rule]]\nname=\"{n}\"\npaths=[\"/a\"]\n"))
+        .collect();
+    assert!(error(&rules).contains("more than 1000 rules"));
+    let many = |text: &str, count: usize| vec![format!("\"{text}\""); count].join(",");
+    assert!(path_error(&many("/a", PATHS_MAX)).contains("more than 10000 `paths`"));
+    assert!(
+        path_error(&many("/a*", GLOBS_MAX + 1)).contains("more than 1000 paths with wildcards")
+    );
+    assert!(error(&"#".repeat(CONFIG_BYTES_MAX + 1)).contains("larger than"));
+}
+
+#[test]
+fn a_message_holds_no_control_characters() {
+    let error = parse("\"a\\nb\\u001b\" = 1", "odd\nname")
+        .expect_err("unknown key")
+        .to_string();
+    assert!(!error.contains(char::is_control), "{error}");
+}
+
+#[test]
+fn the_packaged_configuration_is_valid() {
+    let text = include_str!("../../../../packaging/fimk.toml");
+    let config = parse(text, "packaging/fimk.toml").expect("the packaged configuration");
+    assert!(config.rules.len() > 5);
+    let set = RuleSet::new(&config).expect("compiles");
+    for (path, rule) in [
+        ("/etc/passwd", "identity"),
+        ("/home/eve/.ssh/authorized_keys", "ssh"),
+        ("/etc/sudoers.d/eve", "privilege"),
+        ("/etc/ld.so.preload", "library-loading"),
+        ("/etc/cron.d/job", "scheduled-jobs"),
+        ("/usr/local/bin/tool", "local-programs"),
+        ("/etc/hosts", "etc"),
+    ] {
+        assert_eq!(
+            set.covers(&BytePath::new(path.as_bytes()))
+                .expect(path)
+                .rule
+                .name,
+            rule
+        );
+    }
+    assert!(set.covers(&BytePath::new(b"/etc/mtab")).is_none());
+}
+
+/// Headings of the page are the sections, and each key is an item below its own.
+#[test]
+fn the_manual_describes_exactly_the_keys_there_are() {
+    let page = include_str!("../../../../man/fimk.toml.5");
+    let mut section = "";
+    let mut described = Vec::new();
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix(".Ss ") {
+            section = match heading {
+                "The main section" => TOP,
+                "Section rule" => RULE,
+                "Section output" => OUTPUT,
+                _ => "",
+            };
+        } else if line.starts_with(".Sh ") {
+            section = "";
+        } else if let Some(key) = line.strip_prefix(".It Ic ") {
+            described.push((section, key));
+        }
+    }
+    let mut known: Vec<_> = KEYS
+        .iter()
+        .flat_map(|(name, keys)| keys.iter().map(move |key| (*name, *key)))
+        .collect();
+    described.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(described, known);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\[\\[(rule|output)\\]\\]\n|(name|paths|exclude|tags|severity|source) = (\"[a/*\\[{é!.]{0,6}\"|-?[0-9]{1,20}|\\[(\"/?[a/*?]{0,5}\",?){0,3}\\])\n|.{0,9}\n){0,12}") {
+        if let Err(error) = parse(&text, "x") {
+            proptest::prop_assert!(!error.to_string().contains('\n'));
+        }
+    }
+}

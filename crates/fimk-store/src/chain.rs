@@ -1,0 +1,70 @@
+//! Each event carries a hash of the one before it, so that an event altered, removed or put in later shows.
+//!
+//! The hash has no key: it shows damage and careless edits. Somebody who may write the database can make
+//! the whole chain anew; against that only a copy of the head kept elsewhere helps.
+
+use fimk_core::event::Event;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::codec::{self, Fault};
+
+const HASH_BYTES: usize = 32;
+
+/// One link of the chain: an event's sequence and hash. The default stands before the first event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    pub(crate) sequence: u64,
+    pub(crate) hash: [u8; HASH_BYTES],
+}
+
+impl Link {
+    /// The link after this one: SHA-256 of this hash and the encoded event.
+    fn next(&self, sequence: u64, schema: u8, body: &[u8]) -> Self {
+        let hash = Sha256::new().chain_update(self.hash).chain_update([schema]).chain_update(body).finalize();
+        Self { sequence, hash: hash.into() }
+    }
+
+    /// The event as it is stored, `[schema][hash][bincode]`, and its link.
+    pub(crate) fn seal(&self, event: &Event) -> Result<(Self, Vec<u8>), Fault> {
+        let mut value = codec::encode(event)?;
+        let link = self.next(event.sequence, codec::SCHEMA, codec::body_of(&value)?);
+        value.splice(1..1, link.hash);
+        Ok((link, value))
+    }
+
+    /// Whether this stored event follows; its link if so, otherwise `None`.
+    pub(crate) fn follow(&self, key: &[u8], value: &[u8]) -> Result<Option<Self>, Fault> {
+        let (found, event) = unseal(key, value)?;
+        let (_, body) = split(value)?;
+        let expected = self.next(event.sequence, codec::SCHEMA, body);
+        Ok((found == expected && found.sequence > self.sequence).then_some(found))
+    }
+}
+
+/// A stored event and its link.
+pub(crate) fn unseal(key: &[u8], value: &[u8]) -> Result<(Link, Event), Fault> {
+    let link = link_of(key, value)?;
+    let (_, body) = split(value)?;
+    let event: Event = codec::decode_body(body)?;
+    if event.sequence == link.sequence {
+        Ok((link, event))
+    } else {
+        Err(Fault::Damaged(format!("event {} in the place of event {}", event.sequence, link.sequence)))
+    }
+}
+
+/// The link of a stored event, without decoding the event.
+pub(crate) fn link_of(key: &[u8], value: &[u8]) -> Result<Link, Fault> {
+    Ok(Link { sequence: sequence_of(key)?, hash: *split(value)?.0 })
+}
+
+/// An event's key.
+pub(crate) fn sequence_of(key: &[u8]) -> Result<u64, Fault> {
+    let key = key.try_into().map_err(|_| Fault::Damaged(format!("an event with a key of {} bytes", key.len())))?;
+    Ok(u64::from_be_bytes(key))
+}
+
+fn split(value: &[u8]) -> Result<(&[u8; HASH_BYTES], &[u8]), Fault> {
+    codec::body_of(value)?.split_first_chunk().ok_or_else(|| Fault::Damaged("an event without its hash".into()))
+}

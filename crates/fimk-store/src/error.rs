@@ -1,0 +1,131 @@
+//! What can go wrong, each as one sentence that says the way out.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use fimk_core::path::escaped;
+
+/// Why the store cannot do what it was asked for. Nothing was changed, unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another version of fimk wrote it.
+    #[error(
+        "the database {path:?} has schema {found} and this fimk knows none above {supported}: \
+         start the newer fimk, or move the database aside to begin with a new baseline"
+    )]
+    Newer {
+        /// Schema of the database.
+        found: u8,
+        /// The highest this program reads.
+        supported: u8,
+        /// The database.
+        path: PathBuf,
+    },
+    /// Its bytes are not what was written.
+    #[error(
+        "the database {path:?} is damaged ({what}): restore it from a backup, or move it aside \
+         to begin with a new baseline and a gap"
+    )]
+    Damaged {
+        /// The database or the file in question.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// Another process has it open.
+    #[error("the database {path:?} is in use by another fimk: stop that one, or give this one a state_dir of its own")]
+    Locked {
+        /// The database.
+        path: PathBuf,
+    },
+    /// No space, or no quota, is left. After it the store must be opened anew.
+    #[error("no space is left for {path:?} ({what}): free some on that file system and start fimk again")]
+    Full {
+        /// The database or the file in question.
+        path: PathBuf,
+        /// What was attempted.
+        what: String,
+    },
+    /// The file system says no.
+    #[error("{path:?} may not be read and written ({what}): give the state directory and all in it to fimk's user")]
+    Permission {
+        /// The state directory, the database or the file in question.
+        path: PathBuf,
+        /// What was attempted.
+        what: String,
+    },
+    /// Any other failure of a file. After a failed write the store must be opened anew.
+    #[error("{path:?} cannot be used ({what}): see to that file system and start fimk again")]
+    Io {
+        /// The state directory, the database or the file in question.
+        path: PathBuf,
+        /// What failed.
+        what: String,
+    },
+    /// A value over its limit; the whole commit was refused.
+    #[error("{what} has {size}, and the store takes no more than {limit}: exclude that path, or set content = \"hash\" for it")]
+    TooLarge {
+        /// What it is.
+        what: String,
+        /// What it has.
+        size: usize,
+        /// Bytes, or pieces, it may have.
+        limit: usize,
+    },
+    /// The events are not the ones that were stored.
+    #[error(
+        "the chain of events breaks at event {sequence} ({what}): somebody altered the database; \
+         keep a copy of it as evidence and compare it with what the outputs received"
+    )]
+    ChainBroken {
+        /// The first event that does not follow from the one before.
+        sequence: u64,
+        /// What was found.
+        what: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.into(), what: what.into() }
+    }
+
+    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
+        let (path, what) = (path.into(), error.to_string());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission { path, what },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, what },
+            _ => Self::Io { path, what },
+        }
+    }
+
+    /// RocksDB tells its errors apart by their text only.
+    pub(crate) fn rocksdb(path: &Path, error: &rocksdb::Error) -> Self {
+        // File names and keys may be in it.
+        let what = escaped(error.as_ref().as_bytes());
+        let path = path.into();
+        let says = |words: &[&str]| words.iter().any(|word| what.contains(word));
+        if error.kind() != rocksdb::ErrorKind::IOError {
+            return Self::Damaged { path, what };
+        }
+        if says(&["lock hold by current process", "While lock file"]) {
+            if says(&["Permission denied"]) {
+                return Self::Permission { path, what };
+            }
+            return Self::Locked { path };
+        }
+        if says(&["No space left", "Disk quota exceeded"]) {
+            return Self::Full { path, what };
+        }
+        if says(&["Permission denied", "Operation not permitted", "Read-only file system"]) {
+            return Self::Permission { path, what };
+        }
+        // The list of files names one that is not there.
+        if says(&["No such file or directory"]) {
+            return Self::Damaged { path, what };
+        }
+        Self::Io { path, what }
+    }
+}
