@@ -53,17 +53,6 @@ ensure_user() {
 	useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fimk
 }
 
-# The key of the digests and tokens of secrets: made once, readable by root and the analyzer alone.
-ensure_key() {
-	[ ! -s /etc/fimk/digest.key ] || return 0
-	say "making the digest key /etc/fimk/digest.key"
-	install -d -m 0755 /etc/fimk
-	(umask 0077 && head -c 32 /dev/urandom >/etc/fimk/digest.key.new)
-	chown root:fimk /etc/fimk/digest.key.new
-	chmod 0640 /etc/fimk/digest.key.new
-	mv /etc/fimk/digest.key.new /etc/fimk/digest.key
-}
-
 # Programs, maps and links are pinned there. systemd mounts it; containers and small guests often lack it.
 ensure_bpffs() {
 	mountpoint -q /sys/fs/bpf && return 0

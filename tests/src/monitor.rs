@@ -201,7 +201,8 @@ impl Monitor {
                 return Some(found);
             }
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // Nothing more can come once both processes have closed their stdout.
+            if left.is_zero() || heard.ended {
                 return None;
             }
             heard = self

@@ -1,10 +1,6 @@
 //! What cannot be started says so in one sentence and with its own exit status, and leaves nothing behind.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
-    path::Path,
-};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use fimk_tests::{Expect, Site, append_line, rule, run, text};
 
@@ -153,7 +149,7 @@ fn a_damaged_database_is_refused_and_left_as_it_is() {
 fn a_state_directory_of_somebody_else_is_refused() {
     let site = Site::new();
     fs::create_dir(site.state()).expect("it is ours");
-    fs::set_permissions(site.state(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    run("chown", &["12345:12345", text(&site.state())]);
     let refusal = site.launch(&rule(&[&site.files()])).refused();
     assert!(
         [Some(74), Some(77)].contains(&refusal.status),
