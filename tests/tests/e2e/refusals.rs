@@ -165,7 +165,7 @@ fn neither_hangs_nor_crashes(site: &Site, path: &Path) {
         Some(status) => {
             assert_eq!(status, 78, "{}", monitor.account());
             assert!(
-                monitor.errors().contains(text(&path)),
+                monitor.errors().contains(text(path)),
                 "{}",
                 monitor.account()
             );

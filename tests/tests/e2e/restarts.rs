@@ -188,7 +188,7 @@ fn what_a_crash_interrupts_is_printed_at_least_once() {
         .collect();
     let untold: Vec<_> = (0..FILES)
         .map(|number| site.file(&format!("f{number}")))
-        .filter(|path| !told.contains(text(&path)))
+        .filter(|path| !told.contains(text(path)))
         .collect();
     assert!(untold.is_empty(), "never reported as created: {untold:?}");
 }

@@ -72,7 +72,7 @@ fn a_write_that_is_not_allowed_is_not_reported() {
             "sh",
             "-c",
             script,
-            text(&path),
+            text(path),
         ];
         assert!(
             !attempt("setpriv", &arguments).succeeded,
@@ -87,7 +87,7 @@ fn a_write_that_fails_is_not_reported() {
         // No byte fits: EFBIG.
         let script = "trap '' XFSZ; ulimit -f 0; echo two >> \"$0\"";
         assert!(
-            !attempt("sh", &["-c", script, text(&path)]).succeeded,
+            !attempt("sh", &["-c", script, text(path)]).succeeded,
             "the limit is in force"
         );
     });
@@ -97,7 +97,7 @@ fn a_write_that_fails_is_not_reported() {
 fn the_same_bytes_written_again_are_not_printed() {
     nothing_is_said_of(|_, path| {
         let script = "printf 'one\\n' | dd of=\"$0\" conv=notrunc";
-        run("sh", &["-c", script, text(&path)]);
+        run("sh", &["-c", script, text(path)]);
     });
 }
 
