@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use fimk_consumers::Consumer;
 use fimk_core::{
+    config::ContentMode,
     path::BytePath,
     record::{Attributes, Content, Digest, FileKind, Snapshot},
 };
@@ -27,26 +28,13 @@ pub use self::{attributes::unchanged, open::open_path};
 /// Whoever writes without a pause must not hold a reader for ever; the end of the writing is another hint.
 const ATTEMPTS: u32 = 3;
 
-/// How much of a content is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Digest and state.
-    Auto,
-    /// Digest and state.
-    Diff,
-    /// The digest only.
-    Hash,
-    /// Attributes only: nothing is opened.
-    None,
-}
-
 /// What a reading is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     /// Who understands the content; without one there is no state, and nobody who could find a secret in it.
     pub consumer: Option<Consumer>,
     /// How much of it.
-    pub content: Policy,
+    pub content: ContentMode,
 }
 
 /// One reading.
@@ -129,7 +117,7 @@ impl Reader {
         let before = attributes::of(&place)?;
         let content = match before.kind {
             FileKind::Symlink => Content::Link(content::link(&place)?),
-            FileKind::File if wanted.content == Policy::None => {
+            FileKind::File if wanted.content == ContentMode::None => {
                 Content::Unread("the rule wants no content".to_owned())
             }
             FileKind::File => self.file(
@@ -167,7 +155,7 @@ impl Reader {
             Digest::Plain(*sha256)
         };
         let state = reading
-            .filter(|_| wanted.content != Policy::Hash)
+            .filter(|_| wanted.content != ContentMode::Hash)
             .map(|reading| reading.state);
         Content::Read { digest, state }
     }

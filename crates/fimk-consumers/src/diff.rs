@@ -99,7 +99,7 @@ fn anchors(old: &[usize], new: &[usize]) -> Vec<(usize, usize)> {
         .filter(|(at, id)| old_once.get(*id) == Some(&Some(*at)))
         .filter_map(|(at, id)| Some((at, (*new_once.get(id)?)?)))
         .collect();
-    let beginning = (old.first().is_some() && old.first() == new.first()).then_some((0, 0));
+    let beginning = (!old.is_empty() && old.first() == new.first()).then_some((0, 0));
     beginning.into_iter().chain(increasing(&pairs)).collect()
 }
 
@@ -330,7 +330,8 @@ mod tests {
 
     #[test]
     fn steps_grow_with_the_lines_and_not_with_their_square() {
-        let families: [fn(usize, usize) -> (usize, usize); 4] = [
+        type Family = fn(usize, usize) -> (usize, usize);
+        let families: [Family; 4] = [
             |i, n| (i, n - i),
             |i, _| (i % 7, (i * 3) % 11),
             |i, _| (i % 2, (i + 1) % 2),

@@ -120,6 +120,10 @@ fn escape(character: char) -> String {
         return character.to_string();
     }
     let mut utf8 = [0; 4];
-    let bytes = character.encode_utf8(&mut utf8).bytes();
-    bytes.map(|byte| format!("\\x{byte:02x}")).collect()
+    let mut escaped = String::new();
+    for byte in character.encode_utf8(&mut utf8).bytes() {
+        // Infallible: writing to a string.
+        let _ = write!(escaped, "\\x{byte:02x}");
+    }
+    escaped
 }

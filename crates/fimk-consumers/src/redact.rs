@@ -3,7 +3,7 @@
 //! Known by shape (`shapes`): hashes of crypt(5) and LDAP, URL credentials, tokens of well-known services.
 //! Known by name (`values`): `password = …`, `"api_key": …`, `Authorization: …`. Known by the program
 //! (`command`): `usermod -p …`. Known by what surrounds them (here): the lines of private keys (RFC 7468,
-//! OpenSSH, PGP, PuTTY).
+//! OpenSSH, PGP, `PuTTY`).
 //!
 //! In doubt it is a secret: a redacted change is still seen as a change. A traditional DES hash, thirteen
 //! characters of letters and digits, is known only behind a colon or an option; alone it is a word.

@@ -19,7 +19,7 @@ pub type State = Table<User>;
 pub struct User {
     /// The hash, or what stands in its place.
     pub password: Password,
-    /// The numbers, in the order of [`AGEING`]; absent is empty.
+    /// The numbers, from last change to expiry; absent is empty.
     pub ageing: [Option<i64>; 6],
     /// The last field, which has no meaning yet.
     pub reserved: Pieces,

@@ -309,9 +309,9 @@ struct OtherLine<'a> {
     key: (&'a str, Token),
 }
 
-fn others<U>(table: &Table<U>) -> Vec<OtherLine<'_>> {
-    let line = |(index, row)| match row {
-        &Row::User { .. } => None,
+fn others<'a, U>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
+    let line = |(index, row): (usize, &'a Row<U>)| match row {
+        Row::User { .. } => None,
         Row::Nis { name, token } => Some(OtherLine {
             subject: format!("NIS entry {name}"),
             words: nis_words(name),
@@ -435,15 +435,16 @@ type Key<'a> = (&'a str, Option<Token>, usize);
 
 fn keys<U>(table: &Table<U>) -> Vec<Key<'_>> {
     let mut seen: BTreeMap<(&str, Option<Token>), usize> = BTreeMap::new();
-    let key = |row| {
+    let mut keys = Vec::with_capacity(table.rows.len());
+    for row in &table.rows {
         let (name, token) = match row {
-            &Row::User { ref name, .. } => (name.as_str(), None),
+            Row::User { name, .. } => (name.as_str(), None),
             Row::Nis { name, token } => (name.as_str(), Some(*token)),
             Row::Malformed { token, .. } => ("", Some(*token)),
         };
         let occurrence = seen.entry((name, token)).or_default();
         *occurrence += 1;
-        (name, token, *occurrence)
-    };
-    table.rows.iter().map(key).collect()
+        keys.push((name, token, *occurrence));
+    }
+    keys
 }

@@ -196,7 +196,7 @@ pub struct Event {
     pub sequence: u64,
     /// When it was made.
     pub created: Timestamp,
-    /// The boot it belongs to: /proc/sys/kernel/random/boot_id.
+    /// The boot it belongs to: `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
     /// Which source served; absent while none does.
     pub source: Option<Source>,

@@ -31,6 +31,7 @@ impl BytePath {
     }
 
     /// This path with one more name.
+    #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
         bytes.extend_from_slice(&self.0);
@@ -129,6 +130,7 @@ impl<'de> Deserialize<'de> for BytePath {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

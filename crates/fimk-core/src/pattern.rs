@@ -213,7 +213,7 @@ fn class(rest: &str) -> Result<&str, String> {
         .windows(3)
         .any(|range| range[1] == b'-' && (range[0]..=range[2]).contains(&b'/'));
     if !class.is_ascii() || class.contains('/') || spans_slash {
-        return Err("has a class with a slash or with other than ASCII, which cannot be matched; use `?` or `{a,b}`".into());
+        return Err("has a class with a slash or with other than ASCII; use `?` or `{a,b}`".into());
     }
     Ok(class)
 }
@@ -223,10 +223,7 @@ fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut escape) = (Vec::new(), 0, 0_usize, false);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
-            _ if escape => {
-                escape = false;
-                continue;
-            }
+            _ if escape => escape = false,
             b'\\' => escape = true,
             b'{' => depth += 1,
             b'}' => depth = depth.saturating_sub(1),

@@ -171,13 +171,13 @@ impl RuleSet {
             may |= (below == 0 || entry.recursive) && !exclusions.cover(*entry);
         });
         self.bases.visit(directory, |entry, below| {
-            may |= below == 0 && !exclusions.cover(*entry)
+            may |= below == 0 && !exclusions.cover(*entry);
         });
         self.approaches.visit(directory.bytes(), |glob| {
-            may |= !exclusions.cover(glob.entry)
+            may |= !exclusions.cover(glob.entry);
         });
         self.globs.visit(directory.bytes(), |glob| {
-            may |= glob.entry.recursive && !exclusions.cover(glob.entry)
+            may |= glob.entry.recursive && !exclusions.cover(glob.entry);
         });
         may
     }

@@ -4,10 +4,16 @@
 //! the whole chain anew; against that only a copy of the head kept elsewhere helps.
 
 use fimk_core::event::Event;
+use rocksdb::ReadOptions;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::codec::{self, Fault};
+use crate::{
+    codec::{self, Fault},
+    error::StoreError,
+    open::EVENTS,
+    store::Store,
+};
 
 const HASH_BYTES: usize = 32;
 
@@ -21,8 +27,15 @@ pub(crate) struct Link {
 impl Link {
     /// The link after this one: SHA-256 of this hash and the encoded event.
     fn next(&self, sequence: u64, schema: u8, body: &[u8]) -> Self {
-        let hash = Sha256::new().chain_update(self.hash).chain_update([schema]).chain_update(body).finalize();
-        Self { sequence, hash: hash.into() }
+        let hash = Sha256::new()
+            .chain_update(self.hash)
+            .chain_update([schema])
+            .chain_update(body)
+            .finalize();
+        Self {
+            sequence,
+            hash: hash.into(),
+        }
     }
 
     /// The event as it is stored, `[schema][hash][bincode]`, and its link.
@@ -50,21 +63,80 @@ pub(crate) fn unseal(key: &[u8], value: &[u8]) -> Result<(Link, Event), Fault> {
     if event.sequence == link.sequence {
         Ok((link, event))
     } else {
-        Err(Fault::Damaged(format!("event {} in the place of event {}", event.sequence, link.sequence)))
+        Err(Fault::Damaged(format!(
+            "event {} in the place of event {}",
+            event.sequence, link.sequence
+        )))
     }
 }
 
 /// The link of a stored event, without decoding the event.
 pub(crate) fn link_of(key: &[u8], value: &[u8]) -> Result<Link, Fault> {
-    Ok(Link { sequence: sequence_of(key)?, hash: *split(value)?.0 })
+    Ok(Link {
+        sequence: sequence_of(key)?,
+        hash: *split(value)?.0,
+    })
 }
 
 /// An event's key.
 pub(crate) fn sequence_of(key: &[u8]) -> Result<u64, Fault> {
-    let key = key.try_into().map_err(|_| Fault::Damaged(format!("an event with a key of {} bytes", key.len())))?;
+    let key = key
+        .try_into()
+        .map_err(|_| Fault::Damaged(format!("an event with a key of {} bytes", key.len())))?;
     Ok(u64::from_be_bytes(key))
 }
 
 fn split(value: &[u8]) -> Result<(&[u8; HASH_BYTES], &[u8]), Fault> {
-    codec::body_of(value)?.split_first_chunk().ok_or_else(|| Fault::Damaged("an event without its hash".into()))
+    codec::body_of(value)?
+        .split_first_chunk()
+        .ok_or_else(|| Fault::Damaged("an event without its hash".into()))
+}
+
+impl Store {
+    /// Checks that each event from this sequence on follows from the one before, to the newest.
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// [`StoreError::ChainBroken`] names the first event that does not.
+    pub fn verify_chain(&self, from: u64) -> Result<(), StoreError> {
+        let anchor = self.anchor()?;
+        let mut last = self.link_before(from)?.unwrap_or(anchor);
+        let key = from.to_be_bytes();
+        // From 0 whatever is there must follow, be its key as odd as it may.
+        let start = if from == 0 { &[][..] } else { &key };
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        for item in self.scan(EVENTS, start, options) {
+            let (key, value) = item?;
+            let sequence = sequence_of(&key).map_err(|fault| self.fault(fault))?;
+            let broken = |what: String| StoreError::ChainBroken { sequence, what };
+            last = match last.follow(&key, &value) {
+                Ok(Some(link)) => link,
+                Ok(None) => {
+                    return Err(broken(
+                        "it, or one before it, is not what was stored".into(),
+                    ));
+                }
+                Err(Fault::Damaged(what)) => return Err(broken(what)),
+                Err(fault) => return Err(self.fault(fault)),
+            };
+        }
+        if last == self.head() {
+            return Ok(());
+        }
+        let sequence = self.head().sequence;
+        Err(StoreError::ChainBroken {
+            sequence,
+            what: "the newest event is missing or is another".into(),
+        })
+    }
+
+    fn link_before(&self, sequence: u64) -> Result<Option<Link>, StoreError> {
+        let Some(before) = sequence.checked_sub(1) else {
+            return Ok(None);
+        };
+        let entry = self.last_at_or_before(EVENTS, &before.to_be_bytes())?;
+        let link = entry.map(|(key, value)| link_of(&key, &value)).transpose();
+        link.map_err(|fault| self.fault(fault))
+    }
 }

@@ -26,7 +26,8 @@ pub(crate) enum Fault {
 
 /// `[schema][bincode]`
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
-    let body = bincode::serde::encode_to_vec(value, CONFIG).map_err(|error| Fault::Damaged(error.to_string()))?;
+    let body = bincode::serde::encode_to_vec(value, CONFIG)
+        .map_err(|error| Fault::Damaged(error.to_string()))?;
     if body.len() > VALUE_BYTES_MAX {
         return Err(Fault::TooLarge(body.len()));
     }
@@ -46,7 +47,9 @@ pub(crate) fn body_of(bytes: &[u8]) -> Result<&[u8], Fault> {
     match bytes.split_first() {
         Some((&SCHEMA, body)) => Ok(body),
         Some((&version, _)) if version > SCHEMA => Err(Fault::Newer(version)),
-        Some((version, _)) => Err(Fault::Damaged(format!("a value of schema {version}, which never was"))),
+        Some((version, _)) => Err(Fault::Damaged(format!(
+            "a value of schema {version}, which never was"
+        ))),
         None => Err(Fault::Damaged("an empty value".into())),
     }
 }
@@ -61,6 +64,9 @@ pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> 
     if used == body.len() {
         Ok(value)
     } else {
-        Err(Fault::Damaged(format!("a value followed by {} bytes", body.len() - used)))
+        Err(Fault::Damaged(format!(
+            "a value followed by {} bytes",
+            body.len() - used
+        )))
     }
 }

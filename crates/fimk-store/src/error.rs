@@ -35,13 +35,17 @@ pub enum StoreError {
         what: String,
     },
     /// Another process has it open.
-    #[error("the database {path:?} is in use by another fimk: stop that one, or give this one a state_dir of its own")]
+    #[error(
+        "the database {path:?} is in use by another fimk: stop that one, or give this one a state_dir of its own"
+    )]
     Locked {
         /// The database.
         path: PathBuf,
     },
     /// No space, or no quota, is left. After it the store must be opened anew.
-    #[error("no space is left for {path:?} ({what}): free some on that file system and start fimk again")]
+    #[error(
+        "no space is left for {path:?} ({what}): free some on that file system and start fimk again"
+    )]
     Full {
         /// The database or the file in question.
         path: PathBuf,
@@ -49,7 +53,9 @@ pub enum StoreError {
         what: String,
     },
     /// The file system says no.
-    #[error("{path:?} may not be read and written ({what}): give the state directory and all in it to fimk's user")]
+    #[error(
+        "{path:?} may not be read and written ({what}): give the state directory and all in it to fimk's user"
+    )]
     Permission {
         /// The state directory, the database or the file in question.
         path: PathBuf,
@@ -65,13 +71,15 @@ pub enum StoreError {
         what: String,
     },
     /// A value over its limit; the whole commit was refused.
-    #[error("{what} has {size}, and the store takes no more than {limit}: exclude that path, or set content = \"hash\" for it")]
+    #[error(
+        "{what} is {size} and may be at most {limit}: make it smaller; for a file, exclude it or set content = \"hash\" in its rule"
+    )]
     TooLarge {
-        /// What it is.
+        /// Which size, in bytes, or number.
         what: String,
-        /// What it has.
+        /// What it is.
         size: usize,
-        /// Bytes, or pieces, it may have.
+        /// What it may be.
         limit: usize,
     },
     /// The events are not the ones that were stored.
@@ -89,13 +97,18 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged { path: path.into(), what: what.into() }
+        Self::Damaged {
+            path: path.into(),
+            what: what.into(),
+        }
     }
 
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         let (path, what) = (path.into(), error.to_string());
         match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission { path, what },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::Permission { path, what }
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path, what },
             _ => Self::Io { path, what },
         }
@@ -119,7 +132,11 @@ impl StoreError {
         if says(&["No space left", "Disk quota exceeded"]) {
             return Self::Full { path, what };
         }
-        if says(&["Permission denied", "Operation not permitted", "Read-only file system"]) {
+        if says(&[
+            "Permission denied",
+            "Operation not permitted",
+            "Read-only file system",
+        ]) {
             return Self::Permission { path, what };
         }
         // The list of files names one that is not there.

@@ -19,6 +19,8 @@
 //! power failure, may share its sequence with a later one. A caller that minds delivers up to
 //! [`Store::synced_sequence`] only.
 
+#![allow(clippy::doc_markdown, reason = "RocksDB is a name and no code")]
+
 mod chain;
 mod codec;
 mod error;

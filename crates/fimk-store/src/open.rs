@@ -84,33 +84,45 @@ impl Database {
         let mut db = open_rocksdb(&path, families.as_deref(), &sizes)?;
         // After RocksDB has its lock: nobody else writes the file now.
         let (mut synced, said) = Synced::open(dir)?;
-        let created = match schema(&db, &path)? {
-            Some(_) => {
-                require_families(&db, &path)?;
-                false
+        let created = schema(&db, &path)?.is_none();
+        if created {
+            create(&mut db, &path, &sizes)?;
+            if said == Said::Nothing {
+                synced.write(0)?;
             }
-            None => {
-                create(&mut db, &path, &sizes)?;
-                if said == Said::Nothing {
-                    synced.write(0)?;
-                }
-                write_schema(&db, &path)?;
-                true
-            }
-        };
+            write_schema(&db, &path)?;
+        } else {
+            require_families(&db, &path)?;
+        }
         let head = head(&db, &path)?;
         let lost = lost(created, head.sequence, said);
         let next_sequence = head.sequence.max(synced.sequence()).checked_add(1);
-        let next_sequence = next_sequence.ok_or_else(|| StoreError::damaged(&path, "no sequence is left"))?;
-        Ok((Self { db, path, synced, head, next_sequence }, Opened { created, lost }))
+        let next_sequence =
+            next_sequence.ok_or_else(|| StoreError::damaged(&path, "no sequence is left"))?;
+        Ok((
+            Self {
+                db,
+                path,
+                synced,
+                head,
+                next_sequence,
+            },
+            Opened { created, lost },
+        ))
     }
 }
 
 fn lost(created: bool, found: u64, said: Said) -> Option<Lost> {
     match said {
-        Said::Sequence(synced) => (synced > found).then_some(Lost { synced: Some(synced), found }),
+        Said::Sequence(synced) => (synced > found).then_some(Lost {
+            synced: Some(synced),
+            found,
+        }),
         Said::Nothing if created => None,
-        Said::Nothing | Said::Nonsense => Some(Lost { synced: None, found }),
+        Said::Nothing | Said::Nonsense => Some(Lost {
+            synced: None,
+            found,
+        }),
     }
 }
 
@@ -124,8 +136,13 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
 /// The column families there are; none when there is no database.
 fn families(path: &Path) -> Result<Option<Vec<String>>, StoreError> {
     let current = path.join("CURRENT");
-    if current.try_exists().map_err(|error| StoreError::io(&current, &error))? {
-        return DB::list_cf(&Options::default(), path).map(Some).map_err(|error| StoreError::rocksdb(path, &error));
+    if current
+        .try_exists()
+        .map_err(|error| StoreError::io(&current, &error))?
+    {
+        return DB::list_cf(&Options::default(), path)
+            .map(Some)
+            .map_err(|error| StoreError::rocksdb(path, &error));
     }
     refuse_remains(path)?;
     Ok(None)
@@ -134,7 +151,9 @@ fn families(path: &Path) -> Result<Option<Vec<String>>, StoreError> {
 /// RocksDB would make a new database over the files of one that lost its CURRENT.
 fn refuse_remains(path: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(path).map_err(|error| StoreError::io(path, &error))? {
-        let name = entry.map_err(|error| StoreError::io(path, &error))?.file_name();
+        let name = entry
+            .map_err(|error| StoreError::io(path, &error))?
+            .file_name();
         let extension = Path::new(&name).extension();
         if extension.is_some_and(|extension| extension == "sst" || extension == "log") {
             return Err(StoreError::damaged(path, "its file CURRENT is missing"));
@@ -147,27 +166,40 @@ fn open_rocksdb(path: &Path, families: Option<&[String]>, sizes: &Sizes) -> Resu
     let mut options = sizes.database();
     options.create_if_missing(families.is_none());
     // A newer schema may have families unknown here. All are opened, or RocksDB refuses before its schema can be read.
-    let names = families.map_or_else(|| vec!["default"], |names| names.iter().map(String::as_str).collect());
+    let names = families.map_or_else(
+        || vec!["default"],
+        |names| names.iter().map(String::as_str).collect(),
+    );
     let families = names.into_iter().map(|name| (name, sizes.family()));
-    DB::open_cf_with_opts(&options, path, families).map_err(|error| StoreError::rocksdb(path, &error))
+    DB::open_cf_with_opts(&options, path, families)
+        .map_err(|error| StoreError::rocksdb(path, &error))
 }
 
 /// None when the making of the database was never finished.
 fn schema(db: &DB, path: &Path) -> Result<Option<u8>, StoreError> {
-    let Some(meta) = db.cf_handle(META) else { return Ok(None) };
-    let value = db.get_cf(meta, SCHEMA_KEY).map_err(|error| StoreError::rocksdb(path, &error))?;
+    let Some(meta) = db.cf_handle(META) else {
+        return Ok(None);
+    };
+    let value = db
+        .get_cf(meta, SCHEMA_KEY)
+        .map_err(|error| StoreError::rocksdb(path, &error))?;
     match value.as_deref().map(<[u8]>::split_first) {
         None => Ok(None),
         Some(Some((&SCHEMA, []))) => Ok(Some(SCHEMA)),
-        Some(Some((&found, _))) if found > SCHEMA => {
-            Err(StoreError::Newer { found, supported: SCHEMA, path: path.into() })
-        }
+        Some(Some((&found, _))) if found > SCHEMA => Err(StoreError::Newer {
+            found,
+            supported: SCHEMA,
+            path: path.into(),
+        }),
         Some(_) => Err(StoreError::damaged(path, "it has a schema that never was")),
     }
 }
 
 fn require_families(db: &DB, path: &Path) -> Result<(), StoreError> {
-    match FAMILIES.into_iter().find(|name| db.cf_handle(name).is_none()) {
+    match FAMILIES
+        .into_iter()
+        .find(|name| db.cf_handle(name).is_none())
+    {
         Some(name) => Err(StoreError::damaged(path, format!("its {name} are missing"))),
         None => Ok(()),
     }
@@ -181,7 +213,10 @@ fn create(db: &mut DB, path: &Path, sizes: &Sizes) -> Result<(), StoreError> {
             Some(family) => {
                 if let Some(first) = db.iterator_cf(family, IteratorMode::Start).next() {
                     first.map_err(failed)?;
-                    return Err(StoreError::damaged(path, format!("it has {name} and no schema")));
+                    return Err(StoreError::damaged(
+                        path,
+                        format!("it has {name} and no schema"),
+                    ));
                 }
             }
             None => db.create_cf(name, &sizes.family()).map_err(failed)?,
@@ -191,10 +226,13 @@ fn create(db: &mut DB, path: &Path, sizes: &Sizes) -> Result<(), StoreError> {
 }
 
 fn write_schema(db: &DB, path: &Path) -> Result<(), StoreError> {
-    let meta = db.cf_handle(META).ok_or_else(|| StoreError::damaged(path, "its meta is missing"))?;
+    let meta = db
+        .cf_handle(META)
+        .ok_or_else(|| StoreError::damaged(path, "its meta is missing"))?;
     let mut durable = WriteOptions::default();
     durable.set_sync(true);
-    db.put_cf_opt(meta, SCHEMA_KEY, [SCHEMA], &durable).map_err(|error| StoreError::rocksdb(path, &error))
+    db.put_cf_opt(meta, SCHEMA_KEY, [SCHEMA], &durable)
+        .map_err(|error| StoreError::rocksdb(path, &error))
 }
 
 /// The head of the chain, which must be the newest event.
@@ -204,20 +242,36 @@ fn head(db: &DB, path: &Path) -> Result<Link, StoreError> {
         return Err(StoreError::damaged(path, "its events are missing"));
     };
     let head = db.get_cf(meta, HEAD_KEY).map_err(failed)?;
-    let head = head.map(|value| codec::decode::<Link>(&value)).transpose().map_err(|fault| fault.at(path))?;
-    let newest = db.iterator_cf(events, IteratorMode::End).next().transpose().map_err(failed)?;
-    let newest = newest.map(|(key, value)| chain::link_of(&key, &value)).transpose();
+    let head = head
+        .map(|value| codec::decode::<Link>(&value))
+        .transpose()
+        .map_err(|fault| fault.at(path))?;
+    let newest = db
+        .iterator_cf(events, IteratorMode::End)
+        .next()
+        .transpose()
+        .map_err(failed)?;
+    let newest = newest
+        .map(|(key, value)| chain::link_of(&key, &value))
+        .transpose();
     if newest.map_err(|fault| fault.at(path))? == head {
         Ok(head.unwrap_or_default())
     } else {
-        Err(StoreError::damaged(path, "its newest event is not the one last committed"))
+        Err(StoreError::damaged(
+            path,
+            "its newest event is not the one last committed",
+        ))
     }
 }
 
 impl Fault {
     pub(crate) fn at(self, path: &Path) -> StoreError {
         match self {
-            Self::Newer(found) => StoreError::Newer { found, supported: SCHEMA, path: path.into() },
+            Self::Newer(found) => StoreError::Newer {
+                found,
+                supported: SCHEMA,
+                path: path.into(),
+            },
             Self::Damaged(what) => StoreError::damaged(path, what),
             Self::TooLarge(size) => StoreError::damaged(path, format!("a value of {size} bytes")),
         }

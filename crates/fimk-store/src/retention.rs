@@ -30,9 +30,12 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// A million events, about 1 GiB before compression, of any age.
+    /// A million events of any age: at about 1 KiB each, 1 GiB before compression.
     fn default() -> Self {
-        Self { newest: 1_000_000, since: None }
+        Self {
+            newest: 1_000_000,
+            since: None,
+        }
     }
 }
 
@@ -48,13 +51,22 @@ impl Store {
     /// Removes the oldest events that need not be kept and that every output with a cursor has passed, at most
     /// 1000 of them; returns how many. Call it again until it returns 0.
     pub fn retain(&mut self, keep: &Retention) -> Result<usize, StoreError> {
-        let delivered = self.cursors()?.into_iter().map(|(_, sequence)| sequence).min().unwrap_or(u64::MAX);
+        let delivered = self
+            .cursors()?
+            .into_iter()
+            .map(|(_, sequence)| sequence)
+            .min()
+            .unwrap_or(u64::MAX);
         let anchor = self.anchor()?;
         let (removed, last) = self.removable(keep, anchor, delivered)?;
         if removed > 0 {
             let mut batch = Batch::default();
             let key = |sequence: u64| sequence.saturating_add(1).to_be_bytes();
-            batch.0.delete_range_cf(self.family(EVENTS)?, key(anchor.sequence), key(last.sequence));
+            batch.0.delete_range_cf(
+                self.family(EVENTS)?,
+                key(anchor.sequence),
+                key(last.sequence),
+            );
             batch.put(self.family(META)?, ANCHOR_KEY, &self.encode(&last)?)?;
             self.write(batch)?;
         }
@@ -62,7 +74,12 @@ impl Store {
     }
 
     /// How many, and the last of them.
-    fn removable(&self, keep: &Retention, anchor: Link, delivered: u64) -> Result<(usize, Link), StoreError> {
+    fn removable(
+        &self,
+        keep: &Retention,
+        anchor: Link,
+        delivered: u64,
+    ) -> Result<(usize, Link), StoreError> {
         let (mut removed, mut last) = (0, anchor);
         let mut options = ReadOptions::default();
         options.fill_cache(false);

@@ -13,7 +13,9 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     pub(crate) fn new() -> Self {
-        Self { cache: Cache::new_lru_cache(BLOCK_CACHE_BYTES) }
+        Self {
+            cache: Cache::new_lru_cache(BLOCK_CACHE_BYTES),
+        }
     }
 
     /// Of the database as a whole.

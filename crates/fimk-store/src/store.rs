@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use fimk_core::{event::Event, path::BytePath, record::Record};
+use fimk_core::{
+    event::Event,
+    path::{BytePath, escaped},
+    record::Record,
+};
 use rocksdb::{ColumnFamily, Direction, IteratorMode, ReadOptions, WriteBatch};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -16,6 +20,8 @@ use crate::{
 
 /// Of a path that is a key. The kernel takes paths of 4 KiB; below an open directory they can be longer.
 const PATH_BYTES_MAX: usize = 64 << 10;
+/// Of a path in a message: a line for a person.
+const NAMED_BYTES_MAX: usize = 1024;
 /// Of one commit. Caller, batch, WAL buffer and memtable each hold it, in a process of 64 MiB.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Of the events [`Store::events_after`] returns at once, as stored.
@@ -28,6 +34,9 @@ const META_BYTES_MAX: usize = 64 << 10;
 const CURSORS_MAX: usize = 64;
 /// Before the caller's keys in `meta`.
 const USER_PREFIX: &[u8] = b"user/";
+
+/// A key and its value.
+type Entry = (Box<[u8]>, Box<[u8]>);
 
 /// What is to be changed together. Removals come first: a path in both `remove` and `put` is there afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,7 +65,13 @@ impl Store {
     /// Any [`StoreError`] but `TooLarge` and `ChainBroken`. Nothing was repaired or reset.
     pub fn open(dir: &Path) -> Result<(Self, Opened), StoreError> {
         let (database, opened) = Database::open(dir)?;
-        Ok((Self { database, unsynced: false }, opened))
+        Ok((
+            Self {
+                database,
+                unsynced: false,
+            },
+            opened,
+        ))
     }
 
     /// The sequence the next event will get: at least 1, and above every event that was ever on disk.
@@ -66,7 +81,10 @@ impl Store {
 
     /// The last event that is on disk for certain; 0 for none.
     pub fn synced_sequence(&self) -> u64 {
-        self.database.synced.sequence().min(self.database.head.sequence)
+        self.database
+            .synced
+            .sequence()
+            .min(self.database.head.sequence)
     }
 
     /// The record of a path.
@@ -82,7 +100,11 @@ impl Store {
     ) -> impl Iterator<Item = Result<(BytePath, Record), StoreError>> + use<'a> {
         let below = below.filter(|path| path.bytes() != b"/");
         // `/etc-old` sorts between `/etc` and `/etc/passwd`: two ranges.
-        let itself = below.and_then(|path| self.record(path).map(|found| found.map(|it| (path.clone(), it))).transpose());
+        let itself = below.and_then(|path| {
+            self.record(path)
+                .map(|found| found.map(|it| (path.clone(), it)))
+                .transpose()
+        });
         let mut options = ReadOptions::default();
         // One pass over everything would push everything else out of the cache.
         options.fill_cache(false);
@@ -91,10 +113,12 @@ impl Store {
             // The byte after `/`.
             options.set_iterate_upper_bound([path.bytes(), b"0"].concat());
         }
-        itself.into_iter().chain(self.scan(RECORDS, &start, options).map(|item| {
-            let (key, value) = item?;
-            Ok((BytePath::new(&key), self.decode(&value)?))
-        }))
+        itself
+            .into_iter()
+            .chain(self.scan(RECORDS, &start, options).map(|item| {
+                let (key, value) = item?;
+                Ok((BytePath::new(&key), self.decode(&value)?))
+            }))
     }
 
     /// Events after a sequence, oldest first, at most `limit` of them and about 4 MiB: there are no more only
@@ -102,8 +126,13 @@ impl Store {
     pub fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
         let mut events = Vec::new();
         let mut bytes = 0;
-        let Some(start) = sequence.checked_add(1) else { return Ok(events) };
-        for item in self.scan(EVENTS, &start.to_be_bytes(), ReadOptions::default()).take(limit) {
+        let Some(start) = sequence.checked_add(1) else {
+            return Ok(events);
+        };
+        for item in self
+            .scan(EVENTS, &start.to_be_bytes(), ReadOptions::default())
+            .take(limit)
+        {
             let (key, value) = item?;
             let (_, event) = chain::unseal(&key, &value).map_err(|fault| self.fault(fault))?;
             events.push(event);
@@ -118,7 +147,9 @@ impl Store {
     /// The oldest and the newest event there are. Sequences between them may be missing where events were lost.
     pub fn event_range(&self) -> Result<Option<(u64, u64)>, StoreError> {
         let start = self.anchor()?.sequence.saturating_add(1).to_be_bytes();
-        let Some(item) = self.scan(EVENTS, &start, ReadOptions::default()).next() else { return Ok(None) };
+        let Some(item) = self.scan(EVENTS, &start, ReadOptions::default()).next() else {
+            return Ok(None);
+        };
         let oldest = chain::sequence_of(&item?.0).map_err(|fault| self.fault(fault))?;
         Ok(Some((oldest, self.database.head.sequence)))
     }
@@ -130,16 +161,24 @@ impl Store {
     /// [`StoreError::TooLarge`]: a record or event over 8 MiB, a path over 64 KiB, all over 16 MiB.
     /// After any other error the store must be opened anew: RocksDB takes no more writes.
     pub fn commit(&mut self, commit: Commit) -> Result<Vec<Event>, StoreError> {
-        let Commit { put, remove, mut events } = commit;
+        let Commit {
+            put,
+            remove,
+            mut events,
+        } = commit;
         let mut batch = Batch::default();
         let records = self.family(RECORDS)?;
         for path in &remove {
             check_path(path)?;
-            batch.0.delete_cf(records, path.bytes());
+            batch.remove(records, path.bytes())?;
         }
         for (path, record) in &put {
             check_path(path)?;
-            let value = codec::encode(record).map_err(|fault| self.refused(fault, || format!("the record of {path}")))?;
+            let value = codec::encode(record).map_err(|fault| {
+                self.refused(fault, || {
+                    format!("the size of the record of {}", named(path))
+                })
+            })?;
             batch.put(records, path.bytes(), &value)?;
         }
         let (head, next_sequence) = self.chain_up(&mut events, &mut batch)?;
@@ -161,10 +200,14 @@ impl Store {
         let family = self.family(EVENTS)?;
         for event in events {
             event.sequence = next;
-            let sealed = head.seal(event).map_err(|fault| self.refused(fault, || format!("event {next}")))?;
+            let sealed = head
+                .seal(event)
+                .map_err(|fault| self.refused(fault, || format!("the size of event {next}")))?;
             head = sealed.0;
             batch.put(family, &next.to_be_bytes(), &sealed.1)?;
-            next = next.checked_add(1).ok_or_else(|| self.damaged("no sequence is left"))?;
+            next = next
+                .checked_add(1)
+                .ok_or_else(|| self.damaged("no sequence is left"))?;
         }
         batch.put(self.family(META)?, HEAD_KEY, &self.encode(&head)?)?;
         Ok((head, next))
@@ -173,7 +216,10 @@ impl Store {
     /// Everything committed is on disk when it returns. Costs two writes to the disk when there is something.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         if self.unsynced {
-            self.database.db.flush_wal(true).map_err(|error| self.failed(&error))?;
+            self.database
+                .db
+                .flush_wal(true)
+                .map_err(|error| self.failed(&error))?;
             self.unsynced = false;
         }
         let head = self.database.head.sequence;
@@ -192,7 +238,8 @@ impl Store {
     pub fn cursors(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let items = self.scan(CURSORS, &[], ReadOptions::default()).map(|item| {
             let (key, value) = item?;
-            let name = String::from_utf8(key.into_vec()).map_err(|_| self.damaged("a cursor without a name"))?;
+            let name = String::from_utf8(key.into_vec())
+                .map_err(|_| self.damaged("a cursor without a name"))?;
             Ok((name, self.decode(&value)?))
         });
         items.collect()
@@ -203,12 +250,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`]: a name over 128 bytes, or a 65th cursor.
     pub fn set_cursor(&mut self, output: &str, sequence: u64) -> Result<(), StoreError> {
-        check_size("the name of an output", output.len(), NAME_BYTES_MAX)?;
+        check_size(
+            "the length of the name of an output",
+            output.len(),
+            NAME_BYTES_MAX,
+        )?;
         if self.get::<u64>(CURSORS, output.as_bytes())?.is_none() {
-            check_size("the number of outputs with a cursor", self.cursors()?.len() + 1, CURSORS_MAX)?;
+            check_size(
+                "the number of outputs with a cursor",
+                self.cursors()?.len() + 1,
+                CURSORS_MAX,
+            )?;
         }
         let mut batch = Batch::default();
-        batch.put(self.family(CURSORS)?, output.as_bytes(), &self.encode(&sequence)?)?;
+        batch.put(
+            self.family(CURSORS)?,
+            output.as_bytes(),
+            &self.encode(&sequence)?,
+        )?;
         let unsynced = self.unsynced;
         self.write(batch)?;
         self.unsynced = unsynced;
@@ -218,7 +277,7 @@ impl Store {
     /// Forgets an output that is no longer configured: its cursor would keep [`Store::retain`] back for ever.
     pub fn remove_cursor(&mut self, output: &str) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.0.delete_cf(self.family(CURSORS)?, output.as_bytes());
+        batch.remove(self.family(CURSORS)?, output.as_bytes())?;
         self.write(batch)
     }
 
@@ -232,47 +291,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`]: a key over 128 bytes, a value over 64 KiB.
     pub fn set_meta(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        check_size("a name in meta", key.len(), NAME_BYTES_MAX)?;
-        check_size(&format!("the value of {key} in meta"), value.len(), META_BYTES_MAX)?;
+        check_size("the length of a name in meta", key.len(), NAME_BYTES_MAX)?;
+        check_size(
+            &format!("the size of {key} in meta"),
+            value.len(),
+            META_BYTES_MAX,
+        )?;
         let mut batch = Batch::default();
         batch.put(self.family(META)?, &user_key(key), &self.encode(&value)?)?;
         self.write(batch)
-    }
-
-    /// Checks that each event from this sequence on follows from the one before, to the newest.
-    /// Reads all of them.
-    ///
-    /// # Errors
-    /// [`StoreError::ChainBroken`] names the first event that does not.
-    pub fn verify_chain(&self, from: u64) -> Result<(), StoreError> {
-        let anchor = self.anchor()?;
-        let mut last = self.link_before(from)?.unwrap_or(anchor);
-        let start = last.sequence.saturating_add(1).min(from).to_be_bytes();
-        for item in self.scan(EVENTS, &start, ReadOptions::default()) {
-            let (key, value) = item?;
-            let sequence = chain::sequence_of(&key).map_err(|fault| self.fault(fault))?;
-            let broken = |what: String| StoreError::ChainBroken { sequence, what };
-            last = match last.follow(&key, &value) {
-                Ok(Some(link)) => link,
-                Ok(None) => return Err(broken("it, or one before it, is not what was stored".into())),
-                Err(Fault::Damaged(what)) => return Err(broken(what)),
-                Err(fault) => return Err(self.fault(fault)),
-            };
-        }
-        if last == self.database.head {
-            return Ok(());
-        }
-        let sequence = self.database.head.sequence;
-        Err(StoreError::ChainBroken { sequence, what: "the newest event is missing or is another".into() })
-    }
-
-    fn link_before(&self, sequence: u64) -> Result<Option<Link>, StoreError> {
-        let Some(before) = sequence.checked_sub(1) else { return Ok(None) };
-        let key = before.to_be_bytes();
-        let mode = IteratorMode::From(&key, Direction::Reverse);
-        let item = self.database.db.iterator_cf(self.family(EVENTS)?, mode).next();
-        let Some((key, value)) = item.transpose().map_err(|error| self.failed(&error))? else { return Ok(None) };
-        chain::link_of(&key, &value).map(Some).map_err(|fault| self.fault(fault))
     }
 
     /// The newest event that [`Store::retain`] removed.
@@ -285,7 +312,10 @@ impl Store {
     }
 
     pub(crate) fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
-        self.database.db.cf_handle(name).ok_or_else(|| self.damaged(&format!("its {name} are missing")))
+        self.database
+            .db
+            .cf_handle(name)
+            .ok_or_else(|| self.damaged(&format!("its {name} are missing")))
     }
 
     /// Keys and values of a family from `start` on.
@@ -294,25 +324,51 @@ impl Store {
         family: &str,
         start: &[u8],
         options: ReadOptions,
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StoreError>> + use<'a> {
+    ) -> impl Iterator<Item = Result<Entry, StoreError>> + use<'a> {
         let (items, missing) = match self.family(family) {
             Ok(family) => {
                 let mode = IteratorMode::From(start, Direction::Forward);
-                (Some(self.database.db.iterator_cf_opt(family, options, mode)), None)
+                (
+                    Some(self.database.db.iterator_cf_opt(family, options, mode)),
+                    None,
+                )
             }
             Err(error) => (None, Some(Err(error))),
         };
-        let items = items.into_iter().flatten().map(|item| item.map_err(|error| self.failed(&error)));
+        let items = items
+            .into_iter()
+            .flatten()
+            .map(|item| item.map_err(|error| self.failed(&error)));
         missing.into_iter().chain(items)
     }
 
+    pub(crate) fn last_at_or_before(
+        &self,
+        family: &str,
+        key: &[u8],
+    ) -> Result<Option<Entry>, StoreError> {
+        let mode = IteratorMode::From(key, Direction::Reverse);
+        let mut items = self.database.db.iterator_cf(self.family(family)?, mode);
+        items
+            .next()
+            .transpose()
+            .map_err(|error| self.failed(&error))
+    }
+
     fn get<T: DeserializeOwned>(&self, family: &str, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let value = self.database.db.get_pinned_cf(self.family(family)?, key).map_err(|error| self.failed(&error))?;
+        let value = self
+            .database
+            .db
+            .get_pinned_cf(self.family(family)?, key)
+            .map_err(|error| self.failed(&error))?;
         value.map(|value| self.decode(&value)).transpose()
     }
 
     pub(crate) fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
-        self.database.db.write(batch.0).map_err(|error| self.failed(&error))?;
+        self.database
+            .db
+            .write(batch.0)
+            .map_err(|error| self.failed(&error))?;
         self.unsynced = true;
         Ok(())
     }
@@ -350,11 +406,29 @@ impl Store {
 pub(crate) struct Batch(pub(crate) WriteBatch);
 
 impl Batch {
-    pub(crate) fn put(&mut self, family: &ColumnFamily, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let size = self.0.size_in_bytes() + key.len() + value.len();
-        check_size("one commit", size, BATCH_BYTES_MAX)?;
+    pub(crate) fn put(
+        &mut self,
+        family: &ColumnFamily,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), StoreError> {
+        self.check(key.len() + value.len())?;
         self.0.put_cf(family, key, value);
         Ok(())
+    }
+
+    fn remove(&mut self, family: &ColumnFamily, key: &[u8]) -> Result<(), StoreError> {
+        self.check(key.len())?;
+        self.0.delete_cf(family, key);
+        Ok(())
+    }
+
+    fn check(&self, more: usize) -> Result<(), StoreError> {
+        check_size(
+            "the size of one commit",
+            self.0.size_in_bytes() + more,
+            BATCH_BYTES_MAX,
+        )
     }
 }
 
@@ -363,12 +437,21 @@ fn user_key(key: &str) -> Vec<u8> {
 }
 
 fn check_path(path: &BytePath) -> Result<(), StoreError> {
-    // Not named: it would be a message of that length.
-    check_size("a path", path.bytes().len(), PATH_BYTES_MAX)
+    check_size("the length of a path", path.bytes().len(), PATH_BYTES_MAX)
+}
+
+/// For a message: its beginning.
+fn named(path: &BytePath) -> String {
+    let bytes = path.bytes();
+    escaped(&bytes[..bytes.len().min(NAMED_BYTES_MAX)])
 }
 
 fn check_size(what: &str, size: usize, limit: usize) -> Result<(), StoreError> {
-    if size > limit { Err(too_large(what.into(), size, limit)) } else { Ok(()) }
+    if size > limit {
+        Err(too_large(what.into(), size, limit))
+    } else {
+        Ok(())
+    }
 }
 
 fn too_large(what: String, size: usize, limit: usize) -> StoreError {

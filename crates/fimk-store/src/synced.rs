@@ -48,7 +48,15 @@ impl Synced {
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok((Self { path, file: None, turn: 0, sequence: 0 }, Said::Nothing));
+                return Ok((
+                    Self {
+                        path,
+                        file: None,
+                        turn: 0,
+                        sequence: 0,
+                    },
+                    Said::Nothing,
+                ));
             }
             Err(error) => return Err(StoreError::io(&path, &error)),
         };
@@ -58,10 +66,26 @@ impl Synced {
             [Err(error), _] | [_, Err(error)] => return Err(StoreError::io(&path, &error)),
         };
         let Some(sequence) = first.max(second) else {
-            return Ok((Self { path, file: None, turn: 0, sequence: 0 }, Said::Nonsense));
+            return Ok((
+                Self {
+                    path,
+                    file: None,
+                    turn: 0,
+                    sequence: 0,
+                },
+                Said::Nonsense,
+            ));
         };
         let turn = usize::from(first >= second);
-        Ok((Self { path, file: Some(file), turn, sequence }, Said::Sequence(sequence)))
+        Ok((
+            Self {
+                path,
+                file: Some(file),
+                turn,
+                sequence,
+            },
+            Said::Sequence(sequence),
+        ))
     }
 
     /// What was last written.
@@ -71,7 +95,8 @@ impl Synced {
 
     /// On disk when it returns.
     pub(crate) fn write(&mut self, sequence: u64) -> Result<(), StoreError> {
-        self.try_write(sequence).map_err(|error| StoreError::io(&self.path, &error))
+        self.try_write(sequence)
+            .map_err(|error| StoreError::io(&self.path, &error))
     }
 
     fn try_write(&mut self, sequence: u64) -> io::Result<()> {
@@ -91,7 +116,13 @@ impl Synced {
 /// Under its name only when it is whole.
 fn create(path: &Path, slot: &[u8]) -> io::Result<File> {
     let temporary = path.with_extension("new");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     for offset in SLOT_OFFSETS {
         file.write_all_at(slot, offset)?;
     }
@@ -107,7 +138,10 @@ fn slot(sequence: u64) -> [u8; SLOT_BYTES] {
     let mut slot = [0; SLOT_BYTES];
     let (left, right) = slot.split_at_mut(8);
     left.copy_from_slice(&sequence.to_be_bytes());
-    let checksum = Sha256::new().chain_update(b"fimk synced").chain_update(sequence.to_be_bytes()).finalize();
+    let checksum = Sha256::new()
+        .chain_update(b"fimk synced")
+        .chain_update(sequence.to_be_bytes())
+        .finalize();
     right.copy_from_slice(&checksum[..8]);
     slot
 }

@@ -1,6 +1,10 @@
 //! Against a real database in a temporary directory.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may end in a panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test may end in a panic"
+)]
 
 mod chain;
 mod crash;
@@ -12,7 +16,8 @@ use std::path::{Path, PathBuf};
 use fimk_consumers::{Difference, State, Token};
 use fimk_core::{
     event::{
-        Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Process, Source,
+        Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Process,
+        Source,
     },
     path::BytePath,
     record::{Attributes, Content, Digest, FileKind, Record, Snapshot},
@@ -46,7 +51,10 @@ fn attributes(kind: FileKind) -> Attributes {
 
 fn record(content: Content) -> Record {
     Record {
-        snapshot: Snapshot { attributes: attributes(FileKind::File), content },
+        snapshot: Snapshot {
+            attributes: attributes(FileKind::File),
+            content,
+        },
         seen: Timestamp(-1),
         key_id: Token([7; 16]),
     }
@@ -56,8 +64,14 @@ fn record(content: Content) -> Record {
 fn records() -> Vec<Record> {
     vec![
         record(Content::Unread("larger than may be read".into())),
-        record(Content::Read { digest: Digest::Plain([1; 32]), state: None }),
-        record(Content::Read { digest: Digest::Keyed([2; 32]), state: Some(State::Binary) }),
+        record(Content::Read {
+            digest: Digest::Plain([1; 32]),
+            state: None,
+        }),
+        record(Content::Read {
+            digest: Digest::Keyed([2; 32]),
+            state: Some(State::Binary),
+        }),
         record(Content::Link(BytePath::new(b"../\xff\n"))),
     ]
 }
@@ -74,7 +88,10 @@ fn notice(message: &str) -> Event {
             message: message.into(),
             plan: vec![("vfs_write".into(), "fexit".into())],
             counts: vec![("objects".into(), 12)],
-            gap: Some(Gap { from: Timestamp(1), to: Timestamp(2) }),
+            gap: Some(Gap {
+                from: Timestamp(1),
+                to: Timestamp(2),
+            }),
         }),
     }
 }
@@ -129,7 +146,10 @@ fn change() -> Event {
         rules: vec!["accounts".into(), "etc".into()],
         tags: vec!["pci".into()],
         detected_by: DetectedBy::Late,
-        gap: Some(Gap { from: Timestamp(1), to: Timestamp(2) }),
+        gap: Some(Gap {
+            from: Timestamp(1),
+            to: Timestamp(2),
+        }),
         changes: vec![difference],
         diff: Some("-a\n+é\n".into()),
         truncated: vec!["fimk.diff".into()],
@@ -153,12 +173,22 @@ fn change() -> Event {
 fn add_events(store: &mut Store, count: u64) {
     for _ in 0..count {
         let event = notice(&format!("number {}", store.next_sequence()));
-        store.commit(Commit { events: vec![event], ..Commit::default() }).expect("it is committed");
+        store
+            .commit(Commit {
+                events: vec![event],
+                ..Commit::default()
+            })
+            .expect("it is committed");
     }
 }
 
 fn sequences(store: &Store, after: u64) -> Vec<u64> {
-    store.events_after(after, usize::MAX).expect("events can be read").iter().map(|event| event.sequence).collect()
+    store
+        .events_after(after, usize::MAX)
+        .expect("events can be read")
+        .iter()
+        .map(|event| event.sequence)
+        .collect()
 }
 
 /// Files of the database whose names end so.

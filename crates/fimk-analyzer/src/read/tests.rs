@@ -24,7 +24,7 @@ use super::*;
 const MAX: u64 = 4 << 20;
 const TEXT: Wanted = Wanted {
     consumer: Some(Consumer::Text),
-    content: Policy::Auto,
+    content: ContentMode::Auto,
 };
 
 fn reader() -> Reader {
@@ -75,7 +75,7 @@ fn the_policy_says_how_much_is_read() {
     let hash = read(
         &path,
         &Wanted {
-            content: Policy::Hash,
+            content: ContentMode::Hash,
             ..TEXT
         },
     );
@@ -103,7 +103,7 @@ fn the_policy_says_how_much_is_read() {
     let none = read(
         &path,
         &Wanted {
-            content: Policy::None,
+            content: ContentMode::None,
             ..TEXT
         },
     );
@@ -117,7 +117,7 @@ fn content_with_a_secret_has_no_plain_digest_whatever_the_policy() {
     let content = b"root:$6$abcdefgh$0123456789abcdefghijklmnopqrstuvwxyz:1:0:99999:7:::\n";
     fs::write(&path, content).expect("written");
     let keyed = DigestKey::from_bytes([7; 32]).keyed_digest(&Sha256::digest(content).into());
-    for policy in [Policy::Auto, Policy::Diff, Policy::Hash] {
+    for policy in [ContentMode::Auto, ContentMode::Diff, ContentMode::Hash] {
         let read = read(
             &path,
             &Wanted {

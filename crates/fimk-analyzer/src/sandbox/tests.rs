@@ -113,7 +113,7 @@ fn reads_everything() {
     );
     let wanted = crate::read::Wanted {
         consumer: None,
-        content: crate::read::Policy::Hash,
+        content: fimk_core::config::ContentMode::Hash,
     };
     let read = reader
         .snapshot(&fimk_core::path::BytePath::new(b"/etc/shadow"), &wanted)

@@ -105,34 +105,35 @@ pub(super) fn mark(words: &[&[u8]], mark: &mut dyn FnMut(usize, Range<usize>)) {
             mark(index, secret(word, 0, form));
         } else if let Some(known) = PROGRAMS
             .iter()
-            .find(|program| program.names.contains(&base(word)))
+            .find(|known| known.names.contains(&base(word)))
         {
             program = Some(known);
         } else if matches!(word.first(), Some(b';' | b'|' | b'&')) {
             program = None;
-        } else if word.len() > 2
-            && word[0] == b'-'
-            && !word.contains(&b'=')
-            && values::is_secret_name(word)
-        {
+        } else if let Some((value, form)) = program.and_then(|program| program.option_in(word)) {
+            mark(index, secret(word, value, form));
+            awaited = (value == word.len() && form != Form::Attached).then_some(form);
+        } else if is_secret_option(word) {
             awaited = Some(Form::Value);
-        } else if let Some((program, letters)) = program.zip(word.strip_prefix(b"-")) {
-            let flags = letters
-                .iter()
-                .take_while(|letter| program.flags.contains(letter))
-                .count();
-            if letters.get(flags) == Some(&program.option) {
-                let value = 1 + flags + 1;
-                if value < word.len() {
-                    mark(index, secret(word, value, program.form));
-                } else if program.form != Form::Attached {
-                    awaited = Some(program.form);
-                }
-            }
         } else if reader {
             mark(index, secret(word, 0, Form::AfterColon));
         }
     }
+}
+
+impl Program {
+    /// Where in the word the value of the option begins, if the word has it.
+    fn option_in(&self, word: &[u8]) -> Option<(usize, Form)> {
+        let letters = word.strip_prefix(b"-")?;
+        let is_flag = |letter: &&u8| self.flags.contains(letter);
+        let flags = letters.iter().take_while(is_flag).count();
+        (letters.get(flags) == Some(&self.option)).then_some((flags + 2, self.form))
+    }
+}
+
+/// `--token`, `-password`; with a value in the same word it is an assignment.
+fn is_secret_option(word: &[u8]) -> bool {
+    word.len() > 2 && word[0] == b'-' && !word.contains(&b'=') && values::is_secret_name(word)
 }
 
 fn secret(word: &[u8], start: usize, form: Form) -> Range<usize> {

@@ -131,10 +131,10 @@ const URL_SCHEMES: [&[u8]; 8] = [
     b"http", b"https", b"ftp", b"ftps", b"ssh", b"git", b"file", b"ldap",
 ];
 
-/// `name:` and a traditional hash: thirteen characters, or BSDi's `_` and nineteen.
+/// `name:` and a traditional hash: thirteen characters, or that of BSD/OS, `_` and nineteen.
 fn des(line: &[u8], colon: usize) -> Option<Range<usize>> {
     let before = &line[..colon];
-    if !before.last().is_some_and(|byte| byte.is_ascii_graphic()) {
+    if !before.last().is_some_and(u8::is_ascii_graphic) {
         return None;
     }
     let near = &line[colon - colon.min(8)..colon];
@@ -151,7 +151,10 @@ fn des(line: &[u8], colon: usize) -> Option<Range<usize>> {
     let hash = start + usize::from(bsdi);
     let wanted = if bsdi { 19 } else { 13 };
     let end = crypt64_end(line, hash, wanted)?;
-    let plain_word = line[hash..end].iter().all(u8::is_ascii_lowercase);
+    // Of random characters about two in 100,000 look like a path or an address.
+    let any = |of: fn(&u8) -> bool| line[hash..end].iter().any(of);
+    let is_word =
+        !any(u8::is_ascii_uppercase) && !any(u8::is_ascii_digit) || !any(u8::is_ascii_alphabetic);
     // Up to three more: sed(1)'s closing slash and its flags.
     let more = line[end..]
         .iter()
@@ -160,7 +163,7 @@ fn des(line: &[u8], colon: usize) -> Option<Range<usize>> {
         .count();
     let follows = line.get(end + more);
     let bounded = more == 0 || line[end] == b'/' && more <= 3;
-    (bounded && !plain_word && !follows.is_some_and(|byte| b"-_=".contains(byte)))
+    (bounded && !is_word && !follows.is_some_and(|byte| b"-_=(".contains(byte)))
         .then_some(start..end)
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::spans::Spans;
 
 /// Parts of a name, without `_`, `-` and `.`, that make the value a secret.
-const SECRET: [&[u8]; 16] = [
+const SECRET: [&[u8]; 15] = [
     b"password",
     b"passwd",
     b"passphrase",
@@ -22,12 +22,16 @@ const SECRET: [&[u8]; 16] = [
     b"signingkey",
     b"credential",
     b"authorization",
-    b"cookie",
 ];
 /// Last words of a name that do so only by themselves.
-const SECRET_WORDS: [&[u8]; 5] = [b"pass", b"pwd", b"psk", b"pw", b"bindpw"];
+const SECRET_WORDS: [&[u8]; 6] = [b"cookie", b"pass", b"pwd", b"psk", b"pw", b"bindpw"];
 /// Ends of a name whose value only speaks about a secret.
-const HARMLESS: [&[u8]; 24] = [
+const HARMLESS: [&[u8]; 29] = [
+    b"loadcredential",
+    b"importcredential",
+    b"conditioncredential",
+    b"encryption",
+    b"hashes",
     b"file",
     b"path",
     b"dir",
@@ -165,9 +169,11 @@ fn assignment(line: &[u8], separator: usize) -> Option<Range<usize>> {
         .iter()
         .all(|byte| b" \t-#;\"'{".contains(byte))
         || line[..name.start].ends_with(b"export ") && name.start <= MAX_NAME;
-    let operator = usize::from(
-        line[separator] == b'=' && matches!(line.get(separator + 1), Some(b'>' | b'=')),
-    );
+    // `=>`, `==`, and LDIF's `::`.
+    let operator = match line[separator..] {
+        [b'=', b'>' | b'=', ..] | [b':', b':', ..] => 1,
+        _ => 0,
+    };
     let after = separator + 1 + operator;
     let blanks = line[after..]
         .iter()

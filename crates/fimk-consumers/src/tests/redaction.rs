@@ -97,6 +97,11 @@ fn what_is_no_secret_is_left() {
         "root:x:0:",
         "nameserver 2001:db8::1",
         "# see https://host/token/x",
+        "+:root:192.168.200.1 192.168.200.4",
+        "-:ALL EXCEPT root:127.0.0.0/24",
+        "Documentation=man:journald.conf(5)",
+        "LoadCredential=sysctl.extra",
+        "net.ipv4.tcp_syncookies=1",
     ] {
         assert_eq!(line(text), text);
     }

@@ -247,10 +247,10 @@ fn a_path_that_its_own_rule_excludes_is_refused() {
 
 #[test]
 fn limits_are_kept() {
-    let rules: String = (0..=RULES_MAX)
+    let rules: Vec<String> = (0..=RULES_MAX)
         .map(|n| format!("[[rule]]\nname=\"{n}\"\npaths=[\"/a\"]\n"))
         .collect();
-    assert!(error(&rules).contains("more than 1000 rules"));
+    assert!(error(&rules.concat()).contains("more than 1000 rules"));
     let many = |text: &str, count: usize| vec![format!("\"{text}\""); count].join(",");
     assert!(path_error(&many("/a", PATHS_MAX)).contains("more than 10000 `paths`"));
     assert!(

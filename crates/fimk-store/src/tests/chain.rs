@@ -27,16 +27,24 @@ fn broken_at(from: u64, alter: impl FnOnce(&Store, &mut Batch)) -> Option<u64> {
 }
 
 fn stored(store: &Store, sequence: u64) -> Vec<u8> {
-    let item = store.scan(EVENTS, &KEY(sequence), rocksdb::ReadOptions::default()).next();
+    let item = store
+        .scan(EVENTS, &KEY(sequence), rocksdb::ReadOptions::default())
+        .next();
     item.expect("it is there").unwrap().1.into_vec()
 }
 
 /// The event with other words and its old hash.
 fn reword(store: &Store, batch: &mut Batch, sequence: u64) {
     let (link, _) = chain::unseal(&KEY(sequence), &stored(store, sequence)).unwrap();
-    let forged = codec::encode(&Event { sequence, ..notice("nothing happened") }).unwrap();
+    let forged = codec::encode(&Event {
+        sequence,
+        ..notice("nothing happened")
+    })
+    .unwrap();
     let value = [&forged[..1], &link.hash, &forged[1..]].concat();
-    batch.put(store.family(EVENTS).unwrap(), &KEY(sequence), &value).unwrap();
+    batch
+        .put(store.family(EVENTS).unwrap(), &KEY(sequence), &value)
+        .unwrap();
 }
 
 #[test]
@@ -49,10 +57,20 @@ fn an_untouched_chain_holds_from_any_event() {
 #[test]
 fn an_edited_event_breaks_the_chain_where_it_stands() {
     for sequence in 1..=6 {
-        assert_eq!(broken_at(0, |store, batch| reword(store, batch, sequence)), Some(sequence));
+        assert_eq!(
+            broken_at(0, |store, batch| reword(store, batch, sequence)),
+            Some(sequence)
+        );
     }
-    assert_eq!(broken_at(3, |store, batch| reword(store, batch, 3)), Some(3));
-    assert_eq!(broken_at(4, |store, batch| reword(store, batch, 3)), None, "it was not asked for");
+    assert_eq!(
+        broken_at(3, |store, batch| reword(store, batch, 3)),
+        Some(3)
+    );
+    assert_eq!(
+        broken_at(4, |store, batch| reword(store, batch, 3)),
+        None,
+        "it was not asked for"
+    );
 }
 
 #[test]
@@ -68,7 +86,9 @@ fn any_flipped_bit_of_an_event_breaks_the_chain() {
         let flip = |store: &Store, batch: &mut Batch| {
             let mut value = stored(store, 2);
             value[at] ^= 4;
-            batch.put(store.family(EVENTS).unwrap(), &KEY(2), &value).unwrap();
+            batch
+                .put(store.family(EVENTS).unwrap(), &KEY(2), &value)
+                .unwrap();
         };
         assert_eq!(broken_at(0, flip), Some(2), "byte {at}");
     }
@@ -77,7 +97,11 @@ fn any_flipped_bit_of_an_event_breaks_the_chain() {
 #[test]
 fn a_removed_event_breaks_the_chain() {
     let remove = |sequence: u64| {
-        move |store: &Store, batch: &mut Batch| batch.0.delete_cf(store.family(EVENTS).unwrap(), KEY(sequence))
+        move |store: &Store, batch: &mut Batch| {
+            batch
+                .0
+                .delete_cf(store.family(EVENTS).unwrap(), KEY(sequence));
+        }
     };
     assert_eq!(broken_at(0, remove(1)), Some(2));
     assert_eq!(broken_at(0, remove(3)), Some(4));
@@ -87,7 +111,9 @@ fn a_removed_event_breaks_the_chain() {
 #[test]
 fn an_event_put_in_the_place_of_another_breaks_the_chain() {
     let swap = |store: &Store, batch: &mut Batch| {
-        batch.put(store.family(EVENTS).unwrap(), &KEY(2), &stored(store, 3)).unwrap();
+        batch
+            .put(store.family(EVENTS).unwrap(), &KEY(2), &stored(store, 3))
+            .unwrap();
     };
     assert_eq!(broken_at(0, swap), Some(2));
 }
@@ -100,11 +126,22 @@ fn a_tail_cut_off_together_with_the_head_is_noticed_at_the_next_start() {
     store.sync().unwrap();
     let (link, _) = chain::unseal(&KEY(4), &stored(&store, 4)).unwrap();
     let mut batch = Batch::default();
-    batch.0.delete_range_cf(store.family(EVENTS).unwrap(), KEY(5), KEY(7));
-    batch.put(store.family(META).unwrap(), HEAD_KEY, &codec::encode(&link).unwrap()).unwrap();
+    batch
+        .0
+        .delete_range_cf(store.family(EVENTS).unwrap(), KEY(5), KEY(7));
+    batch
+        .put(
+            store.family(META).unwrap(),
+            HEAD_KEY,
+            &codec::encode(&link).unwrap(),
+        )
+        .unwrap();
     store.write(batch).unwrap();
     drop(store);
     let (store, opened) = Store::open(dir.path()).unwrap();
-    assert_eq!(opened.lost.map(|lost| (lost.synced, lost.found)), Some((Some(6), 4)));
+    assert_eq!(
+        opened.lost.map(|lost| (lost.synced, lost.found)),
+        Some((Some(6), 4))
+    );
     assert_eq!(store.next_sequence(), 7);
 }

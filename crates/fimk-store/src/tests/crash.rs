@@ -22,7 +22,13 @@ fn child_process_that_commits_until_it_is_killed() {
     loop {
         let sequence = store.next_sequence();
         let put = vec![(path(&format!("/{sequence:08}")), records().remove(1))];
-        store.commit(Commit { put, remove: vec![], events: vec![change()] }).unwrap();
+        store
+            .commit(Commit {
+                put,
+                remove: vec![],
+                events: vec![change()],
+            })
+            .unwrap();
         if sequence.is_multiple_of(64) {
             store.sync().unwrap();
         }
@@ -34,7 +40,11 @@ fn child_process_that_commits_until_it_is_killed() {
 
 fn start_child(dir: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "tests::crash::child_process_that_commits_until_it_is_killed", "--nocapture"])
+        .args([
+            "--exact",
+            "tests::crash::child_process_that_commits_until_it_is_killed",
+            "--nocapture",
+        ])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .spawn()
@@ -57,17 +67,21 @@ fn nothing_committed_is_lost_when_the_process_is_killed() {
     let mut last = 0;
     for commits in [1, 300, 100] {
         let (mut child, mut stdout) = start_child(dir.path());
-        last_committed(&mut stdout, commits).expect("it committed something");
+        let early = last_committed(&mut stdout, commits).expect("it committed something");
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it said before it died, to the last whole line.
-        last = last_committed(stdout, usize::MAX).unwrap_or(last);
+        // What it said before it died.
+        last = last_committed(stdout, usize::MAX).unwrap_or(early);
         let (store, opened) = Store::open(dir.path()).unwrap();
         assert_eq!(opened.lost, None);
         assert!(store.next_sequence() > last);
         let count = store.next_sequence() - 1;
         assert_eq!(store.event_range().unwrap(), Some((1, count)));
-        assert_eq!(store.records(None).map(Result::unwrap).count() as u64, count, "records and events are of one batch");
+        assert_eq!(
+            store.records(None).map(Result::unwrap).count() as u64,
+            count,
+            "records and events are of one batch"
+        );
         store.verify_chain(0).unwrap();
     }
     assert!(last >= 401);
@@ -109,7 +123,12 @@ fn ten_events() -> (TempDir, PathBuf, u64) {
 }
 
 fn cut(file: &Path, length: u64) {
-    OpenOptions::new().write(true).open(file).unwrap().set_len(length).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(file)
+        .unwrap()
+        .set_len(length)
+        .unwrap();
 }
 
 #[test]
@@ -132,18 +151,30 @@ fn a_torn_tail_that_was_never_synced_is_tolerated() {
 fn a_torn_tail_that_was_synced_is_reported_until_an_event_is_on_disk() {
     let (dir, wal, synced_length) = ten_events();
     cut(&wal, synced_length - 3);
-    let lost = Some(Lost { synced: Some(6), found: 5 });
+    let lost = Lost {
+        synced: Some(6),
+        found: 5,
+    };
     for _ in 0..2 {
         let (store, opened) = Store::open(dir.path()).unwrap();
-        assert_eq!(opened.lost, lost);
-        assert_eq!(store.next_sequence(), 7, "a sequence that was on disk is not used again");
+        assert_eq!(opened.lost, Some(lost));
+        assert_eq!(
+            store.next_sequence(),
+            7,
+            "a sequence that was on disk is not used again"
+        );
         assert_eq!(store.synced_sequence(), 5);
     }
-    assert!(lost.unwrap().to_string().contains("ends at event 5 and event 6 had been on disk"));
+    assert!(
+        lost.to_string()
+            .contains("ends at event 5 and event 6 had been on disk")
+    );
     let mut store = open(dir.path());
     add_events(&mut store, 1);
     assert_eq!(sequences(&store, 4), [5, 7]);
-    store.verify_chain(0).expect("the chain goes on over the gap");
+    store
+        .verify_chain(0)
+        .expect("the chain goes on over the gap");
     store.sync().unwrap();
     drop(store);
     assert_eq!(Store::open(dir.path()).unwrap().1.lost, None);
@@ -162,10 +193,40 @@ fn a_wal_cut_anywhere_opens_with_whole_commits_only() {
         cut(&wal, length as u64);
         let (store, opened) = Store::open(dir.path()).unwrap();
         let found = sequences(&store, 0).len() as u64;
-        let lost = (found < 6).then_some(Lost { synced: Some(6), found });
+        let lost = (found < 6).then_some(Lost {
+            synced: Some(6),
+            found,
+        });
         assert_eq!(opened.lost, lost, "cut to {length} bytes");
         store.verify_chain(0).unwrap();
     }
+}
+
+#[test]
+fn a_flipped_byte_of_the_wal_is_damage_or_a_loss_that_is_said() {
+    let (dir, wal, synced_length) = ten_events();
+    let length = fs::read(&wal).unwrap().len();
+    drop(dir);
+    let mut damaged = 0;
+    for at in (0..length).step_by(length.div_ceil(60)) {
+        let (dir, wal, _) = ten_events();
+        let mut bytes = fs::read(&wal).unwrap();
+        bytes[at] ^= 0x10;
+        fs::write(&wal, bytes).unwrap();
+        match Store::open(dir.path()) {
+            Err(StoreError::Damaged { .. }) => damaged += 1,
+            Err(error) => panic!("byte {at}: {error}"),
+            Ok((store, opened)) => {
+                let found = sequences(&store, 0).len();
+                assert!(opened.lost.is_some() == (found < 6), "byte {at}: {found}");
+                assert!(
+                    (at as u64) < synced_length || found >= 6,
+                    "byte {at}: {found}"
+                );
+            }
+        }
+    }
+    assert!(damaged >= 20, "only {damaged} were noticed");
 }
 
 #[test]
@@ -184,7 +245,13 @@ fn a_missing_or_torn_synced_file_is_said() {
         }
         let (mut store, opened) = Store::open(dir.path()).unwrap();
         let found = store.next_sequence() - 1;
-        assert_eq!(opened.lost, Some(Lost { synced: None, found }));
+        assert_eq!(
+            opened.lost,
+            Some(Lost {
+                synced: None,
+                found
+            })
+        );
         add_events(&mut store, 1);
         store.sync().unwrap();
         drop(store);
@@ -209,8 +276,15 @@ fn one_torn_slot_of_the_synced_file_leaves_the_other() {
         fs::write(&synced, torn).unwrap();
         let (store, opened) = Store::open(dir.path()).unwrap();
         assert_eq!(opened.lost, None);
-        let expected = if usize::from_be_bytes(whole[..8].try_into().unwrap()) == 4 { [3, 3, 4, 4] } else { [4, 4, 3, 3] };
-        let index = [0, 15, 4096, 4111].iter().position(|&other| other == at).unwrap();
+        let expected = if usize::from_be_bytes(whole[..8].try_into().unwrap()) == 4 {
+            [3, 3, 4, 4]
+        } else {
+            [4, 4, 3, 3]
+        };
+        let index = [0, 15, 4096, 4111]
+            .iter()
+            .position(|&other| other == at)
+            .unwrap();
         assert_eq!(store.synced_sequence(), expected[index], "byte {at}");
     }
 }

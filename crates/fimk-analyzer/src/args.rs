@@ -1,0 +1,75 @@
+//! The flags the loader starts the analyzer with.
+
+use std::{os::fd::RawFd, path::PathBuf};
+
+use fimk_wire::SOURCE_NAMES;
+
+use crate::exit::{Failure, Status};
+
+/// What the loader hands down; see fimk-analyzer(8).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Args {
+    /// The inherited end of the socketpair.
+    pub channel: RawFd,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Given by flag; wins over the configuration.
+    pub state_dir: Option<PathBuf>,
+    /// Given by flag; wins over the configuration.
+    pub run_dir: Option<PathBuf>,
+    /// Number of `enum fimk_source`, given by flag; wins over the configuration.
+    pub source: Option<u32>,
+}
+
+/// Parses the command line behind the program's name.
+pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
+    let usage = |sentence: String| Failure::new(Status::Usage, format!("{sentence}; see fimk-analyzer(8)"));
+    let mut args = Args { channel: -1, config: PathBuf::new(), state_dir: None, run_dir: None, source: None };
+    while let Some(flag) = words.next() {
+        let value = words.next().ok_or_else(|| usage(format!("{flag} needs a value")))?;
+        match flag.as_str() {
+            "--channel" => args.channel = value.parse().map_err(|_| usage(format!("--channel {value} is not a descriptor")))?,
+            "--config" => args.config = value.into(),
+            "--state-dir" => args.state_dir = Some(value.into()),
+            "--run-dir" => args.run_dir = Some(value.into()),
+            "--source" => args.source = Some(source_number(&value).ok_or_else(|| usage(format!("there is no source {value}")))?),
+            _ => return Err(usage(format!("there is no flag {flag}"))),
+        }
+    }
+    if args.channel < 3 {
+        return Err(usage("fimk-analyzer is started by fimk-loader, with --channel".into()));
+    }
+    if args.config.as_os_str().is_empty() {
+        return Err(usage("--config is missing".into()));
+    }
+    Ok(args)
+}
+
+fn source_number(name: &str) -> Option<u32> {
+    let at = SOURCE_NAMES.iter().position(|&known| known == name)?;
+    u32::try_from(at).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Args, Failure> {
+        parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn all_flags_are_taken() {
+        let args = parsed("--channel 3 --config /c --state-dir /s --run-dir /r --source fanotify").expect("valid");
+        assert_eq!(args.channel, 3);
+        assert_eq!(args.source, Some(fimk_wire::raw::FIMK_SOURCE_FANOTIFY));
+    }
+
+    #[test]
+    fn a_start_by_hand_says_who_starts_it() {
+        let failure = parsed("--config /c").expect_err("no channel");
+        assert_eq!(failure.status, Status::Usage);
+        assert!(failure.sentence.contains("fimk-loader"));
+    }
+}

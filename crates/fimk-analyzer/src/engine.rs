@@ -1,0 +1,508 @@
+//! The loop: packets and events come in, settle, are examined, committed, written, and done.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fimk_consumers::Token;
+use fimk_core::{
+    config::Config,
+    event::{Action, Body, Event, Notice, Source},
+    path::BytePath,
+    rules::RuleSet,
+};
+use fimk_store::{Commit, Store};
+use fimk_wire::{Packet, raw};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use crate::{
+    actors::Actors,
+    channel::{Channel, ChannelError, Received},
+    clock,
+    exit::{Failure, Status, log},
+    identity::ActorKey,
+    output::{Output, STDOUT},
+    pending::Settle,
+    read::Reader,
+    signal::Signal,
+    source::{bpf::Bpf, fanotify::Fanotify},
+    tree::Tree,
+    users::Users,
+    walk::Walker,
+};
+
+/// Packets handled before anything else gets its turn.
+const PACKETS_AT_ONCE: usize = 4_096;
+
+/// How long a commit may wait for the disk; DONE is said only after.
+const SYNC_WITHIN: Duration = Duration::from_millis(100);
+
+/// How often it is written down that we were alive: the lower bound of a gap.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Unknown actors remembered, so that nobody is asked for twice.
+const UNKNOWN_MAX: usize = 4_096;
+
+/// The meta key under which the last time of watching is kept: nanoseconds since 1970, 8 bytes.
+pub const ALIVE: &str = "alive";
+
+/// What serves.
+pub enum Eyes {
+    /// The BPF programs.
+    Bpf(Bpf),
+    /// A fanotify group, and the process probe where it could be loaded.
+    Fanotify(Box<Fanotify>),
+    /// Only comparisons, at an interval.
+    Periodic,
+}
+
+/// Everything the analyzer is made of.
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) rules: Arc<RuleSet>,
+    pub(crate) store: Store,
+    pub(crate) reader: Reader,
+    pub(crate) key_id: Token,
+    pub(crate) users: Users,
+    pub(crate) actors: Actors,
+    pub(crate) channel: Channel,
+    pub(crate) tree: Tree,
+    pub(crate) settle: Settle,
+    pub(crate) eyes: Eyes,
+    pub(crate) output: Output,
+    pub(crate) boot: String,
+    /// Packets that came while an answer was waited for.
+    pub(crate) stash: VecDeque<Received>,
+    /// False until `monitor_started`: events are stored and not yet written.
+    pub(crate) started: bool,
+    /// Mapped or open for writing: to be read again on a slow timer.
+    pub(crate) held: crate::held::Held,
+    /// The reason for a comparison of everything, when one is due.
+    pub(crate) scan_wanted: Option<String>,
+    pub(crate) last_scan: Instant,
+    pub(crate) losses: crate::losses::Losses,
+    asked: HashMap<u64, ActorKey>,
+    unknown: HashSet<ActorKey>,
+    /// Paths whose actors were asked for.
+    awaiting: Vec<BytePath>,
+    /// Taken entries, and the number of the last path that must be done before them.
+    done: VecDeque<(u64, raw::fimk_key, u64)>,
+    unsynced_since: Option<Instant>,
+    alive_at: Instant,
+    stop: UnixStream,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    pub config: Config,
+    pub rules: Arc<RuleSet>,
+    pub store: Store,
+    pub reader: Reader,
+    pub key_id: Token,
+    pub channel: Channel,
+    pub eyes: Eyes,
+    pub output: Output,
+    pub boot: String,
+    pub stash: VecDeque<Received>,
+    pub stop: UnixStream,
+}
+
+impl Engine {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let window = Duration::from_millis(parts.config.settle_ms);
+        Self {
+            config: parts.config,
+            rules: parts.rules,
+            store: parts.store,
+            reader: parts.reader,
+            key_id: parts.key_id,
+            users: Users::default(),
+            actors: Actors::default(),
+            channel: parts.channel,
+            tree: Tree::default(),
+            settle: Settle::new(window),
+            eyes: parts.eyes,
+            output: parts.output,
+            boot: parts.boot,
+            stash: parts.stash,
+            started: false,
+            held: crate::held::Held::default(),
+            scan_wanted: None,
+            last_scan: Instant::now(),
+            losses: crate::losses::Losses::default(),
+            asked: HashMap::new(),
+            unknown: HashSet::new(),
+            awaiting: Vec::new(),
+            done: VecDeque::new(),
+            unsynced_since: None,
+            alive_at: Instant::now(),
+            stop: parts.stop,
+        }
+    }
+
+    /// Runs until the loader closes the channel or somebody ends us; then finishes what it has.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Trouble::Channel(ChannelError::Closed)) => break,
+                Err(Trouble::Channel(error)) => return Err(Failure::new(Status::Internal, error.to_string())),
+                Err(Trouble::Failure(failure)) => return Err(failure),
+            }
+        }
+        self.finish()
+    }
+
+    /// One turn of the loop; false when it is time to end.
+    fn turn(&mut self) -> Result<bool, Trouble> {
+        if !self.wait()? {
+            return Ok(false);
+        }
+        self.channel.flush()?;
+        self.receive()?;
+        self.look()?;
+        self.overdue()?;
+        self.examine_due()?;
+        self.scan_if_wanted()?;
+        self.sync_if_due(false)?;
+        Ok(true)
+    }
+
+    /// Sleeps until something happens; false when a signal ended us.
+    fn wait(&mut self) -> Result<bool, Trouble> {
+        let timeout = if self.stash.is_empty() { self.patience() } else { Duration::ZERO };
+        let mut interest = PollFlags::POLLIN;
+        interest.set(PollFlags::POLLOUT, self.channel.wants_to_send());
+        let stop: BorrowedFd<'_> = self.stop.as_fd();
+        let mut wanted = vec![PollFd::new(self.channel.as_fd(), interest), PollFd::new(stop, PollFlags::POLLIN)];
+        if let Eyes::Fanotify(fanotify) = &self.eyes {
+            wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
+        }
+        // One more millisecond, because poll rounds down and would make us spin.
+        let timeout = PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut wanted, timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(!wanted[1].any().unwrap_or(false)),
+            Err(error) => Err(ChannelError::System(error).into()),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let eyes = match &self.eyes {
+            Eyes::Bpf(bpf) => bpf.next_due(),
+            Eyes::Fanotify(_) => None,
+            Eyes::Periodic => Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s)),
+        };
+        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
+        let alive = Some(self.alive_at + ALIVE_EVERY);
+        [self.settle.next_due(), eyes, sync, alive, self.held.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
+    }
+
+    /// Handles what the loader sent.
+    pub(crate) fn receive(&mut self) -> Result<(), Trouble> {
+        for _ in 0..PACKETS_AT_ONCE {
+            let received = match self.stash.pop_front() {
+                Some(received) => received,
+                None => match self.channel.receive()? {
+                    Some(received) => received,
+                    None => break,
+                },
+            };
+            self.handle(&received.0)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, packet: &Packet) -> Result<(), Trouble> {
+        match packet {
+            Packet::Actor(actor) => {
+                let key = self.actors.learn(actor);
+                if let Eyes::Fanotify(fanotify) = &mut self.eyes {
+                    fanotify.answer(key);
+                }
+            }
+            Packet::Synced(synced) => self.answered(synced.cookie)?,
+            Packet::Touch(touch) => {
+                self.want(ActorKey::of(touch.key.actor))?;
+                if let Eyes::Bpf(bpf) = &mut self.eyes {
+                    bpf.touch(&mut self.channel, touch)?;
+                }
+            }
+            Packet::Taken(taken) => {
+                self.want(ActorKey::of(taken.key.actor))?;
+                if let Eyes::Bpf(bpf) = &mut self.eyes {
+                    let signals = bpf.taken(&self.tree, taken);
+                    self.signals(signals)?;
+                }
+            }
+            Packet::Name(name) => {
+                self.want(ActorKey::of(name.actor))?;
+                let rules = Arc::clone(&self.rules);
+                if let Eyes::Bpf(bpf) = &mut self.eyes {
+                    let signals = bpf.name(&mut self.channel, &mut self.tree, &Walker::new(&rules), name)?;
+                    self.signals(signals)?;
+                }
+            }
+            Packet::Counters(counters) => self.count(counters)?,
+            Packet::Armed(_) | Packet::Ready(_) => {}
+        }
+        self.keep_books()
+    }
+
+    /// What a source leaves to be done after its signals.
+    pub(crate) fn keep_books(&mut self) -> Result<(), Trouble> {
+        let bpf = match &mut self.eyes {
+            Eyes::Bpf(bpf) => bpf,
+            Eyes::Fanotify(fanotify) => {
+                let to_walk = std::mem::take(&mut fanotify.to_walk);
+                return to_walk.iter().try_for_each(|(path, touch)| self.walk_new(path, touch));
+            }
+            Eyes::Periodic => return Ok(()),
+        };
+        let needs = self.settle.next_id();
+        self.done.extend(bpf.taken.drain(..).map(|(key, take)| (needs, key, take)));
+        for object in bpf.unwanted.drain(..) {
+            let key = raw::fimk_key { object: object.wire(), actor: crate::channel::no_actor() };
+            self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
+        }
+        let to_walk = std::mem::take(&mut bpf.to_walk);
+        for (path, touch) in to_walk {
+            self.walk_new(&path, &touch)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that an actor is known or asked for; false while the answer is out.
+    pub(crate) fn want(&mut self, key: Option<ActorKey>) -> Result<bool, Trouble> {
+        // Without a start it is only a pid, of which nothing more can be known.
+        let Some(key) = key.filter(|key| key.start_ns != 0) else { return Ok(true) };
+        if self.actors.get(key).is_some() || self.unknown.contains(&key) {
+            return Ok(true);
+        }
+        if !self.asked.values().any(|asked| *asked == key) {
+            let cookie = self.channel.who(key.wire())?;
+            self.asked.insert(cookie, key);
+        }
+        Ok(false)
+    }
+
+    fn answered(&mut self, cookie: u64) -> Result<(), Trouble> {
+        if let Some(key) = self.asked.remove(&cookie) {
+            if self.actors.get(key).is_none() {
+                if self.unknown.len() >= UNKNOWN_MAX {
+                    self.unknown.clear();
+                }
+                self.unknown.insert(key);
+            }
+            for path in std::mem::take(&mut self.awaiting) {
+                self.settle.hasten(&path);
+            }
+        }
+        let rules = Arc::clone(&self.rules);
+        if let Eyes::Fanotify(fanotify) = &mut self.eyes {
+            let signals = fanotify.synced(cookie, &mut self.tree, &Walker::new(&rules), &self.actors);
+            self.signals(signals)?;
+        }
+        Ok(())
+    }
+
+    /// Takes from settling what is due, and examines it if its actors are known.
+    fn examine_due(&mut self) -> Result<(), Trouble> {
+        for (path, actor) in self.held.due() {
+            self.reread(&path, actor);
+        }
+        for (path, pending) in self.settle.due() {
+            let mut known = true;
+            for touch in &pending.touches {
+                known &= self.want(touch.actor)?;
+            }
+            if known {
+                self.examine(&path, pending)?;
+            } else {
+                self.settle.defer(path.clone(), pending, Duration::from_secs(1));
+                self.awaiting.push(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the fanotify group, if that is what serves.
+    pub(crate) fn look(&mut self) -> Result<(), Trouble> {
+        if let Eyes::Fanotify(fanotify) = &mut self.eyes {
+            fanotify.read(&mut self.channel)?.map_err(|error| {
+                Failure::new(Status::Internal, format!("the fanotify group failed: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn overdue(&mut self) -> Result<(), Trouble> {
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            let signals = bpf.overdue(&self.tree);
+            self.signals(signals)?;
+        }
+        Ok(())
+    }
+
+    /// Handles signals in order.
+    pub(crate) fn signals(&mut self, signals: Vec<Signal>) -> Result<(), Trouble> {
+        for signal in signals {
+            self.signal(signal)?;
+        }
+        Ok(())
+    }
+
+    /// Commits, and writes what may be written.
+    pub(crate) fn commit(&mut self, commit: Commit) -> Result<(), Trouble> {
+        let events = self.store.commit(commit).map_err(Failure::from)?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.started {
+            for event in &events {
+                self.write(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one event and remembers that it was.
+    pub(crate) fn write(&mut self, event: &Event) -> Result<(), Trouble> {
+        self.output.write(event).map_err(|error| {
+            Failure::new(Status::Io, format!("standard output cannot be written ({error}): events are kept and written at the next start"))
+        })?;
+        self.store.set_cursor(STDOUT, event.sequence).map_err(Failure::from)?;
+        Ok(())
+    }
+
+    /// An event about ourselves.
+    pub(crate) fn notice(&self, action: Action, severity: u8, notice: Notice) -> Event {
+        Event {
+            sequence: 0,
+            created: clock::now(),
+            boot: self.boot.clone(),
+            source: Some(self.source()),
+            action,
+            severity,
+            body: Body::Notice(notice),
+        }
+    }
+
+    /// Which source serves.
+    pub(crate) fn source(&self) -> Source {
+        match self.eyes {
+            Eyes::Bpf(_) => Source::Bpf,
+            Eyes::Fanotify(_) => Source::Fanotify,
+            Eyes::Periodic => Source::Periodic,
+        }
+    }
+
+    /// Brings commits to the disk and tells the loader what is done.
+    fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
+        let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
+        if self.alive_at.elapsed() >= ALIVE_EVERY {
+            self.say_alive()?;
+        }
+        if self.unsynced_since.is_some_and(|since| now || waited(since) || self.settle.len() == 0) {
+            self.store.sync().map_err(Failure::from)?;
+            self.unsynced_since = None;
+        }
+        if self.unsynced_since.is_none() {
+            self.say_done()?;
+        }
+        Ok(())
+    }
+
+    fn say_done(&mut self) -> Result<(), Trouble> {
+        let oldest = self.settle.oldest_id().unwrap_or(u64::MAX);
+        while let Some(&(needs, key, take)) = self.done.front()
+            && needs <= oldest
+        {
+            self.done.pop_front();
+            self.channel.ask(raw::FIMK_REQUEST_DONE, 0, key, take)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that everything until now was watched.
+    pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
+        self.alive_at = Instant::now();
+        self.store.set_meta(ALIVE, &clock::now().0.to_be_bytes()).map_err(Failure::from)?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// The end: what waits is examined, the last event written, everything brought to the disk.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let done = self.drain().and_then(|()| {
+            let notice = Notice { message: "fimk stopped watching".to_owned(), ..Notice::default() };
+            let event = self.notice(Action::MonitorStopped, crate::severity::NOTICE, notice);
+            self.commit(Commit { events: vec![event], ..Commit::default() })?;
+            self.say_alive()?;
+            self.sync_if_due(true)
+        });
+        match done {
+            // The loader may be gone by now; that it cannot be told DONE costs the next start a comparison.
+            Ok(()) | Err(Trouble::Channel(_)) => Ok(self.store.sync()?),
+            Err(Trouble::Failure(failure)) => Err(failure),
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), Trouble> {
+        match self.receive() {
+            Ok(()) | Err(Trouble::Channel(_)) => {}
+            Err(trouble) => return Err(trouble),
+        }
+        for (path, pending) in self.settle.drain() {
+            self.examine(&path, pending)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a turn cannot go on.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The channel to the loader.
+    Channel(ChannelError),
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<ChannelError> for Trouble {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Trouble {
+    /// As the end of the program.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Failure(failure) => failure,
+            Self::Channel(error) => {
+                log(&error);
+                Failure::new(Status::Internal, error.to_string())
+            }
+        }
+    }
+}

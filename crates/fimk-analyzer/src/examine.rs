@@ -1,0 +1,118 @@
+//! Reads what is due, compares it with its record, and commits record and events together.
+
+use std::sync::Arc;
+
+use fimk_consumers::Consumer;
+use fimk_core::{
+    config::{ContentMode, Rule},
+    event::{Body, Event, Gap},
+    path::BytePath,
+    record::{Content, Record, Snapshot},
+};
+use fimk_store::Commit;
+
+use crate::{
+    clock,
+    engine::{Engine, Trouble},
+    exit::Failure,
+    pending::{Found, Pending},
+    read::{ReadError, Wanted, unchanged},
+    report::{Case, Report, reports},
+    signal::Operations,
+    verdict::judge,
+};
+
+impl Engine {
+    /// What waited about a path becomes events, if anything shows.
+    pub(crate) fn examine(&mut self, path: &BytePath, pending: Pending) -> Result<(), Trouble> {
+        self.settle.mark_read(path);
+        self.examine_in(path, pending, None)
+    }
+
+    /// As [`Self::examine`], in a window in which nobody watched.
+    pub(crate) fn examine_in(&mut self, path: &BytePath, pending: Pending, gap: Option<Gap>) -> Result<(), Trouble> {
+        let rules = Arc::clone(&self.rules);
+        let mut commit = Commit { remove: pending.former.clone(), ..Commit::default() };
+        let Some(matched) = rules.covers(path) else {
+            return self.commit(commit);
+        };
+        let stored = self.store.record(path).map_err(Failure::from)?;
+        let had_record = stored.is_some();
+        let before = pending.base.clone().or(stored);
+        if self.nothing_can_differ(path, &pending, before.as_ref()) {
+            return Ok(());
+        }
+        let after = self.snapshot(path, matched.rule, pending.present == Some(false))?;
+        let tokens_fit = before.as_ref().is_none_or(|record| record.key_id == self.key_id);
+        let verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
+        let case = Case {
+            path,
+            pending: &pending,
+            before: before.as_ref(),
+            after: after.as_ref(),
+            verdict: &verdict,
+            matched: &matched,
+            gap,
+            show_private: matched.rule.content == ContentMode::Diff,
+        };
+        let reports = reports(&case, &self.actors, &mut self.users);
+        commit.events = reports.into_iter().map(|report| self.event(report)).collect();
+        match after {
+            Some(snapshot) if before.as_ref().is_none_or(|it| it.snapshot != snapshot) || !had_record => {
+                let record = Record { snapshot, seen: clock::now(), key_id: self.key_id };
+                commit.put.push((path.clone(), record));
+            }
+            None if had_record => commit.remove.push(path.clone()),
+            _ => {}
+        }
+        if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
+            return Ok(());
+        }
+        self.commit(commit)
+    }
+
+    fn event(&self, (action, severity, change): Report) -> Event {
+        Event {
+            sequence: 0,
+            created: clock::now(),
+            boot: self.boot.clone(),
+            source: Some(self.source()),
+            action,
+            severity,
+            body: Body::Change(Box::new(change)),
+        }
+    }
+
+    /// Only a release was hinted, nothing is mapped, and the attributes are those recorded: opening for
+    /// writing without writing is no change, and not worth reading the content.
+    fn nothing_can_differ(&self, path: &BytePath, pending: &Pending, before: Option<&Record>) -> bool {
+        let close = Operations::of(&[fimk_wire::raw::FIMK_OP_CLOSE]);
+        let only_closed = !pending.touches.is_empty()
+            && pending.touches.iter().all(|it| it.fact.is_none() && it.operations.without(close).is_empty());
+        only_closed
+            && pending.found != Some(Found::Late)
+            && !self.held.holds(path)
+            && before.is_some_and(|record| {
+                self.reader.attributes(path).is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
+            })
+    }
+
+    /// Reads a path under a rule; none when it is gone.
+    pub(crate) fn snapshot(&self, path: &BytePath, rule: &Rule, gone: bool) -> Result<Option<Snapshot>, Trouble> {
+        if gone {
+            return Ok(None);
+        }
+        let wanted = Wanted { consumer: Some(Consumer::for_path(path.bytes())), content: rule.content };
+        match self.reader.snapshot(path, &wanted) {
+            Ok(read) => Ok(Some(read.snapshot)),
+            Err(ReadError::Gone) => Ok(None),
+            Err(error) => Ok(self.unreadable(path, &error)),
+        }
+    }
+
+    /// Its attributes at least, and why its content is not known.
+    fn unreadable(&self, path: &BytePath, error: &ReadError) -> Option<Snapshot> {
+        let attributes = self.reader.attributes(path).ok()?;
+        Some(Snapshot { attributes, content: Content::Unread(error.to_string()) })
+    }
+}

@@ -1,0 +1,57 @@
+//! Files that somebody has mapped writable: their content changes without any further record.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use fimk_core::path::BytePath;
+
+use crate::identity::ActorKey;
+
+/// Between two readings of a file that is held.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Files held at a time. Each costs a reading every two seconds; what is beyond is read when it is released.
+const HELD_MAX: usize = 1_024;
+
+/// Who holds what.
+#[derive(Default)]
+pub struct Held {
+    files: HashMap<(BytePath, Option<ActorKey>), Instant>,
+}
+
+impl Held {
+    /// Somebody has it mapped now.
+    pub fn add(&mut self, path: &BytePath, actor: Option<ActorKey>) {
+        if self.files.len() < HELD_MAX {
+            self.files.insert((path.clone(), actor), Instant::now() + EVERY);
+        }
+    }
+
+    /// It is released.
+    pub fn remove(&mut self, path: &BytePath, actor: Option<ActorKey>) {
+        self.files.remove(&(path.clone(), actor));
+    }
+
+    /// Whether anybody has it mapped.
+    pub fn holds(&self, path: &BytePath) -> bool {
+        self.files.keys().any(|(held, _)| held == path)
+    }
+
+    /// Those whose time has come; each is due again later.
+    pub fn due(&mut self) -> Vec<(BytePath, Option<ActorKey>)> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (key, when) in self.files.iter_mut().filter(|(_, when)| **when <= now) {
+            *when = now + EVERY;
+            due.push(key.clone());
+        }
+        due
+    }
+
+    /// When the next is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.files.values().min().copied()
+    }
+}

@@ -1,0 +1,301 @@
+//! From what was hinted and what differs to the events that say so: one process, one event.
+
+use fimk_core::{
+    event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
+    path::BytePath,
+    record::{Attributes, Content, Record, Snapshot},
+    rules::Match,
+    time::Timestamp,
+};
+
+use crate::{
+    actors::Actors,
+    identity::ActorKey,
+    pending::{Found, Pending},
+    signal::{Fact, Operations, Touch},
+    users::Users,
+    verdict::Verdict,
+};
+
+/// The severity of what is stored and not printed: a write that changed nothing.
+const SILENT: u8 = 0;
+
+/// Everything that is known about a path when it is reported.
+pub struct Case<'a> {
+    /// The watched name.
+    pub path: &'a BytePath,
+    /// What was hinted.
+    pub pending: &'a Pending,
+    /// Its record so far.
+    pub before: Option<&'a Record>,
+    /// The new reading; none when it is gone.
+    pub after: Option<&'a Snapshot>,
+    /// What differs.
+    pub verdict: &'a Verdict,
+    /// The rules that cover it.
+    pub matched: &'a Match<'a>,
+    /// The window, when nobody was watching.
+    pub gap: Option<Gap>,
+    /// Whether a text difference may be shown though others cannot read the file.
+    pub show_private: bool,
+}
+
+/// A change with its action and severity.
+pub type Report = (Action, u8, Change);
+
+/// What is to be reported: an event for each actor that did something that shows.
+pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Report> {
+    let mut groups = by_actor(&case.pending.touches);
+    if groups.is_empty() {
+        groups.push(Group::nobody(case));
+    }
+    let content = share(&groups, Operations::CONTENT);
+    let attributes = share(&groups, Operations::ATTRIBUTES);
+    let suspects: Vec<ActorKey> = content.iter().filter_map(|&at| groups[at].actor).collect();
+    let shared = case.verdict.content_changed() && suspects.len() > 1;
+    groups
+        .iter()
+        .enumerate()
+        .filter_map(|(at, group)| {
+            let part = Part { content: content.contains(&at), attributes: attributes.contains(&at) };
+            let (action, severity) = name(case, group, part)?;
+            let mut change = describe(case, group, part, action, users);
+            change.actor = group.actor.map(|key| described(actors, users, key, group.touch.uid));
+            if shared && part.content {
+                change.actors = suspects.iter().map(|&key| described(actors, users, key, None)).collect();
+            }
+            Some((action, severity, change))
+        })
+        .collect()
+}
+
+/// The touches of one actor, as one, and its facts in order.
+struct Group {
+    actor: Option<ActorKey>,
+    touch: Touch,
+    facts: Vec<Fact>,
+}
+
+impl Group {
+    fn nobody(case: &Case<'_>) -> Self {
+        let now = case.gap.map_or_else(crate::clock::now, |gap| gap.to);
+        let touch = Touch {
+            actor: None,
+            uid: None,
+            operations: Operations::default(),
+            first: now,
+            last: now,
+            count: 0,
+            bytes: 0,
+            accessed: None,
+            fact: None,
+        };
+        Self { actor: None, touch, facts: Vec::new() }
+    }
+}
+
+fn by_actor(touches: &[Touch]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for touch in touches {
+        let mut touch = touch.clone();
+        let fact = touch.fact.take();
+        match groups.iter_mut().find(|group| group.actor == touch.actor) {
+            Some(group) => {
+                group.touch.absorb(touch);
+                group.facts.extend(fact);
+            }
+            None => groups.push(Group { actor: touch.actor, touch, facts: fact.into_iter().collect() }),
+        }
+    }
+    groups
+}
+
+/// Which groups answer for a kind of difference: those whose operations can cause it; if none, those whose
+/// facts put something else there; if none, the last.
+fn share(groups: &[Group], operations: Operations) -> Vec<usize> {
+    let all = || 0..groups.len();
+    let strong = operations.without(Operations::of(&[fimk_wire::raw::FIMK_OP_MAP, fimk_wire::raw::FIMK_OP_CLOSE]));
+    let able = |set: Operations| all().filter(|&at| groups[at].touch.operations.meets(set)).collect::<Vec<_>>();
+    let mut found = able(strong);
+    if operations == Operations::CONTENT {
+        let puts = |fact: &Fact| matches!(fact, Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_));
+        found.extend(all().filter(|&at| groups[at].facts.iter().any(puts)));
+        found.sort_unstable();
+        found.dedup();
+    }
+    if found.is_empty() {
+        found = able(operations);
+    }
+    if found.is_empty() {
+        found = all().next_back().into_iter().collect();
+    }
+    found
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    content: bool,
+    attributes: bool,
+}
+
+/// The action and severity of a group's event; none when it did nothing that shows.
+fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
+    let severity = case.matched.rule.severity;
+    if let Some(action) = group.facts.iter().filter_map(|fact| fact_action(case, fact)).min() {
+        return Some((action, severity));
+    }
+    let verdict = case.verdict;
+    if part.content && verdict.content_changed() {
+        return Some((Action::Modified, severity));
+    }
+    if part.attributes && verdict.attributes {
+        return Some((Action::AttributesModified, severity));
+    }
+    let operations = group.touch.operations;
+    if case.pending.touches.is_empty() || case.pending.found.is_some() {
+        return found_without_event(case);
+    }
+    // A link made elsewhere, or times set on purpose; a write of the same bytes also changes the times.
+    if operations.meets(Operations::ATTRIBUTES) && verdict.times && !operations.meets(Operations::WRITES) {
+        return Some((Action::AttributesModified, severity));
+    }
+    if operations.meets(Operations::WRITES) && case.after.is_some() {
+        return Some((Action::AttributesModified, SILENT));
+    }
+    None
+}
+
+fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {
+    let severity = case.matched.rule.severity;
+    match (case.before, case.after) {
+        (None, Some(_)) => Some((Action::Created, severity)),
+        (Some(_), None) => Some((Action::Deleted, severity)),
+        (Some(_), Some(_)) if case.verdict.content_changed() => Some((Action::Modified, severity)),
+        (Some(_), Some(_)) if case.verdict.attributes => Some((Action::AttributesModified, severity)),
+        (Some(_), Some(_)) if case.verdict.times => Some((Action::AttributesModified, SILENT)),
+        _ => None,
+    }
+}
+
+fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
+    Some(match fact {
+        Fact::Created => Action::Created,
+        Fact::Deleted if case.before.is_none() && case.pending.present == Some(true) => return None,
+        Fact::Deleted => Action::Deleted,
+        Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
+        Fact::Replaced(_) => Action::Modified,
+        Fact::Linked(_) => Action::Linked,
+    })
+}
+
+fn describe(case: &Case<'_>, group: &Group, part: Part, action: Action, users: &mut Users) -> Change {
+    let verdict = case.verdict;
+    let gone = action == Action::Deleted || case.after.is_none();
+    let whole = matches!(action, Action::Created | Action::Deleted | Action::Linked);
+    let tells = part.content && (verdict.content_changed() || whole || verdict.content.is_none());
+    let private = !case.show_private && !(world_readable(case.before.map(|it| &it.snapshot)) && world_readable(case.after));
+    let mut change = Change {
+        file: file(case, gone, part, users),
+        actor: None,
+        actors: Vec::new(),
+        operations: group.touch.operations.names(),
+        start: group.touch.first,
+        end: group.touch.last,
+        count: group.touch.count.max(1),
+        bytes: (group.touch.bytes > 0).then_some(group.touch.bytes),
+        rule: case.matched.rule.name.clone(),
+        rules: case.matched.rules.iter().map(|&name| name.to_owned()).collect(),
+        tags: case.matched.rule.tags.clone(),
+        detected_by: detected_by(case),
+        gap: case.gap,
+        changes: if tells { verdict.comparison.changes.clone() } else { Vec::new() },
+        diff: verdict.comparison.diff.clone().filter(|_| tells && !private),
+        truncated: verdict.comparison.truncated.iter().map(|&field| field.to_owned()).filter(|_| tells).collect(),
+        observed: action == Action::Deleted || case.after.is_some(),
+        content: content(case, part, action),
+        previous_path: None,
+        new_path: None,
+        accessed_path: group.touch.accessed.clone(),
+        replaced: false,
+    };
+    for fact in &group.facts {
+        tell_names(&mut change, case.path, fact);
+    }
+    change
+}
+
+fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
+    match fact {
+        Fact::Renamed(from) => change.previous_path = from.clone(),
+        Fact::Replaced(from) => {
+            change.previous_path = from.clone();
+            change.replaced = true;
+        }
+        Fact::MovedOut(to) => {
+            change.previous_path = Some(path.clone());
+            change.new_path = to.clone();
+        }
+        Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
+        Fact::Created | Fact::Deleted => {}
+    }
+}
+
+fn content(case: &Case<'_>, part: Part, action: Action) -> Option<ContentVerdict> {
+    if action == Action::Deleted || case.after.is_none() {
+        return None;
+    }
+    match case.verdict.content {
+        Some(ContentVerdict::Changed) if !part.content => None,
+        verdict => verdict,
+    }
+}
+
+fn detected_by(case: &Case<'_>) -> DetectedBy {
+    match (case.gap, case.pending.found) {
+        (Some(_), _) => DetectedBy::Gap,
+        (None, Some(Found::Scan)) => DetectedBy::Scan,
+        (None, Some(Found::Late)) => DetectedBy::Late,
+        (None, None) => DetectedBy::Event,
+    }
+}
+
+fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {
+    let before = case.before.map(|record| &record.snapshot);
+    let shown = if gone { before } else { case.after };
+    let attributes = shown.map(|snapshot| snapshot.attributes.clone());
+    File {
+        path: case.path.clone(),
+        owner: attributes.as_ref().and_then(|it| users.user(it.uid)).map(|name| name.to_string()),
+        group: attributes.as_ref().and_then(|it| users.group(it.gid)).map(|name| name.to_string()),
+        before: before.filter(|_| !gone).and_then(|old| differing(old, attributes.as_ref(), part)),
+        attributes,
+        digest: shown.and_then(|snapshot| match &snapshot.content {
+            Content::Read { digest, .. } => Some(*digest),
+            _ => None,
+        }),
+        target: shown.and_then(|snapshot| match &snapshot.content {
+            Content::Link(target) => Some(target.clone()),
+            _ => None,
+        }),
+    }
+}
+
+fn differing(old: &Snapshot, new: Option<&Attributes>, part: Part) -> Option<Attributes> {
+    let relevant = (part.content || part.attributes) && new.is_some_and(|new| *new != old.attributes);
+    relevant.then(|| old.attributes.clone())
+}
+
+fn world_readable(snapshot: Option<&Snapshot>) -> bool {
+    snapshot.is_none_or(|snapshot| snapshot.attributes.mode & 0o004 != 0)
+}
+
+fn described(actors: &Actors, users: &mut Users, key: ActorKey, uid: Option<u32>) -> fimk_core::event::Actor {
+    let mut actor = actors.describe(key, uid);
+    actor.user = actor.uid.and_then(|uid| users.user(uid)).map(|name| name.to_string());
+    actor
+}
+
+/// The window of a change that nobody watched.
+pub fn gap(from: Timestamp) -> Gap {
+    Gap { from, to: crate::clock::now() }
+}

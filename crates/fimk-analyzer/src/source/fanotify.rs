@@ -1,0 +1,298 @@
+//! The fanotify source: events of a group → signals.
+//!
+//! Who did it comes from the process probe, and in one order only: the events are read, then the loader is
+//! asked who has these pids, and what it answers is used. A process that the probe saw exec before it
+//! wrote is then always known by what it ran when it wrote.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
+};
+
+use fimk_core::path::BytePath;
+use fimk_wire::raw;
+
+use crate::{
+    actors::Actors,
+    channel::{Channel, ChannelError, no_actor},
+    clock,
+    fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
+    identity::ActorKey,
+    signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
+    tree::{Entry, Tree},
+    walk::{Found, Walker},
+};
+
+/// Events read before anything else gets its turn.
+const EVENTS_AT_ONCE: usize = 4_096;
+
+/// Events of one reading, until it is known whose they are.
+struct Batch {
+    events: Vec<FanotifyEvent>,
+    /// Boot clock, just after the reading.
+    read_ns: u64,
+    /// Cookies of the questions that are still out.
+    asked: Vec<(u64, u32)>,
+    answers: HashMap<u32, Option<ActorKey>>,
+}
+
+/// The group, and the questions that are out.
+pub struct Fanotify {
+    group: Group,
+    batches: VecDeque<Batch>,
+    /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
+    answer: Option<Option<ActorKey>>,
+    /// New directories: to be walked.
+    pub to_walk: Vec<(BytePath, Touch)>,
+}
+
+impl Fanotify {
+    /// Over a group that the loader made.
+    pub fn new(group: Group) -> Self {
+        Self { group, batches: VecDeque::new(), answer: None, to_walk: Vec::new() }
+    }
+
+    /// Marks names and enters them into the tree; gives a sentence for each that cannot be watched.
+    pub fn watch(&mut self, tree: &mut Tree, found: &[Found]) -> Vec<String> {
+        let mut refused = Vec::new();
+        for it in found {
+            tree.insert(it.path.clone(), Entry { object: None, directory: it.directory });
+            match self.mark(it) {
+                // It went while we walked: its directory is marked and says so.
+                Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
+                Err(error) => refused.push(format!("{} is not watched: {error}", it.path)),
+            }
+        }
+        refused
+    }
+
+    fn mark(&mut self, found: &Found) -> Result<(), MarkError> {
+        let Ok(meta) = fs::symlink_metadata(found.path.as_path()) else { return Err(MarkError::Gone) };
+        if meta.is_dir() {
+            return self.group.mark_directory(&found.path);
+        }
+        if found.directory {
+            return self.mark_behind_link(&found.path);
+        }
+        // A file with several names can be changed by one that lies in no marked directory.
+        if found.covered && meta.is_file() && meta.nlink() > 1 {
+            return self.group.mark_file(&found.path);
+        }
+        Ok(())
+    }
+
+    /// A link that a rule spells out: the directory behind it is watched under the link's name.
+    fn mark_behind_link(&mut self, link: &BytePath) -> Result<(), MarkError> {
+        let Ok(target) = fs::canonicalize(link.as_path()) else { return Err(MarkError::Gone) };
+        let target = BytePath::new(target.as_os_str().as_bytes());
+        self.group.mark_directory(&target)?;
+        self.group.moved(&target, link);
+        Ok(())
+    }
+
+    /// Reads what is there and asks whose it is. False when the group is of no more use.
+    pub fn read(&mut self, channel: &mut Channel) -> Result<io::Result<()>, ChannelError> {
+        let mut events = Vec::new();
+        while events.len() < EVENTS_AT_ONCE {
+            match self.group.read(&mut events) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        if events.is_empty() {
+            return Ok(Ok(()));
+        }
+        let read_ns = clock::since_boot_ns();
+        let mut asked: Vec<(u64, u32)> = Vec::new();
+        let mut pids: Vec<u32> = events.iter().map(|event| event.pid).filter(|&pid| pid != 0).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        for pid in pids {
+            let cookie = channel.who(raw::fimk_actor_key { pid, ..no_actor() })?;
+            asked.push((cookie, pid));
+        }
+        if asked.is_empty() {
+            asked.push((channel.sync()?, 0));
+        }
+        self.batches.push_back(Batch { events, read_ns, asked, answers: HashMap::new() });
+        Ok(Ok(()))
+    }
+
+    /// An ACTOR came: of a chain, the first is the one asked for.
+    pub fn answer(&mut self, key: Option<ActorKey>) {
+        self.answer.get_or_insert(key);
+    }
+
+    /// A question was answered; gives the signals of the readings that are complete.
+    pub fn synced(&mut self, cookie: u64, tree: &mut Tree, walker: &Walker<'_>, actors: &Actors) -> Vec<Signal> {
+        let answer = self.answer.take().flatten();
+        let Some(batch) = self.batches.front_mut() else { return Vec::new() };
+        let Some(at) = batch.asked.iter().position(|(asked, _)| *asked == cookie) else { return Vec::new() };
+        let (_, pid) = batch.asked.remove(at);
+        batch.answers.insert(pid, answer);
+        if !batch.asked.is_empty() {
+            return Vec::new();
+        }
+        let Some(batch) = self.batches.pop_front() else { return Vec::new() };
+        batch.events.iter().flat_map(|event| self.signals(event, &batch, tree, walker, actors)).collect()
+    }
+
+    fn signals(&mut self, event: &FanotifyEvent, batch: &Batch, tree: &mut Tree, walker: &Walker<'_>, actors: &Actors) -> Vec<Signal> {
+        if event.overflow {
+            return vec![Signal::Lost("the fanotify queue overflowed".to_owned())];
+        }
+        let touch = touch(culprit(event, batch, actors));
+        let mask = MaskFlags::from_bits_retain(event.mask);
+        if mask.intersects(MaskFlags::FAN_RENAME) {
+            return self.renamed(event, tree, walker, touch);
+        }
+        let Some(path) = path_of(event) else {
+            let lost = event.unknown.then(|| Signal::Lost("an event named an unknown directory".to_owned()));
+            return lost.into_iter().collect();
+        };
+        let mut signals = Vec::new();
+        for fact in facts(mask, &path) {
+            self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            let operations = Operations::of(&[operation(&fact)]);
+            signals.push(Signal::Touched(path.clone(), Touch { operations, fact: Some(fact), ..touch.clone() }));
+        }
+        let operations = operations(mask);
+        if !operations.is_empty() {
+            signals.push(Signal::Touched(path, Touch { operations, ..touch }));
+        }
+        signals
+    }
+
+    fn keep_tree(&mut self, path: &BytePath, fact: &Fact, mask: MaskFlags, tree: &mut Tree, walker: &Walker<'_>, touch: &Touch) {
+        let directory = mask.intersects(MaskFlags::FAN_ONDIR);
+        if matches!(fact, Fact::Deleted | Fact::MovedOut(_)) {
+            tree.remove_below(path);
+            if directory {
+                self.group.forget(path);
+            }
+        } else if let Some(found) = walker.reaches(path, directory) {
+            tree.insert(path.clone(), Entry { object: None, directory });
+            if directory || matches!(fact, Fact::Linked(_)) {
+                self.to_walk.push((found.path, touch.clone()));
+            }
+        }
+    }
+
+    fn renamed(&mut self, event: &FanotifyEvent, tree: &mut Tree, walker: &Walker<'_>, touch: Touch) -> Vec<Signal> {
+        let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
+        let old = event.old.as_ref().map(|(above, name)| above.join(name));
+        let new = path_of(event);
+        let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
+        let new_reached = new.clone().filter(&reaches);
+        let replaced = new_reached.as_ref().is_some_and(|path| tree.get(path).is_some());
+        let known = old.as_ref().is_some_and(|path| tree.get(path).is_some());
+        if let Some(path) = &new_reached {
+            tree.remove_below(path);
+        }
+        match (&old, &new_reached) {
+            (Some(old), Some(new)) if known => {
+                tree.rename(old, new);
+                self.group.moved(old, new);
+            }
+            (Some(old), None) => {
+                tree.remove_below(old);
+                self.group.forget(old);
+            }
+            _ => {}
+        }
+        if let Some(path) = &new_reached {
+            tree.insert(path.clone(), Entry { object: None, directory });
+            if directory {
+                self.to_walk.push((path.clone(), touch.clone()));
+            }
+        }
+        let touch = Touch { operations: Operations::of(&[raw::FIMK_OP_RENAME]), ..touch };
+        vec![Signal::Moved { old, new, replaced, directory, touch }]
+    }
+}
+
+impl AsFd for Fanotify {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.group.as_fd()
+    }
+}
+
+fn path_of(event: &FanotifyEvent) -> Option<BytePath> {
+    match &event.directory {
+        Some(directory) if event.name.is_empty() => Some(directory.clone()),
+        Some(directory) => Some(directory.join(&event.name)),
+        None => event.object.clone(),
+    }
+}
+
+/// Who had the pid when the event was queued, if that is certain: a process that began after the reading, or
+/// one that lives although the culprit was already reaped, has only its number.
+fn culprit(event: &FanotifyEvent, batch: &Batch, actors: &Actors) -> Option<ActorKey> {
+    let pid_only = (event.pid != 0).then_some(ActorKey { pid: event.pid, image: 0, start_ns: 0 });
+    let Some(key) = batch.answers.get(&event.pid).copied().flatten() else { return pid_only };
+    let ended = actors.get(key).is_some_and(|known| known.exit_ns.is_some());
+    let impostor = key.start_ns > batch.read_ns || (event.pidfd == Some(PidState::Reaped) && !ended);
+    if impostor { pid_only } else { Some(key) }
+}
+
+/// What became of the name. A merged event does not say in which order: what is there now decides.
+fn facts(mask: MaskFlags, path: &BytePath) -> Vec<Fact> {
+    let came = mask.intersects(MaskFlags::FAN_CREATE | MaskFlags::FAN_MOVED_TO);
+    let went = mask.intersects(MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVED_FROM);
+    let meta = if came { fs::symlink_metadata(path.as_path()).ok() } else { None };
+    let linked = meta.as_ref().is_some_and(|meta| meta.is_file() && meta.nlink() > 1);
+    let arrival = if linked {
+        Fact::Linked(None)
+    } else if mask.intersects(MaskFlags::FAN_MOVED_TO) {
+        Fact::Renamed(None)
+    } else {
+        Fact::Created
+    };
+    let departure = if mask.intersects(MaskFlags::FAN_MOVED_FROM) { Fact::MovedOut(None) } else { Fact::Deleted };
+    match (came, went) {
+        (true, true) if meta.is_some() => vec![departure, arrival],
+        (true, true) => vec![arrival, departure],
+        (true, false) => vec![arrival],
+        (false, true) => vec![departure],
+        (false, false) => Vec::new(),
+    }
+}
+
+fn operation(fact: &Fact) -> u32 {
+    match fact {
+        Fact::Created => raw::FIMK_OP_CREATE,
+        Fact::Linked(_) => raw::FIMK_OP_LINK,
+        Fact::Deleted => raw::FIMK_OP_UNLINK,
+        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) => raw::FIMK_OP_RENAME,
+    }
+}
+
+fn operations(mask: MaskFlags) -> Operations {
+    let table = [
+        (MaskFlags::FAN_MODIFY, raw::FIMK_OP_WRITE),
+        (MaskFlags::FAN_CLOSE_WRITE, raw::FIMK_OP_CLOSE),
+        (MaskFlags::FAN_ATTRIB, ATTRIBUTE),
+    ];
+    let set: Vec<u32> = table.iter().filter(|(bit, _)| mask.intersects(*bit)).map(|(_, operation)| *operation).collect();
+    Operations::of(&set)
+}
+
+fn touch(actor: Option<ActorKey>) -> Touch {
+    let now = clock::now();
+    Touch {
+        actor,
+        uid: None,
+        operations: Operations::default(),
+        first: now,
+        last: now,
+        count: 1,
+        bytes: 0,
+        accessed: None,
+        fact: None,
+    }
+}

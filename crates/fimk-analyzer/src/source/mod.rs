@@ -1,0 +1,5 @@
+//! Where hints come from. Every source ends in the same [`Signal`](crate::signal::Signal)s.
+
+pub mod arm;
+pub mod bpf;
+pub mod fanotify;

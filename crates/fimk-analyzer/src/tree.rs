@@ -1,0 +1,165 @@
+//! Which object stands under which name, as far as rules reach: our own picture of the watched trees.
+//!
+//! Records of the kernel name objects; people and rules name paths. This table joins the two and is kept
+//! right by the records of names themselves. One object may have several names (hard links).
+
+use std::collections::{BTreeMap, HashMap};
+
+use fimk_core::path::BytePath;
+
+use crate::identity::Object;
+
+/// What is known of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// As the kernel names it; none with sources that do not say.
+    pub object: Option<Object>,
+    /// A directory.
+    pub directory: bool,
+}
+
+/// Names and objects.
+#[derive(Default)]
+pub struct Tree {
+    names: BTreeMap<BytePath, Entry>,
+    objects: HashMap<Object, Vec<BytePath>>,
+}
+
+impl Tree {
+    /// How many names are known.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The entry of a name.
+    pub fn get(&self, path: &BytePath) -> Option<Entry> {
+        self.names.get(path).copied()
+    }
+
+    /// All names of an object.
+    pub fn names_of(&self, object: Object) -> &[BytePath] {
+        self.objects.get(&object).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first name of an object.
+    pub fn name_of(&self, object: Object) -> Option<&BytePath> {
+        self.names_of(object).first()
+    }
+
+    /// A name now stands for this.
+    pub fn insert(&mut self, path: BytePath, entry: Entry) {
+        if let Some(old) = self.names.insert(path.clone(), entry) {
+            self.unlink(old, &path);
+        }
+        if let Some(object) = entry.object {
+            let names = self.objects.entry(object).or_default();
+            if !names.contains(&path) {
+                names.push(path);
+            }
+        }
+    }
+
+    /// A directory is reached by this name as well, through a link that a rule spells out.
+    pub fn alias(&mut self, object: Object, path: BytePath) {
+        let names = self.objects.entry(object).or_default();
+        if !names.contains(&path) {
+            names.push(path);
+        }
+    }
+
+    /// A name is gone; what it stood for.
+    pub fn remove(&mut self, path: &BytePath) -> Option<Entry> {
+        let entry = self.names.remove(path)?;
+        self.unlink(entry, path);
+        Some(entry)
+    }
+
+    /// A name and all below it are gone; what they stood for, the name itself first.
+    pub fn remove_below(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
+        let gone = self.below(path);
+        for (name, _) in &gone {
+            self.remove(name);
+        }
+        gone
+    }
+
+    /// A name and all below it now begin with another.
+    pub fn rename(&mut self, old: &BytePath, new: &BytePath) {
+        for (name, entry) in self.remove_below(old) {
+            self.insert(rebased(&name, old, new), entry);
+        }
+    }
+
+    /// A name and all below it, in order.
+    pub fn below(&self, path: &BytePath) -> Vec<(BytePath, Entry)> {
+        self.names
+            .range(path.clone()..)
+            .take_while(|(name, _)| name.bytes().starts_with(path.bytes()))
+            .filter(|(name, _)| name.is_in(path))
+            .map(|(name, entry)| (name.clone(), *entry))
+            .collect()
+    }
+
+    fn unlink(&mut self, entry: Entry, path: &BytePath) {
+        let Some(object) = entry.object else { return };
+        if let Some(names) = self.objects.get_mut(&object) {
+            names.retain(|name| name != path);
+            if names.is_empty() {
+                self.objects.remove(&object);
+            }
+        }
+    }
+}
+
+/// `name`, which lies in `old`, moved along to `new`.
+pub fn rebased(name: &BytePath, old: &BytePath, new: &BytePath) -> BytePath {
+    let rest = &name.bytes()[old.bytes().len()..];
+    if rest.is_empty() {
+        return new.clone();
+    }
+    new.join(rest.strip_prefix(b"/").unwrap_or(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(inode: u64) -> Object {
+        Object { inode, device: 1, generation: 0 }
+    }
+
+    fn tree(names: &[(&str, u64)]) -> Tree {
+        let mut tree = Tree::default();
+        for &(name, inode) in names {
+            let entry = Entry { object: Some(object(inode)), directory: false };
+            tree.insert(BytePath::new(name.as_bytes()), entry);
+        }
+        tree
+    }
+
+    #[test]
+    fn a_renamed_directory_takes_its_children_along_and_leaves_its_namesakes() {
+        let mut tree = tree(&[("/a", 1), ("/a/f", 2), ("/a-b", 3), ("/ab", 4)]);
+        tree.rename(&BytePath::new(b"/a"), &BytePath::new(b"/z"));
+        assert_eq!(tree.name_of(object(2)), Some(&BytePath::new(b"/z/f")));
+        assert_eq!(tree.name_of(object(3)), Some(&BytePath::new(b"/a-b")));
+        assert_eq!(tree.name_of(object(4)), Some(&BytePath::new(b"/ab")));
+        assert_eq!(tree.len(), 4);
+    }
+
+    #[test]
+    fn a_hard_link_has_two_names_until_one_goes() {
+        let mut tree = tree(&[("/a", 1), ("/b", 1)]);
+        assert_eq!(tree.names_of(object(1)).len(), 2);
+        tree.remove(&BytePath::new(b"/a"));
+        assert_eq!(tree.names_of(object(1)), [BytePath::new(b"/b")]);
+    }
+
+    #[test]
+    fn a_name_that_stands_for_another_object_now_no_longer_stands_for_the_first() {
+        let mut tree = tree(&[("/a", 1)]);
+        tree.insert(BytePath::new(b"/a"), Entry { object: Some(object(2)), directory: false });
+        assert!(tree.names_of(object(1)).is_empty());
+        assert_eq!(tree.name_of(object(2)), Some(&BytePath::new(b"/a")));
+    }
+}

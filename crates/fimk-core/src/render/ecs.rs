@@ -1,0 +1,310 @@
+//! An event as a JSON object in the fields of ECS, and of our own below `fimk`.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use fimk_consumers::Difference;
+use serde_json::Value;
+
+use super::{
+    cut,
+    json::{self, Object},
+    message::{MESSAGE_BYTES_MAX, sentence},
+    process::{actor, ancestors, process, user},
+};
+use crate::{
+    event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source},
+    path::{BytePath, escaped},
+    record::{Attributes, Digest, FileKind},
+    text::{head, shown},
+    time::Timestamp,
+};
+
+const ECS_VERSION: &str = "8.17.0";
+/// What others said they cut: more, or longer ones, are no names of fields.
+const TRUNCATED_MAX: usize = 32;
+const TRUNCATED_BYTES_MAX: usize = 64;
+
+/// What a line says of the machine. The boot is the event's own: it may be of an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// As `hostname` prints it.
+    pub name: String,
+}
+
+/// One JSON object on one line, without the newline, of at most [`cut::LINE_BYTES_MAX`] bytes.
+/// No field is null or empty; [`super::FIELDS`] lists them all.
+pub fn ecs_line(event: &Event, host: &Host) -> String {
+    let mut document = document(event, host);
+    cut::to_fit(&mut document);
+    json::line(&document)
+}
+
+fn document(event: &Event, host: &Host) -> Object {
+    let mut fimk = Object::default();
+    fimk.set("source", event.source.map(Source::name));
+    let mut document = Object::default();
+    match &event.body {
+        Body::Change(change) => {
+            document.set("message", sentence(event.action, change));
+            document.set("file", file(&change.file));
+            document.set("tags", change.tags.clone());
+            if let Some(actor) = &change.actor {
+                document.set("process", process(actor));
+                document.set("user", user(actor));
+            }
+            set_change(&mut fimk, change);
+        }
+        Body::Notice(notice) => {
+            document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
+            set_notice(&mut fimk, notice);
+        }
+    }
+    let times = times(event);
+    document.set("@timestamp", times.end.rfc3339());
+    document.set("event", event_fields(event, &times));
+    document.set("fimk", fimk);
+    document.set("ecs", nested("version", ECS_VERSION));
+    let mut of_host = nested("name", host.name.clone());
+    of_host.set("boot", nested("id", event.boot.clone()));
+    document.set("host", of_host);
+    let mut agent = nested("name", "fimk");
+    agent.set("version", env!("CARGO_PKG_VERSION"));
+    document.set("agent", agent);
+    document
+}
+
+fn nested(key: &str, value: impl Into<Value>) -> Object {
+    let mut object = Object::default();
+    object.set(key, value);
+    object
+}
+
+/// First and last touch; for what was found and not seen, the time of detection.
+struct Times {
+    start: Option<Timestamp>,
+    end: Timestamp,
+}
+
+fn times(event: &Event) -> Times {
+    match &event.body {
+        Body::Notice(_) => Times {
+            start: None,
+            end: event.created,
+        },
+        Body::Change(change) => match change.detected_by {
+            DetectedBy::Event | DetectedBy::Late => Times {
+                start: Some(change.start),
+                end: change.end,
+            },
+            DetectedBy::Scan | DetectedBy::Gap => Times {
+                start: Some(event.created),
+                end: event.created,
+            },
+        },
+    }
+}
+
+fn event_fields(event: &Event, times: &Times) -> Object {
+    let action: Action = event.action;
+    let mut object = Object::default();
+    object.set("kind", action.kind());
+    object.set("category", vec![action.category()]);
+    object.set("type", vec![action.ecs_type()]);
+    object.set("action", action.name());
+    object.set("sequence", event.sequence);
+    object.set("severity", event.severity);
+    object.set("created", event.created.rfc3339());
+    if let Some(start) = times.start {
+        object.set("start", start.rfc3339());
+        object.set("end", times.end.rfc3339());
+    }
+    object
+}
+
+fn file(file: &File) -> Object {
+    let mut object = Object::default();
+    object.set("path", file.path.escaped());
+    object.set(
+        "directory",
+        file.path.parent().map(|parent| parent.escaped()),
+    );
+    object.set("name", escaped(file.path.name()));
+    object.set("extension", extension(file.path.name()).map(escaped));
+    if let Some(attributes) = &file.attributes {
+        for (key, value) in attribute_members(attributes) {
+            object.set(key, value);
+        }
+        // `fimk.links`: ECS has no field for it.
+        object.0.remove("links");
+    }
+    object.set("owner", file.owner.clone());
+    object.set("group", file.group.clone());
+    object.set("target_path", file.target.as_ref().map(BytePath::escaped));
+    if let Some(Digest::Plain(digest)) = &file.digest {
+        object.set("hash", nested("sha256", hex(digest)));
+    }
+    object
+}
+
+/// What follows the last dot, unless the name begins with it.
+fn extension(name: &[u8]) -> Option<&[u8]> {
+    let dot = name.iter().rposition(|&byte| byte == b'.')?;
+    (dot > 0).then(|| &name[dot + 1..])
+}
+
+fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 10] {
+    let (major, minor) = attributes.device;
+    [
+        (
+            "type",
+            (attributes.kind != FileKind::Unknown)
+                .then(|| attributes.kind.ecs())
+                .into(),
+        ),
+        ("mode", format!("{:04o}", attributes.mode & 0o7777).into()),
+        ("uid", attributes.uid.to_string().into()),
+        ("gid", attributes.gid.to_string().into()),
+        ("size", attributes.size.into()),
+        ("links", attributes.links.into()),
+        ("inode", attributes.inode.to_string().into()),
+        ("device", format!("{major}:{minor}").into()),
+        ("mtime", attributes.mtime.rfc3339().into()),
+        ("ctime", attributes.ctime.rfc3339().into()),
+    ]
+}
+
+/// Those that were other before; all of them when nothing is there to compare with.
+fn before(file: &File) -> Object {
+    let Some(before) = &file.before else {
+        return Object::default();
+    };
+    let now = file.attributes.as_ref().map(attribute_members);
+    attribute_members(before)
+        .into_iter()
+        .filter(|member| now.as_ref().is_none_or(|now| !now.contains(member)))
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+fn set_change(fimk: &mut Object, change: &Change) {
+    fimk.set("rule", change.rule.clone());
+    fimk.set("rules", change.rules.clone());
+    fimk.set("detected_by", change.detected_by.name());
+    fimk.set("operations", change.operations.clone());
+    // Nothing was counted where nothing was seen.
+    fimk.set("count", (change.count > 0).then_some(change.count));
+    fimk.set("bytes", change.bytes);
+    fimk.set(
+        "changes",
+        change
+            .changes
+            .iter()
+            .map(difference)
+            .collect::<Vec<Value>>(),
+    );
+    fimk.set("diff", change.diff.clone());
+    fimk.set("content", change.content.map(ContentVerdict::name));
+    fimk.set("observed", (!change.observed).then_some(false));
+    fimk.set("replaced", change.replaced.then_some(true));
+    fimk.set("gap", gap(change.gap));
+    fimk.set("before", before(&change.file));
+    fimk.set(
+        "links",
+        change
+            .file
+            .attributes
+            .as_ref()
+            .map(|attributes| attributes.links),
+    );
+    if let Some(Digest::Keyed(digest)) = &change.file.digest {
+        fimk.set("digest", hex(digest));
+    }
+    set_paths(fimk, change);
+    set_actor(fimk, change);
+    let truncated = change.truncated.iter().take(TRUNCATED_MAX);
+    fimk.set(
+        "truncated",
+        truncated
+            .map(|name| head(name, TRUNCATED_BYTES_MAX))
+            .collect::<Vec<_>>(),
+    );
+}
+
+fn set_paths(fimk: &mut Object, change: &Change) {
+    let file = &change.file;
+    fimk.set("path_bytes", lossless(&file.path));
+    fimk.set("target_path_bytes", file.target.as_ref().and_then(lossless));
+    for (key, path) in [
+        ("previous_path", &change.previous_path),
+        ("new_path", &change.new_path),
+        ("accessed_path", &change.accessed_path),
+    ] {
+        if let Some(path) = path {
+            fimk.set(key, path.escaped());
+            fimk.set(&format!("{key}_bytes"), lossless(path));
+        }
+    }
+}
+
+/// The bytes of a path that could not be written as it is.
+fn lossless(path: &BytePath) -> Option<String> {
+    path.needs_escape().then(|| STANDARD.encode(path.bytes()))
+}
+
+fn set_actor(fimk: &mut Object, change: &Change) {
+    fimk.set(
+        "actors",
+        change.actors.iter().map(actor).collect::<Vec<Value>>(),
+    );
+    let Some(one) = &change.actor else { return };
+    fimk.set("ancestors", ancestors(one));
+    fimk.set("login_uid", one.login_uid);
+    fimk.set("session", one.session);
+    fimk.set(
+        "executable_gone",
+        one.process.executable_gone.then_some(true),
+    );
+    fimk.set("kernel_thread", one.process.kernel.then_some(true));
+}
+
+fn difference(one: &Difference) -> Value {
+    let mut object = Object::default();
+    object.set("subject", one.subject.clone());
+    object.set("field", one.field.clone());
+    object.set("before", one.before.clone());
+    object.set("after", one.after.clone());
+    object.into()
+}
+
+fn gap(gap: Option<Gap>) -> Object {
+    let mut object = Object::default();
+    if let Some(gap) = gap {
+        object.set("from", gap.from.rfc3339());
+        object.set("to", gap.to.rfc3339());
+    }
+    object
+}
+
+fn set_notice(fimk: &mut Object, notice: &Notice) {
+    let plan = notice
+        .plan
+        .iter()
+        .map(|(hook, plan)| (hook.clone(), plan.clone().into()));
+    fimk.set("plan", plan.collect::<Object>());
+    let counts = notice
+        .counts
+        .iter()
+        .map(|(name, count)| (name.clone(), (*count).into()));
+    fimk.set("counts", counts.collect::<Object>());
+    fimk.set("gap", gap(notice.gap));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+}

@@ -1,0 +1,86 @@
+//! Processes in a line.
+
+use serde_json::Value;
+
+use super::json::Object;
+use crate::{
+    event::{Actor, Process},
+    time::Timestamp,
+};
+
+/// `process`: the one that did it.
+pub(super) fn process(actor: &Actor) -> Object {
+    let mut object = brief(&actor.process);
+    object.set("args", actor.process.args.clone());
+    object.set("command_line", command_line(&actor.process.args));
+    if let Some(parent) = actor.ancestors.first() {
+        object.set("parent", brief(parent));
+    }
+    object
+}
+
+/// What every process is told by; pid 0 is no process.
+fn brief(process: &Process) -> Object {
+    let mut object = Object::default();
+    object.set("pid", (process.pid != 0).then_some(process.pid));
+    object.set(
+        "executable",
+        process.executable.as_ref().map(ToString::to_string),
+    );
+    object.set("name", process.name.clone());
+    object.set("start", process.start.map(Timestamp::rfc3339));
+    object
+}
+
+/// `fimk.ancestors`, parent first.
+pub(super) fn ancestors(actor: &Actor) -> Vec<Value> {
+    actor
+        .ancestors
+        .iter()
+        .map(|process| brief(process).into())
+        .collect()
+}
+
+/// `user`.
+pub(super) fn user(actor: &Actor) -> Object {
+    let mut object = Object::default();
+    object.set("id", actor.uid.map(|uid| uid.to_string()));
+    object.set("name", actor.user.clone());
+    object
+}
+
+/// A member of `fimk.actors`.
+pub(super) fn actor(actor: &Actor) -> Value {
+    let mut object = process(actor);
+    object.0.remove("parent");
+    object.set("user", user(actor));
+    object.set("login_uid", actor.login_uid);
+    object.set("session", actor.session);
+    object.set("ancestors", ancestors(actor));
+    object.into()
+}
+
+/// As it could be typed into a shell.
+fn command_line(args: &[String]) -> String {
+    let quoted: Vec<String> = args.iter().map(|arg| quote(arg)).collect();
+    quoted.join(" ")
+}
+
+fn quote(arg: &str) -> String {
+    let plain = |character: char| character.is_alphanumeric() || "_@%+=:,./-".contains(character);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        return arg.to_owned();
+    }
+    format!("'{}'", arg.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_as_for_a_shell() {
+        let args = ["usermod", "-c", "it's me", "", "a=b/c-d"].map(str::to_owned);
+        assert_eq!(command_line(&args), "usermod -c 'it'\\''s me' '' a=b/c-d");
+    }
+}

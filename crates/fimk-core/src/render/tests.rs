@@ -1,0 +1,495 @@
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod limits;
+
+use std::collections::BTreeSet;
+
+use fimk_consumers::Difference;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    event::{
+        Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Process,
+        Source,
+    },
+    path::BytePath,
+    record::{Attributes, Digest, FileKind},
+    time::Timestamp,
+};
+
+fn host() -> Host {
+    Host {
+        name: "web1".into(),
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_parts(1_795_000_000 + second, 5)
+}
+
+fn process(pid: u32, executable: &str) -> Process {
+    Process {
+        pid,
+        executable: Some(BytePath::new(executable.as_bytes())),
+        name: executable.rsplit('/').next().map(str::to_owned),
+        args: Vec::new(),
+        start: Some(at(-60)),
+        executable_gone: false,
+        kernel: false,
+    }
+}
+
+fn attributes() -> Attributes {
+    Attributes {
+        kind: FileKind::File,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        size: 1716,
+        links: 1,
+        inode: 262_158,
+        device: (8, 1),
+        mtime: at(0),
+        ctime: at(0),
+    }
+}
+
+fn difference(field: &str, before: &str, after: &str) -> Difference {
+    let side = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Difference {
+        subject: "user alice".into(),
+        field: field.into(),
+        before: side(before),
+        after: side(after),
+    }
+}
+
+fn change() -> Change {
+    let mut usermod = process(812, "/usr/sbin/usermod");
+    usermod.args = ["usermod", "-u", "0", "-o", "alice"]
+        .map(str::to_owned)
+        .into();
+    Change {
+        file: File {
+            path: BytePath::new(b"/etc/passwd"),
+            attributes: Some(attributes()),
+            before: Some(Attributes {
+                size: 1719,
+                ..attributes()
+            }),
+            digest: Some(Digest::Plain([0xab; 32])),
+            owner: Some("root".into()),
+            group: Some("root".into()),
+            target: None,
+        },
+        actor: Some(Actor {
+            process: usermod,
+            ancestors: vec![
+                process(700, "/usr/bin/bash"),
+                process(650, "/usr/sbin/sshd"),
+            ],
+            uid: Some(0),
+            user: Some("root".into()),
+            login_uid: Some(1000),
+            session: Some(3),
+        }),
+        actors: Vec::new(),
+        operations: vec!["rename".into()],
+        start: at(0),
+        end: at(1),
+        count: 2,
+        bytes: None,
+        rule: "identity".into(),
+        rules: vec!["identity".into(), "etc".into()],
+        tags: vec!["pci-dss-11.5.2".into()],
+        detected_by: DetectedBy::Event,
+        gap: None,
+        changes: vec![difference("uid", "1000", "0")],
+        diff: None,
+        truncated: Vec::new(),
+        observed: true,
+        content: Some(ContentVerdict::Changed),
+        previous_path: None,
+        new_path: None,
+        accessed_path: None,
+        replaced: false,
+    }
+}
+
+fn event(action: Action, body: Body) -> Event {
+    Event {
+        sequence: 42,
+        created: at(2),
+        boot: "0f8fad5b-d9cb-469f-a165-70867728950e".into(),
+        source: Some(Source::Bpf),
+        action,
+        severity: 99,
+        body,
+    }
+}
+
+fn changed(change: Change) -> Event {
+    event(Action::Modified, Body::Change(Box::new(change)))
+}
+
+/// A change with every field that can stand beside the others.
+fn full() -> Change {
+    let mut full = change();
+    let odd = || Some(BytePath::new(b"/odd\xff"));
+    full.file.path = BytePath::new(b"/etc/odd\n.conf");
+    full.file.target = odd();
+    full.file.before = Some(Attributes {
+        kind: FileKind::Symlink,
+        mode: 0o777,
+        uid: 1,
+        gid: 1,
+        size: 0,
+        links: 2,
+        inode: 1,
+        device: (0, 30),
+        mtime: at(-9),
+        ctime: at(-9),
+    });
+    (full.previous_path, full.new_path, full.accessed_path) = (odd(), odd(), odd());
+    full.gap = Some(Gap {
+        from: at(-100),
+        to: at(0),
+    });
+    full.diff = Some("--- a\n+++ b\n".into());
+    full.bytes = Some(0);
+    full.observed = false;
+    full.replaced = true;
+    full.truncated = vec!["process.args".into()];
+    full.actors = full.actor.iter().cloned().collect();
+    if let Some(actor) = &mut full.actor {
+        actor.process.executable_gone = true;
+        actor.process.kernel = true;
+    }
+    full
+}
+
+fn notice() -> Notice {
+    Notice {
+        message: "fimk watches 12 objects".into(),
+        plan: vec![
+            ("vfs_write".into(), "trampoline".into()),
+            ("d_move".into(), "absent".into()),
+        ],
+        counts: vec![("watched".into(), 12), ("lost".into(), 0)],
+        gap: Some(Gap {
+            from: at(-100),
+            to: at(0),
+        }),
+    }
+}
+
+fn parsed(event: &Event) -> Value {
+    let line = ecs_line(event, &host());
+    assert!(line.len() <= LINE_BYTES_MAX, "{} bytes", line.len());
+    assert!(
+        !line.contains(|character: char| character.is_control()
+            || "\u{2028}\u{2029}\u{202e}".contains(character))
+    );
+    let value = serde_json::from_str(&line).expect("valid JSON");
+    check(&value);
+    value
+}
+
+/// The dotted names of a line, after a check that each is known and of its kind.
+fn check(line: &Value) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    check_members("", line, &mut seen);
+    seen
+}
+
+fn check_members(prefix: &str, value: &Value, seen: &mut BTreeSet<String>) {
+    for (key, value) in value.as_object().expect(prefix) {
+        assert!(!key.contains('.'), "{prefix}{key} is dotted");
+        let name = format!("{prefix}{key}");
+        if let Some((_, kind)) = FIELDS.iter().find(|(field, _)| *field == name) {
+            assert!(is_of(*kind, value), "{name} is {value}");
+            seen.insert(name);
+        } else {
+            assert!(value.is_object(), "{name} is no known field");
+            check_members(&format!("{name}."), value, seen);
+        }
+    }
+}
+
+fn is_of(kind: Kind, value: &Value) -> bool {
+    let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    let list = |of: &dyn Fn(&Value) -> bool| {
+        value
+            .as_array()
+            .is_some_and(|list| !list.is_empty() && list.iter().all(of))
+    };
+    let map = |of: &dyn Fn(&Value) -> bool| {
+        value
+            .as_object()
+            .is_some_and(|map| !map.is_empty() && map.values().all(of))
+    };
+    match kind {
+        Kind::Text => text(value),
+        Kind::Time => value
+            .as_str()
+            .is_some_and(|time| time.len() == 30 && time.ends_with('Z')),
+        Kind::Integer => value.is_u64(),
+        Kind::Flag => value.is_boolean(),
+        // An argument may well be empty.
+        Kind::Texts => list(&|item: &Value| item.is_string()),
+        Kind::Objects => list(&has_no_gaps),
+        Kind::TextMap => map(&text),
+        Kind::IntegerMap => map(&|item: &Value| item.is_u64()),
+    }
+}
+
+fn has_no_gaps(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(members) => !members.is_empty() && members.values().all(has_no_gaps),
+        _ => true,
+    }
+}
+
+#[test]
+fn a_change_is_one_line_of_nested_fields() {
+    let line = ecs_line(&changed(change()), &host());
+    let expected = concat!(
+        r#"{"@timestamp":"2026-11-18T11:06:41.000000005Z","agent":{"name":"fimk","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""},"ecs":{"version":"8.17.0"},"event":{"action":"modified","category":["file"],"#,
+        r#""created":"2026-11-18T11:06:42.000000005Z","end":"2026-11-18T11:06:41.000000005Z","kind":"event","#,
+        r#""sequence":42,"severity":99,"start":"2026-11-18T11:06:40.000000005Z","type":["change"]},"#,
+        r#""file":{"ctime":"2026-11-18T11:06:40.000000005Z","device":"8:1","directory":"/etc","gid":"0","#,
+        r#""group":"root","hash":{"sha256":"abababababababababababababababababababababababababababababababab"},"#,
+        r#""inode":"262158","mode":"0644","mtime":"2026-11-18T11:06:40.000000005Z","name":"passwd","#,
+        r#""owner":"root","path":"/etc/passwd","size":1716,"type":"file","uid":"0"},"#,
+        r#""fimk":{"ancestors":[{"executable":"/usr/bin/bash","name":"bash","pid":700,"start":"2026-11-18T11:05:40.000000005Z"},"#,
+        r#"{"executable":"/usr/sbin/sshd","name":"sshd","pid":650,"start":"2026-11-18T11:05:40.000000005Z"}],"#,
+        r#""before":{"size":1719},"changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
+        r#""content":"changed","count":2,"detected_by":"event","links":1,"login_uid":1000,"operations":["rename"],"#,
+        r#""rule":"identity","rules":["identity","etc"],"session":3,"source":"bpf"},"#,
+        r#""host":{"boot":{"id":"0f8fad5b-d9cb-469f-a165-70867728950e"},"name":"web1"},"#,
+        r#""message":"/etc/passwd modified: user alice uid 1000 → 0; by /usr/sbin/usermod (pid 812) ← bash ← sshd, login uid 1000","#,
+        r#""process":{"args":["usermod","-u","0","-o","alice"],"command_line":"usermod -u 0 -o alice","#,
+        r#""executable":"/usr/sbin/usermod","name":"usermod","parent":{"executable":"/usr/bin/bash","name":"bash","#,
+        r#""pid":700,"start":"2026-11-18T11:05:40.000000005Z"},"pid":812,"start":"2026-11-18T11:05:40.000000005Z"},"#,
+        r#""tags":["pci-dss-11.5.2"],"user":{"id":"0","name":"root"}}"#,
+    );
+    assert_eq!(line, expected);
+    check(&serde_json::from_str(&line).expect("valid JSON"));
+}
+
+#[test]
+fn a_notice_is_a_state_of_the_host() {
+    let line = parsed(&event(Action::MonitorStarted, Body::Notice(notice())));
+    assert_eq!(line["event"]["kind"], "state");
+    assert_eq!(
+        (&line["event"]["category"][0], &line["event"]["type"][0]),
+        (&"host".into(), &"start".into())
+    );
+    assert_eq!(line["@timestamp"], line["event"]["created"]);
+    assert_eq!(line["fimk"]["plan"]["vfs_write"], "trampoline");
+    assert_eq!(line["fimk"]["counts"]["lost"], 0);
+    assert_eq!(line["message"], "fimk watches 12 objects");
+}
+
+#[test]
+fn what_is_unknown_is_absent() {
+    let mut gone = change();
+    gone.file.attributes = None;
+    gone.file.before = None;
+    gone.file.digest = None;
+    gone.actor = Some(Actor::default());
+    gone.count = 0;
+    gone.changes = vec![difference("password", "", "")];
+    let line = parsed(&changed(gone));
+    for pointer in [
+        "/file/size",
+        "/file/hash",
+        "/process",
+        "/user",
+        "/fimk/count",
+        "/fimk/login_uid",
+        "/fimk/before",
+        "/fimk/links",
+    ] {
+        assert_eq!(line.pointer(pointer), None, "{pointer}");
+    }
+    assert_eq!(
+        line["fimk"]["changes"][0],
+        serde_json::json!({"subject": "user alice", "field": "password"})
+    );
+}
+
+#[test]
+fn every_known_field_occurs_and_no_other() {
+    let mut seen = check(&parsed(&changed(full())));
+    let mut keyed = change();
+    keyed.file.digest = Some(Digest::Keyed([1; 32]));
+    seen.append(&mut check(&parsed(&changed(keyed))));
+    seen.append(&mut check(&parsed(&event(
+        Action::MonitorStarted,
+        Body::Notice(notice()),
+    ))));
+    let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(seen, known);
+}
+
+#[test]
+fn a_finding_bears_the_time_of_detection() {
+    for (detected_by, expected) in [
+        (DetectedBy::Gap, at(2)),
+        (DetectedBy::Scan, at(2)),
+        (DetectedBy::Late, at(1)),
+    ] {
+        let line = parsed(&changed(Change {
+            detected_by,
+            ..change()
+        }));
+        assert_eq!(line["@timestamp"], expected.rfc3339());
+        assert_eq!(line["event"]["end"], expected.rfc3339());
+    }
+}
+
+#[test]
+fn names_made_to_forge_lines_stay_within_theirs() {
+    for name in [
+        "\n{\"event\":1}",
+        "\"},\"x\":{\"",
+        "\x1b[2J",
+        "\u{2028}",
+        "\u{85}",
+        "\u{202e}txt.exe",
+        "\\x0a",
+        "\r\n",
+        "\u{7f}",
+    ] {
+        let mut forged = change();
+        forged.file.path = BytePath::new(format!("/etc/{name}").as_bytes());
+        forged.previous_path = Some(forged.file.path.clone());
+        forged.changes = vec![difference(name, name, name)];
+        forged.diff = Some(name.into());
+        forged.actor = Some(Actor {
+            process: Process {
+                args: vec![name.into()],
+                name: Some(name.into()),
+                ..process(1, name)
+            },
+            user: Some(name.into()),
+            ..Actor::default()
+        });
+        let line = parsed(&changed(forged));
+        assert_eq!(line["process"]["args"][0], *name);
+        assert_eq!(line["fimk"]["diff"], *name);
+    }
+}
+
+#[test]
+fn a_path_that_is_not_text_is_escaped_and_given_in_full() {
+    let mut odd = change();
+    odd.file.path = BytePath::new(b"/etc/\xff\n.c\xfe");
+    let line = parsed(&changed(odd));
+    assert_eq!(line["file"]["path"], "/etc/\\xff\\x0a.c\\xfe");
+    assert_eq!(line["file"]["extension"], "c\\xfe");
+    assert_eq!(line["fimk"]["path_bytes"], "L2V0Yy//Ci5j/g==");
+    assert_eq!(parsed(&changed(change()))["fimk"].get("path_bytes"), None);
+}
+
+#[test]
+fn what_is_worth_least_is_cut_first() {
+    let mut long = change();
+    long.diff = Some("+ é\n".repeat(50_000));
+    let line = parsed(&changed(long));
+    assert_eq!(line["fimk"]["truncated"], serde_json::json!(["fimk.diff"]));
+    assert!(line["fimk"]["diff"].as_str().expect("a part is left").len() > 40_000);
+    assert_eq!(line["process"]["args"].as_array().map(Vec::len), Some(5));
+
+    let mut long = change();
+    long.changes = vec![difference("uid", "1000", "0"); 5_000];
+    let line = parsed(&changed(long));
+    assert_eq!(
+        line["fimk"]["truncated"],
+        serde_json::json!(["fimk.changes"])
+    );
+    assert!(
+        line["fimk"]["changes"]
+            .as_array()
+            .expect("a part is left")
+            .len()
+            > 500
+    );
+}
+
+#[test]
+fn the_message_is_short_and_plain() {
+    let mut long = change();
+    long.file.path = BytePath::new(&b"/\x01".repeat(10_000));
+    long.changes = vec![difference("uid", &"x\n".repeat(1000), "y"); 10];
+    let sentence = message::sentence(Action::Modified, &long);
+    assert!(
+        sentence.len() <= 1024 && !sentence.contains(char::is_control),
+        "{sentence}"
+    );
+    assert!(
+        sentence.contains(" and 6 more; by /usr/sbin/usermod (pid 812) ← bash"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn the_message_says_how_and_by_whom() {
+    let mut renamed = change();
+    renamed.previous_path = Some(BytePath::new(b"/etc/old"));
+    renamed.changes = vec![
+        difference("", "", "x"),
+        difference("", "x", ""),
+        difference("shell", "", "/bin/sh"),
+    ];
+    renamed.actors = vec![Actor::default(), Actor::default()];
+    renamed.actor = None;
+    renamed.detected_by = DetectedBy::Gap;
+    assert_eq!(
+        message::sentence(Action::Renamed, &renamed),
+        "/etc/passwd renamed from /etc/old: user alice added, user alice removed, user alice shell set to /bin/sh; \
+         by one of 2 processes; happened while nothing was watching"
+    );
+}
+
+#[test]
+fn the_manual_describes_exactly_the_fields_there_are() {
+    let page = include_str!("../../../../man/fimk-events.7");
+    let described: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Va "))
+        .collect();
+    assert_eq!(described, FIELDS.iter().map(|(name, _)| *name).collect());
+}
+
+#[test]
+fn the_manual_describes_every_action() {
+    let page = include_str!("../../../../man/fimk-events.7");
+    for action in [
+        Action::Created,
+        Action::Deleted,
+        Action::Renamed,
+        Action::Modified,
+        Action::AttributesModified,
+        Action::Linked,
+        Action::MonitorStarted,
+        Action::MonitorStopped,
+        Action::BaselineCreated,
+        Action::Gap,
+        Action::EventsLost,
+        Action::Degraded,
+    ] {
+        assert!(
+            page.lines()
+                .any(|line| line == format!(".It Ql {}", action.name())),
+            "{}",
+            action.name()
+        );
+    }
+}
