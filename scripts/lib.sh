@@ -21,13 +21,7 @@ need_rust() {
 	command -v cargo >/dev/null || die "no cargo in PATH: install Rust 1.90 or newer (rustup.rs), then run this again."
 }
 
-# The newest clang there is, for the BPF programs. Debian names it clang-NN where only a version is installed.
-choose_clang() {
-	[ -z "${CLANG:-}" ] || return 0
-	CLANG=$(find_clang) || die "no clang 14 or newer: run scripts/setup."
-	export CLANG
-}
-
+# Debian names it clang-NN where only a version is installed; the build looks for those too.
 find_clang() {
 	local candidate version
 	for candidate in $(compgen -c clang | grep -xE 'clang(-[0-9]+)?' | sort -Vru) clang; do
@@ -41,7 +35,6 @@ find_clang() {
 # would be compiled a second time.
 build() {
 	need_rust
-	choose_clang
 	say "building into $CARGO_TARGET_DIR (the first time RocksDB alone takes 10 to 16 minutes on two cores)"
 	(cd "$root" && cargo build --release --workspace "$@")
 }
