@@ -1,1 +1,47 @@
-//! x
+//! A harness for end-to-end tests: the real `fimk-loader` and `fimk-analyzer` on real files.
+//!
+//! ```text
+//! Site     a directory of its own: files to watch, configuration, state, pins; gone when dropped
+//! Monitor  a running fimk on a site; its events are read while it runs
+//! Expect   what an event must say; Monitor::expect waits for one that says all of it
+//! Ran      a command that was run: its pid and executable, to be found again in events
+//! ```
+//!
+//! Time never decides a test, except as a generous upper bound ([`deadline`]).
+
+mod account;
+mod direct;
+mod event;
+mod expect;
+mod monitor;
+mod ran;
+mod site;
+
+use std::{
+    env,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+pub use account::Account;
+pub use direct::{Mapping, uring_write};
+pub use event::Event;
+pub use expect::Expect;
+pub use monitor::Monitor;
+pub use ran::{Ran, append_line, attempt, myself, run, run_with_input, text, which};
+pub use site::{Launch, Refusal, Site, rule};
+
+/// How long something may take that happens in milliseconds on an idle machine: `FIMK_DEADLINE_S`
+/// seconds, 20 without it. An emulated machine is given more.
+pub fn deadline() -> Duration {
+    let seconds = env::var("FIMK_DEADLINE_S")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
+/// Says that a test could not run here, and why. `scripts/test` counts it as skipped and not as passed.
+pub fn not_run(test: &str, why: &str) {
+    // Not println!, which the test runner swallows when a test passes.
+    let _ = writeln!(io::stdout(), "\nnot run: {test}: {why}");
+}

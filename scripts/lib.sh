@@ -1,0 +1,77 @@
+# Shared by the scripts beside it. Sourced, never run.
+# shellcheck shell=bash
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+export FIMK_CACHE=${FIMK_CACHE:-${HOME:?}/.cache/fimk}
+binaries=$CARGO_TARGET_DIR/release
+
+say() { printf '==> %s\n' "$*" >&2; }
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "this needs root: it installs packages and loads BPF programs. Run it with sudo or as root."
+}
+
+need_rust() {
+	command -v cargo >/dev/null || die "no cargo in PATH: install Rust 1.90 or newer (rustup.rs), then run this again."
+}
+
+# Debian names it clang-NN where only a version is installed; the build looks for those too.
+find_clang() {
+	local candidate version
+	for candidate in $(compgen -c clang | grep -xE 'clang(-[0-9]+)?' | sort -Vru) clang; do
+		version=$("$candidate" -dumpversion 2>/dev/null) || continue
+		[ "${version%%.*}" -ge 14 ] && command -v "$candidate" && return 0
+	done
+	return 1
+}
+
+# Always the whole workspace: another selection of crates unites features differently, and RocksDB
+# would be compiled a second time.
+build() {
+	need_rust
+	say "building into $CARGO_TARGET_DIR (the first time RocksDB alone takes 10 to 16 minutes on two cores)"
+	(cd "$root" && cargo build --release --workspace "$@")
+}
+
+# The user that the analyzer becomes.
+ensure_user() {
+	getent passwd fimk >/dev/null && return 0
+	say "creating the system user fimk"
+	useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fimk
+}
+
+# Programs, maps and links are pinned there. systemd mounts it; containers and small guests often lack it.
+ensure_bpffs() {
+	mountpoint -q /sys/fs/bpf && return 0
+	say "mounting bpffs on /sys/fs/bpf"
+	mount -t bpf bpf /sys/fs/bpf || die "cannot mount bpffs on /sys/fs/bpf: the kernel lacks BPF, or this is a container without the right to mount."
+}
+
+# The first Debian mirror among this machine's own apt sources: the tree names none.
+debian_mirror() {
+	local uri
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | grep -v -- '-security/' | head -n 1) || true
+	[ -n "$uri" ] || return 1
+	printf '%s\n' "$uri"
+}
+
+debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# `in_place_of FILE COMMAND…`: COMMAND writes "$FILE.new.PID", which becomes FILE only if it succeeded.
+in_place_of() {
+	local file=$1 temporary=$1.new.$$
+	shift
+	mkdir -p "$(dirname "$file")"
+	if "$@" "$temporary" && [ -s "$temporary" ]; then
+		mv "$temporary" "$file"
+	else
+		rm -f "$temporary"
+		return 1
+	fi
+}

@@ -1,0 +1,356 @@
+//! A running fimk.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{Event, Expect, deadline};
+
+/// Events in a failure message: enough to see what happened, not a whole burst.
+const EVENTS_SHOWN: usize = 60;
+
+#[derive(Default)]
+struct Heard {
+    events: Vec<Event>,
+    malformed: Vec<String>,
+    /// Both streams as they came, for searches.
+    raw: Vec<u8>,
+    errors: String,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Ear {
+    heard: Mutex<Heard>,
+    more: Condvar,
+}
+
+impl Ear {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear_event(&self, line: &[u8]) {
+        let mut heard = self.heard();
+        heard.raw.extend_from_slice(line);
+        let line = String::from_utf8_lossy(line);
+        match Event::parse(&line) {
+            Some(event) => heard.events.push(event),
+            None => heard.malformed.push(line.into_owned()),
+        }
+        self.more.notify_all();
+    }
+
+    fn hear_error(&self, bytes: &[u8]) {
+        let mut heard = self.heard();
+        heard.raw.extend_from_slice(bytes);
+        heard.errors.push_str(&String::from_utf8_lossy(bytes));
+    }
+
+    fn hear_end(&self) {
+        self.heard().ended = true;
+        self.more.notify_all();
+    }
+}
+
+/// `fimk-loader --run-analyzer`, and what it has printed so far. Dropped, it is killed; its pins go with the site.
+pub struct Monitor {
+    loader: Child,
+    ear: Arc<Ear>,
+    readers: Vec<JoinHandle<()>>,
+    pins: PathBuf,
+}
+
+impl Monitor {
+    /// Starts the command and reads both its streams; `pins` is its pin directory.
+    pub fn spawn(mut command: Command, pins: PathBuf) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut loader = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let ear = Arc::new(Ear::default());
+        let (events, errors) = (Arc::clone(&ear), Arc::clone(&ear));
+        let mut stdout = BufReader::new(loader.stdout.take().expect("it is piped"));
+        let mut stderr = loader.stderr.take().expect("it is piped");
+        let readers = vec![
+            thread::spawn(move || {
+                let mut line = Vec::new();
+                while stdout
+                    .read_until(b'\n', &mut line)
+                    .is_ok_and(|length| length > 0)
+                {
+                    events.hear_event(&line);
+                    line.clear();
+                }
+                events.hear_end();
+            }),
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+                    errors.hear_error(&buffer[..length]);
+                }
+            }),
+        ];
+        Self {
+            loader,
+            ear,
+            readers,
+            pins,
+        }
+    }
+
+    /// Waits until `monitor_started`; the source must be the one that is expected here
+    /// (`FIMK_EXPECT_SOURCE`), or at least one that sees who did it.
+    pub fn await_start(&self) -> Event {
+        let started = self.expect(Expect::action("monitor_started"));
+        let source = started.text("fimk.source").unwrap_or_default();
+        match std::env::var("FIMK_EXPECT_SOURCE") {
+            Ok(wanted) if !wanted.is_empty() => assert_eq!(
+                source,
+                wanted,
+                "the wrong source serves\n{}",
+                self.account()
+            ),
+            _ => assert!(
+                ["bpf", "fanotify"].contains(&source),
+                "source {source:?} does not see who did it\n{}",
+                self.account()
+            ),
+        }
+        started
+    }
+
+    /// Waits until it has started or has given up; its exit status if it has given up.
+    pub fn await_start_or_exit(&mut self) -> Option<i32> {
+        let started = |heard: &Heard| {
+            heard
+                .events
+                .iter()
+                .any(|event| event.action() == "monitor_started")
+        };
+        let settled = self.wait(|heard| (heard.ended || started(heard)).then_some(started(heard)));
+        match settled {
+            Some(true) => None,
+            Some(false) => Some(self.await_exit().code().expect("no signal ends it")),
+            None => panic!("neither started nor gave up\n{}", self.account()),
+        }
+    }
+
+    /// Whether BPF programs on the file hooks serve: they know things that fanotify cannot.
+    pub fn is_bpf(&self) -> bool {
+        self.events()
+            .iter()
+            .any(|event| event.text("fimk.source") == Some("bpf"))
+    }
+
+    /// Waits for an event that meets the expectation, among those already seen too.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an expectation is made for one use"
+    )]
+    pub fn expect(&self, expectation: Expect) -> Event {
+        self.wait(|heard| {
+            heard
+                .events
+                .iter()
+                .find(|event| expectation.is_met_by(event))
+                .cloned()
+        })
+        .unwrap_or_else(|| {
+            let events = self.events();
+            panic!(
+                "no event with: {}\nnearest:\n{}{}",
+                expectation.words(),
+                expectation.near_misses(&events),
+                self.account()
+            )
+        })
+    }
+
+    /// Waits until a condition on all events seen holds.
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&[Event]) -> bool) {
+        let held = self.wait(|heard| holds(&heard.events).then_some(()));
+        assert!(
+            held.is_some(),
+            "not within {:?}: {what}\n{}",
+            deadline(),
+            self.account()
+        );
+    }
+
+    fn wait<T>(&self, mut look: impl FnMut(&Heard) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + deadline();
+        let mut heard = self.ear.heard();
+        loop {
+            if let Some(found) = look(&heard) {
+                return Some(found);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            // Nothing more can come once both processes have closed their stdout.
+            if left.is_zero() || heard.ended {
+                return None;
+            }
+            heard = self
+                .ear
+                .more
+                .wait_timeout(heard, left)
+                .map_or_else(|error| error.into_inner().0, |(heard, _)| heard);
+        }
+    }
+
+    /// Everything printed so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.ear.heard().events.clone()
+    }
+
+    /// Everything logged so far.
+    pub fn errors(&self) -> String {
+        self.ear.heard().errors.clone()
+    }
+
+    /// All bytes printed and logged so far.
+    pub fn raw(&self) -> Vec<u8> {
+        self.ear.heard().raw.clone()
+    }
+
+    /// The root process.
+    pub fn loader_pid(&self) -> u32 {
+        self.loader.id()
+    }
+
+    /// The unprivileged process: the loader's child that runs `fimk-analyzer`. None while there is none.
+    pub fn analyzer_pid(&self) -> Option<u32> {
+        let tasks =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.loader.id())).ok()?;
+        tasks
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .find(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/comm"))
+                    .is_ok_and(|name| name.trim_end() == "fimk-analyzer")
+            })
+    }
+
+    /// Asks it to stop and checks how it does: status 0, `monitor_stopped` last, no pin left. Returns all events.
+    pub fn stop(mut self) -> Vec<Event> {
+        self.signal(Signal::SIGTERM);
+        let status = self.await_exit();
+        assert!(
+            status.success(),
+            "stopped with {status}\n{}",
+            self.account()
+        );
+        let events = self.events();
+        assert_eq!(
+            events.last().map(Event::action),
+            Some("monitor_stopped"),
+            "the last event\n{}",
+            self.account()
+        );
+        self.assert_no_pin();
+        let malformed = self.ear.heard().malformed.clone();
+        assert!(
+            malformed.is_empty(),
+            "lines that are no JSON objects: {malformed:?}"
+        );
+        events
+    }
+
+    /// Waits until it ends by itself, or was told to.
+    pub fn await_exit(&mut self) -> ExitStatus {
+        let end = Instant::now() + deadline();
+        let status = loop {
+            if let Some(status) = self.loader.try_wait().expect("it is our child") {
+                break status;
+            }
+            assert!(
+                Instant::now() < end,
+                "still running after {:?}\n{}",
+                deadline(),
+                self.account()
+            );
+            thread::sleep(Duration::from_millis(10));
+        };
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        status
+    }
+
+    /// Panics if anything is left in the pin directory.
+    pub fn assert_no_pin(&self) {
+        let left: Vec<_> = fs::read_dir(&self.pins)
+            .map(|entries| entries.flatten().map(|entry| entry.file_name()).collect())
+            .unwrap_or_default();
+        assert!(
+            left.is_empty(),
+            "pins left in {}: {left:?}",
+            self.pins.display()
+        );
+    }
+
+    /// Kills both processes as a power cut would; returns what had been printed.
+    pub fn kill9(mut self) -> Vec<Event> {
+        self.kill_both();
+        self.await_exit();
+        self.events()
+    }
+
+    fn kill_both(&self) {
+        let analyzer = self.analyzer_pid();
+        self.signal(Signal::SIGKILL);
+        if let Some(pid) = analyzer {
+            kill_pid(pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Signals the root process.
+    pub fn signal(&self, signal: Signal) {
+        kill_pid(self.loader.id(), signal);
+    }
+
+    /// What it has said, for a failure message.
+    pub fn account(&self) -> String {
+        let heard = self.ear.heard();
+        let skipped = heard.events.len().saturating_sub(EVENTS_SHOWN);
+        let mut text = format!(
+            "events seen ({}, the first {skipped} left out):\n",
+            heard.events.len()
+        );
+        for event in &heard.events[skipped..] {
+            let _ = writeln!(text, "  {event:?}");
+        }
+        let _ = write!(text, "stderr:\n{}", heard.errors);
+        text
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if matches!(self.loader.try_wait(), Ok(None)) {
+            self.kill_both();
+            let _ = self.loader.wait();
+        }
+    }
+}
+
+/// Signals one process; that it may be gone already is fine.
+fn kill_pid(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).expect("pids are small");
+    let _ = kill(Pid::from_raw(pid), signal);
+}

@@ -1,0 +1,151 @@
+//! Who did it: right, or not at all.
+
+use std::{collections::HashMap, fs, path::PathBuf, thread};
+
+use fimk_tests::{Expect, Ran, Site, append_line, myself, run, text};
+
+const WRITERS: usize = 1000;
+const AT_ONCE: usize = 4;
+const PROGRAMS: usize = 10;
+
+/// Copies of one shell under several names: a writer mistaken for another shows.
+fn programs(site: &Site) -> Vec<PathBuf> {
+    let shell = fs::canonicalize("/bin/sh").expect("every system has one");
+    let directory = site.outside("bin");
+    fs::create_dir(&directory).expect("it is ours");
+    let names = (0..PROGRAMS).map(|number| directory.join(format!("writer{number}")));
+    names
+        .inspect(|program| {
+            fs::copy(&shell, program).expect("it is ours");
+        })
+        .collect()
+}
+
+/// Runs all writers, some at once; each makes one file. The path of each file and who made it.
+fn write_all(site: &Site, programs: &[PathBuf]) -> HashMap<String, Ran> {
+    let part = |lane: usize| -> Vec<(String, Ran)> {
+        (lane..WRITERS)
+            .step_by(AT_ONCE)
+            .map(|number| {
+                let path = text(&site.file(&format!("f{number}"))).to_owned();
+                let writer = run(
+                    &programs[number % PROGRAMS],
+                    &["-c", "echo x > \"$0\"", &path],
+                );
+                (path, writer)
+            })
+            .collect()
+    };
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..AT_ONCE)
+            .map(|lane| scope.spawn(move || part(lane)))
+            .collect();
+        lanes
+            .into_iter()
+            .flat_map(|lane| lane.join().expect("no writer failed"))
+            .collect()
+    })
+}
+
+#[test]
+fn short_lived_writers_are_named_right_or_not_at_all() {
+    let site = Site::new();
+    let programs = programs(&site);
+    let monitor = site.watch();
+    let writers = write_all(&site, &programs);
+    let created = |event: &fimk_tests::Event| {
+        let path = event
+            .text("file.path")
+            .filter(|_| event.action() == "created")?;
+        writers.get(path)
+    };
+    monitor.wait_until("1,000 files created", |events| {
+        events
+            .iter()
+            .filter(|event| created(event).is_some())
+            .count()
+            >= WRITERS
+    });
+    let mut named = 0;
+    for event in monitor.stop() {
+        let Some(writer) = created(&event) else {
+            continue;
+        };
+        let Some(pid) = event.number("process.pid") else {
+            continue;
+        };
+        assert_eq!(pid, u64::from(writer.pid), "another pid: {event:?}");
+        if let Some(executable) = event.text("process.executable") {
+            assert_eq!(
+                executable,
+                text(&writer.executable),
+                "another program: {event:?}"
+            );
+            named += 1;
+        }
+    }
+    // Not a single one named would pass as "not at all", and would be no monitor.
+    assert!(
+        named >= WRITERS * 9 / 10,
+        "only {named} of {WRITERS} writers were named"
+    );
+}
+
+#[test]
+fn a_change_has_the_ancestors_of_its_process() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    append_line(&path, "two");
+    let me = myself();
+    let expected = Expect::action("modified")
+        .of(&path)
+        .adds("two")
+        .field("process.parent.pid", me.pid);
+    let event = monitor.expect(expected.field("process.parent.executable", text(&me.executable)));
+    let ancestors = event
+        .get("fimk.ancestors")
+        .and_then(serde_json::Value::as_array)
+        .expect("there are ancestors");
+    assert_eq!(
+        ancestors.first().and_then(|parent| parent["pid"].as_u64()),
+        Some(u64::from(me.pid)),
+        "parent first: {ancestors:?}"
+    );
+    monitor.stop();
+}
+
+#[test]
+fn a_process_that_ran_before_fimk_is_named() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    // This process is older than the monitor.
+    let monitor = site.watch();
+    fs::write(&path, "one\ntwo\n").expect("it is ours");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&myself())
+            .adds("two"),
+    );
+    monitor.stop();
+}
+
+#[test]
+fn arguments_of_the_process_are_told() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    let sed = run("sed", &["-i", "s/one/two/", text(&path)]);
+    let event = monitor.expect(Expect::action("modified").of(&path).by(&sed));
+    let arguments = event
+        .get("process.args")
+        .and_then(serde_json::Value::as_array)
+        .expect("arguments are known");
+    let words: Vec<_> = arguments
+        .iter()
+        .filter_map(serde_json::Value::as_str)
+        .collect();
+    assert_eq!(words.get(1..), Some(&["-i", "s/one/two/", text(&path)][..]));
+    monitor.stop();
+}

@@ -1,0 +1,111 @@
+//! One object under several names, and names that lead elsewhere.
+
+use std::{fs, os::unix::fs::symlink};
+
+use fimk_tests::{Expect, Site, append_line, rule, run, text};
+
+#[test]
+fn a_write_through_a_hard_link_elsewhere_is_a_change_of_the_watched_name() {
+    let site = Site::new();
+    let path = site.write("passwords", "one\n");
+    let alias = site.outside("alias");
+    fs::hard_link(&path, &alias).expect("both are on one file system");
+    let monitor = site.watch();
+    let shell = append_line(&alias, "two");
+    let expected = Expect::action("modified").of(&path).by(&shell).adds("two");
+    if monitor.is_bpf() {
+        monitor.expect(expected.field("fimk.accessed_path", text(&alias)));
+    } else {
+        monitor.expect(expected);
+    }
+    monitor.stop();
+}
+
+#[test]
+fn a_new_hard_link_in_a_rule_is_reported() {
+    let site = Site::new();
+    let path = site.write("one", "one\n");
+    let alias = site.file("two");
+    let monitor = site.watch();
+    let ln = run("ln", &[&path, &alias]);
+    monitor.expect(Expect::any_of(&["linked", "created"]).of(&alias).by(&ln));
+    monitor.stop();
+}
+
+#[test]
+fn a_link_in_a_rule_path_is_watched_as_well_as_its_target() {
+    let site = Site::new();
+    let target = site.outside("real.conf");
+    let other = site.outside("other.conf");
+    fs::write(&target, "one\n").expect("it is ours");
+    fs::write(&other, "another\n").expect("it is ours");
+    let link = site.file("link.conf");
+    symlink(&target, &link).expect("it is ours");
+    let monitor = site.start(&rule(&[&link]));
+
+    let shell = append_line(&target, "two");
+    let (by_link, by_target) = (link.clone(), target.clone());
+    let expected = Expect::action("modified").by(&shell).adds("two");
+    monitor.expect(
+        expected.and("about the link or its target".to_owned(), move |event| {
+            event.is_about(&by_link) || event.is_about(&by_target)
+        }),
+    );
+
+    let ln = run("ln", &["-sfn", text(&other), text(&link)]);
+    monitor.expect(
+        Expect::any_of(&["modified", "created", "renamed"])
+            .of(&link)
+            .by(&ln),
+    );
+
+    let shell = append_line(&other, "three");
+    let (by_link, by_other) = (link.clone(), other.clone());
+    let expected = Expect::action("modified").by(&shell);
+    monitor.expect(expected.and(
+        "about the link or its new target".to_owned(),
+        move |event| event.is_about(&by_link) || event.is_about(&by_other),
+    ));
+    monitor.stop();
+}
+
+#[test]
+fn a_linked_directory_in_a_rule_path_is_watched() {
+    let site = Site::new();
+    let real = site.outside("real");
+    fs::create_dir(&real).expect("it is ours");
+    let file = real.join("file");
+    fs::write(&file, "one\n").expect("it is ours");
+    let link = site.file("link");
+    symlink(&real, &link).expect("it is ours");
+    let monitor = site.start(&rule(&[&link.join("file")]));
+    let shell = append_line(&file, "two");
+    monitor.expect(Expect::action("modified").by(&shell).adds("two"));
+    monitor.stop();
+}
+
+#[test]
+fn a_rule_path_that_appears_later_is_picked_up() {
+    let site = Site::new();
+    let path = site.file("later/deep/app.conf");
+    let monitor = site.start(&rule(&[&path]));
+    site.write("later/deep/app.conf", "one\n");
+    monitor.expect(Expect::action("created").of(&path));
+    let shell = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    monitor.stop();
+}
+
+#[test]
+fn a_write_under_a_renamed_directory_is_seen() {
+    let site = Site::new();
+    let path = site.write("dir/file", "one\n");
+    let monitor = site.watch();
+    let (old, new) = (site.file("dir"), site.file("moved"));
+    let mv = run("mv", &[&old, &new]);
+    monitor.expect(Expect::action("renamed").of(&new).by(&mv));
+    assert!(!path.exists());
+    let shell = append_line(&new.join("file"), "two");
+    monitor.expect(Expect::action("modified").of(&new.join("file")).by(&shell));
+    monitor.stop();
+}

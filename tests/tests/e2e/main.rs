@@ -1,0 +1,15 @@
+//! The main job, end to end: somebody changes a real file, and fimk says what changed and who did it.
+//!
+//! The same program runs natively (fanotify, where the kernel refuses trampolines) and in virtual machines
+//! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
+
+mod attribution;
+mod content;
+mod links;
+mod names;
+mod privileges;
+mod refusals;
+mod restarts;
+mod secrets;
+mod silence;
+mod users;

@@ -1,0 +1,190 @@
+//! Names come, go and move.
+
+use std::fs;
+
+use fimk_tests::{Expect, Site, append_line, rule, run, text};
+
+#[test]
+fn a_new_file_is_created_by_its_writer() {
+    let site = Site::new();
+    let monitor = site.watch();
+    let path = site.file("new");
+    let shell = run("sh", &["-c", "echo hello > \"$0\"", text(&path)]);
+    let event = monitor.expect(Expect::action("created").of(&path).by(&shell));
+    assert_eq!(event.text("file.type"), Some("file"));
+    monitor.stop();
+}
+
+#[test]
+fn a_removed_file_is_deleted_by_rm() {
+    let site = Site::new();
+    let path = site.write("old", "one\n");
+    let monitor = site.watch();
+    let rm = run("rm", &[&path]);
+    monitor.expect(Expect::action("deleted").of(&path).by(&rm));
+    monitor.stop();
+}
+
+#[test]
+fn a_file_removed_and_made_again_stays_watched() {
+    let site = Site::new();
+    let path = site.write("config", "one\n");
+    let name = text(&path);
+    // The rule names the file itself, so nothing but its own name keeps it watched.
+    let monitor = site.start(&rule(&[&path]));
+    let rm = run("rm", &[name]);
+    monitor.expect(Expect::action("deleted").of(&path).by(&rm));
+    let maker = run("sh", &["-c", "echo two > \"$0\"", name]);
+    monitor.expect(Expect::action("created").of(&path).by(&maker));
+    let writer = append_line(&path, "three");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&writer)
+            .adds("three"),
+    );
+    monitor.stop();
+}
+
+#[test]
+fn a_rename_within_a_rule_has_both_names() {
+    let site = Site::new();
+    let old = site.write("old", "one\n");
+    let new = site.file("new");
+    let monitor = site.watch();
+    let mv = run("mv", &[&old, &new]);
+    monitor.expect(
+        Expect::action("renamed")
+            .of(&new)
+            .by(&mv)
+            .field("fimk.previous_path", text(&old)),
+    );
+    monitor.stop();
+}
+
+#[test]
+fn a_file_moved_into_a_rule_is_seen() {
+    let site = Site::new();
+    let old = site.outside("old");
+    fs::write(&old, "one\n").expect("it is ours");
+    let new = site.file("new");
+    let monitor = site.watch();
+    let mv = run("mv", &[&old, &new]);
+    if monitor.is_bpf() {
+        monitor.expect(
+            Expect::action("renamed")
+                .of(&new)
+                .by(&mv)
+                .field("fimk.previous_path", text(&old)),
+        );
+    } else {
+        // Inode marks of fanotify see only the watched side.
+        monitor.expect(Expect::any_of(&["renamed", "created"]).of(&new).by(&mv));
+    }
+    let shell = append_line(&new, "two");
+    monitor.expect(Expect::action("modified").of(&new).by(&shell).adds("two"));
+    monitor.stop();
+}
+
+#[test]
+fn a_file_moved_out_of_a_rule_is_seen() {
+    let site = Site::new();
+    let old = site.write("old", "one\n");
+    let new = site.outside("new");
+    let monitor = site.watch();
+    let mv = run("mv", &[&old, &new]);
+    let about = old.clone();
+    let expected = Expect::any_of(&["renamed", "deleted"]).by(&mv);
+    monitor.expect(
+        expected.and(format!("about {}", old.display()), move |event| {
+            event.is_about(&about)
+        }),
+    );
+    monitor.stop();
+}
+
+#[test]
+fn a_new_directory_and_what_is_in_it_are_seen() {
+    let site = Site::new();
+    let monitor = site.watch();
+    let path = site.file("a/b/c/deep");
+    let directory = site.file("a/b/c");
+    let script = "mkdir -p \"$0\" && echo one > \"$1\"";
+    run("sh", &["-c", script, text(&directory), text(&path)]);
+    monitor.expect(Expect::action("created").of(&site.file("a")));
+    monitor.expect(Expect::action("created").of(&path));
+    // The first look may have come before the first byte.
+    let actions = ["created", "modified"];
+    monitor.expect(Expect::any_of(&actions).of(&path).with_content_of(&path));
+    let shell = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    monitor.stop();
+}
+
+#[test]
+fn a_removed_tree_is_deleted_name_by_name() {
+    let site = Site::new();
+    let path = site.write("a/b/deep", "one\n");
+    let monitor = site.watch();
+    let rm = run("rm", &["-r".as_ref(), site.file("a").as_os_str()]);
+    for gone in [path, site.file("a/b"), site.file("a")] {
+        monitor.expect(Expect::action("deleted").of(&gone).by(&rm));
+    }
+    monitor.stop();
+}
+
+#[test]
+fn files_of_a_burst_are_all_reported_under_the_right_pid() {
+    const FILES: usize = 1000;
+    let site = Site::new();
+    let monitor = site.watch();
+    let script =
+        format!("i=0; while [ $i -lt {FILES} ]; do echo $i > \"$0/f$i\"; i=$((i + 1)); done");
+    let shell = run("sh", &["-c", &script, text(&site.files())]);
+    let prefix = format!("{}/f", site.files().display());
+    let is_one = |event: &fimk_tests::Event| {
+        event.action() == "created"
+            && event
+                .text("file.path")
+                .is_some_and(|path| path.starts_with(&prefix))
+    };
+    monitor.wait_until("1,000 files created", |events| {
+        events.iter().filter(|event| is_one(event)).count() >= FILES
+    });
+    let events = monitor.stop();
+    let created: Vec<_> = events.iter().filter(|event| is_one(event)).collect();
+    let mut paths: Vec<_> = created
+        .iter()
+        .filter_map(|event| event.text("file.path"))
+        .collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), FILES, "each file once");
+    for event in created {
+        assert_eq!(
+            event.number("process.pid"),
+            Some(u64::from(shell.pid)),
+            "{event:?}"
+        );
+        assert_eq!(
+            event.text("process.executable").map(str::to_owned),
+            shell.executable.to_str().map(str::to_owned),
+            "{event:?}"
+        );
+    }
+}
+
+#[test]
+fn names_of_any_bytes_are_reported_without_breaking_a_line() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let site = Site::new();
+    let monitor = site.watch();
+    let path = site.files().join(OsStr::from_bytes(b"a\nb\x1b[31m\xff"));
+    fs::write(&path, "one\n").expect("it is ours");
+    monitor.expect(
+        Expect::action("created").and("fimk.path_bytes".to_owned(), |event| {
+            event.text("fimk.path_bytes").is_some()
+        }),
+    );
+    monitor.stop();
+}

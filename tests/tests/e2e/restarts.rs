@@ -1,0 +1,194 @@
+//! Stops, crashes and what happens meanwhile.
+
+use std::{collections::HashSet, fs, path::Path};
+
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, run, text};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+fn changes_of<'a>(events: &'a [Event], path: &Path) -> Vec<&'a Event> {
+    events
+        .iter()
+        .filter(|event| event.text("file.path").map(Path::new) == Some(path))
+        .collect()
+}
+
+#[test]
+fn the_state_is_kept_over_a_restart() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let first = site.watch().stop();
+    assert!(
+        first
+            .iter()
+            .any(|event| event.action() == "baseline_created"),
+        "the first start makes a baseline"
+    );
+    let last = first
+        .iter()
+        .filter_map(|event| event.number("event.sequence"))
+        .max()
+        .expect("each event has a number");
+
+    let monitor = site.watch();
+    let shell = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    let second = monitor.stop();
+    assert!(
+        second
+            .iter()
+            .all(|event| event.action() != "baseline_created"),
+        "no second baseline: {second:?}"
+    );
+    assert!(
+        second.iter().all(|event| event
+            .number("event.sequence")
+            .is_some_and(|number| number > last)),
+        "numbers go on: {second:?}"
+    );
+}
+
+#[test]
+fn a_change_while_stopped_is_reported_once_as_a_gap_with_its_bounds() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let gone = site.write("gone", "one\n");
+    site.watch().stop();
+    append_line(&path, "two");
+    fs::remove_file(&gone).expect("it is ours");
+    let new = site.write("new", "one\n");
+
+    let monitor = site.watch();
+    for (action, path) in [("modified", &path), ("deleted", &gone), ("created", &new)] {
+        let event = monitor.expect(
+            Expect::action(action)
+                .of(path)
+                .field("fimk.detected_by", "gap")
+                .without("process"),
+        );
+        let (from, to) = (
+            event.text("fimk.gap.from").expect("bounds"),
+            event.text("fimk.gap.to").expect("bounds"),
+        );
+        // Both in UTC with nanoseconds: their order as text is their order in time.
+        assert!(from < to, "{from} is not before {to}");
+    }
+    monitor.stop();
+
+    let events = site.watch().stop();
+    for path in [path, gone, new] {
+        assert_eq!(
+            changes_of(&events, &path),
+            Vec::<&Event>::new(),
+            "reported once"
+        );
+    }
+}
+
+/// Kills the analyzer and waits for the next one.
+fn kill_analyzer(monitor: &Monitor) {
+    let started = |events: &[Event]| {
+        events
+            .iter()
+            .filter(|event| event.action() == "monitor_started")
+            .count()
+    };
+    let before = started(&monitor.events());
+    let pid = monitor.analyzer_pid().expect("it runs");
+    kill(
+        Pid::from_raw(i32::try_from(pid).expect("pids are small")),
+        Signal::SIGKILL,
+    )
+    .expect("it runs");
+    monitor.wait_until("the analyzer is started again", |events| {
+        started(events) > before
+    });
+}
+
+#[test]
+fn a_killed_analyzer_is_started_again_and_goes_on() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    kill_analyzer(&monitor);
+    let shell = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    monitor.stop();
+}
+
+#[test]
+fn a_change_while_the_analyzer_is_dead_is_reported() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    let pid = monitor.analyzer_pid().expect("it runs");
+    kill(
+        Pid::from_raw(i32::try_from(pid).expect("pids are small")),
+        Signal::SIGKILL,
+    )
+    .expect("it runs");
+    let shell = append_line(&path, "two");
+    let expected = Expect::action("modified").of(&path).adds("two");
+    // The kernel's maps outlive the analyzer, a queue of fanotify may not.
+    monitor.expect(if monitor.is_bpf() {
+        expected.by(&shell)
+    } else {
+        expected
+    });
+    monitor.stop();
+}
+
+#[test]
+fn an_analyzer_that_dies_again_and_again_is_given_up_with_status_70() {
+    let site = Site::new();
+    let mut monitor = site.watch();
+    for _ in 0..5 {
+        kill_analyzer(&monitor);
+    }
+    let pid = monitor.analyzer_pid().expect("it runs");
+    kill(
+        Pid::from_raw(i32::try_from(pid).expect("pids are small")),
+        Signal::SIGKILL,
+    )
+    .expect("it runs");
+    assert_eq!(
+        monitor.await_exit().code(),
+        Some(70),
+        "{}",
+        monitor.account()
+    );
+    monitor.assert_no_pin();
+}
+
+#[test]
+fn what_a_crash_interrupts_is_printed_at_least_once() {
+    const FILES: usize = 200;
+    let site = Site::new();
+    let monitor = site.watch();
+    let script =
+        format!("i=0; while [ $i -lt {FILES} ]; do echo $i > \"$0/f$i\"; i=$((i + 1)); done");
+    run("sh", &["-c", &script, text(&site.files())]);
+    let mut events = monitor.kill9();
+
+    let monitor = site.watch();
+    // Whatever was still to be said is said before this one.
+    let shell = append_line(&site.file("f0"), "end");
+    monitor.expect(
+        Expect::any_of(&["modified", "created"])
+            .of(&site.file("f0"))
+            .by(&shell),
+    );
+    events.extend(monitor.stop());
+    let told: HashSet<_> = events
+        .iter()
+        .filter(|event| event.action() == "created")
+        .filter_map(|event| event.text("file.path"))
+        .collect();
+    let untold: Vec<_> = (0..FILES)
+        .map(|number| site.file(&format!("f{number}")))
+        .filter(|path| !told.contains(text(path)))
+        .collect();
+    assert!(untold.is_empty(), "never reported as created: {untold:?}");
+}

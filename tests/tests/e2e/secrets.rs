@@ -1,0 +1,139 @@
+//! Password hashes stay in: not a piece of one in any output, log or file of the state directory.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use fimk_tests::{Account, Expect, Site, rule, run, run_with_input, text};
+
+/// yescrypt, SHA-512 and DES, of no passwords that anybody knows.
+const HASHES: [&str; 3] = [
+    "$y$j9T$q8XwZ3nR5vK1tL7cM9bYp.$uH4sE6jF2gD0aW8xQ5rT3zV7iN1oP9kB4mC6lJ2hGyA",
+    "$6$rounds=5000$mT4kQ9wZ7xLp$Nf2Vb8Hc5Jd1Ks6Gl3Ma9Pz0Qy4Rx7Tw2Uv5Ei8Oo1Wq6Yr3Ct9Xu4Zs7Dp0Fn2Hm5Jl8Kk1Lj6Mh3Ng9Bf4Vd7Ca0Sb",
+    "kWq7Zx3RtY9Lp",
+];
+
+/// Long enough that none occurs by chance, short enough that a hash cut in parts is still found.
+const PIECE: usize = 8;
+
+fn pieces() -> HashSet<&'static [u8]> {
+    HASHES
+        .iter()
+        .flat_map(|hash| hash.as_bytes().windows(PIECE))
+        .collect()
+}
+
+/// The first piece of a hash in these bytes.
+fn leak<'a>(bytes: &'a [u8], pieces: &HashSet<&'static [u8]>) -> Option<&'a [u8]> {
+    bytes.windows(PIECE).find(|window| pieces.contains(window))
+}
+
+fn assert_no_leak(what: &str, bytes: &[u8], pieces: &HashSet<&'static [u8]>) {
+    if let Some(piece) = leak(bytes, pieces) {
+        panic!(
+            "{what} has a piece of a password hash: {:?}",
+            String::from_utf8_lossy(piece)
+        );
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files_below(&entry.path())),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A directory in the real /etc with a copy of shadow in it; gone when dropped.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn new() -> Self {
+        let directory = PathBuf::from(format!("/etc/fimk-test-{}", std::process::id()));
+        fs::create_dir_all(directory.join("etc")).expect("tests run as root");
+        let copy = Self(directory);
+        fs::write(copy.shadow(), "eve:!:19000:0:99999:7:::\n").expect("it is ours");
+        copy
+    }
+
+    fn shadow(&self) -> PathBuf {
+        self.0.join("etc/shadow")
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn no_piece_of_a_hash_is_printed_logged_or_stored() {
+    let site = Site::new();
+    let account = Account::new("fimksec");
+    let copy = Copy::new();
+    let shadow = Path::new("/etc/shadow");
+    let monitor = site.start(&rule(&["/etc".as_ref()]));
+    for hash in HASHES {
+        let chpasswd = run_with_input("chpasswd", &["-e"], &format!("{}:{hash}\n", account.name));
+        monitor.expect(
+            Expect::action("modified")
+                .of(shadow)
+                .by(&chpasswd)
+                .mentions(&account.subject()),
+        );
+        run_with_input("chpasswd", &["-e"], &format!("{}:!\n", account.name));
+        let usermod = run("usermod", &["-p", hash, &account.name]);
+        monitor.expect(
+            Expect::action("modified")
+                .of(shadow)
+                .by(&usermod)
+                .mentions(&account.subject()),
+        );
+        let sed = run(
+            "sed",
+            &[
+                "-i",
+                &format!("s|^eve:[^:]*|eve:{hash}|"),
+                text(&copy.shadow()),
+            ],
+        );
+        monitor.expect(
+            Expect::action("modified")
+                .of(&copy.shadow())
+                .by(&sed)
+                .mentions("user eve"),
+        );
+    }
+    let pieces = pieces();
+    assert_no_leak("stdout or stderr", &monitor.raw(), &pieces);
+    monitor.stop();
+    let files = files_below(&site.state());
+    assert!(
+        !files.is_empty(),
+        "the state directory is where it is looked for"
+    );
+    for file in files {
+        let bytes = fs::read(&file).expect("tests run as root");
+        assert_no_leak(&file.display().to_string(), &bytes, &pieces);
+    }
+}
+
+#[test]
+fn the_search_finds_every_piece_of_a_hash() {
+    let pieces = pieces();
+    for hash in HASHES {
+        for piece in hash.as_bytes().windows(PIECE) {
+            let haystack = [b"before ", piece, b" after"].concat();
+            assert_eq!(leak(&haystack, &pieces), Some(piece));
+        }
+    }
+    assert_eq!(leak(b"nothing of the kind", &pieces), None);
+}
