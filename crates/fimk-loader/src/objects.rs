@@ -2,10 +2,11 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
 
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{ErrorKind, Iter, Link, MapHandle, Object, OpenObject, Result};
+use libbpf_rs::{ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, Result};
 
 use crate::table::Table;
 
@@ -44,6 +45,7 @@ pub struct File {
 impl Process {
     /// Loads the object; nothing is attached yet.
     pub fn load() -> Result<Self> {
+        messages();
         let skeleton = process::ProcessSkelBuilder::default().open(storage())?.load()?;
         Ok(Self {
             actors: Table::new(MapHandle::try_from(&skeleton.maps.actors)?),
@@ -78,6 +80,7 @@ impl Process {
 impl File {
     /// Loads the programs of the hooks that `wanted` says yes to, sharing `actors` with `process`.
     pub fn load(process: &Process, wanted: impl Fn(u32) -> bool) -> Result<Self> {
+        messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
         open.maps.actors.reuse_fd(process.skeleton.maps.actors.as_fd())?;
         for mut program in open.open_object_mut().progs_mut() {
@@ -167,6 +170,27 @@ pub fn errno_of(error: &libbpf_rs::Error) -> i32 {
         ErrorKind::TooBig => libc::E2BIG,
         _ => libc::EINVAL,
     }
+}
+
+/// What libbpf said; told only when a program was expected to load and did not.
+static MESSAGES: Mutex<String> = Mutex::new(String::new());
+/// A verifier's log ends with its reason; a longer one is cut in front of it, and says enough even so.
+const MESSAGES_MAX: usize = 64 * 1024;
+
+/// Keeps what libbpf says from standard error: on many hosts a refusal is no more than a fact to go on from.
+pub fn keep_messages() {
+    libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
+        if let Ok(mut messages) = MESSAGES.lock() {
+            if messages.len() + message.len() <= MESSAGES_MAX {
+                messages.push_str(&message);
+            }
+        }
+    })));
+}
+
+/// What libbpf said since the last call.
+pub fn messages() -> String {
+    MESSAGES.lock().map(|mut messages| std::mem::take(&mut *messages)).unwrap_or_default()
 }
 
 /// A skeleton borrows its object's place; each is loaded once and lives as long as the process.

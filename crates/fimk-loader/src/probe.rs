@@ -36,6 +36,7 @@ pub struct Source {
 
 /// Loads, attaches and pins the source that was asked for.
 pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
+    objects::keep_messages();
     let mut source = Source {
         number: raw::FIMK_SOURCE_PERIODIC,
         refusal: plan::reason(wanted, None),
@@ -85,7 +86,7 @@ fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
             source.process = Some(process);
         }
         Err(cause) => {
-            log::line(format_args!("events will not say who: the process programs cannot be loaded: {cause:#}"));
+            log::line(format_args!("events will not say who: the process programs cannot be loaded: {cause:#}\n{}", objects::messages()));
             plan::fill(&mut source.plan, plan::PROCESS_HOOKS, raw::FIMK_PLAN_REFUSED);
         }
     }
@@ -135,7 +136,7 @@ fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
 fn refused_trampolines(source: &mut Source, cause: &libbpf_rs::Error) -> Refusal {
     let refusal = Refusal::of_trampolines(objects::errno_of(cause));
     if refusal.reason == raw::FIMK_REASON_LOAD_FAILED {
-        log::line(format_args!("the file programs cannot be loaded: {cause:#}"));
+        log::line(format_args!("the file programs cannot be loaded: {cause:#}\n{}", objects::messages()));
     }
     plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
     refusal

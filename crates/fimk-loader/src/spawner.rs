@@ -17,7 +17,7 @@ use nix::sys::socket::{
     sendmsg, socketpair,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, setpgid};
 
 use crate::capabilities;
 use crate::child::Image;
@@ -148,9 +148,11 @@ fn receive(socket: BorrowedFd<'_>, flags: MsgFlags) -> nix::Result<([u8; 8], Opt
     }
 }
 
-/// The spawner's side: until the loader is gone. Signals of the terminal are the loader's to answer.
+/// The spawner's side: until the loader is gone. Signals to the terminal's process group are the loader's
+/// to answer, so spawner and analyzer are in another: else a stop would cut the analyzer short.
 fn attend(loader: &OwnedFd, image: &Image) -> std::result::Result<(), Box<dyn std::error::Error>> {
     SigSet::all().thread_set_mask()?;
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     capabilities::keep_for_spawning()?;
     let children = SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut running = None;
