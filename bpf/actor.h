@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 OR MIT */
+/* The actors map and how a process is described in it. Shared by both objects. */
+#ifndef FIMK_ACTOR_H
+#define FIMK_ACTOR_H
+
+#include "fimk.h"
+#include "identity.h"
+#include "path.h"
+
+/* Twice the processes of a busy host: those that ended stay while a dirty entry names them. */
+#define FIMK_ACTORS_MAX 16384
+
+/* Preallocated, as every hash here: programs run where nothing may be allocated. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FIMK_ACTORS_MAX);
+	__type(key, struct fimk_actor_key);
+	__type(value, struct fimk_actor);
+} actors SEC(".maps");
+
+/* Room to compose an actor in. `task` is an address: a global function takes no pointers on 5.10. */
+struct actor_scratch {
+	struct fimk_actor actor;
+	__u64 task;
+	__u64 exec_ns;
+	__u64 end; /* of the tail */
+};
+
+/* Each program has a slot of its own. On a preemptible kernel two programs on one CPU may be inside at
+ * once, but never one program twice: the trampoline's guard refuses that. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FIMK_HOOKS);
+	__type(key, __u32);
+	__type(value, struct actor_scratch);
+} actor_scratch SEC(".maps");
+
+/* By hand: there is no memset to call, and the compiler would make one of a plain loop. */
+static __always_inline void clear_actor(struct fimk_actor *actor)
+{
+	volatile __u64 *words = (volatile __u64 *)actor;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < sizeof(*actor) / sizeof(*words); i++)
+		words[i] = 0;
+}
+
+static __always_inline __u32 terminal_of(struct signal_struct *signal)
+{
+	struct tty_struct *tty = BPF_CORE_READ(signal, tty);
+
+	if (!tty)
+		return 0;
+	return (__u32)BPF_CORE_READ(tty, driver, major) << 20 |
+	       (__u32)(BPF_CORE_READ(tty, driver, minor_start) + BPF_CORE_READ(tty, index));
+}
+
+static __always_inline void gather_login(struct fimk_actor *actor, struct task_struct *task)
+{
+	actor->login_uid = FIMK_NO_LOGIN;
+	actor->session = FIMK_NO_LOGIN;
+	if (!bpf_core_field_exists(task->loginuid))
+		return;
+	actor->login_uid = BPF_CORE_READ(task, loginuid.val);
+	actor->session = BPF_CORE_READ(task, sessionid);
+}
+
+/* What a process is at this moment; all but its executable and arguments. */
+static __always_inline void gather_identity(struct fimk_actor *actor, struct task_struct *task)
+{
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+
+	actor_at(&actor->key, task);
+	actor_at(&actor->parent, BPF_CORE_READ(task, real_parent));
+	actor->uid = BPF_CORE_READ(task, real_cred, uid.val);
+	actor->gid = BPF_CORE_READ(task, real_cred, gid.val);
+	actor->effective_uid = BPF_CORE_READ(task, real_cred, euid.val);
+	actor->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	actor->session_leader = BPF_CORE_READ(signal, pids[PIDTYPE_SID], numbers[0].nr);
+	actor->terminal = terminal_of(signal);
+	gather_login(actor, task);
+	__builtin_memset(actor->name, 0, sizeof(actor->name));
+	bpf_probe_read_kernel_str(actor->name, sizeof(actor->name), &task->comm);
+}
+
+static __always_inline void gather_executable(struct fimk_actor *actor, struct tail *tail, struct mm_struct *mm)
+{
+	struct file *file = BPF_CORE_READ(mm, exe_file);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct place at;
+
+	if (!file)
+		return;
+	object_at(&actor->executable_object, inode);
+	if (!BPF_CORE_READ(inode, i_nlink))
+		actor->flags |= FIMK_ACTOR_EXECUTABLE_GONE;
+	at.dentry = BPF_CORE_READ(file, f_path.dentry);
+	at.mount = mount_of((__u64)BPF_CORE_READ(file, f_path.mnt));
+	if (append_path(tail, FIMK_EXECUTABLE_MAX, at) & FIMK_PATH_CUT)
+		actor->flags |= FIMK_ACTOR_EXECUTABLE_CUT;
+	actor->executable.length = *tail->end;
+}
+
+/* Only the current process's memory can be read. What is paged out is left away. */
+static __always_inline void gather_arguments(struct fimk_actor *actor, struct tail *tail, struct mm_struct *mm)
+{
+	__u64 start = BPF_CORE_READ(mm, arg_start);
+	__u64 length = BPF_CORE_READ(mm, arg_end) - start;
+	__u64 end = *tail->end;
+
+	if (end > FIMK_EXECUTABLE_MAX || !length)
+		return;
+	if (length > FIMK_ARGUMENTS_MAX) {
+		length = FIMK_ARGUMENTS_MAX;
+		actor->flags |= FIMK_ACTOR_ARGUMENTS_CUT;
+	}
+	if (bpf_probe_read_user(actor->tail + end, length, (void *)start))
+		return;
+	actor->arguments.start = end;
+	actor->arguments.length = length;
+	*tail->end = end + length;
+	/* A process may overwrite its arguments, the last NUL as well. */
+	actor->tail[(end + length - 1) & (sizeof(actor->tail) - 1)] = 0;
+}
+
+static __always_inline void gather_actor(struct actor_scratch *scratch, bool with_arguments)
+{
+	struct task_struct *task = (struct task_struct *)scratch->task;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct fimk_actor *actor = &scratch->actor;
+	struct tail tail = { actor->tail, FIMK_EXECUTABLE_MAX, &scratch->end };
+
+	clear_actor(actor);
+	scratch->end = 0;
+	actor->header.version = FIMK_WIRE_VERSION;
+	actor->header.kind = FIMK_PACKET_ACTOR;
+	actor->exec_ns = scratch->exec_ns;
+	gather_identity(actor, task);
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
+		actor->flags |= FIMK_ACTOR_KERNEL;
+	} else if (mm) {
+		gather_executable(actor, &tail, mm);
+		if (with_arguments)
+			gather_arguments(actor, &tail, mm);
+	}
+	actor->header.length = __builtin_offsetof(struct fimk_actor, tail) + *tail.end;
+}
+
+/* Global functions are verified by themselves and once, not at each call. */
+
+/* Gathers the current process into `hook`'s scratch and puts it into `actors`; returns what the map says. */
+__attribute__((noinline)) int store_current(__u32 hook, __u64 exec_ns)
+{
+	struct actor_scratch *scratch = bpf_map_lookup_elem(&actor_scratch, &hook);
+
+	if (!scratch)
+		return -1;
+	scratch->task = bpf_get_current_task();
+	scratch->exec_ns = exec_ns;
+	gather_actor(scratch, true);
+	return bpf_map_update_elem(&actors, &scratch->actor.key, &scratch->actor, BPF_ANY);
+}
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 OR MIT */
+/* The maps of the file object, and its variables that the loader writes. */
+#ifndef FIMK_MAPS_H
+#define FIMK_MAPS_H
+
+#include "fimk.h"
+#include "counters.h"
+#include "path.h"
+
+/* The objects of a large /etc, /usr and some homes; about 20 MB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__type(key, struct fimk_object);
+	__type(value, struct fimk_watch);
+} watch SEC(".maps");
+
+/* What waits for the analyzer: minutes of a busy package manager. Each entry implies a watched object. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct fimk_key);
+	__type(value, struct fimk_entry);
+} dirty SEC(".maps");
+
+/* What the analyzer is at work on. No program uses it: it lies here to outlive the loader. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fimk_key);
+	__type(value, struct fimk_entry);
+} taken SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FIMK_HOOKS_MAX);
+	__type(key, __u32);
+	__type(value, struct fimk_counters);
+} file_counters SEC(".maps");
+
+/* Room for a packet, and what a program hands to its slow path: addresses, because a global function
+ * takes no pointers on 5.10. A slot for each program: see actor_scratch. */
+struct file_scratch {
+	struct fimk_key key;
+	__u64 dentry;
+	__u64 mount;
+	__u64 old_dentry;
+	__u64 bytes;
+	__u64 end; /* of the packet's tail */
+	__u32 operation;
+	__u32 replaced_mode;
+	struct fimk_entry entry;
+	union {
+		struct fimk_touch touch;
+		struct fimk_name name;
+	};
+	__u8 slack[FIMK_NAME_MAX]; /* see struct tail */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FIMK_HOOKS);
+	__type(key, __u32);
+	__type(value, struct file_scratch);
+} file_scratch SEC(".maps");
+
+/*
+ * Which objects may be watched: one byte for each value of filter_slot(). Set before the object enters
+ * `watch` and never cleared, so a byte of 0 is certain; it is all that a write to any other file costs.
+ * Whoever puts objects into `watch` from outside must set their bytes first.
+ */
+#define FILTER_BITS 20
+__u8 filter[1 << FILTER_BITS];
+
+/* The thread whose statx calls arm (pid << 32 | tid; 0: none), under which rule, with which FIMK_WATCH_*. */
+__u64 arming_thread;
+__u32 arming_rule;
+__u32 arming_flags;
+
+/* Multiplication by 2^64 / golden ratio spreads consecutive inode numbers; the top bits are the best. */
+static __always_inline __u64 filter_slot(__u64 inode, __u32 device)
+{
+	return (inode + ((__u64)device << 32)) * 0x9e3779b97f4a7c15ull >> (64 - FILTER_BITS);
+}
+
+static __always_inline bool maybe_watched(const struct inode *inode)
+{
+	return filter[filter_slot(inode->i_ino, inode->i_sb->s_dev)];
+}
+
+static __always_inline void pass_filter(const struct fimk_object *object)
+{
+	filter[filter_slot(object->inode, object->device)] = 1;
+}
+
+static __always_inline void count(__u32 hook, enum fimk_count cause)
+{
+	count_in(&file_counters, hook, cause);
+}
+
+/* Asked before anything is gathered: when the ring is full, the gathering would be in vain. */
+static __always_inline bool ring_has_room(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + FIMK_PACKET_MAX < 4 * 1024 * 1024;
+}
+
+#endif

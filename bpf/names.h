@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 OR MIT */
+/*
+ * Names that appear, go and move: each is a record of its own, and makes the watched directories dirty,
+ * whose entries count the records. What appears in a watched directory is watched from here on.
+ *
+ * The record is also the announcement of the directories' entries. Where no directory but only the object
+ * is watched, the object becomes dirty and is left to the loader's sweep to announce.
+ */
+#ifndef FIMK_NAMES_H
+#define FIMK_NAMES_H
+
+#include "fimk.h"
+#include "actor.h"
+#include "maps.h"
+#include "touch.h"
+
+/* Watches what appeared in a directory, under the directory's rule. */
+static __always_inline void watch_child(__u32 hook, const struct fimk_watch *of_directory,
+					const struct fimk_object *object, __u32 mode)
+{
+	struct fimk_watch child = {};
+	int error;
+
+	if (!of_directory || !(of_directory->flags & FIMK_WATCH_CHILDREN))
+		return;
+	child.rule = of_directory->rule;
+	if ((mode & S_IFMT) == S_IFDIR)
+		child.flags = FIMK_WATCH_CHILDREN;
+	pass_filter(object);
+	error = bpf_map_update_elem(&watch, object, &child, BPF_NOEXIST);
+	if (error && error != -EEXIST)
+		count(hook, FIMK_COUNT_WATCH_FULL);
+}
+
+static __always_inline bool same_object(const struct fimk_object *one, const struct fimk_object *other)
+{
+	return one->inode == other->inode && one->device == other->device && one->generation == other->generation;
+}
+
+struct watched {
+	struct fimk_watch *directory;
+	struct fimk_watch *old_directory;
+	struct fimk_watch *object;
+	struct fimk_watch *replaced;
+};
+
+static __always_inline bool make_object_dirty(struct file_scratch *scratch, __u32 hook,
+					      const struct fimk_object *object, bool announced)
+{
+	scratch->key.object = *object;
+	return make_dirty(scratch, hook, announced) == DIRTY_NEW;
+}
+
+/* Bits of what make_watched_dirty() made. */
+enum { MADE_DIRECTORY = 1, MADE_OLD_DIRECTORY = 2 };
+
+static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __u32 hook, struct watched *are,
+						bool announced)
+{
+	struct fimk_name *name = &scratch->name;
+	__u32 made = 0;
+
+	if (are->directory && make_object_dirty(scratch, hook, &name->directory, announced))
+		made |= MADE_DIRECTORY;
+	if (are->old_directory && !same_object(&name->directory, &name->old_directory) &&
+	    make_object_dirty(scratch, hook, &name->old_directory, announced))
+		made |= MADE_OLD_DIRECTORY;
+	if (!are->directory && !are->old_directory)
+		make_object_dirty(scratch, hook, are->object ? &name->object : &name->replaced, false);
+	return made;
+}
+
+static __always_inline void mark_watched_unannounced(struct file_scratch *scratch, __u32 made)
+{
+	if (made & MADE_DIRECTORY) {
+		scratch->key.object = scratch->name.directory;
+		mark_unannounced(&scratch->key);
+	}
+	if (made & MADE_OLD_DIRECTORY) {
+		scratch->key.object = scratch->name.old_directory;
+		mark_unannounced(&scratch->key);
+	}
+}
+
+static __always_inline void append_name(struct tail *tail, struct fimk_span *span, struct dentry *dentry)
+{
+	span->start = *tail->end;
+	append(tail, span->start + FIMK_NAME_MAX, BPF_CORE_READ(dentry, d_name.name));
+	span->length = *tail->end - span->start;
+}
+
+static __always_inline __u32 append_directory(struct tail *tail, struct fimk_span *span, struct dentry *dentry)
+{
+	struct place at = { BPF_CORE_READ(dentry, d_parent), NULL };
+	__u32 flags;
+
+	span->start = *tail->end;
+	flags = append_path(tail, FIMK_PATH_MAX, at);
+	span->length = *tail->end - span->start;
+	return flags;
+}
+
+/* Fills in the names and puts the record out. */
+__attribute__((noinline)) int announce_name(__u32 hook)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct fimk_name *name;
+	struct tail tail;
+	__u64 end;
+
+	if (!scratch)
+		return -1;
+	name = &scratch->name;
+	tail = (struct tail){ name->tail, sizeof(name->tail), &scratch->end };
+	scratch->end = 0;
+	append_name(&tail, &name->name, (struct dentry *)scratch->dentry);
+	name->path_flags = append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
+	name->old_name = name->old_path = (struct fimk_span){};
+	if (scratch->old_dentry) {
+		append_name(&tail, &name->old_name, (struct dentry *)scratch->old_dentry);
+		name->path_flags |= append_directory(&tail, &name->old_path, (struct dentry *)scratch->old_dentry);
+	}
+	if (name->path_flags & FIMK_PATH_CUT)
+		count(hook, FIMK_COUNT_PATH_CUT);
+	end = scratch->end;
+	if (end > sizeof(name->tail))
+		return -1;
+	name->header.length = __builtin_offsetof(struct fimk_name, tail) + end;
+	return bpf_ringbuf_output(&ring, name, __builtin_offsetof(struct fimk_name, tail) + end, 0);
+}
+
+static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
+{
+	struct fimk_name *name = &scratch->name;
+
+	name->header.version = FIMK_WIRE_VERSION;
+	name->header.kind = FIMK_PACKET_NAME;
+	name->time_ns = bpf_ktime_get_boot_ns();
+	name->hook = hook;
+	name->uid = (__u32)bpf_get_current_uid_gid();
+	actor_of_current(&scratch->key.actor);
+	name->actor = scratch->key.actor;
+	scratch->operation = name->operation;
+	scratch->bytes = 0;
+}
+
+/* The slow path: one of the objects that the scratch's record names may be watched. */
+__attribute__((noinline)) int record_name(__u32 hook)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct fimk_name *name;
+	struct watched are;
+	__u32 made;
+	bool room;
+
+	if (!scratch)
+		return 0;
+	name = &scratch->name;
+	are.directory = bpf_map_lookup_elem(&watch, &name->directory);
+	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
+	are.object = bpf_map_lookup_elem(&watch, &name->object);
+	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
+	if (!are.directory && !are.old_directory && !are.object && !are.replaced)
+		return 0;
+	count(hook, FIMK_COUNT_SEEN);
+	describe(scratch, hook);
+	if (name->operation != FIMK_OP_UNLINK)
+		watch_child(hook, are.directory, &name->object, name->mode);
+	if (name->operation == FIMK_OP_EXCHANGE)
+		watch_child(hook, are.old_directory, &name->replaced, scratch->replaced_mode);
+	room = ring_has_room();
+	made = make_watched_dirty(scratch, hook, &are, room);
+	ensure_actor(hook, &name->actor);
+	if (room && !announce_name(hook)) {
+		count(hook, FIMK_COUNT_ANNOUNCED);
+		return 0;
+	}
+	mark_watched_unannounced(scratch, made);
+	count(hook, FIMK_COUNT_RING_FULL);
+	return 0;
+}
+
+static __always_inline struct inode *directory_of(struct dentry *dentry)
+{
+	return dentry->d_parent->d_inode;
+}
+
+/* Names one object by one dentry. */
+static __always_inline int name_one(__u32 hook, enum fimk_operation operation, struct dentry *dentry,
+				    struct inode *inode)
+{
+	struct inode *directory = directory_of(dentry);
+	struct file_scratch *scratch;
+
+	if (!maybe_watched(directory) && !maybe_watched(inode))
+		return 0;
+	scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	if (!scratch)
+		return 0;
+	object_of(&scratch->name.directory, directory);
+	object_of(&scratch->name.object, inode);
+	scratch->name.old_directory = (struct fimk_object){};
+	scratch->name.replaced = (struct fimk_object){};
+	scratch->name.operation = operation;
+	scratch->name.mode = inode->i_mode;
+	scratch->name.links = inode->i_nlink;
+	scratch->dentry = (__u64)dentry;
+	scratch->old_dentry = 0;
+	return record_name(hook);
+}
+
+/* Moves one dentry to where another is, before either has changed. */
+static __always_inline int name_two(__u32 hook, enum fimk_operation operation, struct dentry *dentry,
+				    struct dentry *target)
+{
+	struct inode *directory = directory_of(target);
+	struct inode *old_directory = directory_of(dentry);
+	struct inode *replaced = target->d_inode;
+	struct inode *inode = dentry->d_inode;
+	struct file_scratch *scratch;
+
+	if (!inode)
+		return 0;
+	if (!maybe_watched(directory) && !maybe_watched(old_directory) && !maybe_watched(inode) &&
+	    !(replaced && maybe_watched(replaced)))
+		return 0;
+	scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	if (!scratch)
+		return 0;
+	object_of(&scratch->name.directory, directory);
+	object_of(&scratch->name.old_directory, old_directory);
+	object_of(&scratch->name.object, inode);
+	scratch->name.replaced = (struct fimk_object){};
+	scratch->replaced_mode = 0;
+	if (replaced) {
+		object_of(&scratch->name.replaced, replaced);
+		scratch->replaced_mode = replaced->i_mode;
+	}
+	scratch->name.operation = operation;
+	scratch->name.mode = inode->i_mode;
+	scratch->name.links = inode->i_nlink;
+	scratch->dentry = (__u64)target;
+	scratch->old_dentry = (__u64)dentry;
+	return record_name(hook);
+}
+
+#endif

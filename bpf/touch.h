@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 OR MIT */
+/*
+ * The level-triggered core. A touch of a watched object is an entry of `dirty`, per object and actor; the
+ * ring only announces that the entry came to be. All runs after the change, in the context of who made it:
+ * whoever takes the entry and then reads the object sees every change that the entry counts.
+ */
+#ifndef FIMK_TOUCH_H
+#define FIMK_TOUCH_H
+
+#include "fimk.h"
+#include "actor.h"
+#include "identity.h"
+#include "maps.h"
+
+static __always_inline void note_operation(struct fimk_entry *entry, __u32 operation)
+{
+	entry->operations[operation & (FIMK_OPERATIONS - 1)] = 1;
+}
+
+/* The entry may be taken away meanwhile, and its memory serve another: then a count is lost, no change. */
+static __always_inline void add_to_entry(struct fimk_entry *entry, __u32 operation, __u64 bytes)
+{
+	__sync_fetch_and_add(&entry->count, 1);
+	if (bytes)
+		__sync_fetch_and_add(&entry->bytes, bytes);
+	entry->last_ns = bpf_ktime_get_boot_ns();
+	note_operation(entry, operation);
+}
+
+static __always_inline void count_coalesced(__u32 hook)
+{
+	struct fimk_counters *counters = bpf_map_lookup_elem(&file_counters, &hook);
+
+	if (!counters)
+		return;
+	counters->of[FIMK_COUNT_SEEN]++;
+	counters->of[FIMK_COUNT_COALESCED]++;
+}
+
+/* A new entry, composed in the scratch: its operation is known only at run time, and 5.10 indexes no stack. */
+static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch, bool announced)
+{
+	struct fimk_entry *new = &scratch->entry;
+
+	__builtin_memset(new, 0, sizeof(*new));
+	new->first_ns = new->last_ns = bpf_ktime_get_boot_ns();
+	new->count = 1;
+	new->bytes = scratch->bytes;
+	new->uid = (__u32)bpf_get_current_uid_gid();
+	new->announced = announced;
+	note_operation(new, scratch->operation);
+	return new;
+}
+
+enum dirtied { DIRTY_NEW, DIRTY_COUNTED, DIRTY_LOST };
+
+/* Makes scratch->key dirty, or counts where it is.
+ * `announced` is what a new entry says of itself before its announcement is out: who sweeps must not
+ * announce it again, and to set it afterwards might hit another entry in the same memory. */
+static __always_inline enum dirtied make_dirty(struct file_scratch *scratch, __u32 hook, bool announced)
+{
+	struct fimk_entry *entry;
+	int error;
+
+	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
+	if (!entry) {
+		error = bpf_map_update_elem(&dirty, &scratch->key, new_entry(scratch, announced), BPF_NOEXIST);
+		if (!error)
+			return DIRTY_NEW;
+		if (error != -EEXIST) {
+			count(hook, FIMK_COUNT_DIRTY_FULL);
+			return DIRTY_LOST;
+		}
+		entry = bpf_map_lookup_elem(&dirty, &scratch->key); /* another thread of the actor was faster */
+	}
+	if (entry)
+		add_to_entry(entry, scratch->operation, scratch->bytes);
+	return DIRTY_COUNTED;
+}
+
+/* The announcement failed after all: the sweep must make it. Hitting another entry would only announce twice. */
+static __always_inline void mark_unannounced(const struct fimk_key *key)
+{
+	struct fimk_entry *entry = bpf_map_lookup_elem(&dirty, key);
+
+	if (entry)
+		entry->announced = 0;
+}
+
+/* An actor is missing when its exec was, or when it is the kernel's or older than the loader. */
+static __always_inline void ensure_actor(__u32 hook, const struct fimk_actor_key *key)
+{
+	if (!bpf_map_lookup_elem(&actors, key) && store_current(hook, 0))
+		count(hook, FIMK_COUNT_ACTORS_FULL);
+}
+
+static __always_inline long announce_touch(struct file_scratch *scratch, __u32 hook)
+{
+	struct fimk_touch *touch = &scratch->touch;
+	struct tail tail = { touch->tail, FIMK_PATH_MAX, &scratch->end };
+	struct place at = { (struct dentry *)scratch->dentry, (struct mount *)scratch->mount };
+	__u64 end;
+
+	scratch->end = 0;
+	touch->header.version = FIMK_WIRE_VERSION;
+	touch->header.kind = FIMK_PACKET_TOUCH;
+	touch->key = scratch->key;
+	touch->operation = scratch->operation;
+	touch->time_ns = bpf_ktime_get_boot_ns();
+	touch->hook = hook;
+	touch->uid = (__u32)bpf_get_current_uid_gid();
+	touch->reserved = 0;
+	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at);
+	if (touch->path_flags & FIMK_PATH_CUT)
+		count(hook, FIMK_COUNT_PATH_CUT);
+	end = scratch->end;
+	if (end > FIMK_PATH_MAX)
+		return -1;
+	touch->path.start = 0;
+	touch->path.length = end;
+	touch->header.length = __builtin_offsetof(struct fimk_touch, tail) + end;
+	return bpf_ringbuf_output(&ring, touch, __builtin_offsetof(struct fimk_touch, tail) + end, 0);
+}
+
+/* The slow path: the object may be watched and is not dirty by this actor. */
+__attribute__((noinline)) int touch_first(__u32 hook)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	enum dirtied dirtied;
+	bool room;
+
+	if (!scratch || !bpf_map_lookup_elem(&watch, &scratch->key.object))
+		return 0;
+	count(hook, FIMK_COUNT_SEEN);
+	room = ring_has_room();
+	dirtied = make_dirty(scratch, hook, room);
+	if (dirtied == DIRTY_COUNTED)
+		count(hook, FIMK_COUNT_COALESCED);
+	if (dirtied != DIRTY_NEW)
+		return 0;
+	ensure_actor(hook, &scratch->key.actor);
+	if (room && !announce_touch(scratch, hook)) {
+		count(hook, FIMK_COUNT_ANNOUNCED);
+		return 0;
+	}
+	if (room)
+		mark_unannounced(&scratch->key);
+	count(hook, FIMK_COUNT_RING_FULL);
+	return 0;
+}
+
+/* What was done, where, and how the actor reached it. */
+struct touched {
+	__u32 operation;
+	__u64 bytes;
+	const struct inode *inode;
+	struct dentry *dentry;
+	struct vfsmount *mount; /* NULL: unknown */
+};
+
+static __always_inline int touch(__u32 hook, struct touched what)
+{
+	struct file_scratch *scratch;
+	struct fimk_entry *entry;
+	struct fimk_key key;
+
+	if (!maybe_watched(what.inode))
+		return 0;
+	object_of(&key.object, what.inode);
+	actor_of_current(&key.actor);
+	entry = bpf_map_lookup_elem(&dirty, &key);
+	if (entry) {
+		add_to_entry(entry, what.operation, what.bytes);
+		count_coalesced(hook);
+		return 0;
+	}
+	scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	if (!scratch)
+		return 0;
+	scratch->key = key;
+	scratch->operation = what.operation;
+	scratch->bytes = what.bytes;
+	scratch->dentry = (__u64)what.dentry;
+	scratch->mount = (__u64)mount_of((__u64)what.mount);
+	return touch_first(hook);
+}
+
+/* A call that did two things at once: the touch is made, this adds the other operation to its entry. */
+static __always_inline void touch_also(const struct inode *inode, enum fimk_operation operation)
+{
+	struct fimk_entry *entry;
+	struct fimk_key key;
+
+	if (!maybe_watched(inode))
+		return;
+	object_of(&key.object, inode);
+	actor_of_current(&key.actor);
+	entry = bpf_map_lookup_elem(&dirty, &key);
+	if (entry)
+		note_operation(entry, operation);
+}
+
+static __always_inline int touch_file(__u32 hook, enum fimk_operation operation, struct file *file, __u64 bytes)
+{
+	struct touched what = {
+		.operation = operation,
+		.bytes = bytes,
+		.inode = file->f_inode,
+		.dentry = file->f_path.dentry,
+		.mount = file->f_path.mnt,
+	};
+
+	return touch(hook, what);
+}
+
+#endif
