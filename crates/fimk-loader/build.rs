@@ -1,5 +1,10 @@
 //! Compiles the BPF programs and generates their skeletons.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a build that cannot go on must say so and stop"
+)]
+
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,7 +13,9 @@ use std::process::Command;
 use libbpf_cargo::SkeletonBuilder;
 
 /// Tried in this order when `CLANG` does not name one.
-const CLANGS: [&str; 7] = ["clang", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14"];
+const CLANGS: [&str; 7] = [
+    "clang", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14",
+];
 
 fn main() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");

@@ -79,7 +79,9 @@ pub fn bytes_of(key: &raw::fimk_actor_key) -> Bytes {
 /// Takes the first `count` keys out; those that are named go to the end and wait for another time.
 fn oldest(ended: &mut Keys, count: usize, named: &HashSet<Bytes>) -> Vec<raw::fimk_actor_key> {
     let first: Vec<_> = ended.drain(..count.min(ended.len())).collect();
-    let (kept, forgotten): (Vec<_>, Vec<_>) = first.into_iter().partition(|key| named.contains(&bytes_of(key)));
+    let (kept, forgotten): (Vec<_>, Vec<_>) = first
+        .into_iter()
+        .partition(|key| named.contains(&bytes_of(key)));
     ended.extend(kept);
     forgotten
 }
@@ -89,15 +91,25 @@ mod tests {
     use super::*;
 
     fn key(pid: u32) -> raw::fimk_actor_key {
-        raw::fimk_actor_key { pid, image: 0, start_ns: 0 }
+        raw::fimk_actor_key {
+            pid,
+            image: 0,
+            start_ns: 0,
+        }
     }
 
     #[test]
     fn the_oldest_are_forgotten_and_the_named_stay() {
         let mut ended: Keys = (1..=6).map(key).collect();
         let named = HashSet::from([bytes_of(&key(2))]);
-        let forgotten: Vec<u32> = oldest(&mut ended, 3, &named).iter().map(|key| key.pid).collect();
+        let forgotten: Vec<u32> = oldest(&mut ended, 3, &named)
+            .iter()
+            .map(|key| key.pid)
+            .collect();
         assert_eq!(forgotten, [1, 3]);
-        assert_eq!(ended.iter().map(|key| key.pid).collect::<Vec<_>>(), [4, 5, 6, 2]);
+        assert_eq!(
+            ended.iter().map(|key| key.pid).collect::<Vec<_>>(),
+            [4, 5, 6, 2]
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use fimk_wire::{PACKET_MAX, raw};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, UnixAddr, recv, send, sendmsg, shutdown};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, Shutdown, UnixAddr, recv, send, sendmsg, shutdown,
+};
 
 /// A channel to an analyzer, or none.
 ///
@@ -30,7 +32,11 @@ pub enum Received {
 impl Channel {
     /// Takes a new analyzer's channel; what was held for the one before is not for this one.
     pub fn open(&mut self, socket: OwnedFd) {
-        *self = Self { socket: Some(socket), held: Vec::with_capacity(PACKET_MAX), ..Self::default() };
+        *self = Self {
+            socket: Some(socket),
+            held: Vec::with_capacity(PACKET_MAX),
+            ..Self::default()
+        };
     }
 
     /// Drops the analyzer's channel.
@@ -71,18 +77,20 @@ impl Channel {
     /// Sends one packet, or holds it. With nobody there it is dropped: a new analyzer is told all anew.
     pub fn send(&mut self, packet: &[u8]) {
         debug_assert!(packet.len() <= PACKET_MAX);
-        if let Some(socket) = self.socket.as_ref().filter(|_| !self.closing) {
-            if let Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS) =
-                send(socket.as_raw_fd(), packet, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)
-            {
-                self.held.extend_from_slice(packet);
-            }
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        if let Some(socket) = self.socket.as_ref().filter(|_| !self.closing)
+            && let Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOBUFS) =
+                send(socket.as_raw_fd(), packet, flags)
+        {
+            self.held.extend_from_slice(packet);
         }
     }
 
     /// Sends one packet with a descriptor. Only for the first packet of a channel, which has room.
     pub fn send_with(&mut self, packet: &[u8], descriptor: BorrowedFd<'_>) -> nix::Result<()> {
-        let Some(socket) = &self.socket else { return Ok(()) };
+        let Some(socket) = &self.socket else {
+            return Ok(());
+        };
         sendmsg::<UnixAddr>(
             socket.as_raw_fd(),
             &[IoSlice::new(packet)],
@@ -103,12 +111,17 @@ impl Channel {
 
     /// Reads one packet. The buffer is one byte longer than a request, so that a longer one shows.
     pub fn receive(&mut self, buffer: &mut [u8; size_of::<raw::fimk_request>() + 1]) -> Received {
-        let Some(socket) = &self.socket else { return Received::Nothing };
+        let Some(socket) = &self.socket else {
+            return Received::Nothing;
+        };
         match recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length @ 1..) => Received::Bytes(length),
             Err(Errno::EAGAIN | Errno::EINTR) => Received::Nothing,
             Ok(0) | Err(_) => {
-                *self = Self { ended: true, ..Self::default() };
+                *self = Self {
+                    ended: true,
+                    ..Self::default()
+                };
                 Received::Nothing
             }
         }
@@ -123,8 +136,13 @@ mod tests {
 
     #[test]
     fn a_full_socket_holds_one_packet_and_loses_none() {
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-            .expect("two sockets");
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .expect("two sockets");
         let mut channel = Channel::default();
         channel.open(ours);
         let mut sent = 0u32;
@@ -135,7 +153,8 @@ mod tests {
         let mut buffer = [0; 8];
         for expected in 0..sent {
             channel.flush();
-            let length = recv(theirs.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).expect("a packet");
+            let length =
+                recv(theirs.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).expect("a packet");
             assert_eq!(&buffer[..length], expected.to_ne_bytes());
         }
         assert!(channel.is_free());

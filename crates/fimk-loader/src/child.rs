@@ -36,7 +36,10 @@ impl Image {
         if !found.is_ok_and(|found| found.is_file()) {
             return Err(Error::new(
                 Status::Internal,
-                format!("there is no analyzer at {}: install it there or name it with --analyzer", path.display()),
+                format!(
+                    "there is no analyzer at {}: install it there or name it with --analyzer",
+                    path.display()
+                ),
             ));
         }
         let mut environment = vec![c_string(PATH.as_ref())?];
@@ -45,20 +48,30 @@ impl Image {
             variable.push(language);
             environment.push(c_string(variable.as_ref())?);
         }
-        Ok(Self { arguments: arguments(&path, flags)?, path: c_string(&path)?, environment, account })
+        Ok(Self {
+            arguments: arguments(&path, flags)?,
+            path: c_string(&path)?,
+            environment,
+            account,
+        })
     }
 
     /// Becomes the analyzer. Returns the exit status if it cannot.
     pub fn become_analyzer(&self, channel: BorrowedFd<'_>) -> i32 {
         if let Err(cause) = self.drop_privileges() {
-            log::line(format_args!("the analyzer is not started with root's privileges, and they cannot be dropped: {cause}"));
+            log::line(format_args!(
+                "the analyzer is not started with root's privileges, and they cannot be dropped: {cause}"
+            ));
             return Status::Permission as i32;
         }
         let started = system::inherit_as(channel, CHANNEL)
             .and_then(|()| SigSet::all().thread_unblock())
             .and_then(|()| execve(&self.path, &self.arguments, &self.environment).map(drop));
         if let Err(cause) = started {
-            log::line(format_args!("{} cannot be executed: {cause}", self.path.to_string_lossy()));
+            log::line(format_args!(
+                "{} cannot be executed: {cause}",
+                self.path.to_string_lossy()
+            ));
         }
         Status::Internal as i32
     }
@@ -80,7 +93,8 @@ fn path(flags: &Flags) -> Result<PathBuf> {
     if let Some(path) = &flags.analyzer {
         return std::path::absolute(path).map_err(|cause| Error::internal("--analyzer", cause));
     }
-    let own = std::env::current_exe().map_err(|cause| Error::internal("the path of this executable", cause))?;
+    let own = std::env::current_exe()
+        .map_err(|cause| Error::internal("the path of this executable", cause))?;
     Ok(own.with_file_name("fimk-analyzer"))
 }
 
@@ -94,7 +108,10 @@ fn arguments(path: &Path, flags: &Flags) -> Result<Vec<CString>> {
     };
     push("--channel", CHANNEL.to_string().as_ref())?;
     push("--config", &flags.config)?;
-    for (name, directory) in [("--state-dir", &flags.state_dir), ("--run-dir", &flags.run_dir)] {
+    for (name, directory) in [
+        ("--state-dir", &flags.state_dir),
+        ("--run-dir", &flags.run_dir),
+    ] {
         if let Some(directory) = directory {
             push(name, directory)?;
         }
@@ -106,7 +123,8 @@ fn arguments(path: &Path, flags: &Flags) -> Result<Vec<CString>> {
 }
 
 fn c_string(value: &Path) -> Result<CString> {
-    CString::new(value.as_os_str().as_bytes()).map_err(|cause| Error::internal("an argument", cause))
+    CString::new(value.as_os_str().as_bytes())
+        .map_err(|cause| Error::internal("an argument", cause))
 }
 
 #[cfg(test)]
@@ -127,7 +145,13 @@ mod tests {
             keep: false,
         };
         let arguments = arguments(Path::new("/a"), &flags).expect("no NUL");
-        let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
-        assert_eq!(words.join(" "), "/a --channel 3 --config /c --state-dir /s --source fanotify");
+        let words: Vec<_> = arguments
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        assert_eq!(
+            words.join(" "),
+            "/a --channel 3 --config /c --state-dir /s --source fanotify"
+        );
     }
 }

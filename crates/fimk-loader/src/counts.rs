@@ -27,7 +27,9 @@ impl Counts {
 
     /// Over all maps and CPUs.
     pub fn sums(&self) -> Result<Sums> {
-        let mut sums = [raw::fimk_counters { of: [0; raw::FIMK_COUNTS as usize] }; raw::FIMK_HOOKS_MAX as usize];
+        let mut sums = [raw::fimk_counters {
+            of: [0; raw::FIMK_COUNTS as usize],
+        }; raw::FIMK_HOOKS_MAX as usize];
         for map in &self.maps {
             for hook in 0..raw::FIMK_HOOKS {
                 let values = map.lookup_percpu(&hook.to_ne_bytes(), MapFlags::ANY)?;
@@ -49,7 +51,9 @@ impl Counts {
 
 /// How many announcements the ring had no room for.
 pub fn ring_full(sums: &Sums) -> u64 {
-    sums.iter().map(|hook| hook.of[raw::FIMK_COUNT_RING_FULL as usize]).sum()
+    sums.iter()
+        .map(|hook| hook.of[raw::FIMK_COUNT_RING_FULL as usize])
+        .sum()
 }
 
 fn add(sum: &mut raw::fimk_counters, counters: &raw::fimk_counters) {

@@ -21,7 +21,7 @@ const BYTES: usize = 32;
 
 /// Makes `/etc/fimk/digest.key` (0640, root and the group of `account`) if it is missing.
 pub fn ensure(account: Account) -> Result<()> {
-    let (directory, name) = directories::open_parent(Path::new(PATH))?;
+    let (directory, name) = directories::make_parent(Path::new(PATH))?;
     if fstatat(&directory, name.as_path(), AtFlags::AT_SYMLINK_NOFOLLOW).is_ok() {
         return Ok(());
     }
@@ -37,8 +37,14 @@ fn make(directory: &OwnedFd, name: &Path, account: Account) -> std::io::Result<(
         Ok(()) | Err(Errno::ENOENT) => {}
         Err(cause) => return Err(cause.into()),
     }
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut file = File::from(openat(directory, new, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(
+        directory,
+        new,
+        flags,
+        Mode::S_IRUSR | Mode::S_IWUSR,
+    )?);
     let mut key = [0; BYTES];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
     file.write_all(&key)?;

@@ -18,12 +18,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with one of this program's own statuses.
     pub fn new(status: Status, sentence: impl Into<String>) -> Self {
-        Self { status: status as u8, sentence: sentence.into() }
+        Self {
+            status: status as u8,
+            sentence: sentence.into(),
+        }
     }
 
     /// An analyzer's final status, passed on.
     pub fn passed_on(status: u8) -> Self {
-        Self { status, sentence: format!("the analyzer ended with status {status}; its own message is above") }
+        Self {
+            status,
+            sentence: format!("the analyzer ended with status {status}; its own message is above"),
+        }
     }
 
     /// A failed system call that has no better explanation.

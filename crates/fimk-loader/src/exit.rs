@@ -26,7 +26,9 @@ const FINAL: [u8; 7] = [64, 67, 69, 74, 75, 77, 78];
 
 /// Whether an analyzer that ended with this status must not be started again.
 pub fn is_final(status: i32) -> Option<u8> {
-    u8::try_from(status).ok().filter(|status| FINAL.contains(status))
+    u8::try_from(status)
+        .ok()
+        .filter(|status| FINAL.contains(status))
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ const WELCOME: [u32; 2] = [libc::FAN_REPORT_TARGET_FID, libc::FAN_REPORT_PIDFD];
 pub fn open() -> nix::Result<(OwnedFd, u32)> {
     let mut refused = nix::errno::Errno::EINVAL;
     for flags in attempts() {
-        let events = EventFFlags::from_bits_retain((libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC).cast_unsigned());
+        let events = EventFFlags::from_bits_retain(
+            (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC).cast_unsigned(),
+        );
         match Fanotify::init(InitFlags::from_bits_retain(flags), events) {
             Ok(group) => return Ok((group.into(), flags)),
             Err(cause) => refused = cause,
@@ -33,5 +35,10 @@ pub fn open() -> nix::Result<(OwnedFd, u32)> {
 
 fn attempts() -> [u32; 4] {
     let [target, process] = WELCOME;
-    [NEEDED | target | process, NEEDED | process, NEEDED | target, NEEDED]
+    [
+        NEEDED | target | process,
+        NEEDED | process,
+        NEEDED | target,
+        NEEDED,
+    ]
 }

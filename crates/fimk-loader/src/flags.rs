@@ -77,7 +77,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
             "--detach" | "--probe" => return Err(not_built(name)),
             _ => {
                 let slot = given.slot(name).ok_or_else(|| unknown(&argument))?;
-                let value = value.or_else(|| arguments.next()).filter(|value| !value.is_empty());
+                let value = value
+                    .or_else(|| arguments.next())
+                    .filter(|value| !value.is_empty());
                 let value = value.ok_or_else(|| usage(format!("{name} needs a value")))?;
                 if slot.replace(value).is_some() {
                     return Err(usage(format!("{name} is given twice")));
@@ -119,15 +121,21 @@ impl Given {
         if !self.run_analyzer {
             return Err(not_built("service mode (without --run-analyzer)"));
         }
-        let config = self.config.ok_or_else(|| usage("--run-analyzer needs --config FILE"))?;
+        let config = self
+            .config
+            .ok_or_else(|| usage("--run-analyzer needs --config FILE"))?;
         let user = self.user.unwrap_or_else(|| "fimk".into());
         Ok(Command::Run(Box::new(Flags {
             config: config.into(),
             source: self.source.as_deref().map(source).transpose()?,
-            pin_dir: self.pin_dir.map_or_else(|| "/sys/fs/bpf/fimk".into(), PathBuf::from),
+            pin_dir: self
+                .pin_dir
+                .map_or_else(|| "/sys/fs/bpf/fimk".into(), PathBuf::from),
             state_dir: self.state_dir.map(PathBuf::from),
             run_dir: self.run_dir.map(PathBuf::from),
-            user: user.into_string().map_err(|_| usage("--user must be a name in UTF-8"))?,
+            user: user
+                .into_string()
+                .map_err(|_| usage("--user must be a name in UTF-8"))?,
             analyzer: self.analyzer.map(PathBuf::from),
             keep: self.keep,
         })))
@@ -146,18 +154,30 @@ fn split(argument: &OsStr) -> (&str, Option<OsString>) {
 
 fn source(name: &OsStr) -> Result<u32> {
     let number = SOURCE_NAMES.iter().position(|known| name == *known);
-    number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| {
-        usage(format!("--source {}: it must be one of {}", name.display(), SOURCE_NAMES.join(", ")))
-    })
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or_else(|| {
+            usage(format!(
+                "--source {}: it must be one of {}",
+                name.display(),
+                SOURCE_NAMES.join(", ")
+            ))
+        })
 }
 
 /// The word of a source's number.
 pub fn source_name(source: u32) -> &'static str {
-    SOURCE_NAMES.get(source as usize).copied().unwrap_or(SOURCE_NAMES[raw::FIMK_SOURCE_AUTO as usize])
+    SOURCE_NAMES
+        .get(source as usize)
+        .copied()
+        .unwrap_or(SOURCE_NAMES[raw::FIMK_SOURCE_AUTO as usize])
 }
 
 fn usage(sentence: impl Into<String>) -> Error {
-    Error::new(Status::Usage, format!("{}; see fimk-loader --help", sentence.into()))
+    Error::new(
+        Status::Usage,
+        format!("{}; see fimk-loader --help", sentence.into()),
+    )
 }
 
 fn unknown(argument: &OsStr) -> Error {
@@ -165,11 +185,17 @@ fn unknown(argument: &OsStr) -> Error {
 }
 
 fn not_built(what: &str) -> Error {
-    usage(format!("{what} is not built yet: start fimk-loader --run-analyzer --config FILE"))
+    usage(format!(
+        "{what} is not built yet: start fimk-loader --run-analyzer --config FILE"
+    ))
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must stop")]
+#[allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop"
+)]
 mod tests {
     use super::*;
 
@@ -189,7 +215,10 @@ mod tests {
         let flags = flags("--run-analyzer --config f");
         assert_eq!(flags.pin_dir, PathBuf::from("/sys/fs/bpf/fimk"));
         assert_eq!(flags.user, "fimk");
-        assert_eq!((flags.source, flags.state_dir, flags.run_dir), (None, None, None));
+        assert_eq!(
+            (flags.source, flags.state_dir, flags.run_dir),
+            (None, None, None)
+        );
         assert!(!flags.keep);
     }
 
@@ -225,19 +254,34 @@ mod tests {
             "--detach",
             "--probe",
         ] {
-            assert_eq!(parsed(line).map_err(|error| error.status), Err(64), "{line}");
+            assert_eq!(
+                parsed(line).map_err(|error| error.status),
+                Err(64),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn help_and_version_need_nothing_else() {
         assert_eq!(parsed("--help").expect("it is a flag"), Command::Help);
-        assert_eq!(parsed("--version --nonsense").expect("it is a flag"), Command::Version);
+        assert_eq!(
+            parsed("--version --nonsense").expect("it is a flag"),
+            Command::Version
+        );
     }
 
     #[test]
     fn every_flag_is_in_the_help() {
-        for name in ["--config", "--source", "--pin-dir", "--state-dir", "--run-dir", "--user", "--analyzer"] {
+        for name in [
+            "--config",
+            "--source",
+            "--pin-dir",
+            "--state-dir",
+            "--run-dir",
+            "--user",
+            "--analyzer",
+        ] {
             assert!(Given::default().slot(name).is_some());
             assert!(HELP.contains(name), "{name}");
         }

@@ -37,7 +37,12 @@ impl Forward {
             if channel.is_free() { 0 } else { -1 }
         })?;
         let ring = builder.build()?;
-        Ok(Self { ring, map, channel: Rc::clone(channel), forwarded })
+        Ok(Self {
+            ring,
+            map,
+            channel: Rc::clone(channel),
+            forwarded,
+        })
     }
 
     /// Forwards what there is, as far as there is room.

@@ -66,15 +66,30 @@ fn run(flags: &Flags) -> Result<()> {
     harden()?;
     let account = user::look_up(&flags.user)?;
     let image = child::Image::new(flags, account)?;
-    directories::prepare(flags.state_dir.as_deref().unwrap_or(Path::new(directories::STATE)), account)?;
-    directories::prepare(flags.run_dir.as_deref().unwrap_or(Path::new(directories::RUN)), account)?;
+    directories::prepare(
+        flags
+            .state_dir
+            .as_deref()
+            .unwrap_or(Path::new(directories::STATE)),
+        account,
+    )?;
+    directories::prepare(
+        flags
+            .run_dir
+            .as_deref()
+            .unwrap_or(Path::new(directories::RUN)),
+        account,
+    )?;
     digest_key::ensure(account)?;
     let signals = stop_signals()?;
     let spawner = Spawner::fork(&image)?;
     let mut pins = Pins::lock(&flags.pin_dir)?;
-    let result = Run::new(&spawner, &mut pins, signals).to_the_end();
+    let result = Run::new(&spawner, &mut pins, signals).run_until_stopped();
     if flags.keep && result.is_ok() {
-        log::line(format_args!("the pins stay in {}: remove them with rm -r", flags.pin_dir.display()));
+        log::line(format_args!(
+            "the pins stay in {}: remove them with rm -r",
+            flags.pin_dir.display()
+        ));
     } else {
         pins.remove();
     }
@@ -103,5 +118,7 @@ fn stop_signals() -> Result<SignalFd> {
 }
 
 fn print(text: &str) -> Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(|cause| Error::internal("standard output", cause))
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|cause| Error::internal("standard output", cause))
 }

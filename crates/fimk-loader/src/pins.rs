@@ -34,23 +34,39 @@ impl Pins {
         if place.filesystem_type() != BPF_FS_MAGIC {
             return Err(Error::new(
                 Status::Kernel,
-                format!("{} is not below a BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)", path.display()),
+                format!(
+                    "{} is not below a BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)",
+                    path.display()
+                ),
             ));
         }
         for _ in 0..ATTEMPTS {
-            let directory = directories::make(&parent, &name, Mode::S_IRWXU).map_err(|cause| io(path, cause))?;
+            let directory = directories::make(&parent, &name, Mode::S_IRWXU)
+                .map_err(|cause| io(path, cause))?;
             let found = fstat(&directory).map_err(|cause| io(path, cause))?;
             if found.st_uid != 0 {
-                return Err(io(path, format!("it belongs to uid {}; remove it", found.st_uid)));
+                return Err(io(
+                    path,
+                    format!("it belongs to uid {}; remove it", found.st_uid),
+                ));
             }
             fchmod(&directory, Mode::S_IRWXU).map_err(|cause| io(path, cause))?;
             let directory = File::from(directory);
             if directory.try_lock().is_err() {
-                let sentence = format!("another fimk-loader uses {}: stop it or name another --pin-dir", path.display());
+                let sentence = format!(
+                    "another fimk-loader uses {}: stop it or name another --pin-dir",
+                    path.display()
+                );
                 return Err(Error::new(Status::Second, sentence));
             }
             if fstat(&directory).is_ok_and(|found| found.st_nlink > 0) {
-                let pins = Self { path: path.to_owned(), parent, name, directory, pinned: Vec::new() };
+                let pins = Self {
+                    path: path.to_owned(),
+                    parent,
+                    name,
+                    directory,
+                    pinned: Vec::new(),
+                };
                 pins.remove_stale()?;
                 return Ok(pins);
             }
@@ -65,7 +81,14 @@ impl Pins {
         pin: impl FnOnce(&Path) -> std::result::Result<(), E>,
     ) -> Result<()> {
         pin(&self.reach(name)).map_err(|cause| {
-            Error::new(Status::Kernel, format!("{} cannot be pinned in {}: {cause}", name, self.path.display()))
+            Error::new(
+                Status::Kernel,
+                format!(
+                    "{} cannot be pinned in {}: {cause}",
+                    name,
+                    self.path.display()
+                ),
+            )
         })?;
         self.pinned.push(name.to_owned());
         Ok(())
@@ -79,8 +102,12 @@ impl Pins {
     /// Removes every pin and the directory.
     pub fn remove(&mut self) {
         for name in std::mem::take(&mut self.pinned) {
-            if let Err(cause) = unlinkat(&self.directory, name.as_str(), UnlinkatFlags::NoRemoveDir) {
-                log::line(format_args!("the pin {name} in {} stays: {cause}", self.path.display()));
+            if let Err(cause) = unlinkat(&self.directory, name.as_str(), UnlinkatFlags::NoRemoveDir)
+            {
+                log::line(format_args!(
+                    "the pin {name} in {} stays: {cause}",
+                    self.path.display()
+                ));
             }
         }
         if let Err(cause) = unlinkat(&self.parent, self.name.as_path(), UnlinkatFlags::RemoveDir) {
@@ -95,7 +122,10 @@ impl Pins {
 
     /// By our own descriptor: no name on the way can be exchanged under us.
     fn reach(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd()))
+        PathBuf::from(format!(
+            "/proc/self/fd/{}/{name}",
+            self.directory.as_raw_fd()
+        ))
     }
 
     fn remove_stale(&self) -> Result<()> {
@@ -103,22 +133,46 @@ impl Pins {
         let mut removed = 0;
         for entry in entries {
             let name = entry.map_err(|cause| io(&self.path, cause))?.file_name();
-            let found = fstatat(self.directory.as_fd(), name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
-                .map_err(|cause| io(&self.path, cause))?;
+            let found = fstatat(
+                self.directory.as_fd(),
+                name.as_os_str(),
+                AtFlags::AT_SYMLINK_NOFOLLOW,
+            )
+            .map_err(|cause| io(&self.path, cause))?;
             if found.st_uid != 0 {
-                return Err(io(&self.path, format!("{} in it belongs to uid {}; remove it", name.display(), found.st_uid)));
+                return Err(io(
+                    &self.path,
+                    format!(
+                        "{} in it belongs to uid {}; remove it",
+                        name.display(),
+                        found.st_uid
+                    ),
+                ));
             }
-            unlinkat(self.directory.as_fd(), name.as_os_str(), UnlinkatFlags::NoRemoveDir)
-                .map_err(|cause| io(&self.path, cause))?;
+            unlinkat(
+                self.directory.as_fd(),
+                name.as_os_str(),
+                UnlinkatFlags::NoRemoveDir,
+            )
+            .map_err(|cause| io(&self.path, cause))?;
             removed += 1;
         }
         if removed > 0 {
-            log::line(format_args!("{removed} pins of a loader that is gone were removed from {}", self.path.display()));
+            log::line(format_args!(
+                "{removed} pins of a loader that is gone were removed from {}",
+                self.path.display()
+            ));
         }
         Ok(())
     }
 }
 
 fn io(path: &Path, cause: impl std::fmt::Display) -> Error {
-    Error::new(Status::Io, format!("the pin directory {} cannot be used: {cause}", path.display()))
+    Error::new(
+        Status::Io,
+        format!(
+            "the pin directory {} cannot be used: {cause}",
+            path.display()
+        ),
+    )
 }

@@ -27,7 +27,11 @@ impl Refusal {
     /// What a failure to load or attach the file object means.
     pub fn of_trampolines(error: i32) -> Self {
         let refused = [libc::EPERM, libc::EACCES, libc::EOPNOTSUPP, ENOTSUPP].contains(&error);
-        let reason = if refused { raw::FIMK_REASON_TRAMPOLINES_REFUSED } else { raw::FIMK_REASON_LOAD_FAILED };
+        let reason = if refused {
+            raw::FIMK_REASON_TRAMPOLINES_REFUSED
+        } else {
+            raw::FIMK_REASON_LOAD_FAILED
+        };
         Self { reason, error }
     }
 }
@@ -38,7 +42,11 @@ pub fn candidates(wanted: u32) -> &'static [u32] {
         raw::FIMK_SOURCE_BPF => &[raw::FIMK_SOURCE_BPF],
         raw::FIMK_SOURCE_FANOTIFY => &[raw::FIMK_SOURCE_FANOTIFY],
         raw::FIMK_SOURCE_PERIODIC => &[raw::FIMK_SOURCE_PERIODIC],
-        _ => &[raw::FIMK_SOURCE_BPF, raw::FIMK_SOURCE_FANOTIFY, raw::FIMK_SOURCE_PERIODIC],
+        _ => &[
+            raw::FIMK_SOURCE_BPF,
+            raw::FIMK_SOURCE_FANOTIFY,
+            raw::FIMK_SOURCE_PERIODIC,
+        ],
     }
 }
 
@@ -46,8 +54,14 @@ pub fn candidates(wanted: u32) -> &'static [u32] {
 pub fn reason(wanted: u32, refusal: Option<Refusal>) -> Refusal {
     match refusal {
         Some(refusal) => refusal,
-        None if wanted == raw::FIMK_SOURCE_AUTO => Refusal { reason: raw::FIMK_REASON_BEST, error: 0 },
-        None => Refusal { reason: raw::FIMK_REASON_ASKED, error: 0 },
+        None if wanted == raw::FIMK_SOURCE_AUTO => Refusal {
+            reason: raw::FIMK_REASON_BEST,
+            error: 0,
+        },
+        None => Refusal {
+            reason: raw::FIMK_REASON_ASKED,
+            error: 0,
+        },
     }
 }
 
@@ -64,7 +78,9 @@ pub fn fits(hook: u32, parameters: Option<usize>) -> bool {
 /// How a hook is served once it is attached.
 pub fn served(hook: u32) -> u8 {
     let plan = match hook {
-        raw::FIMK_HOOK_EXEC | raw::FIMK_HOOK_FORK | raw::FIMK_HOOK_EXIT => raw::FIMK_PLAN_TRACEPOINT,
+        raw::FIMK_HOOK_EXEC | raw::FIMK_HOOK_FORK | raw::FIMK_HOOK_EXIT => {
+            raw::FIMK_PLAN_TRACEPOINT
+        }
         raw::FIMK_HOOK_TASKS => raw::FIMK_PLAN_ITERATOR,
         _ => raw::FIMK_PLAN_TRAMPOLINE,
     };
@@ -89,7 +105,11 @@ mod tests {
     #[test]
     fn auto_tries_all_and_a_named_source_has_no_substitute() {
         assert_eq!(candidates(raw::FIMK_SOURCE_AUTO).len(), 3);
-        for named in [raw::FIMK_SOURCE_BPF, raw::FIMK_SOURCE_FANOTIFY, raw::FIMK_SOURCE_PERIODIC] {
+        for named in [
+            raw::FIMK_SOURCE_BPF,
+            raw::FIMK_SOURCE_FANOTIFY,
+            raw::FIMK_SOURCE_PERIODIC,
+        ] {
             assert_eq!(candidates(named), [named]);
         }
     }
@@ -97,9 +117,15 @@ mod tests {
     #[test]
     fn a_refused_trampoline_is_told_from_a_program_that_does_not_load() {
         for error in [libc::EPERM, libc::EACCES, libc::EOPNOTSUPP, 524] {
-            assert_eq!(Refusal::of_trampolines(error).reason, raw::FIMK_REASON_TRAMPOLINES_REFUSED);
+            assert_eq!(
+                Refusal::of_trampolines(error).reason,
+                raw::FIMK_REASON_TRAMPOLINES_REFUSED
+            );
         }
-        assert_eq!(Refusal::of_trampolines(libc::EINVAL).reason, raw::FIMK_REASON_LOAD_FAILED);
+        assert_eq!(
+            Refusal::of_trampolines(libc::EINVAL).reason,
+            raw::FIMK_REASON_LOAD_FAILED
+        );
     }
 
     #[test]
@@ -112,6 +138,9 @@ mod tests {
     #[test]
     fn every_hook_belongs_to_one_object() {
         assert_eq!(FILE_HOOKS.end, PROCESS_HOOKS.start);
-        assert_eq!(FILE_HOOKS.len() + PROCESS_HOOKS.len(), raw::FIMK_HOOKS as usize);
+        assert_eq!(
+            FILE_HOOKS.len() + PROCESS_HOOKS.len(),
+            raw::FIMK_HOOKS as usize
+        );
     }
 }

@@ -31,7 +31,7 @@ pub struct Source {
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(OwnedFd, u32)>,
     /// What holds the programs in place.
-    _links: Vec<Link>,
+    links: Vec<Link>,
 }
 
 /// Loads, attaches and pins the source that was asked for.
@@ -44,7 +44,7 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
         process: None,
         file: None,
         fanotify: None,
-        _links: Vec::new(),
+        links: Vec::new(),
     };
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, pins)?;
@@ -71,12 +71,19 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
 fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
     match Process::load() {
         Ok(process) => {
-            for (name, map) in [("exits", process.exits()), ("process_counters", process.counters())] {
+            for (name, map) in [
+                ("exits", process.exits()),
+                ("process_counters", process.counters()),
+            ] {
                 pin_map(pins, name, map)?;
             }
             pin_map(pins, "actors", process.actors.handle())?;
             pin_map(pins, "pids", process.pids.handle())?;
-            for hook in [raw::FIMK_HOOK_EXEC, raw::FIMK_HOOK_FORK, raw::FIMK_HOOK_EXIT] {
+            for hook in [
+                raw::FIMK_HOOK_EXEC,
+                raw::FIMK_HOOK_FORK,
+                raw::FIMK_HOOK_EXIT,
+            ] {
                 attach_and_pin(source, process.object(), hook, pins)?;
             }
             source.plan[raw::FIMK_HOOK_TASKS as usize] = match process.gather_running() {
@@ -86,8 +93,15 @@ fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
             source.process = Some(process);
         }
         Err(cause) => {
-            log::line(format_args!("events will not say who: the process programs cannot be loaded: {cause:#}\n{}", objects::messages()));
-            plan::fill(&mut source.plan, plan::PROCESS_HOOKS, raw::FIMK_PLAN_REFUSED);
+            log::line(format_args!(
+                "events will not say who: the process programs cannot be loaded: {cause:#}\n{}",
+                objects::messages()
+            ));
+            plan::fill(
+                &mut source.plan,
+                plan::PROCESS_HOOKS,
+                raw::FIMK_PLAN_REFUSED,
+            );
         }
     }
     Ok(())
@@ -96,12 +110,20 @@ fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
 /// The outer error is ours and ends the start; the inner is the kernel's, and the next source is tried.
 fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Result<(), Refusal>> {
     let Some(process) = &source.process else {
-        return Ok(Err(Refusal { reason: raw::FIMK_REASON_LOAD_FAILED, error: 0 }));
+        return Ok(Err(Refusal {
+            reason: raw::FIMK_REASON_LOAD_FAILED,
+            error: 0,
+        }));
     };
     let Ok(btf) = Btf::from_vmlinux() else {
-        return Ok(Err(Refusal { reason: raw::FIMK_REASON_NO_BTF, error: 0 }));
+        return Ok(Err(Refusal {
+            reason: raw::FIMK_REASON_NO_BTF,
+            error: 0,
+        }));
     };
-    let fitting: Vec<u32> = plan::FILE_HOOKS.filter(|&hook| plan::fits(hook, parameters(&btf, hook))).collect();
+    let fitting: Vec<u32> = plan::FILE_HOOKS
+        .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
+        .collect();
     let file = match File::load(process, |hook| fitting.contains(&hook)) {
         Ok(file) => file,
         Err(cause) => return Ok(Err(refused_trampolines(source, &cause))),
@@ -125,7 +147,11 @@ fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Re
 }
 
 fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
-    for (name, map) in [("ring", file.ring()), ("file_counters", file.counters()), ("filter", file.variables())] {
+    for (name, map) in [
+        ("ring", file.ring()),
+        ("file_counters", file.counters()),
+        ("filter", file.variables()),
+    ] {
         pin_map(pins, name, map)?;
     }
     pin_map(pins, "watch", file.watch.handle())?;
@@ -136,7 +162,10 @@ fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
 fn refused_trampolines(source: &mut Source, cause: &libbpf_rs::Error) -> Refusal {
     let refusal = Refusal::of_trampolines(objects::errno_of(cause));
     if refusal.reason == raw::FIMK_REASON_LOAD_FAILED {
-        log::line(format_args!("the file programs cannot be loaded: {cause:#}\n{}", objects::messages()));
+        log::line(format_args!(
+            "the file programs cannot be loaded: {cause:#}\n{}",
+            objects::messages()
+        ));
     }
     plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
     refusal
@@ -148,17 +177,25 @@ fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {
             source.fanotify = Some(group);
             Ok(())
         }
-        Err(cause) => Err(Refusal { reason: raw::FIMK_REASON_FANOTIFY_REFUSED, error: cause as i32 }),
+        Err(cause) => Err(Refusal {
+            reason: raw::FIMK_REASON_FANOTIFY_REFUSED,
+            error: cause as i32,
+        }),
     }
 }
 
 /// A hook that the kernel refuses is told and left out; the plan says so to everybody.
-fn attach_and_pin(source: &mut Source, object: &libbpf_rs::Object, hook: u32, pins: &mut Pins) -> Result<()> {
+fn attach_and_pin(
+    source: &mut Source,
+    object: &libbpf_rs::Object,
+    hook: u32,
+    pins: &mut Pins,
+) -> Result<()> {
     let name = HOOK_NAMES[hook as usize];
     match objects::attach(object, hook) {
         Ok(mut link) => {
             pins.pin(&format!("link_{name}"), |path| link.pin(path))?;
-            source._links.push(link);
+            source.links.push(link);
             source.plan[hook as usize] = plan::served(hook);
         }
         Err(cause) => {
@@ -169,7 +206,11 @@ fn attach_and_pin(source: &mut Source, object: &libbpf_rs::Object, hook: u32, pi
     Ok(())
 }
 
-fn pin_map(pins: &mut Pins, name: &str, map: libbpf_rs::Result<libbpf_rs::MapHandle>) -> Result<()> {
+fn pin_map(
+    pins: &mut Pins,
+    name: &str,
+    map: libbpf_rs::Result<libbpf_rs::MapHandle>,
+) -> Result<()> {
     let mut map = map.map_err(|cause| Error::internal(name, cause))?;
     pins.pin(name, |path| map.pin(path))
 }
@@ -178,7 +219,9 @@ fn pin_map(pins: &mut Pins, name: &str, map: libbpf_rs::Result<libbpf_rs::MapHan
 fn parameters(btf: &Btf<'_>, hook: u32) -> Option<usize> {
     use libbpf_rs::btf::ReferencesType;
     let function = btf.type_by_name::<Func<'_>>(HOOK_NAMES[hook as usize])?;
-    FuncProto::try_from(function.referenced_type()).ok().map(|prototype| prototype.len())
+    FuncProto::try_from(function.referenced_type())
+        .ok()
+        .map(|prototype| prototype.len())
 }
 
 fn refused() -> u8 {
@@ -187,10 +230,16 @@ fn refused() -> u8 {
 
 fn none_serves(wanted: u32, refusal: Option<Refusal>) -> Error {
     let refusal = plan::reason(wanted, refusal);
-    let why = REASON_SENTENCES.get(refusal.reason as usize).copied().unwrap_or_default();
+    let why = REASON_SENTENCES
+        .get(refusal.reason as usize)
+        .copied()
+        .unwrap_or_default();
     let errno = std::io::Error::from_raw_os_error(refusal.error);
     Error::new(
         Status::Kernel,
-        format!("the source {} cannot serve: {why} ({errno}); use --source auto", source_name(wanted)),
+        format!(
+            "the source {} cannot serve: {why} ({errno}); use --source auto",
+            source_name(wanted)
+        ),
     )
 }

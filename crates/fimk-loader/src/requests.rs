@@ -31,13 +31,19 @@ impl fmt::Display for Nonsense {
         match self {
             Self::Length(length) => write!(f, "it sent {length} bytes, which is no request"),
             Self::Version(version) => {
-                write!(f, "it speaks wire version {version} and not {}", raw::FIMK_WIRE_VERSION)
+                write!(
+                    f,
+                    "it speaks wire version {version} and not {}",
+                    raw::FIMK_WIRE_VERSION
+                )
             }
             Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
-            Self::Thread(thread) => write!(f, "it wants to arm by thread {thread}, which cannot be one"),
+            Self::Thread(thread) => {
+                write!(f, "it wants to arm by thread {thread}, which cannot be one")
+            }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
         }
     }
@@ -45,7 +51,8 @@ impl fmt::Display for Nonsense {
 
 /// Exactly one request of this build's version and of a known kind.
 pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
-    let request = raw::fimk_request::read_from_bytes(bytes).map_err(|_| Nonsense::Length(bytes.len()))?;
+    let request =
+        raw::fimk_request::read_from_bytes(bytes).map_err(|_| Nonsense::Length(bytes.len()))?;
     if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
         return Err(Nonsense::Version(request.version));
     }
@@ -87,10 +94,19 @@ mod tests {
         let good = request(raw::FIMK_REQUEST_SYNC);
         let bytes = good.as_bytes();
         assert!(parse(bytes).is_ok());
-        assert_eq!(parse(&bytes[1..]).err(), Some(Nonsense::Length(bytes.len() - 1)));
-        assert_eq!(parse(&[bytes, &[0]].concat()).err(), Some(Nonsense::Length(bytes.len() + 1)));
+        assert_eq!(
+            parse(&bytes[1..]).err(),
+            Some(Nonsense::Length(bytes.len() - 1))
+        );
+        assert_eq!(
+            parse(&[bytes, &[0]].concat()).err(),
+            Some(Nonsense::Length(bytes.len() + 1))
+        );
         assert_eq!(parse(&[]).err(), Some(Nonsense::Length(0)));
-        let other = raw::fimk_request { version: 99, ..good };
+        let other = raw::fimk_request {
+            version: 99,
+            ..good
+        };
         assert_eq!(parse(other.as_bytes()).err(), Some(Nonsense::Version(99)));
     }
 
@@ -100,7 +116,10 @@ mod tests {
             assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
         }
         for byte in 0..=u8::MAX {
-            assert!(parse(&[byte; size_of::<raw::fimk_request>()]).is_err(), "{byte}");
+            assert!(
+                parse(&[byte; size_of::<raw::fimk_request>()]).is_err(),
+                "{byte}"
+            );
         }
     }
 

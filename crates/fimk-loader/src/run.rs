@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs until a stop is asked for and done, or cannot go on.
-    pub fn to_the_end(&mut self) -> Result<()> {
+    pub fn run_until_stopped(&mut self) -> Result<()> {
         let result = self.serve_until_stopped();
         if result.is_err() {
             self.channel.borrow_mut().close();
@@ -108,10 +108,10 @@ impl<'a> Run<'a> {
         loop {
             self.wait(next)?;
             self.answer_signals()?;
-            if let Some(end) = self.spawner.ended()? {
-                if self.analyzer_ended(end)? {
-                    return Ok(());
-                }
+            if let Some(end) = self.spawner.ended()?
+                && self.analyzer_ended(end)?
+            {
+                return Ok(());
             }
             next = match self.serve() {
                 Ok(next) => next,
@@ -142,11 +142,17 @@ impl<'a> Run<'a> {
 
     fn start_analyzer(&mut self) -> Result<()> {
         let now = Instant::now();
-        while self.starts.front().is_some_and(|start| now.duration_since(*start) > STARTS_WITHIN) {
+        while self
+            .starts
+            .front()
+            .is_some_and(|start| now.duration_since(*start) > STARTS_WITHIN)
+        {
             self.starts.pop_front();
         }
         if self.starts.len() >= STARTS_MAX {
-            let sentence = format!("the analyzer ended {STARTS_MAX} times within a minute: its messages above say why");
+            let sentence = format!(
+                "the analyzer ended {STARTS_MAX} times within a minute: its messages above say why"
+            );
             return Err(Error::new(Status::Internal, sentence));
         }
         self.starts.push_back(now);
@@ -167,18 +173,26 @@ impl<'a> Run<'a> {
         ];
         if let Some(descriptor) = channel.descriptor().filter(|_| !self.dropped) {
             // While a packet is held, room is all that helps.
-            let event = if channel.is_held() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+            let event = if channel.is_held() {
+                PollFlags::POLLOUT
+            } else {
+                PollFlags::POLLIN
+            };
             if next != Next::Soon {
                 ready.push(PollFd::new(descriptor, event));
             }
         }
         let mut until = self.deadline();
         if let Some((records, ends)) = self.server.as_ref().map(Server::rings) {
-            if let Some(records) = records.filter(|_| next != Next::Soon && channel.is_free() && self.greeted) {
+            if let Some(records) =
+                records.filter(|_| next != Next::Soon && channel.is_free() && self.greeted)
+            {
                 ready.push(PollFd::new(records.as_fd(), PollFlags::POLLIN));
             }
             match ends {
-                Some(ends) if now >= self.ends_from => ready.push(PollFd::new(ends.as_fd(), PollFlags::POLLIN)),
+                Some(ends) if now >= self.ends_from => {
+                    ready.push(PollFd::new(ends.as_fd(), PollFlags::POLLIN));
+                }
                 Some(_) => until = until.min(self.ends_from),
                 None => {}
             }
@@ -189,7 +203,10 @@ impl<'a> Run<'a> {
             Next::Wait => until,
         };
         // Rounded up: a timeout that is too short would spin.
-        let milliseconds = until.saturating_duration_since(now).as_micros().div_ceil(1000);
+        let milliseconds = until
+            .saturating_duration_since(now)
+            .as_micros()
+            .div_ceil(1000);
         let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
         match poll(&mut ready, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -214,7 +231,9 @@ impl<'a> Run<'a> {
         if !self.greeted {
             return self.await_hello();
         }
-        let Some(server) = &mut self.server else { return Ok(Next::Wait) };
+        let Some(server) = &mut self.server else {
+            return Ok(Next::Wait);
+        };
         if matches!(self.phase, Phase::Ending(_) | Phase::Killed) {
             server.finish()?;
             return Ok(Next::Wait);
@@ -238,7 +257,9 @@ impl<'a> Run<'a> {
     fn await_hello(&mut self) -> std::result::Result<Next, Fault> {
         let mut buffer = [0; size_of::<raw::fimk_request>() + 1];
         let received = self.channel.borrow_mut().receive(&mut buffer);
-        let Received::Bytes(length) = received else { return Ok(Next::Wait) };
+        let Received::Bytes(length) = received else {
+            return Ok(Next::Wait);
+        };
         let hello = requests::parse(&buffer[..length])?;
         if u32::from(hello.kind) != raw::FIMK_REQUEST_HELLO {
             return Err(Nonsense::NotGreeted.into());
@@ -259,13 +280,22 @@ impl<'a> Run<'a> {
         let source = probe::bring_up(wanted, self.pins)?;
         let server = Server::new(source, &self.channel)?;
         sandbox::enter(self.pins.descriptors())?;
-        let why = REASON_SENTENCES.get(server.source.refusal.reason as usize).copied().unwrap_or_default();
-        log::line(format_args!("the source {} serves: {why}", source_name(server.source.number)));
+        let why = REASON_SENTENCES
+            .get(server.source.refusal.reason as usize)
+            .copied()
+            .unwrap_or_default();
+        log::line(format_args!(
+            "the source {} serves: {why}",
+            source_name(server.source.number)
+        ));
         Ok(server)
     }
 
     fn drop_analyzer(&mut self, nonsense: Nonsense) -> Result<()> {
-        log::line(format_args!("the analyzer (pid {}) is dropped: {nonsense}", self.analyzer));
+        log::line(format_args!(
+            "the analyzer (pid {}) is dropped: {nonsense}",
+            self.analyzer
+        ));
         self.dropped = true;
         self.channel.borrow_mut().close();
         self.spawner.kill()
@@ -277,35 +307,45 @@ impl<'a> Run<'a> {
         if let Some(server) = &mut self.server {
             server.end_arming();
         }
-        if let End::Exited(status) = end {
-            if let Some(status) = exit::is_final(status) {
-                return Err(Error::passed_on(status));
-            }
+        if let End::Exited(status) = end
+            && let Some(status) = exit::is_final(status)
+        {
+            return Err(Error::passed_on(status));
         }
         match (self.phase, end) {
             (Phase::Serving, end) => {
                 if !self.dropped {
-                    log::line(format_args!("the analyzer (pid {}) {end}; it is started again", self.analyzer));
+                    log::line(format_args!(
+                        "the analyzer (pid {}) {end}; it is started again",
+                        self.analyzer
+                    ));
                 }
                 self.start_analyzer()?;
                 Ok(false)
             }
             (Phase::Killed, _) => Err(Error::new(
                 Status::Internal,
-                format!("the analyzer did not end within {} s and was killed: what it held is found as a gap at the next start", PATIENCE.as_secs()),
+                format!(
+                    "the analyzer did not end within {} s and was killed: what it held is found as a gap at the next start",
+                    PATIENCE.as_secs()
+                ),
             )),
             (_, End::Exited(0)) => Ok(true),
-            (_, end) => Err(Error::new(Status::Internal, format!("while stopping, the analyzer {end}"))),
+            (_, end) => Err(Error::new(
+                Status::Internal,
+                format!("while stopping, the analyzer {end}"),
+            )),
         }
     }
 
     fn answer_signals(&mut self) -> Result<()> {
         loop {
             match self.signals.read_signal() {
-                Ok(Some(_)) if self.phase == Phase::Serving => self.phase = Phase::Settling(Instant::now() + SETTLE),
-                Ok(Some(_)) => {}
+                Ok(Some(_)) if self.phase == Phase::Serving => {
+                    self.phase = Phase::Settling(Instant::now() + SETTLE);
+                }
+                Ok(Some(_)) | Err(Errno::EINTR) => {}
                 Ok(None) => return Ok(()),
-                Err(Errno::EINTR) => {}
                 Err(cause) => return Err(Error::internal("signals cannot be read", cause)),
             }
         }

@@ -60,7 +60,11 @@ enum Answer {
     /// Send this packet once the ring has passed this place.
     Behind { place: u64, packet: Vec<u8> },
     /// Tell of this process and then of its ancestors.
-    Who { process: raw::fimk_actor_key, told: u32, cookie: u64 },
+    Who {
+        process: raw::fimk_actor_key,
+        told: u32,
+        cookie: u64,
+    },
 }
 
 /// What a new analyzer, or one that lost announcements, is told of.
@@ -95,11 +99,18 @@ impl Server {
         if let Some(process) = &source.process {
             let exits = process.exits().map_err(internal)?;
             ends = Some(Ends::new(exits, process.actors.capacity()).map_err(internal)?);
-            counts.add(process.counters().map_err(internal)?, objects::programs(process.object()));
+            counts.add(
+                process.counters().map_err(internal)?,
+                objects::programs(process.object()),
+            );
         }
         if let Some(file) = &source.file {
-            forward = Some(Forward::new(file.ring().map_err(internal)?, channel).map_err(internal)?);
-            counts.add(file.counters().map_err(internal)?, objects::programs(file.object()));
+            forward =
+                Some(Forward::new(file.ring().map_err(internal)?, channel).map_err(internal)?);
+            counts.add(
+                file.counters().map_err(internal)?,
+                objects::programs(file.object()),
+            );
         }
         counts.sums().map_err(internal)?;
         Ok(Self {
@@ -125,10 +136,22 @@ impl Server {
         self.announcements.clear();
         if let Some(file) = &self.source.file {
             // The list is worked off from its end: what was taken comes first.
-            self.announcements.extend(file.dirty.entries()?.map(|(key, _)| Announcement::Dirty(key)));
-            self.announcements.extend(file.taken.entries()?.map(|(key, _)| Announcement::Taken(key)));
+            self.announcements.extend(
+                file.dirty
+                    .entries()?
+                    .map(|(key, _)| Announcement::Dirty(key)),
+            );
+            self.announcements.extend(
+                file.taken
+                    .entries()?
+                    .map(|(key, _)| Announcement::Taken(key)),
+            );
         }
-        let watch_max = self.source.file.as_ref().map_or(0, |file| file.watch.capacity());
+        let watch_max = self
+            .source
+            .file
+            .as_ref()
+            .map_or(0, |file| file.watch.capacity());
         let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
         let ready = packets::ready(&self.source, watch_max, kept);
         let mut channel = self.channel.borrow_mut();
@@ -162,7 +185,11 @@ impl Server {
             } else if let Some(announcement) = self.announcements.pop() {
                 self.announce(&announcement)?;
             } else {
-                return Ok(if self.is_caught_up() { Next::Wait } else { Next::Soon });
+                return Ok(if self.is_caught_up() {
+                    Next::Wait
+                } else {
+                    Next::Soon
+                });
             }
         }
         Ok(Next::More)
@@ -171,7 +198,9 @@ impl Server {
     /// Once the channel is half closed: what is done is still taken note of, nothing is answered.
     pub fn finish(&mut self) -> std::result::Result<(), Fault> {
         for _ in 0..STEPS_A_ROUND {
-            let Some(request) = self.next_request()? else { break };
+            let Some(request) = self.next_request()? else {
+                break;
+            };
             if u32::from(request.kind) == raw::FIMK_REQUEST_DONE {
                 self.begin(&request)?;
             }
@@ -189,8 +218,13 @@ impl Server {
         if ring_full(&now.1) > before && self.announcements.is_empty() {
             self.announce_again()?;
         }
-        if self.told.is_none_or(|told| told.0 != now.0 || told.1.as_bytes() != now.1.as_bytes()) {
-            self.channel.borrow_mut().send(packets::counters(now.0, now.1).as_bytes());
+        if self
+            .told
+            .is_none_or(|told| told.0 != now.0 || told.1.as_bytes() != now.1.as_bytes())
+        {
+            self.channel
+                .borrow_mut()
+                .send(packets::counters(now.0, &now.1).as_bytes());
             self.told = Some(now);
         }
         Ok(())
@@ -198,7 +232,9 @@ impl Server {
 
     /// Takes note of the processes that ended, and says whether there were any.
     pub fn forget(&self) -> std::result::Result<bool, Fault> {
-        let (Some(ends), Some(process)) = (&self.ends, &self.source.process) else { return Ok(false) };
+        let (Some(ends), Some(process)) = (&self.ends, &self.source.process) else {
+            return Ok(false);
+        };
         Ok(ends.tick(&process.actors, || {
             let mut named = HashSet::new();
             if let Some(file) = &self.source.file {
@@ -258,10 +294,16 @@ impl Server {
                     take::done(file, &request.key, request.cookie)?;
                 }
             }
-            raw::FIMK_REQUEST_SYNC => self.answer_behind(packets::synced(request.cookie).as_bytes()),
+            raw::FIMK_REQUEST_SYNC => {
+                self.answer_behind(packets::synced(request.cookie).as_bytes());
+            }
             raw::FIMK_REQUEST_WHO => {
                 let process = self.process_of(request.key.actor)?;
-                self.answer = Some(Answer::Who { process, told: 0, cookie: request.cookie });
+                self.answer = Some(Answer::Who {
+                    process,
+                    told: 0,
+                    cookie: request.cookie,
+                });
             }
             _ => return Err(Nonsense::GreetedTwice.into()),
         }
@@ -271,19 +313,30 @@ impl Server {
     /// An answer behind every record that was made before it.
     fn answer_behind(&mut self, packet: &[u8]) {
         let place = self.forward.as_ref().map_or(0, Forward::produced);
-        self.answer = Some(Answer::Behind { place, packet: packet.to_vec() });
+        self.answer = Some(Answer::Behind {
+            place,
+            packet: packet.to_vec(),
+        });
     }
 
     fn go_on(&self, answer: Answer) -> std::result::Result<Option<Answer>, Fault> {
         match answer {
             Answer::Behind { place, packet } => {
-                if self.forward.as_ref().is_some_and(|forward| !forward.has_passed(place)) {
+                if self
+                    .forward
+                    .as_ref()
+                    .is_some_and(|forward| !forward.has_passed(place))
+                {
                     return Ok(Some(Answer::Behind { place, packet }));
                 }
                 self.channel.borrow_mut().send(&packet);
                 Ok(None)
             }
-            Answer::Who { process, told, cookie } => self.tell_who(process, told, cookie),
+            Answer::Who {
+                process,
+                told,
+                cookie,
+            } => self.tell_who(process, told, cookie),
         }
     }
 
@@ -296,19 +349,29 @@ impl Server {
         cookie: u64,
     ) -> std::result::Result<Option<Answer>, Fault> {
         let known = match &self.source.process {
-            Some(table) if told <= ANCESTORS_MAX && process.start_ns != 0 => table.actors.get(&process)?,
+            Some(table) if told <= ANCESTORS_MAX && process.start_ns != 0 => {
+                table.actors.get(&process)?
+            }
             _ => None,
         };
         let mut channel = self.channel.borrow_mut();
         match known {
             Some(actor) => {
                 channel.send(&packets::actor(actor));
-                Ok(Some(Answer::Who { process: actor.parent, told: told + 1, cookie }))
+                Ok(Some(Answer::Who {
+                    process: actor.parent,
+                    told: told + 1,
+                    cookie,
+                }))
             }
             None if told == 0 => {
                 channel.send(&packets::unknown_actor(process));
                 let nobody = raw::fimk_actor_key::new_zeroed();
-                Ok(Some(Answer::Who { process: nobody, told: 1, cookie }))
+                Ok(Some(Answer::Who {
+                    process: nobody,
+                    told: 1,
+                    cookie,
+                }))
             }
             None => {
                 channel.send(packets::synced(cookie).as_bytes());
@@ -318,7 +381,10 @@ impl Server {
     }
 
     /// A pid alone stands for its latest image.
-    fn process_of(&self, asked: raw::fimk_actor_key) -> std::result::Result<raw::fimk_actor_key, Fault> {
+    fn process_of(
+        &self,
+        asked: raw::fimk_actor_key,
+    ) -> std::result::Result<raw::fimk_actor_key, Fault> {
         match &self.source.process {
             Some(table) if asked.start_ns == 0 => Ok(table.pids.get(&asked.pid)?.unwrap_or(asked)),
             _ => Ok(asked),
@@ -353,12 +419,18 @@ impl Server {
     }
 
     fn announce(&self, announcement: &Announcement) -> std::result::Result<(), Fault> {
-        let Some(file) = &self.source.file else { return Ok(()) };
+        let Some(file) = &self.source.file else {
+            return Ok(());
+        };
         let packet = match announcement {
-            Announcement::Taken(key) => {
-                file.taken.get(key)?.map(|entry| packets::taken(*key, entry).as_bytes().to_vec())
-            }
-            Announcement::Dirty(key) => file.dirty.get(key)?.map(|entry| packets::touch(*key, &entry)),
+            Announcement::Taken(key) => file
+                .taken
+                .get(key)?
+                .map(|entry| packets::taken(*key, entry).as_bytes().to_vec()),
+            Announcement::Dirty(key) => file
+                .dirty
+                .get(key)?
+                .map(|entry| packets::touch(*key, &entry)),
         };
         if let Some(packet) = packet {
             self.channel.borrow_mut().send(&packet);
@@ -370,13 +442,19 @@ impl Server {
     /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
     fn announce_again(&mut self) -> std::result::Result<(), Fault> {
         if let Some(file) = &self.source.file {
-            let silent = file.dirty.entries()?.filter(|(_, entry)| entry.announced == 0);
-            self.announcements.extend(silent.map(|(key, _)| Announcement::Dirty(key)));
+            let silent = file
+                .dirty
+                .entries()?
+                .filter(|(_, entry)| entry.announced == 0);
+            self.announcements
+                .extend(silent.map(|(key, _)| Announcement::Dirty(key)));
         }
         Ok(())
     }
 
     fn is_caught_up(&self) -> bool {
-        self.forward.as_ref().is_none_or(|forward| forward.has_passed(forward.produced()))
+        self.forward
+            .as_ref()
+            .is_none_or(|forward| forward.has_passed(forward.produced()))
     }
 }

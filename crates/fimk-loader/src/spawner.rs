@@ -13,8 +13,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recv, recvmsg, send,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+    recv, recvmsg, send, sendmsg, socketpair,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, setpgid};
@@ -68,8 +68,12 @@ impl Spawner {
         self.say(START)?;
         let (bytes, channel) = receive(self.socket.as_fd(), MsgFlags::empty())
             .map_err(|cause| Error::internal("the spawner does not answer", cause))?;
-        let channel = channel.ok_or_else(|| Error::internal("the analyzer cannot be started", "no channel"))?;
-        Ok(Started { channel, pid: u32::from_ne_bytes(bytes[..4].try_into().unwrap_or_default()) })
+        let channel = channel
+            .ok_or_else(|| Error::internal("the analyzer cannot be started", "no channel"))?;
+        Ok(Started {
+            channel,
+            pid: u32::from_ne_bytes(bytes[..4].try_into().unwrap_or_default()),
+        })
     }
 
     /// Kills the analyzer that runs, if one does.
@@ -112,7 +116,11 @@ impl End {
     fn from_bytes(bytes: [u8; 8]) -> Self {
         let [a, b, c, d, kind, ..] = bytes;
         let number = i32::from_ne_bytes([a, b, c, d]);
-        if kind == 0 { Self::Exited(number) } else { Self::Signalled(number) }
+        if kind == 0 {
+            Self::Exited(number)
+        } else {
+            Self::Signalled(number)
+        }
     }
 
     fn to_bytes(self) -> [u8; 8] {
@@ -126,7 +134,12 @@ impl End {
 }
 
 fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+    socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
 }
 
 /// One message of the spawner: eight bytes, and a descriptor if there is one.
@@ -154,7 +167,10 @@ fn attend(loader: &OwnedFd, image: &Image) -> std::result::Result<(), Box<dyn st
     SigSet::all().thread_set_mask()?;
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     capabilities::keep_for_spawning()?;
-    let children = SignalFd::with_flags(&SigSet::from(Signal::SIGCHLD), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let children = SignalFd::with_flags(
+        &SigSet::from(Signal::SIGCHLD),
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?;
     let mut running = None;
     loop {
         let mut ready = [

@@ -1,5 +1,8 @@
 //! The system calls that no crate wraps safely: one function each.
-#![allow(unsafe_code, reason = "fork, and calls of libc and libbpf that have no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "fork, and calls of libc and libbpf that have no safe wrapper"
+)]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -11,7 +14,12 @@ use nix::unistd::{ForkResult, Pid};
 pub fn close_at_exec_from(first: u32) -> nix::Result<()> {
     // SAFETY: takes three numbers; marking a descriptor changes nothing for its owner in this process.
     let result = unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
     };
     nix::errno::Errno::result(result).map(drop)
 }
@@ -44,12 +52,22 @@ pub fn fork(child: impl FnOnce() -> i32) -> nix::Result<Pid> {
 /// How often the kernel skipped this program because it ran already on that CPU; 0 before Linux 5.12.
 pub fn recursion_misses(program: &OwnedFd) -> u64 {
     let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut length = size_of::<libbpf_sys::bpf_prog_info>().try_into().unwrap_or(0);
+    let mut length = size_of::<libbpf_sys::bpf_prog_info>()
+        .try_into()
+        .unwrap_or(0);
     // SAFETY: `info` is writable for `length` bytes, and all counts in it are 0: nothing else is written.
     let result = unsafe {
-        libbpf_sys::bpf_prog_get_info_by_fd(program.as_fd().as_raw_fd(), &raw mut info, &raw mut length)
+        libbpf_sys::bpf_prog_get_info_by_fd(
+            program.as_fd().as_raw_fd(),
+            &raw mut info,
+            &raw mut length,
+        )
     };
-    if result == 0 { info.recursion_misses } else { 0 }
+    if result == 0 {
+        info.recursion_misses
+    } else {
+        0
+    }
 }
 
 /// Takes ownership of a descriptor that the kernel just made for us in recvmsg.
@@ -68,6 +86,9 @@ pub fn ring_positions(rings: &libbpf_rs::RingBuffer<'_>) -> (u64, u64) {
         if ring.is_null() {
             return (0, 0);
         }
-        (libbpf_sys::ring__producer_pos(ring), libbpf_sys::ring__consumer_pos(ring))
+        (
+            libbpf_sys::ring__producer_pos(ring),
+            libbpf_sys::ring__consumer_pos(ring),
+        )
     }
 }

@@ -22,7 +22,10 @@ pub struct Table<K, V> {
 impl<K: Plain, V: Plain> Table<K, V> {
     /// `map` must have keys and values of these sizes; otherwise every call is an error.
     pub fn new(map: MapHandle) -> Self {
-        Self { map, of: PhantomData }
+        Self {
+            map,
+            of: PhantomData,
+        }
     }
 
     /// A handle of its own, to pin the map by.
@@ -38,13 +41,16 @@ impl<K: Plain, V: Plain> Table<K, V> {
     /// The value of `key`.
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         let mut value = V::new_zeroed();
-        let found = self.map.lookup_into(key.as_bytes(), value.as_mut_bytes(), MapFlags::ANY)?;
+        let found = self
+            .map
+            .lookup_into(key.as_bytes(), value.as_mut_bytes(), MapFlags::ANY)?;
         Ok(found.then_some(value))
     }
 
     /// Inserts or replaces.
     pub fn put(&self, key: &K, value: &V) -> Result<()> {
-        self.map.update(key.as_bytes(), value.as_bytes(), MapFlags::ANY)
+        self.map
+            .update(key.as_bytes(), value.as_bytes(), MapFlags::ANY)
     }
 
     /// Removes `key` if it is there.
@@ -59,14 +65,15 @@ impl<K: Plain, V: Plain> Table<K, V> {
     /// program adds between them is not in the returned value.
     pub fn take(&self, key: &K) -> Result<Option<V>> {
         let mut value = V::new_zeroed();
-        match self.map.lookup_into_and_delete(key.as_bytes(), value.as_mut_bytes()) {
-            Ok(found) => Ok(found.then_some(value)),
-            Err(_) => {
-                let value = self.get(key)?;
-                self.remove(key)?;
-                Ok(value)
-            }
+        if let Ok(found) = self
+            .map
+            .lookup_into_and_delete(key.as_bytes(), value.as_mut_bytes())
+        {
+            return Ok(found.then_some(value));
         }
+        let value = self.get(key)?;
+        self.remove(key)?;
+        Ok(value)
     }
 
     /// Whether it has no entry.
@@ -76,7 +83,14 @@ impl<K: Plain, V: Plain> Table<K, V> {
 
     /// Walks all entries. One inserted or removed meanwhile may or may not be met.
     pub fn entries(&self) -> Result<impl Iterator<Item = (K, V)>> {
-        let entries = self.map.lookup_batch(BATCH.min(self.capacity()), MapFlags::ANY, MapFlags::ANY)?;
-        Ok(entries.filter_map(|(key, value)| Some((K::read_from_bytes(&key).ok()?, V::read_from_bytes(&value).ok()?))))
+        let entries =
+            self.map
+                .lookup_batch(BATCH.min(self.capacity()), MapFlags::ANY, MapFlags::ANY)?;
+        Ok(entries.filter_map(|(key, value)| {
+            Some((
+                K::read_from_bytes(&key).ok()?,
+                V::read_from_bytes(&value).ok()?,
+            ))
+        }))
     }
 }

@@ -20,7 +20,10 @@ pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
         return Ok(Taken::Entry(Box::new(zerocopy::FromZeros::new_zeroed())));
     };
     let before = file.taken.get(key)?;
-    let whole = |dirty| raw::fimk_entry { take, ..before.map_or(dirty, |before| merge(before, dirty)) };
+    let whole = |dirty| raw::fimk_entry {
+        take,
+        ..before.map_or(dirty, |before| merge(before, dirty))
+    };
     let mut entry = whole(seen);
     match file.taken.put(key, &entry) {
         Err(cause) if cause.kind() == ErrorKind::TooBig => return Ok(Taken::Full),
@@ -64,13 +67,21 @@ mod tests {
     #[test]
     fn two_entries_of_one_key_become_one_that_covers_both() {
         let mut earlier = raw::fimk_entry::new_zeroed();
-        (earlier.first_ns, earlier.last_ns, earlier.count, earlier.uid) = (10, 20, 2, 1000);
+        (
+            earlier.first_ns,
+            earlier.last_ns,
+            earlier.count,
+            earlier.uid,
+        ) = (10, 20, 2, 1000);
         earlier.operations[0] = 1;
         let mut later = raw::fimk_entry::new_zeroed();
         (later.first_ns, later.last_ns, later.count, later.bytes) = (30, 40, u64::MAX, 5);
         later.operations[6] = 1;
         let merged = merge(earlier, later);
-        assert_eq!((merged.first_ns, merged.last_ns, merged.bytes, merged.uid), (10, 40, 5, 1000));
+        assert_eq!(
+            (merged.first_ns, merged.last_ns, merged.bytes, merged.uid),
+            (10, 40, 5, 1000)
+        );
         assert_eq!(merged.count, u64::MAX);
         assert_eq!((merged.operations[0], merged.operations[6]), (1, 1));
     }
