@@ -1,0 +1,233 @@
+//! An analyzer for the loader's tests: the file given as `--config` says what it does, and it prints what
+//! it was told. Each word of the file is one step.
+#![allow(
+    clippy::expect_used,
+    reason = "a test helper that cannot go on must stop"
+)]
+#![allow(unsafe_code, reason = "the channel is inherited under a known number")]
+
+use std::io::{IoSliceMut, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use fimk_wire::{Packet, leaf_first_to_path, raw, request, spanned};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, send};
+use zerocopy::{FromZeros, IntoBytes};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let number = value("--channel")
+        .expect("--channel N")
+        .parse()
+        .expect("a number");
+    // SAFETY: the loader hands the channel over under this number; nothing else here uses it.
+    let channel = unsafe { OwnedFd::from_raw_fd(number) };
+    let script = std::fs::read_to_string(value("--config").expect("--config FILE"))
+        .expect("a readable script");
+    say(&format!("arguments {}", arguments[1..].join(" ")));
+    let watched =
+        std::path::Path::new(&value("--state-dir").expect("--state-dir DIR")).join("watched");
+    for step in script.split_whitespace() {
+        match step {
+            "arm" => arm(&channel, &watched),
+            "change" => change(&channel, &watched),
+            _ => take_step(&channel, step),
+        }
+    }
+    while let Some(packet) = receive(&channel) {
+        print(&packet);
+    }
+    say("end");
+}
+
+fn take_step(channel: &OwnedFd, step: &str) {
+    let mut key = raw::fimk_key::new_zeroed();
+    match step {
+        "status" => say(&std::fs::read_to_string("/proc/self/status").expect("our own status")),
+        "files" => {
+            for entry in std::fs::read_dir("/proc/self/fd")
+                .expect("our own descriptors")
+                .flatten()
+            {
+                say(&format!(
+                    "file {} {:?}",
+                    entry.file_name().display(),
+                    std::fs::read_link(entry.path()).ok()
+                ));
+            }
+        }
+        "environment" => std::env::vars().for_each(|(name, _)| say(&format!("variable {name}"))),
+        "garbage" => ask(channel, b"garbage"),
+        "long" => ask(channel, &[0; 4096]),
+        "early" => ask(
+            channel,
+            request(raw::FIMK_REQUEST_SYNC, 0, key, 1).as_bytes(),
+        ),
+        "hang" => std::thread::sleep(Duration::from_secs(60)),
+        "crash" => std::process::abort(),
+        "who" => {
+            key.actor.pid = std::process::id();
+            ask(
+                channel,
+                request(raw::FIMK_REQUEST_WHO, 0, key, 77).as_bytes(),
+            );
+            until_synced(channel);
+        }
+        "nobody" => {
+            key.actor.pid = i32::MAX.cast_unsigned();
+            ask(
+                channel,
+                request(raw::FIMK_REQUEST_WHO, 0, key, 78).as_bytes(),
+            );
+            until_synced(channel);
+        }
+        "sync" => {
+            ask(
+                channel,
+                request(raw::FIMK_REQUEST_SYNC, 0, key, 79).as_bytes(),
+            );
+            until_synced(channel);
+        }
+        _ => match step.split_once('=') {
+            Some(("hello", source)) => {
+                let source = source.parse().expect("a source's number");
+                ask(
+                    channel,
+                    request(raw::FIMK_REQUEST_HELLO, source, key, 0).as_bytes(),
+                );
+                print(&receive(channel).expect("READY"));
+            }
+            Some(("exit", status)) => std::process::exit(status.parse().expect("a status")),
+            _ => panic!("unknown step {step}"),
+        },
+    }
+}
+
+/// Walks a "tree" of one file.
+fn arm(channel: &OwnedFd, watched: &std::path::Path) {
+    if !watched.exists() {
+        std::fs::write(watched, "before").expect("the state directory is ours");
+    }
+    let mut key = raw::fimk_key::new_zeroed();
+    key.actor.image = raw::FIMK_WATCH_CHILDREN;
+    let thread = u64::try_from(nix::unistd::gettid().as_raw()).expect("positive");
+    ask(
+        channel,
+        request(raw::FIMK_REQUEST_ARM, 7, key, thread).as_bytes(),
+    );
+    until_synced(channel);
+    let path = std::ffi::CString::new(watched.to_str().expect("ASCII")).expect("no NUL");
+    nix::sys::stat::lstat(path.as_c_str()).expect("it is there");
+    ask(
+        channel,
+        request(raw::FIMK_REQUEST_ARM, 0, key, 0).as_bytes(),
+    );
+    until_synced(channel);
+}
+
+/// Writes, is told of it, takes it, and says that it is done.
+fn change(channel: &OwnedFd, watched: &std::path::Path) {
+    std::fs::write(watched, "after").expect("it is ours");
+    let key = loop {
+        let packet = receive(channel).expect("a touch");
+        print(&packet);
+        if let Packet::Touch(touch) = packet {
+            break touch.key;
+        }
+    };
+    for _ in 0..2 {
+        ask(
+            channel,
+            request(raw::FIMK_REQUEST_TAKE, 0, key, 0).as_bytes(),
+        );
+        loop {
+            let packet = receive(channel).expect("TAKEN");
+            print(&packet);
+            if let Packet::Taken(taken) = packet {
+                ask(
+                    channel,
+                    request(raw::FIMK_REQUEST_DONE, 0, key, taken.entry.take).as_bytes(),
+                );
+                break;
+            }
+        }
+    }
+}
+
+fn until_synced(channel: &OwnedFd) {
+    while let Some(packet) = receive(channel) {
+        print(&packet);
+        if matches!(packet, Packet::Synced(_)) {
+            return;
+        }
+    }
+    panic!("the channel ended before SYNCED");
+}
+
+fn ask(channel: &OwnedFd, bytes: &[u8]) {
+    send(channel.as_raw_fd(), bytes, MsgFlags::empty()).expect("room for a request");
+}
+
+fn receive(channel: &OwnedFd) -> Option<Packet> {
+    let mut bytes = [0; fimk_wire::PACKET_MAX];
+    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let message = recvmsg::<UnixAddr>(
+        channel.as_raw_fd(),
+        &mut slices,
+        Some(&mut space),
+        MsgFlags::empty(),
+    )
+    .expect("a packet or the end");
+    for control in message.cmsgs().expect("whole control messages") {
+        if let ControlMessageOwned::ScmRights(descriptors) = control {
+            let link = std::fs::read_link(format!("/proc/self/fd/{}", descriptors[0]))
+                .expect("a descriptor");
+            say(&format!("descriptor {}", link.display()));
+        }
+    }
+    let length = message.bytes;
+    (length > 0).then(|| Packet::decode(&bytes[..length]).expect("a packet of this build"))
+}
+
+fn print(packet: &Packet) {
+    match packet {
+        Packet::Ready(ready) => say(&format!(
+            "ready source={} reason={} error={} plan={:?}",
+            ready.source,
+            ready.reason,
+            ready.error,
+            &ready.plan[..raw::FIMK_HOOKS as usize]
+        )),
+        Packet::Actor(actor) => say(&format!(
+            "actor pid={} flags={} executable={}",
+            actor.key.pid,
+            actor.flags,
+            String::from_utf8_lossy(&leaf_first_to_path(spanned(&actor.tail, actor.executable)))
+        )),
+        Packet::Synced(synced) => say(&format!("synced {}", synced.cookie)),
+        Packet::Counters(_) => say("counters"),
+        Packet::Taken(taken) => say(&format!(
+            "taken count={} take={}",
+            taken.entry.count, taken.entry.take
+        )),
+        Packet::Touch(touch) => say(&format!(
+            "touch pid={} hook={} path={}",
+            touch.key.actor.pid,
+            touch.hook,
+            String::from_utf8_lossy(&leaf_first_to_path(spanned(&touch.tail, touch.path)))
+        )),
+        Packet::Name(_) => say("name"),
+        Packet::Armed(armed) => say(&format!("armed rule={} flags={}", armed.rule, armed.flags)),
+    }
+}
+
+fn say(line: &str) {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{line}").expect("somebody reads");
+    output.flush().expect("somebody reads");
+}

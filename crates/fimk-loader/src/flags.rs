@@ -1,0 +1,289 @@
+//! The command line. The loader parses nothing else.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use fimk_wire::{SOURCE_NAMES, raw};
+
+use crate::error::{Error, Result};
+use crate::exit::Status;
+
+/// Shown by `--help`.
+pub const HELP: &str = "\
+fimk-loader: loads fimk's kernel programs and runs the analyzer as an unprivileged user
+
+usage: fimk-loader --run-analyzer --config FILE [flags]
+
+  --run-analyzer     start the analyzer and stay in the foreground; events on standard output
+  --config FILE      the analyzer's configuration; the loader does not read it
+  --source NAME      auto, bpf, fanotify or periodic; wins over the configuration
+  --pin-dir DIR      where the BPF maps and links are pinned (/sys/fs/bpf/fimk)
+  --state-dir DIR    the analyzer's database; wins over the configuration (/var/lib/fimk)
+  --run-dir DIR      the analyzer's sockets; wins over the configuration (/run/fimk)
+  --user NAME        the user that the analyzer becomes (fimk)
+  --analyzer PATH    the analyzer's executable (fimk-analyzer beside this one)
+  --keep             leave the pins in place at the end
+  --version, --help  print and exit
+
+Start it as root. See fimk-loader(8).
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+    /// Run in the foreground.
+    Run(Box<Flags>),
+}
+
+/// The flags of the foreground mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flags {
+    /// Passed to the analyzer.
+    pub config: PathBuf,
+    /// `FIMK_SOURCE_*`; `None` leaves it to the configuration.
+    pub source: Option<u32>,
+    /// Where maps and links are pinned.
+    pub pin_dir: PathBuf,
+    /// `None` leaves it to the configuration.
+    pub state_dir: Option<PathBuf>,
+    /// `None` leaves it to the configuration.
+    pub run_dir: Option<PathBuf>,
+    /// Whom the analyzer runs as.
+    pub user: String,
+    /// `None`: the one beside this executable.
+    pub analyzer: Option<PathBuf>,
+    /// Leave the pins at the end.
+    pub keep: bool,
+}
+
+/// Parses the arguments after the program's name.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
+    let mut given = Given::default();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let (name, value) = split(&argument);
+        match name {
+            "--help" => return Ok(Command::Help),
+            "--version" => return Ok(Command::Version),
+            "--run-analyzer" | "--keep" | "--detach" | "--probe" if value.is_some() => {
+                return Err(usage(format!("{name} takes no value")));
+            }
+            "--run-analyzer" => given.run_analyzer = true,
+            "--keep" => given.keep = true,
+            "--detach" | "--probe" => return Err(not_built(name)),
+            _ => {
+                let slot = given.slot(name).ok_or_else(|| unknown(&argument))?;
+                let value = value
+                    .or_else(|| arguments.next())
+                    .filter(|value| !value.is_empty());
+                let value = value.ok_or_else(|| usage(format!("{name} needs a value")))?;
+                if slot.replace(value).is_some() {
+                    return Err(usage(format!("{name} is given twice")));
+                }
+            }
+        }
+    }
+    given.finish()
+}
+
+#[derive(Default)]
+struct Given {
+    run_analyzer: bool,
+    keep: bool,
+    config: Option<OsString>,
+    source: Option<OsString>,
+    pin_dir: Option<OsString>,
+    state_dir: Option<OsString>,
+    run_dir: Option<OsString>,
+    user: Option<OsString>,
+    analyzer: Option<OsString>,
+}
+
+impl Given {
+    fn slot(&mut self, name: &str) -> Option<&mut Option<OsString>> {
+        Some(match name {
+            "--config" => &mut self.config,
+            "--source" => &mut self.source,
+            "--pin-dir" => &mut self.pin_dir,
+            "--state-dir" => &mut self.state_dir,
+            "--run-dir" => &mut self.run_dir,
+            "--user" => &mut self.user,
+            "--analyzer" => &mut self.analyzer,
+            _ => return None,
+        })
+    }
+
+    fn finish(self) -> Result<Command> {
+        if !self.run_analyzer {
+            return Err(not_built("service mode (without --run-analyzer)"));
+        }
+        let config = self
+            .config
+            .ok_or_else(|| usage("--run-analyzer needs --config FILE"))?;
+        let user = self.user.unwrap_or_else(|| "fimk".into());
+        Ok(Command::Run(Box::new(Flags {
+            config: config.into(),
+            source: self.source.as_deref().map(source).transpose()?,
+            pin_dir: self
+                .pin_dir
+                .map_or_else(|| "/sys/fs/bpf/fimk".into(), PathBuf::from),
+            state_dir: self.state_dir.map(PathBuf::from),
+            run_dir: self.run_dir.map(PathBuf::from),
+            user: user
+                .into_string()
+                .map_err(|_| usage("--user must be a name in UTF-8"))?,
+            analyzer: self.analyzer.map(PathBuf::from),
+            keep: self.keep,
+        })))
+    }
+}
+
+/// `--name=value` or `--name`. A flag's name is ASCII; what is not becomes a name that no flag has.
+fn split(argument: &OsStr) -> (&str, Option<OsString>) {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = argument.as_bytes();
+    let end = bytes.iter().position(|&byte| byte == b'=');
+    let name = &bytes[..end.unwrap_or(bytes.len())];
+    let value = end.map(|end| OsStr::from_bytes(&bytes[end + 1..]).to_owned());
+    (std::str::from_utf8(name).unwrap_or(""), value)
+}
+
+fn source(name: &OsStr) -> Result<u32> {
+    let number = SOURCE_NAMES.iter().position(|known| name == *known);
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or_else(|| {
+            usage(format!(
+                "--source {}: it must be one of {}",
+                name.display(),
+                SOURCE_NAMES.join(", ")
+            ))
+        })
+}
+
+/// The word of a source's number.
+pub fn source_name(source: u32) -> &'static str {
+    SOURCE_NAMES
+        .get(source as usize)
+        .copied()
+        .unwrap_or(SOURCE_NAMES[raw::FIMK_SOURCE_AUTO as usize])
+}
+
+fn usage(sentence: impl Into<String>) -> Error {
+    Error::new(
+        Status::Usage,
+        format!("{}; see fimk-loader --help", sentence.into()),
+    )
+}
+
+fn unknown(argument: &OsStr) -> Error {
+    usage(format!("unknown argument {}", argument.display()))
+}
+
+fn not_built(what: &str) -> Error {
+    usage(format!(
+        "{what} is not built yet: start fimk-loader --run-analyzer --config FILE"
+    ))
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop"
+)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn flags(line: &str) -> Flags {
+        match parsed(line) {
+            Ok(Command::Run(flags)) => *flags,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_default_or_is_left_to_the_configuration() {
+        let flags = flags("--run-analyzer --config f");
+        assert_eq!(flags.pin_dir, PathBuf::from("/sys/fs/bpf/fimk"));
+        assert_eq!(flags.user, "fimk");
+        assert_eq!(
+            (flags.source, flags.state_dir, flags.run_dir),
+            (None, None, None)
+        );
+        assert!(!flags.keep);
+    }
+
+    #[test]
+    fn both_ways_of_giving_a_value_mean_the_same() {
+        assert_eq!(
+            flags("--run-analyzer --config f --source bpf --user x --keep"),
+            flags("--config=f --user=x --keep --source=bpf --run-analyzer"),
+        );
+    }
+
+    #[test]
+    fn every_source_has_its_number() {
+        for (number, name) in SOURCE_NAMES.iter().enumerate() {
+            let flags = flags(&format!("--run-analyzer --config f --source {name}"));
+            assert_eq!(flags.source, Some(u32::try_from(number).unwrap()));
+        }
+    }
+
+    #[test]
+    fn every_wrong_line_is_a_usage_error() {
+        for line in [
+            "",
+            "--config f",
+            "--run-analyzer",
+            "--run-analyzer --config",
+            "--run-analyzer --config=",
+            "--run-analyzer --config f --config g",
+            "--run-analyzer --config f --source other",
+            "--run-analyzer --config f --keep=yes",
+            "--run-analyzer --config f stray",
+            "--run-analyzer --config f --unknown",
+            "--detach",
+            "--probe",
+        ] {
+            assert_eq!(
+                parsed(line).map_err(|error| error.status),
+                Err(64),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_and_version_need_nothing_else() {
+        assert_eq!(parsed("--help").expect("it is a flag"), Command::Help);
+        assert_eq!(
+            parsed("--version --nonsense").expect("it is a flag"),
+            Command::Version
+        );
+    }
+
+    #[test]
+    fn every_flag_is_in_the_help() {
+        for name in [
+            "--config",
+            "--source",
+            "--pin-dir",
+            "--state-dir",
+            "--run-dir",
+            "--user",
+            "--analyzer",
+        ] {
+            assert!(Given::default().slot(name).is_some());
+            assert!(HELP.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What came up: bytes → one request, or nonsense. Nothing here is done yet.
+
+use std::fmt;
+
+use fimk_wire::raw;
+use zerocopy::FromBytes;
+
+/// Why a peer is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nonsense {
+    /// A packet that has not a request's length.
+    Length(usize),
+    /// Made by another build.
+    Version(u16),
+    /// No request has this kind.
+    Kind(u16),
+    /// Another request before HELLO.
+    NotGreeted,
+    /// A second HELLO.
+    GreetedTwice,
+    /// HELLO with a source that does not exist.
+    Source(u32),
+    /// ARM with a thread id that no thread can have.
+    Thread(u64),
+    /// TAKE, while as many entries as there is room for are taken and not done.
+    TooManyTaken,
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(length) => write!(f, "it sent {length} bytes, which is no request"),
+            Self::Version(version) => {
+                write!(
+                    f,
+                    "it speaks wire version {version} and not {}",
+                    raw::FIMK_WIRE_VERSION
+                )
+            }
+            Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
+            Self::NotGreeted => f.write_str("its first request was not HELLO"),
+            Self::GreetedTwice => f.write_str("it said HELLO twice"),
+            Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
+            Self::Thread(thread) => {
+                write!(f, "it wants to arm by thread {thread}, which cannot be one")
+            }
+            Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+        }
+    }
+}
+
+/// Exactly one request of this build's version and of a known kind.
+pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
+    let request =
+        raw::fimk_request::read_from_bytes(bytes).map_err(|_| Nonsense::Length(bytes.len()))?;
+    if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
+        return Err(Nonsense::Version(request.version));
+    }
+    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_WHO).contains(&u32::from(request.kind)) {
+        return Err(Nonsense::Kind(request.kind));
+    }
+    Ok(request)
+}
+
+/// The source that a HELLO wants.
+pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
+    match hello.number {
+        source if source <= raw::FIMK_SOURCE_PERIODIC => Ok(source),
+        source => Err(Nonsense::Source(source)),
+    }
+}
+
+/// The thread that an ARM names, as the kernel's programs see it; 0 ends the arming.
+pub fn arming_thread(arm: &raw::fimk_request, pid: u32) -> Result<u64, Nonsense> {
+    match u32::try_from(arm.cookie) {
+        Ok(0) => Ok(0),
+        Ok(thread) if i32::try_from(thread).is_ok() => Ok(u64::from(pid) << 32 | u64::from(thread)),
+        _ => Err(Nonsense::Thread(arm.cookie)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
+mod tests {
+    use super::*;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    fn request(kind: u32) -> raw::fimk_request {
+        fimk_wire::request(kind, 0, raw::fimk_key::new_zeroed(), 0)
+    }
+
+    #[test]
+    fn only_a_whole_request_of_this_version_is_one() {
+        let good = request(raw::FIMK_REQUEST_SYNC);
+        let bytes = good.as_bytes();
+        assert!(parse(bytes).is_ok());
+        assert_eq!(
+            parse(&bytes[1..]).err(),
+            Some(Nonsense::Length(bytes.len() - 1))
+        );
+        assert_eq!(
+            parse(&[bytes, &[0]].concat()).err(),
+            Some(Nonsense::Length(bytes.len() + 1))
+        );
+        assert_eq!(parse(&[]).err(), Some(Nonsense::Length(0)));
+        let other = raw::fimk_request {
+            version: 99,
+            ..good
+        };
+        assert_eq!(parse(other.as_bytes()).err(), Some(Nonsense::Version(99)));
+    }
+
+    #[test]
+    fn unknown_kinds_and_garbage_are_nonsense() {
+        for kind in [0, raw::FIMK_REQUEST_WHO + 1, u32::from(u16::MAX)] {
+            assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
+        }
+        for byte in 0..=u8::MAX {
+            assert!(
+                parse(&[byte; size_of::<raw::fimk_request>()]).is_err(),
+                "{byte}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_source_beyond_the_last_is_nonsense() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        hello.number = raw::FIMK_SOURCE_PERIODIC;
+        assert_eq!(wanted_source(&hello), Ok(raw::FIMK_SOURCE_PERIODIC));
+        hello.number += 1;
+        assert!(wanted_source(&hello).is_err());
+    }
+
+    #[test]
+    fn an_arming_thread_is_one_of_the_analyzers_process() {
+        let mut arm = request(raw::FIMK_REQUEST_ARM);
+        assert_eq!(arming_thread(&arm, 7), Ok(0));
+        arm.cookie = 9;
+        assert_eq!(arming_thread(&arm, 7), Ok(7 << 32 | 9));
+        for thread in [u64::from(u32::MAX), 1 << 32, u64::MAX] {
+            arm.cookie = thread;
+            assert_eq!(arming_thread(&arm, 7), Err(Nonsense::Thread(thread)));
+        }
+    }
+}

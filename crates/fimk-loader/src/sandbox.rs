@@ -1,0 +1,139 @@
+//! What the loader can no longer do once everything is attached.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+
+use crate::capabilities;
+use crate::error::{Error, Result};
+
+/// What forwarding needs: the channel and the spawner, the rings, memory, time, standard error, the end.
+const CALLS: [libc::c_long; 28] = [
+    libc::SYS_bpf,
+    libc::SYS_brk,
+    libc::SYS_clock_gettime,
+    libc::SYS_close,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_futex,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_madvise,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_ppoll,
+    libc::SYS_read,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_yield,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+    libc::SYS_shutdown,
+    libc::SYS_sigaltstack,
+    libc::SYS_write,
+    libc::SYS_writev,
+];
+
+/// Makes this process unable to do anything but forward: capabilities cut to those of
+/// [`capabilities::keep_for_forwarding`], and a seccomp filter without open, exec, rename, chmod or socket.
+///
+/// What the filter does not list fails with EPERM. The process is not killed: a C library that calls
+/// something new must not blind the monitor, and who has taken over the process gains nothing by an errno.
+pub fn enter(unlink_in: [i32; 2]) -> Result<()> {
+    let internal = |cause: &dyn std::fmt::Display| {
+        Error::internal("the loader's privileges cannot be cut", cause)
+    };
+    capabilities::keep_for_forwarding().map_err(|cause| internal(&cause))?;
+    let program = filter(unlink_in).map_err(|cause| internal(&cause))?;
+    seccompiler::apply_filter(&program).map_err(|cause| internal(&cause))
+}
+
+fn filter(unlink_in: [i32; 2]) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        CALLS.into_iter().map(|call| (call, Vec::new())).collect();
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_poll, Vec::new());
+    let no_execution = || masked_equal(2, libc::PROT_EXEC, 0);
+    rules.insert(libc::SYS_mmap, vec![no_execution()?]);
+    rules.insert(libc::SYS_mprotect, vec![no_execution()?]);
+    let in_pins = unlink_in
+        .into_iter()
+        .map(|directory| equal(0, directory))
+        .collect::<std::result::Result<_, _>>()?;
+    rules.insert(libc::SYS_unlinkat, in_pins);
+    let queries = [libc::F_GETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
+    let queries = queries
+        .into_iter()
+        .map(|query| equal(1, query))
+        .collect::<std::result::Result<_, _>>()?;
+    rules.insert(libc::SYS_fcntl, queries);
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let filter = SeccompFilter::new(
+        rules,
+        refuse,
+        SeccompAction::Allow,
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    Ok(filter.try_into()?)
+}
+
+fn equal(argument: u8, value: i32) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
+    condition(argument, SeccompCmpOp::Eq, value)
+}
+
+fn masked_equal(
+    argument: u8,
+    mask: i32,
+    value: i32,
+) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
+    condition(
+        argument,
+        SeccompCmpOp::MaskedEq(u64::from(mask.cast_unsigned())),
+        value,
+    )
+}
+
+fn condition(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: i32,
+) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
+    let value = u64::from(value.cast_unsigned());
+    SeccompRule::new(vec![SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        operator,
+        value,
+    )?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_compiles_and_lists_no_call_that_makes_or_starts_anything() {
+        assert!(filter([3, 4]).is_ok());
+        for forbidden in [
+            libc::SYS_openat,
+            libc::SYS_execve,
+            libc::SYS_renameat2,
+            libc::SYS_fchmod,
+            libc::SYS_socket,
+            libc::SYS_clone,
+            libc::SYS_ptrace,
+            libc::SYS_setresuid,
+        ] {
+            assert!(!CALLS.contains(&forbidden), "{forbidden}");
+        }
+    }
+}

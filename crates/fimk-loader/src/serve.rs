@@ -1,0 +1,460 @@
+//! Serves one analyzer after the other: forwards, answers, announces.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use fimk_wire::raw;
+use libbpf_rs::Link;
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::actors::{Ends, bytes_of};
+use crate::channel::Received;
+use crate::counts::{Counts, Sums, ring_full};
+use crate::error::{Error, Result};
+use crate::forward::{Forward, SharedChannel};
+use crate::objects;
+use crate::packets;
+use crate::probe::Source;
+use crate::requests::{self, Nonsense};
+use crate::take::{self, Taken};
+
+/// Requests answered before the loop looks at signals again.
+const STEPS_A_ROUND: usize = 256;
+/// Ancestors told of one process. Deeper trees are cut: the nearest tell most.
+const ANCESTORS_MAX: u32 = 16;
+
+/// Why serving stopped.
+pub enum Fault {
+    /// The peer's: it is dropped.
+    Nonsense(Nonsense),
+    /// Ours.
+    Fatal(Error),
+}
+
+impl From<Nonsense> for Fault {
+    fn from(nonsense: Nonsense) -> Self {
+        Self::Nonsense(nonsense)
+    }
+}
+
+impl From<libbpf_rs::Error> for Fault {
+    fn from(cause: libbpf_rs::Error) -> Self {
+        Self::Fatal(Error::internal("a BPF map cannot be used", cause))
+    }
+}
+
+/// What the loop should do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Come again at once.
+    More,
+    /// Come again in a moment: a program holds up the ring.
+    Soon,
+    /// Sleep until something happens.
+    Wait,
+}
+
+/// An answer that is not yet whole.
+enum Answer {
+    /// Send this packet once the ring has passed this place.
+    Behind { place: u64, packet: Vec<u8> },
+    /// Tell of this process and then of its ancestors.
+    Who {
+        process: raw::fimk_actor_key,
+        told: u32,
+        cookie: u64,
+    },
+}
+
+/// What a new analyzer, or one that lost announcements, is told of.
+enum Announcement {
+    Taken(raw::fimk_key),
+    Dirty(raw::fimk_key),
+}
+
+/// The source, and what goes on between it and the analyzer.
+pub struct Server {
+    /// What serves.
+    pub source: Source,
+    channel: SharedChannel,
+    forward: Option<Forward>,
+    ends: Option<Ends>,
+    counts: Counts,
+    told: Option<(u64, Sums)>,
+    answer: Option<Answer>,
+    announcements: Vec<Announcement>,
+    arming: Option<Link>,
+    analyzer: u32,
+    takes: u64,
+    served: u64,
+}
+
+impl Server {
+    /// Builds the rings and reads the counters once: later, no file may be opened.
+    pub fn new(source: Source, channel: &SharedChannel) -> Result<Self> {
+        let internal = |cause| Error::internal("a BPF ring cannot be read", cause);
+        let mut counts = Counts::default();
+        let (mut forward, mut ends) = (None, None);
+        if let Some(process) = &source.process {
+            let exits = process.exits().map_err(internal)?;
+            ends = Some(Ends::new(exits, process.actors.capacity()).map_err(internal)?);
+            counts.add(
+                process.counters().map_err(internal)?,
+                objects::programs(process.object()),
+            );
+        }
+        if let Some(file) = &source.file {
+            forward =
+                Some(Forward::new(file.ring().map_err(internal)?, channel).map_err(internal)?);
+            counts.add(
+                file.counters().map_err(internal)?,
+                objects::programs(file.object()),
+            );
+        }
+        counts.sums().map_err(internal)?;
+        Ok(Self {
+            source,
+            channel: Rc::clone(channel),
+            forward,
+            ends,
+            counts,
+            told: None,
+            answer: None,
+            announcements: Vec::new(),
+            arming: None,
+            analyzer: 0,
+            takes: 0,
+            served: 0,
+        })
+    }
+
+    /// Answers the HELLO of a new analyzer, and lines up what the one before left.
+    pub fn greet(&mut self, analyzer: u32) -> std::result::Result<(), Fault> {
+        self.end_arming();
+        (self.answer, self.told, self.analyzer) = (None, None, analyzer);
+        self.announcements.clear();
+        if let Some(file) = &self.source.file {
+            // The list is worked off from its end: what was taken comes first.
+            self.announcements.extend(
+                file.dirty
+                    .entries()?
+                    .map(|(key, _)| Announcement::Dirty(key)),
+            );
+            self.announcements.extend(
+                file.taken
+                    .entries()?
+                    .map(|(key, _)| Announcement::Taken(key)),
+            );
+        }
+        let watch_max = self
+            .source
+            .file
+            .as_ref()
+            .map_or(0, |file| file.watch.capacity());
+        let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
+        let ready = packets::ready(&self.source, watch_max, kept);
+        let mut channel = self.channel.borrow_mut();
+        match &self.source.fanotify {
+            Some((group, _)) => channel
+                .send_with(ready.as_bytes(), group.as_fd())
+                .map_err(|cause| Fault::Fatal(Error::internal("READY cannot be sent", cause)))?,
+            None => channel.send(ready.as_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Does what can be done without waiting, up to a limit.
+    pub fn work(&mut self) -> std::result::Result<Next, Fault> {
+        for _ in 0..STEPS_A_ROUND {
+            self.channel.borrow_mut().flush();
+            if let Some(forward) = &self.forward {
+                forward.round();
+            }
+            if !self.channel.borrow().is_free() {
+                return Ok(Next::Wait);
+            }
+            if let Some(answer) = self.answer.take() {
+                self.answer = self.go_on(answer)?;
+                if matches!(self.answer, Some(Answer::Behind { .. })) {
+                    return Ok(Next::Soon);
+                }
+            } else if let Some(request) = self.next_request()? {
+                self.served += 1;
+                self.begin(&request)?;
+            } else if let Some(announcement) = self.announcements.pop() {
+                self.announce(&announcement)?;
+            } else {
+                return Ok(if self.is_caught_up() {
+                    Next::Wait
+                } else {
+                    Next::Soon
+                });
+            }
+        }
+        Ok(Next::More)
+    }
+
+    /// Once the channel is half closed: what is done is still taken note of, nothing is answered.
+    pub fn finish(&mut self) -> std::result::Result<(), Fault> {
+        for _ in 0..STEPS_A_ROUND {
+            let Some(request) = self.next_request()? else {
+                break;
+            };
+            if u32::from(request.kind) == raw::FIMK_REQUEST_DONE {
+                self.begin(&request)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sweeps: announces anew what the ring had no room for, and tells the counters.
+    pub fn tick(&mut self) -> std::result::Result<(), Fault> {
+        if !self.channel.borrow().is_free() {
+            return Ok(());
+        }
+        let now = (self.counts.skipped(), self.counts.sums()?);
+        let before = self.told.map_or(0, |(_, sums)| ring_full(&sums));
+        if ring_full(&now.1) > before && self.announcements.is_empty() {
+            self.announce_again()?;
+        }
+        if self
+            .told
+            .is_none_or(|told| told.0 != now.0 || told.1.as_bytes() != now.1.as_bytes())
+        {
+            self.channel
+                .borrow_mut()
+                .send(packets::counters(now.0, &now.1).as_bytes());
+            self.told = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Takes note of the processes that ended, and says whether there were any.
+    pub fn forget(&self) -> std::result::Result<bool, Fault> {
+        let (Some(ends), Some(process)) = (&self.ends, &self.source.process) else {
+            return Ok(false);
+        };
+        Ok(ends.tick(&process.actors, || {
+            let mut named = HashSet::new();
+            if let Some(file) = &self.source.file {
+                named.extend(file.dirty.entries()?.map(|(key, _)| bytes_of(&key.actor)));
+                named.extend(file.taken.entries()?.map(|(key, _)| bytes_of(&key.actor)));
+            }
+            Ok(named)
+        })?)
+    }
+
+    /// Whether nothing waits: to be forwarded, taken or done.
+    pub fn is_quiet(&self) -> bool {
+        let empty = |file: &objects::File| file.dirty.is_empty() && file.taken.is_empty();
+        self.is_caught_up()
+            && self.answer.is_none()
+            && self.announcements.is_empty()
+            && self.source.file.as_ref().is_none_or(empty)
+    }
+
+    /// Grows with everything that was forwarded or asked.
+    pub fn activity(&self) -> u64 {
+        self.served + self.forward.as_ref().map_or(0, Forward::forwarded)
+    }
+
+    /// The rings to wait on: that of the records, and that of the ends.
+    pub fn rings(&self) -> (Option<&Forward>, Option<&Ends>) {
+        (self.forward.as_ref(), self.ends.as_ref())
+    }
+
+    /// Detaches the arming program, if a walk was going on.
+    pub fn end_arming(&mut self) {
+        self.arming = None;
+        if let Some(file) = &mut self.source.file {
+            file.set_arming(0, 0, 0);
+        }
+    }
+
+    fn next_request(&self) -> std::result::Result<Option<raw::fimk_request>, Nonsense> {
+        let mut buffer = [0; size_of::<raw::fimk_request>() + 1];
+        match self.channel.borrow_mut().receive(&mut buffer) {
+            Received::Bytes(length) => requests::parse(&buffer[..length]).map(Some),
+            Received::Nothing => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, request: &raw::fimk_request) -> std::result::Result<(), Fault> {
+        match u32::from(request.kind) {
+            raw::FIMK_REQUEST_ARM => self.arm(request)?,
+            raw::FIMK_REQUEST_UNWATCH => {
+                if let Some(file) = &self.source.file {
+                    file.watch.remove(&request.key.object)?;
+                }
+            }
+            raw::FIMK_REQUEST_TAKE => self.take(&request.key)?,
+            raw::FIMK_REQUEST_DONE => {
+                if let Some(file) = &self.source.file {
+                    take::done(file, &request.key, request.cookie)?;
+                }
+            }
+            raw::FIMK_REQUEST_SYNC => {
+                self.answer_behind(packets::synced(request.cookie).as_bytes());
+            }
+            raw::FIMK_REQUEST_WHO => {
+                let process = self.process_of(request.key.actor)?;
+                self.answer = Some(Answer::Who {
+                    process,
+                    told: 0,
+                    cookie: request.cookie,
+                });
+            }
+            _ => return Err(Nonsense::GreetedTwice.into()),
+        }
+        Ok(())
+    }
+
+    /// An answer behind every record that was made before it.
+    fn answer_behind(&mut self, packet: &[u8]) {
+        let place = self.forward.as_ref().map_or(0, Forward::produced);
+        self.answer = Some(Answer::Behind {
+            place,
+            packet: packet.to_vec(),
+        });
+    }
+
+    fn go_on(&self, answer: Answer) -> std::result::Result<Option<Answer>, Fault> {
+        match answer {
+            Answer::Behind { place, packet } => {
+                if self
+                    .forward
+                    .as_ref()
+                    .is_some_and(|forward| !forward.has_passed(place))
+                {
+                    return Ok(Some(Answer::Behind { place, packet }));
+                }
+                self.channel.borrow_mut().send(&packet);
+                Ok(None)
+            }
+            Answer::Who {
+                process,
+                told,
+                cookie,
+            } => self.tell_who(process, told, cookie),
+        }
+    }
+
+    /// One packet a step. The first process is told of even if it is unknown; the line of ancestors
+    /// ends where one is.
+    fn tell_who(
+        &self,
+        process: raw::fimk_actor_key,
+        told: u32,
+        cookie: u64,
+    ) -> std::result::Result<Option<Answer>, Fault> {
+        let known = match &self.source.process {
+            Some(table) if told <= ANCESTORS_MAX && process.start_ns != 0 => {
+                table.actors.get(&process)?
+            }
+            _ => None,
+        };
+        let mut channel = self.channel.borrow_mut();
+        match known {
+            Some(actor) => {
+                channel.send(&packets::actor(actor));
+                Ok(Some(Answer::Who {
+                    process: actor.parent,
+                    told: told + 1,
+                    cookie,
+                }))
+            }
+            None if told == 0 => {
+                channel.send(&packets::unknown_actor(process));
+                let nobody = raw::fimk_actor_key::new_zeroed();
+                Ok(Some(Answer::Who {
+                    process: nobody,
+                    told: 1,
+                    cookie,
+                }))
+            }
+            None => {
+                channel.send(packets::synced(cookie).as_bytes());
+                Ok(None)
+            }
+        }
+    }
+
+    /// A pid alone stands for its latest image.
+    fn process_of(
+        &self,
+        asked: raw::fimk_actor_key,
+    ) -> std::result::Result<raw::fimk_actor_key, Fault> {
+        match &self.source.process {
+            Some(table) if asked.start_ns == 0 => Ok(table.pids.get(&asked.pid)?.unwrap_or(asked)),
+            _ => Ok(asked),
+        }
+    }
+
+    fn arm(&mut self, request: &raw::fimk_request) -> std::result::Result<(), Fault> {
+        let thread = requests::arming_thread(request, self.analyzer)?;
+        if thread == 0 {
+            self.end_arming();
+        } else if let Some(file) = &mut self.source.file {
+            file.set_arming(thread, request.number, request.key.actor.image);
+            if self.arming.is_none() {
+                self.arming = Some(objects::attach(file.object(), raw::FIMK_HOOK_GETATTR)?);
+            }
+        }
+        self.answer_behind(packets::synced(request.cookie).as_bytes());
+        Ok(())
+    }
+
+    fn take(&mut self, key: &raw::fimk_key) -> std::result::Result<(), Fault> {
+        let mut entry = raw::fimk_entry::new_zeroed();
+        if let Some(file) = &self.source.file {
+            self.takes += 1;
+            match take::take(file, key, self.takes)? {
+                Taken::Entry(found) => entry = *found,
+                Taken::Full => return Err(Nonsense::TooManyTaken.into()),
+            }
+        }
+        self.answer_behind(packets::taken(*key, entry).as_bytes());
+        Ok(())
+    }
+
+    fn announce(&self, announcement: &Announcement) -> std::result::Result<(), Fault> {
+        let Some(file) = &self.source.file else {
+            return Ok(());
+        };
+        let packet = match announcement {
+            Announcement::Taken(key) => file
+                .taken
+                .get(key)?
+                .map(|entry| packets::taken(*key, entry).as_bytes().to_vec()),
+            Announcement::Dirty(key) => file
+                .dirty
+                .get(key)?
+                .map(|entry| packets::touch(*key, &entry)),
+        };
+        if let Some(packet) = packet {
+            self.channel.borrow_mut().send(&packet);
+        }
+        Ok(())
+    }
+
+    /// Lines up what the ring had no room for. `announced` is not set here: writing an entry back would
+    /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
+    fn announce_again(&mut self) -> std::result::Result<(), Fault> {
+        if let Some(file) = &self.source.file {
+            let silent = file
+                .dirty
+                .entries()?
+                .filter(|(_, entry)| entry.announced == 0);
+            self.announcements
+                .extend(silent.map(|(key, _)| Announcement::Dirty(key)));
+        }
+        Ok(())
+    }
+
+    fn is_caught_up(&self) -> bool {
+        self.forward
+            .as_ref()
+            .is_none_or(|forward| forward.has_passed(forward.produced()))
+    }
+}

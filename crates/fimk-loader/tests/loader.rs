@@ -1,0 +1,491 @@
+//! Drives the real loader as root with a scripted analyzer (`examples/fake_analyzer.rs`).
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must stop"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User};
+
+/// A directory with a BPF file system, a script, and a copy of the analyzer that anybody may execute.
+struct Place {
+    root: tempfile::TempDir,
+}
+
+/// A loader that runs.
+struct Loader {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    log: ChildStderr,
+}
+
+impl Place {
+    /// `None`, said loudly, where the test cannot run.
+    fn new(script: &str) -> Option<Self> {
+        if !Uid::effective().is_root() {
+            eprintln!("NOT RUN: needs root, a BPF file system and the loader's real privileges");
+            return None;
+        }
+        let place = Self {
+            root: tempfile::tempdir().expect("a directory"),
+        };
+        std::fs::set_permissions(place.root.path(), PermissionsExt::from_mode(0o755))
+            .expect("ours");
+        std::fs::create_dir(place.path("bpf")).expect("a new directory");
+        let mounted = Command::new("mount")
+            .args(["-t", "bpf", "bpf"])
+            .arg(place.path("bpf"))
+            .status();
+        assert!(
+            mounted.expect("mount").success(),
+            "a BPF file system can be mounted"
+        );
+        std::fs::copy(built("examples/fake_analyzer"), place.path("analyzer"))
+            .expect("the example is built");
+        std::fs::write(place.path("script"), script).expect("a new file");
+        Some(place)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fimk-loader"));
+        command.arg("--run-analyzer").args(["--user", "nobody"]);
+        for (flag, name) in [
+            ("--config", "script"),
+            ("--analyzer", "analyzer"),
+            ("--pin-dir", "bpf/fimk"),
+            ("--state-dir", "state"),
+            ("--run-dir", "run"),
+        ] {
+            command.arg(flag).arg(self.path(name));
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn start(&self) -> Loader {
+        Loader::from(self.command())
+    }
+
+    fn pins(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.path("bpf/fimk")) else {
+            return Vec::new();
+        };
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path("bpf")).status();
+    }
+}
+
+impl Loader {
+    fn from(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the loader is built");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let log = child.stderr.take().expect("piped");
+        Self { child, output, log }
+    }
+
+    /// The analyzer's lines up to and with the first that starts so.
+    fn until(&mut self, start: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in self.output.by_ref().lines() {
+            lines.push(line.expect("text"));
+            if lines.last().is_some_and(|line| line.starts_with(start)) {
+                return lines;
+            }
+        }
+        let mut log = String::new();
+        let _ = self.log.read_to_string(&mut log);
+        panic!("no line starts with {start:?}: {lines:#?}\n{log}");
+    }
+
+    fn stop(&self) {
+        kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        )
+        .expect("it runs");
+    }
+
+    /// The exit status and what was logged.
+    fn end(mut self) -> (i32, String) {
+        let began = Instant::now();
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).expect("text");
+        let status = self.child.wait().expect("our child");
+        assert!(began.elapsed() < Duration::from_secs(30), "it ends in time");
+        (status.code().unwrap_or(-1), log)
+    }
+}
+
+/// A file beside the loader's executable.
+fn built(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_fimk-loader"))
+        .with_file_name("")
+        .join(name)
+}
+
+fn status_of(pid: &str, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(field))
+        .expect("a field of every process");
+    line[field.len()..]
+        .trim_start_matches(':')
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn hello_is_answered_with_a_source_and_who_names_the_analyzer_itself() {
+    let Some(place) = Place::new("hello=2 who nobody sync") else {
+        return;
+    };
+    let mut loader = place.start();
+    let lines = loader.until("synced 79");
+    let one = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(one("descriptor anon_inode:[fanotify]"), 1, "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("ready source=2 reason=1")),
+        "{lines:#?}"
+    );
+    let analyzer = std::fs::canonicalize(place.path("analyzer")).unwrap();
+    let own = format!("executable={}", analyzer.display());
+    assert!(
+        lines
+            .iter()
+            .find(|line| line.starts_with("actor"))
+            .unwrap()
+            .ends_with(&own),
+        "{lines:#?}"
+    );
+    assert!(one("actor") > 3, "ancestors are told: {lines:#?}");
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains(" flags=16 "))
+            .count(),
+        1,
+        "{lines:#?}"
+    );
+    assert_eq!((one("synced 77"), one("synced 78")), (1, 1));
+    assert!(place.pins().contains(&"actors".to_owned()));
+    loader.stop();
+    loader.until("end");
+    let (status, log) = loader.end();
+    assert_eq!(status, 0, "{log}");
+    assert!(!place.path("bpf/fimk").exists(), "no pin is left");
+}
+
+#[test]
+fn the_bpf_source_arms_by_touch_announces_a_change_and_gives_it_once() {
+    let Some(place) = Place::new("hello=1 arm change arm change sync") else {
+        return;
+    };
+    let loader = place.start();
+    let Some(mut loader) = or_refused(loader) else {
+        return;
+    };
+    let lines = loader.until("synced 79");
+    let all = |start: &str| {
+        lines
+            .iter()
+            .filter(|line| line.starts_with(start))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all("armed"), ["armed rule=7 flags=0"; 2], "{lines:#?}");
+    assert!(all("touch")[0].ends_with("state/watched"), "{lines:#?}");
+    let taken = all("taken");
+    assert!(!taken[0].starts_with("taken count=0"), "{lines:#?}");
+    assert_eq!(all("taken count=0 take=0").len(), 2, "{lines:#?}");
+    assert!(place.pins().contains(&"link_vfs_write".to_owned()));
+    loader.stop();
+    let (status, log) = loader.end();
+    assert_eq!(status, 0, "{log}");
+    assert!(!place.path("bpf/fimk").exists());
+}
+
+/// The loader, if it does not end at once because this kernel refuses trampolines.
+fn or_refused(mut loader: Loader) -> Option<Loader> {
+    let mut line = String::new();
+    while loader.output.read_line(&mut line).expect("text") > 0 {
+        if line.starts_with("ready") {
+            return Some(loader);
+        }
+        line.clear();
+    }
+    let (status, log) = loader.end();
+    assert_eq!(status, 69, "{log}");
+    assert!(
+        log.contains("the source bpf cannot serve: this kernel refuses BPF trampolines"),
+        "{log}"
+    );
+    eprintln!("NOT RUN: this kernel refuses BPF trampolines; run it in a virtual machine");
+    None
+}
+
+#[test]
+fn auto_gives_a_source_and_says_why() {
+    let Some(place) = Place::new("hello=0") else {
+        return;
+    };
+    let mut loader = place.start();
+    loader.until("ready source=");
+    loader.stop();
+    let (status, log) = loader.end();
+    assert_eq!(status, 0, "{log}");
+    assert!(log.contains(" serves: "), "{log}");
+}
+
+#[test]
+fn each_process_has_only_the_privileges_it_needs() {
+    let Some(place) = Place::new("status files environment hello=2 sync") else {
+        return;
+    };
+    let mut loader = place.start();
+    let lines = loader.until("synced 79");
+    let uid = User::from_name("nobody")
+        .unwrap()
+        .expect("every system has it")
+        .uid;
+    let has = |start: &str| {
+        lines
+            .iter()
+            .find(|line| line.starts_with(start))
+            .cloned()
+            .unwrap_or_default()
+    };
+    assert_eq!(has("Uid:"), format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}"));
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(
+            has(set).ends_with("0000000000000004"),
+            "CAP_DAC_READ_SEARCH alone: {}",
+            has(set)
+        );
+    }
+    assert!(has("NoNewPrivs:").ends_with('1'));
+    assert!(
+        has("Groups:").trim_end().ends_with("Groups:"),
+        "{:?}",
+        has("Groups:")
+    );
+    assert!(has("SigBlk:").ends_with("0000000000000000"));
+    // Its own reading of the directory is descriptor 4.
+    let files = lines
+        .iter()
+        .filter(|line| line.starts_with("file "))
+        .count();
+    assert_eq!(
+        files, 5,
+        "only the standard three and the channel: {lines:#?}"
+    );
+    let variables: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("variable "))
+        .collect();
+    assert!(
+        variables.iter().all(|name| ["PATH", "LANG"].contains(name)),
+        "{variables:?}"
+    );
+    let pid = loader.child.id().to_string();
+    assert_eq!(
+        status_of(&pid, "CapEff"),
+        "000000c000000000",
+        "CAP_BPF and CAP_PERFMON"
+    );
+    assert_eq!(status_of(&pid, "CapPrm"), "000000c000000000");
+    assert_eq!(status_of(&pid, "CapBnd"), "0000000000000000");
+    assert_eq!(
+        (status_of(&pid, "Seccomp"), status_of(&pid, "NoNewPrivs")),
+        ("2".to_owned(), "1".to_owned())
+    );
+    loader.stop();
+    assert_eq!(loader.end().0, 0);
+}
+
+#[test]
+fn nonsense_drops_the_analyzer_and_it_is_started_at_most_five_times() {
+    for step in ["garbage", "long", "early", "hello=9", "hello=0 hello=0"] {
+        let Some(place) = Place::new(&format!("{step} hang")) else {
+            return;
+        };
+        let (status, log) = place.start().end();
+        assert_eq!(status, 70, "{step}: {log}");
+        assert_eq!(log.matches("is dropped: ").count(), 5, "{step}: {log}");
+        assert!(place.pins().is_empty(), "{step}");
+    }
+}
+
+#[test]
+fn a_crashed_analyzer_is_started_again_and_a_configuration_error_is_passed_on() {
+    let Some(place) = Place::new("crash") else {
+        return;
+    };
+    let (status, log) = place.start().end();
+    assert_eq!(
+        (status, log.matches("is started again").count()),
+        (70, 5),
+        "{log}"
+    );
+    std::fs::write(place.path("script"), "hello=0 exit=78").unwrap();
+    let (status, log) = place.start().end();
+    assert_eq!(
+        (status, log.matches("is started again").count()),
+        (78, 0),
+        "{log}"
+    );
+    assert!(!place.path("bpf/fimk").exists());
+}
+
+#[test]
+fn an_analyzer_that_does_not_end_is_killed_after_ten_seconds() {
+    let Some(place) = Place::new("hello=0 hang") else {
+        return;
+    };
+    let mut loader = place.start();
+    loader.until("ready");
+    let began = Instant::now();
+    loader.stop();
+    let (status, log) = loader.end();
+    assert_eq!(status, 70, "{log}");
+    assert!((9..20).contains(&began.elapsed().as_secs()), "{log}");
+    assert!(place.pins().is_empty());
+}
+
+#[test]
+fn a_second_instance_is_refused_and_a_killed_one_leaves_nothing_that_hinders() {
+    let Some(place) = Place::new("hello=0") else {
+        return;
+    };
+    let mut first = place.start();
+    first.until("ready");
+    let (status, log) = place.start().end();
+    assert_eq!(status, 75, "{log}");
+    assert!(log.contains("another fimk-loader uses"), "{log}");
+    first.child.kill().unwrap();
+    first.until("end");
+    first.child.wait().unwrap();
+    assert!(!place.pins().is_empty(), "a killed loader cannot unpin");
+    let mut second = place.start();
+    second.until("ready");
+    second.stop();
+    let (status, log) = second.end();
+    assert_eq!(status, 0, "{log}");
+    assert!(
+        log.contains("of a loader that is gone were removed"),
+        "{log}"
+    );
+}
+
+#[test]
+fn keep_leaves_the_pins() {
+    let Some(place) = Place::new("hello=0") else {
+        return;
+    };
+    let mut command = place.command();
+    command.arg("--keep");
+    let mut loader = Loader::from(command);
+    loader.until("ready");
+    loader.stop();
+    assert_eq!(loader.end().0, 0);
+    assert!(place.pins().contains(&"actors".to_owned()));
+    let mode = std::fs::metadata(place.path("bpf/fimk/actors"))
+        .unwrap()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn directories_are_made_for_the_user_and_what_is_not_safe_is_refused() {
+    let Some(place) = Place::new("hello=0") else {
+        return;
+    };
+    let mut loader = place.start();
+    loader.until("ready");
+    loader.stop();
+    assert_eq!(loader.end().0, 0);
+    let state = std::fs::metadata(place.path("state")).unwrap();
+    let nobody = User::from_name("nobody")
+        .unwrap()
+        .expect("every system has it");
+    assert_eq!(
+        (state.mode() & 0o7777, state.uid()),
+        (0o700, nobody.uid.as_raw())
+    );
+
+    std::fs::remove_dir(place.path("state")).unwrap();
+    std::os::unix::fs::symlink("/etc", place.path("state")).unwrap();
+    let (status, log) = place.start().end();
+    assert_eq!(status, 74, "{log}");
+    assert_ne!(
+        std::fs::metadata("/etc").unwrap().uid(),
+        nobody.uid.as_raw()
+    );
+
+    std::fs::remove_file(place.path("state")).unwrap();
+    std::fs::create_dir(place.path("state")).unwrap();
+    std::fs::write(place.path("state/precious"), "").unwrap();
+    let (status, log) = place.start().end();
+    assert_eq!(status, 74, "{log}");
+    assert!(log.contains("root's and not empty"), "{log}");
+    assert!(place.pins().is_empty());
+}
+
+#[test]
+fn each_wrong_start_has_its_status_and_one_sentence() {
+    let Some(place) = Place::new("hello=0") else {
+        return;
+    };
+    let with = |flag: &str, value: &str| {
+        let mut command = place.command();
+        command.arg(format!("{flag}={value}"));
+        // The last of two is refused as a usage error, so build the line anew without the first.
+        let mut line: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+        if let Some(at) = line.iter().position(|word| word == flag) {
+            line.drain(at..at + 2);
+        }
+        let mut command = Command::new(command.get_program());
+        command
+            .args(line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Loader::from(command).end()
+    };
+    for (flag, value, expected) in [
+        ("--user", "no-such-user-of-fimk", 67),
+        ("--user", "root", 64),
+        ("--source", "kprobe", 64),
+        ("--pin-dir", "/run/fimk-no-bpf", 69),
+        ("--pin-dir", "/nonexistent/fimk", 74),
+        ("--analyzer", "/nonexistent", 70),
+    ] {
+        let (status, log) = with(flag, value);
+        assert_eq!(status, expected, "{flag} {value}: {log}");
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+    assert!(!Path::new("/run/fimk-no-bpf").exists());
+}
