@@ -200,8 +200,8 @@ fn events_come_in_pages_of_bounded_size() {
             .collect::<Vec<_>>(),
         [2, 3]
     );
-    assert_eq!(sequences(&store, 5), []);
-    assert_eq!(sequences(&store, u64::MAX), []);
+    assert_eq!(sequences(&store, 5), Vec::<u64>::new());
+    assert_eq!(sequences(&store, u64::MAX), Vec::<u64>::new());
     for _ in 0..5 {
         store
             .commit(Commit {
