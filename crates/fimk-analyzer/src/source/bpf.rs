@@ -273,8 +273,8 @@ impl NameRecord {
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_link: wire.operation == raw::FIMK_OP_LINK,
-            name: bytes(wire.name).to_vec(),
-            old_name: bytes(wire.old_name).to_vec(),
+            name: without_end(bytes(wire.name)).to_vec(),
+            old_name: without_end(bytes(wire.old_name)).to_vec(),
             path: bytes(wire.path).to_vec(),
             old_path: bytes(wire.old_path).to_vec(),
         }
@@ -319,6 +319,11 @@ impl NameRecord {
             fact,
         }
     }
+}
+
+/// The kernel ends every name by NUL.
+fn without_end(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b"\0").unwrap_or(name)
 }
 
 fn elsewhere(directory: &[u8], name: &[u8]) -> Option<BytePath> {
