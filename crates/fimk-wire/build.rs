@@ -37,6 +37,8 @@ fn main() {
         .parse_callbacks(Box::new(ViewAsBytes))
         .generate()
         .expect("bpf/fimk.h is a header that libclang can read")
-        .write_to_file(PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("fimk.rs"))
+        .write_to_file(
+            PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("fimk.rs"),
+        )
         .expect("OUT_DIR can be written");
 }

@@ -58,7 +58,14 @@ impl Actors {
     pub fn describe(&self, key: ActorKey, uid: Option<u32>) -> Actor {
         let Some(known) = self.known.get(&key) else {
             // The kernel named the pid itself; everything else would be a guess.
-            return Actor { process: Process { pid: key.pid, ..Process::default() }, uid, ..Actor::default() };
+            return Actor {
+                process: Process {
+                    pid: key.pid,
+                    ..Process::default()
+                },
+                uid,
+                ..Actor::default()
+            };
         };
         Actor {
             process: known.process.clone(),
@@ -77,7 +84,11 @@ impl Actors {
             && chain.len() < ANCESTORS_MAX
         {
             let Some(parent) = self.known.get(&key) else {
-                chain.push(Process { pid: key.pid, start: start(key), ..Process::default() });
+                chain.push(Process {
+                    pid: key.pid,
+                    start: start(key),
+                    ..Process::default()
+                });
                 break;
             };
             chain.push(parent.process.clone());
@@ -93,7 +104,8 @@ fn decode(wire: &raw::fimk_actor) -> Known {
     let arguments = spanned(&wire.tail, wire.arguments);
     let process = Process {
         pid: wire.key.pid,
-        executable: (!executable.is_empty()).then(|| BytePath::new(&leaf_first_to_path(executable))),
+        executable: (!executable.is_empty())
+            .then(|| BytePath::new(&leaf_first_to_path(executable))),
         name: name(&wire.name),
         args: words(arguments),
         start: ActorKey::of(wire.key).and_then(start),
@@ -119,7 +131,10 @@ fn set(number: u32) -> Option<u32> {
 }
 
 fn name(comm: &[u8]) -> Option<String> {
-    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(comm.len());
+    let end = comm
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(comm.len());
     (end > 0).then(|| escaped(&comm[..end]))
 }
 
@@ -129,7 +144,9 @@ fn words(arguments: &[u8]) -> Vec<String> {
     if arguments.is_empty() {
         return Vec::new();
     }
-    let plain: Vec<String> =
-        arguments.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let plain: Vec<String> = arguments
+        .split(|&byte| byte == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
     redact::arguments(&plain)
 }

@@ -23,21 +23,41 @@ pub struct Args {
 
 /// Parses the command line behind the program's name.
 pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
-    let usage = |sentence: String| Failure::new(Status::Usage, format!("{sentence}; see fimk-analyzer(8)"));
-    let mut args = Args { channel: -1, config: PathBuf::new(), state_dir: None, run_dir: None, source: None };
+    let usage =
+        |sentence: String| Failure::new(Status::Usage, format!("{sentence}; see fimk-analyzer(8)"));
+    let mut args = Args {
+        channel: -1,
+        config: PathBuf::new(),
+        state_dir: None,
+        run_dir: None,
+        source: None,
+    };
     while let Some(flag) = words.next() {
-        let value = words.next().ok_or_else(|| usage(format!("{flag} needs a value")))?;
+        let value = words
+            .next()
+            .ok_or_else(|| usage(format!("{flag} needs a value")))?;
         match flag.as_str() {
-            "--channel" => args.channel = value.parse().map_err(|_| usage(format!("--channel {value} is not a descriptor")))?,
+            "--channel" => {
+                args.channel = value
+                    .parse()
+                    .map_err(|_| usage(format!("--channel {value} is not a descriptor")))?
+            }
             "--config" => args.config = value.into(),
             "--state-dir" => args.state_dir = Some(value.into()),
             "--run-dir" => args.run_dir = Some(value.into()),
-            "--source" => args.source = Some(source_number(&value).ok_or_else(|| usage(format!("there is no source {value}")))?),
+            "--source" => {
+                args.source = Some(
+                    source_number(&value)
+                        .ok_or_else(|| usage(format!("there is no source {value}")))?,
+                )
+            }
             _ => return Err(usage(format!("there is no flag {flag}"))),
         }
     }
     if args.channel < 3 {
-        return Err(usage("fimk-analyzer is started by fimk-loader, with --channel".into()));
+        return Err(usage(
+            "fimk-analyzer is started by fimk-loader, with --channel".into(),
+        ));
     }
     if args.config.as_os_str().is_empty() {
         return Err(usage("--config is missing".into()));
@@ -61,7 +81,8 @@ mod tests {
 
     #[test]
     fn all_flags_are_taken() {
-        let args = parsed("--channel 3 --config /c --state-dir /s --run-dir /r --source fanotify").expect("valid");
+        let args = parsed("--channel 3 --config /c --state-dir /s --run-dir /r --source fanotify")
+            .expect("valid");
         assert_eq!(args.channel, 3);
         assert_eq!(args.source, Some(fimk_wire::raw::FIMK_SOURCE_FANOTIFY));
     }

@@ -52,7 +52,12 @@ pub type Received = (Packet, Option<OwnedFd>);
 impl Channel {
     /// Over the inherited socket.
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, buffer: Box::new([0; PACKET_MAX]), outbox: VecDeque::new(), cookie: 0 }
+        Self {
+            socket,
+            buffer: Box::new([0; PACKET_MAX]),
+            outbox: VecDeque::new(),
+            cookie: 0,
+        }
     }
 
     /// Whether requests wait for the socket to be writable.
@@ -61,7 +66,13 @@ impl Channel {
     }
 
     /// Sends a request as soon as the socket takes it.
-    pub fn ask(&mut self, kind: u32, number: u32, key: raw::fimk_key, cookie: u64) -> Result<(), ChannelError> {
+    pub fn ask(
+        &mut self,
+        kind: u32,
+        number: u32,
+        key: raw::fimk_key,
+        cookie: u64,
+    ) -> Result<(), ChannelError> {
         self.outbox.push_back(request(kind, number, key, cookie));
         self.flush()
     }
@@ -76,16 +87,27 @@ impl Channel {
     /// Asks who an actor is; gives the cookie of the SYNCED behind the answer.
     pub fn who(&mut self, actor: raw::fimk_actor_key) -> Result<u64, ChannelError> {
         self.cookie += 1;
-        self.ask(raw::FIMK_REQUEST_WHO, 0, raw::fimk_key { actor, ..no_key() }, self.cookie)?;
+        self.ask(
+            raw::FIMK_REQUEST_WHO,
+            0,
+            raw::fimk_key { actor, ..no_key() },
+            self.cookie,
+        )?;
         Ok(self.cookie)
     }
 
     /// Sends what waits, as far as the socket takes it.
     pub fn flush(&mut self) -> Result<(), ChannelError> {
         while let Some(request) = self.outbox.front() {
-            match send(self.socket.as_raw_fd(), request.as_bytes(), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            match send(
+                self.socket.as_raw_fd(),
+                request.as_bytes(),
+                MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+            ) {
                 Ok(_) => drop(self.outbox.pop_front()),
-                Err(Errno::EAGAIN) if self.outbox.len() > OUTBOX_MAX => return Err(ChannelError::Stuck),
+                Err(Errno::EAGAIN) if self.outbox.len() > OUTBOX_MAX => {
+                    return Err(ChannelError::Stuck);
+                }
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(ChannelError::Closed),
@@ -101,7 +123,12 @@ impl Channel {
         let mut parts = [IoSliceMut::new(&mut self.buffer[..])];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let (length, number) = loop {
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            match recvmsg::<()>(
+                self.socket.as_raw_fd(),
+                &mut parts,
+                Some(&mut control),
+                flags,
+            ) {
                 Ok(message) => {
                     let number = message.cmsgs()?.find_map(|part| match part {
                         ControlMessageOwned::ScmRights(numbers) => numbers.first().copied(),
@@ -153,15 +180,26 @@ impl AsFd for Channel {
 
 /// A key that names nothing.
 pub fn no_key() -> raw::fimk_key {
-    raw::fimk_key { object: no_object(), actor: no_actor() }
+    raw::fimk_key {
+        object: no_object(),
+        actor: no_actor(),
+    }
 }
 
 /// An object that is none.
 pub fn no_object() -> raw::fimk_object {
-    raw::fimk_object { inode: 0, device: 0, generation: 0 }
+    raw::fimk_object {
+        inode: 0,
+        device: 0,
+        generation: 0,
+    }
 }
 
 /// An actor that is none.
 pub fn no_actor() -> raw::fimk_actor_key {
-    raw::fimk_actor_key { pid: 0, image: 0, start_ns: 0 }
+    raw::fimk_actor_key {
+        pid: 0,
+        image: 0,
+        start_ns: 0,
+    }
 }

@@ -1,5 +1,8 @@
 //! The one place where a bare descriptor number becomes an owned descriptor.
-#![allow(unsafe_code, reason = "a descriptor that arrives as a number has to be adopted once")]
+#![allow(
+    unsafe_code,
+    reason = "a descriptor that arrives as a number has to be adopted once"
+)]
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 

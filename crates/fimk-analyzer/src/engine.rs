@@ -157,7 +157,9 @@ impl Engine {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Trouble::Channel(ChannelError::Closed)) => break,
-                Err(Trouble::Channel(error)) => return Err(Failure::new(Status::Internal, error.to_string())),
+                Err(Trouble::Channel(error)) => {
+                    return Err(Failure::new(Status::Internal, error.to_string()));
+                }
                 Err(Trouble::Failure(failure)) => return Err(failure),
             }
         }
@@ -181,16 +183,24 @@ impl Engine {
 
     /// Sleeps until something happens; false when a signal ended us.
     fn wait(&mut self) -> Result<bool, Trouble> {
-        let timeout = if self.stash.is_empty() { self.patience() } else { Duration::ZERO };
+        let timeout = if self.stash.is_empty() {
+            self.patience()
+        } else {
+            Duration::ZERO
+        };
         let mut interest = PollFlags::POLLIN;
         interest.set(PollFlags::POLLOUT, self.channel.wants_to_send());
         let stop: BorrowedFd<'_> = self.stop.as_fd();
-        let mut wanted = vec![PollFd::new(self.channel.as_fd(), interest), PollFd::new(stop, PollFlags::POLLIN)];
+        let mut wanted = vec![
+            PollFd::new(self.channel.as_fd(), interest),
+            PollFd::new(stop, PollFlags::POLLIN),
+        ];
         if let Eyes::Fanotify(fanotify) = &self.eyes {
             wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
         }
         // One more millisecond, because poll rounds down and would make us spin.
-        let timeout = PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let timeout =
+            PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut wanted, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(!wanted[1].any().unwrap_or(false)),
             Err(error) => Err(ChannelError::System(error).into()),
@@ -202,15 +212,23 @@ impl Engine {
         let eyes = match &self.eyes {
             Eyes::Bpf(bpf) => bpf.next_due(),
             Eyes::Fanotify(_) => None,
-            Eyes::Periodic => Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s)),
+            Eyes::Periodic => {
+                Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s))
+            }
         };
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let alive = Some(self.alive_at + ALIVE_EVERY);
-        [self.settle.next_due(), eyes, sync, alive, self.held.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
+        [
+            self.settle.next_due(),
+            eyes,
+            sync,
+            alive,
+            self.held.next_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
     }
 
     /// Handles what the loader sent.
@@ -254,7 +272,12 @@ impl Engine {
                 self.want(ActorKey::of(name.actor))?;
                 let rules = Arc::clone(&self.rules);
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.name(&mut self.channel, &mut self.tree, &Walker::new(&rules), name)?;
+                    let signals = bpf.name(
+                        &mut self.channel,
+                        &mut self.tree,
+                        &Walker::new(&rules),
+                        name,
+                    )?;
                     self.signals(signals)?;
                 }
             }
@@ -270,14 +293,20 @@ impl Engine {
             Eyes::Bpf(bpf) => bpf,
             Eyes::Fanotify(fanotify) => {
                 let to_walk = std::mem::take(&mut fanotify.to_walk);
-                return to_walk.iter().try_for_each(|(path, touch)| self.walk_new(path, touch));
+                return to_walk
+                    .iter()
+                    .try_for_each(|(path, touch)| self.walk_new(path, touch));
             }
             Eyes::Periodic => return Ok(()),
         };
         let needs = self.settle.next_id();
-        self.done.extend(bpf.taken.drain(..).map(|(key, take)| (needs, key, take)));
+        self.done
+            .extend(bpf.taken.drain(..).map(|(key, take)| (needs, key, take)));
         for object in bpf.unwanted.drain(..) {
-            let key = raw::fimk_key { object: object.wire(), actor: crate::channel::no_actor() };
+            let key = raw::fimk_key {
+                object: object.wire(),
+                actor: crate::channel::no_actor(),
+            };
             self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
         }
         let to_walk = std::mem::take(&mut bpf.to_walk);
@@ -290,7 +319,9 @@ impl Engine {
     /// Makes sure that an actor is known or asked for; false while the answer is out.
     pub(crate) fn want(&mut self, key: Option<ActorKey>) -> Result<bool, Trouble> {
         // Without a start it is only a pid, of which nothing more can be known.
-        let Some(key) = key.filter(|key| key.start_ns != 0) else { return Ok(true) };
+        let Some(key) = key.filter(|key| key.start_ns != 0) else {
+            return Ok(true);
+        };
         if self.actors.get(key).is_some() || self.unknown.contains(&key) {
             return Ok(true);
         }
@@ -315,7 +346,8 @@ impl Engine {
         }
         let rules = Arc::clone(&self.rules);
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            let signals = fanotify.synced(cookie, &mut self.tree, &Walker::new(&rules), &self.actors);
+            let signals =
+                fanotify.synced(cookie, &mut self.tree, &Walker::new(&rules), &self.actors);
             self.signals(signals)?;
         }
         Ok(())
@@ -334,7 +366,8 @@ impl Engine {
             if known {
                 self.examine(&path, pending)?;
             } else {
-                self.settle.defer(path.clone(), pending, Duration::from_secs(1));
+                self.settle
+                    .defer(path.clone(), pending, Duration::from_secs(1));
                 self.awaiting.push(path);
             }
         }
@@ -345,7 +378,10 @@ impl Engine {
     pub(crate) fn look(&mut self) -> Result<(), Trouble> {
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
             fanotify.read(&mut self.channel)?.map_err(|error| {
-                Failure::new(Status::Internal, format!("the fanotify group failed: {error}"))
+                Failure::new(
+                    Status::Internal,
+                    format!("the fanotify group failed: {error}"),
+                )
             })?;
         }
         Ok(())
@@ -384,7 +420,9 @@ impl Engine {
         self.output.write(event).map_err(|error| {
             Failure::new(Status::Io, format!("standard output cannot be written ({error}): events are kept and written at the next start"))
         })?;
-        self.store.set_cursor(STDOUT, event.sequence).map_err(Failure::from)?;
+        self.store
+            .set_cursor(STDOUT, event.sequence)
+            .map_err(Failure::from)?;
         Ok(())
     }
 
@@ -416,7 +454,10 @@ impl Engine {
         if self.alive_at.elapsed() >= ALIVE_EVERY {
             self.say_alive()?;
         }
-        if self.unsynced_since.is_some_and(|since| now || waited(since) || self.settle.len() == 0) {
+        if self
+            .unsynced_since
+            .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
+        {
             self.store.sync().map_err(Failure::from)?;
             self.unsynced_since = None;
         }
@@ -440,7 +481,9 @@ impl Engine {
     /// Writes down that everything until now was watched.
     pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
         self.alive_at = Instant::now();
-        self.store.set_meta(ALIVE, &clock::now().0.to_be_bytes()).map_err(Failure::from)?;
+        self.store
+            .set_meta(ALIVE, &clock::now().0.to_be_bytes())
+            .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
         Ok(())
     }
@@ -448,9 +491,15 @@ impl Engine {
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
         let done = self.drain().and_then(|()| {
-            let notice = Notice { message: "fimk stopped watching".to_owned(), ..Notice::default() };
+            let notice = Notice {
+                message: "fimk stopped watching".to_owned(),
+                ..Notice::default()
+            };
             let event = self.notice(Action::MonitorStopped, crate::severity::NOTICE, notice);
-            self.commit(Commit { events: vec![event], ..Commit::default() })?;
+            self.commit(Commit {
+                events: vec![event],
+                ..Commit::default()
+            })?;
             self.say_alive()?;
             self.sync_if_due(true)
         });

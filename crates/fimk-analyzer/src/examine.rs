@@ -30,9 +30,17 @@ impl Engine {
     }
 
     /// As [`Self::examine`], in a window in which nobody watched.
-    pub(crate) fn examine_in(&mut self, path: &BytePath, pending: Pending, gap: Option<Gap>) -> Result<(), Trouble> {
+    pub(crate) fn examine_in(
+        &mut self,
+        path: &BytePath,
+        pending: Pending,
+        gap: Option<Gap>,
+    ) -> Result<(), Trouble> {
         let rules = Arc::clone(&self.rules);
-        let mut commit = Commit { remove: pending.former.clone(), ..Commit::default() };
+        let mut commit = Commit {
+            remove: pending.former.clone(),
+            ..Commit::default()
+        };
         let Some(matched) = rules.covers(path) else {
             return self.commit(commit);
         };
@@ -43,7 +51,9 @@ impl Engine {
             return Ok(());
         }
         let after = self.snapshot(path, matched.rule, pending.present == Some(false))?;
-        let tokens_fit = before.as_ref().is_none_or(|record| record.key_id == self.key_id);
+        let tokens_fit = before
+            .as_ref()
+            .is_none_or(|record| record.key_id == self.key_id);
         let verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
         let case = Case {
             path,
@@ -56,10 +66,19 @@ impl Engine {
             show_private: matched.rule.content == ContentMode::Diff,
         };
         let reports = reports(&case, &self.actors, &mut self.users);
-        commit.events = reports.into_iter().map(|report| self.event(report)).collect();
+        commit.events = reports
+            .into_iter()
+            .map(|report| self.event(report))
+            .collect();
         match after {
-            Some(snapshot) if before.as_ref().is_none_or(|it| it.snapshot != snapshot) || !had_record => {
-                let record = Record { snapshot, seen: clock::now(), key_id: self.key_id };
+            Some(snapshot)
+                if before.as_ref().is_none_or(|it| it.snapshot != snapshot) || !had_record =>
+            {
+                let record = Record {
+                    snapshot,
+                    seen: clock::now(),
+                    key_id: self.key_id,
+                };
                 commit.put.push((path.clone(), record));
             }
             None if had_record => commit.remove.push(path.clone()),
@@ -85,24 +104,42 @@ impl Engine {
 
     /// Only a release was hinted, nothing is mapped, and the attributes are those recorded: opening for
     /// writing without writing is no change, and not worth reading the content.
-    fn nothing_can_differ(&self, path: &BytePath, pending: &Pending, before: Option<&Record>) -> bool {
+    fn nothing_can_differ(
+        &self,
+        path: &BytePath,
+        pending: &Pending,
+        before: Option<&Record>,
+    ) -> bool {
         let close = Operations::of(&[fimk_wire::raw::FIMK_OP_CLOSE]);
         let only_closed = !pending.touches.is_empty()
-            && pending.touches.iter().all(|it| it.fact.is_none() && it.operations.without(close).is_empty());
+            && pending
+                .touches
+                .iter()
+                .all(|it| it.fact.is_none() && it.operations.without(close).is_empty());
         only_closed
             && pending.found != Some(Found::Late)
             && !self.held.holds(path)
             && before.is_some_and(|record| {
-                self.reader.attributes(path).is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
+                self.reader
+                    .attributes(path)
+                    .is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
             })
     }
 
     /// Reads a path under a rule; none when it is gone.
-    pub(crate) fn snapshot(&self, path: &BytePath, rule: &Rule, gone: bool) -> Result<Option<Snapshot>, Trouble> {
+    pub(crate) fn snapshot(
+        &self,
+        path: &BytePath,
+        rule: &Rule,
+        gone: bool,
+    ) -> Result<Option<Snapshot>, Trouble> {
         if gone {
             return Ok(None);
         }
-        let wanted = Wanted { consumer: Some(Consumer::for_path(path.bytes())), content: rule.content };
+        let wanted = Wanted {
+            consumer: Some(Consumer::for_path(path.bytes())),
+            content: rule.content,
+        };
         match self.reader.snapshot(path, &wanted) {
             Ok(read) => Ok(Some(read.snapshot)),
             Err(ReadError::Gone) => Ok(None),
@@ -113,6 +150,9 @@ impl Engine {
     /// Its attributes at least, and why its content is not known.
     fn unreadable(&self, path: &BytePath, error: &ReadError) -> Option<Snapshot> {
         let attributes = self.reader.attributes(path).ok()?;
-        Some(Snapshot { attributes, content: Content::Unread(error.to_string()) })
+        Some(Snapshot {
+            attributes,
+            content: Content::Unread(error.to_string()),
+        })
     }
 }

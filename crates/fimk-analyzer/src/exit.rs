@@ -32,7 +32,10 @@ pub struct Failure {
 impl Failure {
     /// With this status and sentence.
     pub fn new(status: Status, sentence: impl Into<String>) -> Self {
-        Self { status, sentence: sentence.into() }
+        Self {
+            status,
+            sentence: sentence.into(),
+        }
     }
 }
 
@@ -44,7 +47,11 @@ impl fmt::Display for Failure {
 
 impl From<fimk_store::StoreError> for Failure {
     fn from(error: fimk_store::StoreError) -> Self {
-        let status = if matches!(error, fimk_store::StoreError::Locked { .. }) { Status::Second } else { Status::Io };
+        let status = if matches!(error, fimk_store::StoreError::Locked { .. }) {
+            Status::Second
+        } else {
+            Status::Io
+        };
         Self::new(status, error.to_string())
     }
 }

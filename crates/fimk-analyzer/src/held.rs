@@ -25,7 +25,8 @@ impl Held {
     /// Somebody has it mapped now.
     pub fn add(&mut self, path: &BytePath, actor: Option<ActorKey>) {
         if self.files.len() < HELD_MAX {
-            self.files.insert((path.clone(), actor), Instant::now() + EVERY);
+            self.files
+                .insert((path.clone(), actor), Instant::now() + EVERY);
         }
     }
 

@@ -16,13 +16,25 @@ pub struct Object {
 impl Object {
     /// None for the all-zero object, which means "nothing" on the wire.
     pub fn of(wire: raw::fimk_object) -> Option<Self> {
-        let raw::fimk_object { inode, device, generation } = wire;
-        (inode != 0 || device != 0).then_some(Self { inode, device, generation })
+        let raw::fimk_object {
+            inode,
+            device,
+            generation,
+        } = wire;
+        (inode != 0 || device != 0).then_some(Self {
+            inode,
+            device,
+            generation,
+        })
     }
 
     /// As the wire has it.
     pub fn wire(self) -> raw::fimk_object {
-        raw::fimk_object { inode: self.inode, device: self.device, generation: self.generation }
+        raw::fimk_object {
+            inode: self.inode,
+            device: self.device,
+            generation: self.generation,
+        }
     }
 }
 
@@ -40,12 +52,24 @@ pub struct ActorKey {
 impl ActorKey {
     /// None for the all-zero key.
     pub fn of(wire: raw::fimk_actor_key) -> Option<Self> {
-        let raw::fimk_actor_key { pid, image, start_ns } = wire;
-        (pid != 0).then_some(Self { pid, image, start_ns })
+        let raw::fimk_actor_key {
+            pid,
+            image,
+            start_ns,
+        } = wire;
+        (pid != 0).then_some(Self {
+            pid,
+            image,
+            start_ns,
+        })
     }
 
     /// As the wire has it.
     pub fn wire(self) -> raw::fimk_actor_key {
-        raw::fimk_actor_key { pid: self.pid, image: self.image, start_ns: self.start_ns }
+        raw::fimk_actor_key {
+            pid: self.pid,
+            image: self.image,
+            start_ns: self.start_ns,
+        }
     }
 }

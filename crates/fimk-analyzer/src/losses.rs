@@ -30,9 +30,14 @@ impl Losses {
     pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
         let sums = sum(packet);
         let before = std::mem::replace(&mut self.seen, sums);
-        let grown = |now: u64, then: u64, name: &str| (now > then).then(|| (name.to_owned(), now - then));
+        let grown =
+            |now: u64, then: u64, name: &str| (now > then).then(|| (name.to_owned(), now - then));
         let counts: Vec<(String, u64)> = [
-            grown(sums.announcements, before.announcements, "announcements_lost"),
+            grown(
+                sums.announcements,
+                before.announcements,
+                "announcements_lost",
+            ),
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
             grown(sums.skipped, before.skipped, "program_skipped"),
@@ -46,7 +51,10 @@ impl Losses {
 }
 
 fn sum(packet: &raw::fimk_counters_packet) -> Sums {
-    let mut sums = Sums { skipped: packet.skipped, ..Sums::default() };
+    let mut sums = Sums {
+        skipped: packet.skipped,
+        ..Sums::default()
+    };
     for counters in packet.hooks.iter().take(HOOK_NAMES.len()) {
         sums.announcements += counters.of[raw::FIMK_COUNT_RING_FULL as usize];
         sums.entries += counters.of[raw::FIMK_COUNT_DIRTY_FULL as usize];

@@ -80,7 +80,10 @@ fn run() -> Result<(), Failure> {
     let (mut config, text) = read_config(&args)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
     let rules = Arc::new(compile(&mut config)?);
-    let key = Arc::new(DigestKey::of_this_host().map_err(|sentence| Failure::new(Status::Configuration, sentence))?);
+    let key = Arc::new(
+        DigestKey::of_this_host()
+            .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
+    );
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
@@ -89,8 +92,12 @@ fn run() -> Result<(), Failure> {
     let stop = stop_signal()?;
     let (store, opened) = Store::open(&config.state_dir)?;
     let past = start::past(&store, opened)?;
-    let channel = descriptor::adopt(args.channel)
-        .map_err(|error| Failure::new(Status::Usage, format!("--channel {} is not open: {error}", args.channel)))?;
+    let channel = descriptor::adopt(args.channel).map_err(|error| {
+        Failure::new(
+            Status::Usage,
+            format!("--channel {} is not open: {error}", args.channel),
+        )
+    })?;
     let mut channel = Channel::new(channel);
     let mut stash = VecDeque::new();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
@@ -108,16 +115,22 @@ fn run() -> Result<(), Failure> {
         stop,
         config,
     });
-    engine.start(&ready, &past, &text).map_err(engine::Trouble::into_failure)?;
+    engine
+        .start(&ready, &past, &text)
+        .map_err(engine::Trouble::into_failure)?;
     engine.run()
 }
 
 fn read_config(args: &Args) -> Result<(Config, String), Failure> {
     let bad = |sentence: String| Failure::new(Status::Configuration, sentence);
     let name = args.config.display();
-    let text = fs::read_to_string(&args.config)
-        .map_err(|error| bad(format!("the configuration {name} cannot be read ({error}): give --config a readable TOML file")))?;
-    let mut config = config::parse(&text, &name.to_string()).map_err(|error| bad(error.to_string()))?;
+    let text = fs::read_to_string(&args.config).map_err(|error| {
+        bad(format!(
+            "the configuration {name} cannot be read ({error}): give --config a readable TOML file"
+        ))
+    })?;
+    let mut config =
+        config::parse(&text, &name.to_string()).map_err(|error| bad(error.to_string()))?;
     if let Some(directory) = &args.state_dir {
         config.state_dir.clone_from(directory);
     }
@@ -129,14 +142,19 @@ fn read_config(args: &Args) -> Result<(Config, String), Failure> {
 
 /// The rules, with the targets of those of their paths that are links.
 fn compile(config: &mut Config) -> Result<RuleSet, Failure> {
-    let too_complex = |error: fimk_core::rules::TooComplex| Failure::new(Status::Configuration, error.to_string());
+    let too_complex = |error: fimk_core::rules::TooComplex| {
+        Failure::new(Status::Configuration, error.to_string())
+    };
     let rules = RuleSet::new(config).map_err(too_complex)?;
     let targets = walk::link_targets(&rules);
     if targets.is_empty() {
         return Ok(rules);
     }
     for (target, rule) in targets {
-        if let Some(rule) = usize::try_from(rule).ok().and_then(|at| config.rules.get_mut(at)) {
+        if let Some(rule) = usize::try_from(rule)
+            .ok()
+            .and_then(|at| config.rules.get_mut(at))
+        {
             rule.paths.push(Pattern::Path(target));
         }
     }
@@ -156,7 +174,12 @@ fn wanted(args: &Args, config: &Config) -> u32 {
 /// SIGTERM ends us in order. SIGINT is the loader's business: on a terminal both get it, and the loader
 /// closes the channel.
 fn stop_signal() -> Result<UnixStream, Failure> {
-    let failed = |error: std::io::Error| Failure::new(Status::Internal, format!("signals cannot be caught: {error}"));
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Status::Internal,
+            format!("signals cannot be caught: {error}"),
+        )
+    };
     let (stop, write) = UnixStream::pair().map_err(failed)?;
     signal_hook::low_level::pipe::register(SIGTERM, write).map_err(failed)?;
     let (_, ignored) = UnixStream::pair().map_err(failed)?;
@@ -165,9 +188,15 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 }
 
 /// Says what is wanted; the loader attaches and says what serves.
-fn hello(channel: &mut Channel, source: u32, stash: &mut VecDeque<Received>) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
+fn hello(
+    channel: &mut Channel,
+    source: u32,
+    stash: &mut VecDeque<Received>,
+) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
-    channel.ask(raw::FIMK_REQUEST_HELLO, source, no_key(), 0).map_err(failed)?;
+    channel
+        .ask(raw::FIMK_REQUEST_HELLO, source, no_key(), 0)
+        .map_err(failed)?;
     loop {
         match channel.wait(READY_PATIENCE).map_err(failed)? {
             (Packet::Ready(ready), group) => return Ok((ready, group)),
@@ -181,24 +210,40 @@ fn eyes(ready: &raw::fimk_ready, group: Option<OwnedFd>) -> Result<Eyes, Failure
     match (ready.source, group) {
         (raw::FIMK_SOURCE_BPF, _) => Ok(Eyes::Bpf(Bpf::default())),
         (raw::FIMK_SOURCE_FANOTIFY, Some(group)) => {
-            let group = Group::new(group, ready.fanotify_flags).map_err(|error| internal(error.to_string()))?;
+            let group = Group::new(group, ready.fanotify_flags)
+                .map_err(|error| internal(error.to_string()))?;
             Ok(Eyes::Fanotify(Box::new(Fanotify::new(group))))
         }
         (raw::FIMK_SOURCE_PERIODIC, _) => Ok(Eyes::Periodic),
-        (source, _) => Err(internal(format!("the loader offers source {source}, and this build knows none like it"))),
+        (source, _) => Err(internal(format!(
+            "the loader offers source {source}, and this build knows none like it"
+        ))),
     }
 }
 
 /// "source X serves: why".
 pub(crate) fn source_sentence(ready: &raw::fimk_ready) -> String {
-    let word = |words: &[&'static str], at: u32| usize::try_from(at).ok().and_then(|at| words.get(at).copied()).unwrap_or("?");
-    format!("source {} serves: {}", word(&SOURCE_NAMES, ready.source), word(&REASON_SENTENCES, ready.reason))
+    let word = |words: &[&'static str], at: u32| {
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| words.get(at).copied())
+            .unwrap_or("?")
+    };
+    format!(
+        "source {} serves: {}",
+        word(&SOURCE_NAMES, ready.source),
+        word(&REASON_SENTENCES, ready.reason)
+    )
 }
 
 fn host_name() -> String {
-    nix::unistd::gethostname().map_or_else(|_| "localhost".to_owned(), |name| BytePath::new(name.as_encoded_bytes()).escaped())
+    nix::unistd::gethostname().map_or_else(
+        |_| "localhost".to_owned(),
+        |name| BytePath::new(name.as_encoded_bytes()).escaped(),
+    )
 }
 
 fn boot_id() -> String {
-    fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"))
+        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }

@@ -21,7 +21,13 @@ impl Engine {
     pub(crate) fn signal(&mut self, signal: Signal) -> Result<(), Trouble> {
         match signal {
             Signal::Touched(path, touch) => self.touched(&path, touch),
-            Signal::Moved { old, new, replaced, directory, touch } => {
+            Signal::Moved {
+                old,
+                new,
+                replaced,
+                directory,
+                touch,
+            } => {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, touch)?;
             }
             Signal::Compare(directory, touch) => self.compare_directory(&directory, &touch)?,
@@ -40,7 +46,10 @@ impl Engine {
         }
         if touch.operations.meets(Operations::of(&[raw::FIMK_OP_MAP])) {
             self.held.add(path, touch.actor);
-        } else if touch.operations.meets(Operations::of(&[raw::FIMK_OP_CLOSE])) {
+        } else if touch
+            .operations
+            .meets(Operations::of(&[raw::FIMK_OP_CLOSE]))
+        {
             self.held.remove(path, touch.actor);
         }
         let newborn = touch.fact == Some(Fact::Created);
@@ -79,7 +88,10 @@ impl Engine {
         match (old_covered, new_covered) {
             (from, Some(to)) => self.moved_to(from, old, to, replaced, &touch)?,
             (Some(from), None) => {
-                let touch = Touch { fact: Some(Fact::MovedOut(new.cloned())), ..touch.clone() };
+                let touch = Touch {
+                    fact: Some(Fact::MovedOut(new.cloned())),
+                    ..touch.clone()
+                };
                 self.settle.entry(from, false).add(touch);
             }
             (None, None) => {}
@@ -99,11 +111,18 @@ impl Engine {
         replaced: bool,
         touch: &Touch,
     ) -> Result<(), Trouble> {
-        let mut prior = from.and_then(|path| self.settle.take(path)).unwrap_or_default();
-        let newborn = prior.touches.iter().any(|it| it.fact == Some(Fact::Created));
+        let mut prior = from
+            .and_then(|path| self.settle.take(path))
+            .unwrap_or_default();
+        let newborn = prior
+            .touches
+            .iter()
+            .any(|it| it.fact == Some(Fact::Created));
         // What was waiting here about the object that is replaced stays: its facts are facts.
         let mut here = self.settle.take(to).unwrap_or_default();
-        let stood_here = replaced || here.base.is_some() || self.store.record(to).map_err(Failure::from)?.is_some();
+        let stood_here = replaced
+            || here.base.is_some()
+            || self.store.record(to).map_err(Failure::from)?.is_some();
         if !stood_here {
             here.base = match prior.base.take() {
                 Some(base) => Some(base),
@@ -113,13 +132,32 @@ impl Engine {
                 },
             };
         }
-        let carried = prior.touches.iter().filter(|it| it.fact.is_none() || newborn);
-        let carried = carried.map(|it| Touch { fact: None, ..it.clone() });
-        for touch in carried.filter(|it| it.operations.meets(Operations::CONTENT.with(Operations::ATTRIBUTES))) {
-            here.add(Touch { operations: touch.operations.without(Operations::NAMES), ..touch });
+        let carried = prior
+            .touches
+            .iter()
+            .filter(|it| it.fact.is_none() || newborn);
+        let carried = carried.map(|it| Touch {
+            fact: None,
+            ..it.clone()
+        });
+        for touch in carried.filter(|it| {
+            it.operations
+                .meets(Operations::CONTENT.with(Operations::ATTRIBUTES))
+        }) {
+            here.add(Touch {
+                operations: touch.operations.without(Operations::NAMES),
+                ..touch
+            });
         }
-        let fact = if stood_here { Fact::Replaced(old.cloned()) } else { Fact::Renamed(old.cloned()) };
-        here.add(Touch { fact: Some(fact), ..touch.clone() });
+        let fact = if stood_here {
+            Fact::Replaced(old.cloned())
+        } else {
+            Fact::Renamed(old.cloned())
+        };
+        here.add(Touch {
+            fact: Some(fact),
+            ..touch.clone()
+        });
         here.former.extend(prior.former.iter().cloned());
         here.former.extend(from.cloned());
         here.former.retain(|path| path != to);
@@ -129,24 +167,45 @@ impl Engine {
         self.settle.put(to.clone(), here);
         if let Some(from) = from.filter(|_| newborn) {
             // It was made, and is gone from here before it could be read under this name.
-            self.settle.put(from.clone(), Pending { present: Some(false), ..prior });
+            self.settle.put(
+                from.clone(),
+                Pending {
+                    present: Some(false),
+                    ..prior
+                },
+            );
         }
         Ok(())
     }
 
     /// What was recorded below a directory that moved goes with it, or out of sight.
-    fn moved_below(&mut self, old: &BytePath, new: Option<&BytePath>, told: bool, touch: &Touch) -> Result<(), Trouble> {
+    fn moved_below(
+        &mut self,
+        old: &BytePath,
+        new: Option<&BytePath>,
+        told: bool,
+        touch: &Touch,
+    ) -> Result<(), Trouble> {
         let mut commit = Commit::default();
-        let below: Vec<_> = self.store.records(Some(old)).collect::<Result<_, _>>().map_err(Failure::from)?;
+        let below: Vec<_> = self
+            .store
+            .records(Some(old))
+            .collect::<Result<_, _>>()
+            .map_err(Failure::from)?;
         for (path, record) in below.into_iter().filter(|(path, _)| path != old) {
-            let moved = new.map(|new| rebased(&path, old, new)).filter(|path| self.covered(path));
+            let moved = new
+                .map(|new| rebased(&path, old, new))
+                .filter(|path| self.covered(path));
             match moved {
                 Some(moved) => commit.put.push((moved, record)),
                 // The event of the directory itself stands for what is in it.
                 None if told => {}
                 None => {
                     let fact = Some(Fact::MovedOut(new.map(|new| rebased(&path, old, new))));
-                    self.settle.entry(&path, false).add(Touch { fact, ..touch.clone() });
+                    self.settle.entry(&path, false).add(Touch {
+                        fact,
+                        ..touch.clone()
+                    });
                     continue;
                 }
             }
@@ -158,8 +217,16 @@ impl Engine {
     /// A directory that came with content of its own: it is watched, then what is in it is examined.
     pub(crate) fn walk_new(&mut self, path: &BytePath, touch: &Touch) -> Result<(), Trouble> {
         let found = self.watch_below(path)?;
-        for it in found.into_iter().filter(|it| it.covered && it.path != *path) {
-            if self.store.record(&it.path).map_err(Failure::from)?.is_none() {
+        for it in found
+            .into_iter()
+            .filter(|it| it.covered && it.path != *path)
+        {
+            if self
+                .store
+                .record(&it.path)
+                .map_err(Failure::from)?
+                .is_none()
+            {
                 self.found(&it.path, touch);
             }
         }
@@ -169,7 +236,10 @@ impl Engine {
     fn found(&mut self, path: &BytePath, touch: &Touch) {
         let pending = self.settle.entry(path, false);
         pending.found.get_or_insert(Found::Scan);
-        pending.add(Touch { fact: None, ..touch.clone() });
+        pending.add(Touch {
+            fact: None,
+            ..touch.clone()
+        });
     }
 
     /// Holds what is in a directory against what is known of it.
@@ -183,7 +253,10 @@ impl Engine {
             .map(|(path, _)| path)
             .filter(|path| path.parent().as_ref() == Some(directory))
             .collect();
-        for path in known.iter().filter(|path| !entries.iter().any(|it| it.path == **path)) {
+        for path in known
+            .iter()
+            .filter(|path| !entries.iter().any(|it| it.path == **path))
+        {
             self.tree.remove_below(path);
             if self.covered(path) {
                 self.found(path, touch);
@@ -210,8 +283,12 @@ impl Engine {
         let mut level: Vec<FoundName> = walker.look(top).into_iter().collect();
         while !level.is_empty() {
             self.watch(&level)?;
-            let directories = level.iter().filter(|it| it.directory && Walker::may_enter(&it.path));
-            let next = directories.flat_map(|it| walker.entries(&it.path)).collect();
+            let directories = level
+                .iter()
+                .filter(|it| it.directory && Walker::may_enter(&it.path));
+            let next = directories
+                .flat_map(|it| walker.entries(&it.path))
+                .collect();
             all.append(&mut level);
             level = next;
         }
@@ -223,7 +300,10 @@ impl Engine {
             Eyes::Bpf(_) => {
                 let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
                 if armed.refused > 0 {
-                    self.degraded(&format!("the watch map is full: {} objects are not watched; watch fewer", armed.refused))?;
+                    self.degraded(&format!(
+                        "the watch map is full: {} objects are not watched; watch fewer",
+                        armed.refused
+                    ))?;
                 }
             }
             Eyes::Fanotify(fanotify) => {
@@ -234,7 +314,10 @@ impl Engine {
             }
             Eyes::Periodic => {
                 for it in found {
-                    let entry = crate::tree::Entry { object: None, directory: it.directory };
+                    let entry = crate::tree::Entry {
+                        object: None,
+                        directory: it.directory,
+                    };
                     self.tree.insert(it.path.clone(), entry);
                 }
             }

@@ -54,7 +54,11 @@ impl Pending {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;
-        match self.touches.iter_mut().rfind(|it| it.actor == touch.actor && it.uid == touch.uid) {
+        match self
+            .touches
+            .iter_mut()
+            .rfind(|it| it.actor == touch.actor && it.uid == touch.uid)
+        {
             Some(known) if mergeable => known.absorb(touch),
             _ => self.touches.push(touch),
         }
@@ -73,17 +77,29 @@ pub struct Settle {
 impl Settle {
     /// With this window between two readings of a busy path.
     pub fn new(window: Duration) -> Self {
-        Self { window, waiting: HashMap::new(), recent: HashMap::new(), order: VecDeque::new(), next_id: 1 }
+        Self {
+            window,
+            waiting: HashMap::new(),
+            recent: HashMap::new(),
+            order: VecDeque::new(),
+            next_id: 1,
+        }
     }
 
     /// The pending of a path, made if there is none.
     pub fn entry(&mut self, path: &BytePath, newborn: bool) -> &mut Pending {
         let now = Instant::now();
-        let quiet_from = self.recent.get(path).map_or(now, |read| *read + self.window);
+        let quiet_from = self
+            .recent
+            .get(path)
+            .map_or(now, |read| *read + self.window);
         let due = quiet_from.max(if newborn { now + NEWBORN } else { now });
         let next_id = &mut self.next_id;
         let (_, pending) = self.waiting.entry(path.clone()).or_insert_with(|| {
-            let pending = Pending { id: *next_id, ..Pending::default() };
+            let pending = Pending {
+                id: *next_id,
+                ..Pending::default()
+            };
             *next_id += 1;
             (due, pending)
         });
@@ -126,15 +142,25 @@ impl Settle {
     /// All that is due, oldest first.
     pub fn due(&mut self) -> Vec<(BytePath, Pending)> {
         let now = Instant::now();
-        let mut due: Vec<BytePath> =
-            self.waiting.iter().filter(|(_, (when, _))| *when <= now).map(|(path, _)| path.clone()).collect();
+        let mut due: Vec<BytePath> = self
+            .waiting
+            .iter()
+            .filter(|(_, (when, _))| *when <= now)
+            .map(|(path, _)| path.clone())
+            .collect();
         due.sort_by_key(|path| self.waiting.get(path).map(|(_, pending)| pending.id));
-        due.into_iter().filter_map(|path| self.take(&path).map(|pending| (path, pending))).collect()
+        due.into_iter()
+            .filter_map(|path| self.take(&path).map(|pending| (path, pending)))
+            .collect()
     }
 
     /// Everything, due or not: the end has come.
     pub fn drain(&mut self) -> Vec<(BytePath, Pending)> {
-        let mut all: Vec<_> = self.waiting.drain().map(|(path, (_, pending))| (path, pending)).collect();
+        let mut all: Vec<_> = self
+            .waiting
+            .drain()
+            .map(|(path, (_, pending))| (path, pending))
+            .collect();
         all.sort_by_key(|(_, pending)| pending.id);
         all
     }
@@ -142,8 +168,15 @@ impl Settle {
     /// A path was read just now.
     pub fn mark_read(&mut self, path: &BytePath) {
         let now = Instant::now();
-        while self.order.front().is_some_and(|(read, _)| now - *read > self.window) || self.order.len() > RECENT_MAX {
-            let Some((read, path)) = self.order.pop_front() else { break };
+        while self
+            .order
+            .front()
+            .is_some_and(|(read, _)| now - *read > self.window)
+            || self.order.len() > RECENT_MAX
+        {
+            let Some((read, path)) = self.order.pop_front() else {
+                break;
+            };
             if self.recent.get(&path) == Some(&read) {
                 self.recent.remove(&path);
             }

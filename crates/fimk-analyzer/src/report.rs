@@ -57,12 +57,20 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
         .iter()
         .enumerate()
         .filter_map(|(at, group)| {
-            let part = Part { content: content.contains(&at), attributes: attributes.contains(&at) };
+            let part = Part {
+                content: content.contains(&at),
+                attributes: attributes.contains(&at),
+            };
             let (action, severity) = name(case, group, part)?;
             let mut change = describe(case, group, part, action, users);
-            change.actor = group.actor.map(|key| described(actors, users, key, group.touch.uid));
+            change.actor = group
+                .actor
+                .map(|key| described(actors, users, key, group.touch.uid));
             if shared && part.content {
-                change.actors = suspects.iter().map(|&key| described(actors, users, key, None)).collect();
+                change.actors = suspects
+                    .iter()
+                    .map(|&key| described(actors, users, key, None))
+                    .collect();
             }
             Some((action, severity, change))
         })
@@ -90,7 +98,11 @@ impl Group {
             accessed: None,
             fact: None,
         };
-        Self { actor: None, touch, facts: Vec::new() }
+        Self {
+            actor: None,
+            touch,
+            facts: Vec::new(),
+        }
     }
 }
 
@@ -104,7 +116,11 @@ fn by_actor(touches: &[Touch]) -> Vec<Group> {
                 group.touch.absorb(touch);
                 group.facts.extend(fact);
             }
-            None => groups.push(Group { actor: touch.actor, touch, facts: fact.into_iter().collect() }),
+            None => groups.push(Group {
+                actor: touch.actor,
+                touch,
+                facts: fact.into_iter().collect(),
+            }),
         }
     }
     groups
@@ -114,11 +130,23 @@ fn by_actor(touches: &[Touch]) -> Vec<Group> {
 /// facts put something else there; if none, the last.
 fn share(groups: &[Group], operations: Operations) -> Vec<usize> {
     let all = || 0..groups.len();
-    let strong = operations.without(Operations::of(&[fimk_wire::raw::FIMK_OP_MAP, fimk_wire::raw::FIMK_OP_CLOSE]));
-    let able = |set: Operations| all().filter(|&at| groups[at].touch.operations.meets(set)).collect::<Vec<_>>();
+    let strong = operations.without(Operations::of(&[
+        fimk_wire::raw::FIMK_OP_MAP,
+        fimk_wire::raw::FIMK_OP_CLOSE,
+    ]));
+    let able = |set: Operations| {
+        all()
+            .filter(|&at| groups[at].touch.operations.meets(set))
+            .collect::<Vec<_>>()
+    };
     let mut found = able(strong);
     if operations == Operations::CONTENT {
-        let puts = |fact: &Fact| matches!(fact, Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_));
+        let puts = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
+            )
+        };
         found.extend(all().filter(|&at| groups[at].facts.iter().any(puts)));
         found.sort_unstable();
         found.dedup();
@@ -141,7 +169,12 @@ struct Part {
 /// The action and severity of a group's event; none when it did nothing that shows.
 fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     let severity = case.matched.rule.severity;
-    if let Some(action) = group.facts.iter().filter_map(|fact| fact_action(case, fact)).min() {
+    if let Some(action) = group
+        .facts
+        .iter()
+        .filter_map(|fact| fact_action(case, fact))
+        .min()
+    {
         return Some((action, severity));
     }
     let verdict = case.verdict;
@@ -156,7 +189,10 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
         return found_without_event(case);
     }
     // A link made elsewhere, or times set on purpose; a write of the same bytes also changes the times.
-    if operations.meets(Operations::ATTRIBUTES) && verdict.times && !operations.meets(Operations::WRITES) {
+    if operations.meets(Operations::ATTRIBUTES)
+        && verdict.times
+        && !operations.meets(Operations::WRITES)
+    {
         return Some((Action::AttributesModified, severity));
     }
     if operations.meets(Operations::WRITES) && case.after.is_some() {
@@ -171,7 +207,9 @@ fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {
         (None, Some(_)) => Some((Action::Created, severity)),
         (Some(_), None) => Some((Action::Deleted, severity)),
         (Some(_), Some(_)) if case.verdict.content_changed() => Some((Action::Modified, severity)),
-        (Some(_), Some(_)) if case.verdict.attributes => Some((Action::AttributesModified, severity)),
+        (Some(_), Some(_)) if case.verdict.attributes => {
+            Some((Action::AttributesModified, severity))
+        }
         (Some(_), Some(_)) if case.verdict.times => Some((Action::AttributesModified, SILENT)),
         _ => None,
     }
@@ -180,7 +218,9 @@ fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {
 fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
     Some(match fact {
         Fact::Created => Action::Created,
-        Fact::Deleted if case.before.is_none() && case.pending.present == Some(true) => return None,
+        Fact::Deleted if case.before.is_none() && case.pending.present == Some(true) => {
+            return None;
+        }
         Fact::Deleted => Action::Deleted,
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
@@ -188,12 +228,19 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
     })
 }
 
-fn describe(case: &Case<'_>, group: &Group, part: Part, action: Action, users: &mut Users) -> Change {
+fn describe(
+    case: &Case<'_>,
+    group: &Group,
+    part: Part,
+    action: Action,
+    users: &mut Users,
+) -> Change {
     let verdict = case.verdict;
     let gone = action == Action::Deleted || case.after.is_none();
     let whole = matches!(action, Action::Created | Action::Deleted | Action::Linked);
     let tells = part.content && (verdict.content_changed() || whole || verdict.content.is_none());
-    let private = !case.show_private && !(world_readable(case.before.map(|it| &it.snapshot)) && world_readable(case.after));
+    let private = !case.show_private
+        && !(world_readable(case.before.map(|it| &it.snapshot)) && world_readable(case.after));
     let mut change = Change {
         file: file(case, gone, part, users),
         actor: None,
@@ -204,13 +251,32 @@ fn describe(case: &Case<'_>, group: &Group, part: Part, action: Action, users: &
         count: group.touch.count.max(1),
         bytes: (group.touch.bytes > 0).then_some(group.touch.bytes),
         rule: case.matched.rule.name.clone(),
-        rules: case.matched.rules.iter().map(|&name| name.to_owned()).collect(),
+        rules: case
+            .matched
+            .rules
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect(),
         tags: case.matched.rule.tags.clone(),
         detected_by: detected_by(case),
         gap: case.gap,
-        changes: if tells { verdict.comparison.changes.clone() } else { Vec::new() },
-        diff: verdict.comparison.diff.clone().filter(|_| tells && !private),
-        truncated: verdict.comparison.truncated.iter().map(|&field| field.to_owned()).filter(|_| tells).collect(),
+        changes: if tells {
+            verdict.comparison.changes.clone()
+        } else {
+            Vec::new()
+        },
+        diff: verdict
+            .comparison
+            .diff
+            .clone()
+            .filter(|_| tells && !private),
+        truncated: verdict
+            .comparison
+            .truncated
+            .iter()
+            .map(|&field| field.to_owned())
+            .filter(|_| tells)
+            .collect(),
         observed: action == Action::Deleted || case.after.is_some(),
         content: content(case, part, action),
         previous_path: None,
@@ -265,9 +331,17 @@ fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {
     let attributes = shown.map(|snapshot| snapshot.attributes.clone());
     File {
         path: case.path.clone(),
-        owner: attributes.as_ref().and_then(|it| users.user(it.uid)).map(|name| name.to_string()),
-        group: attributes.as_ref().and_then(|it| users.group(it.gid)).map(|name| name.to_string()),
-        before: before.filter(|_| !gone).and_then(|old| differing(old, attributes.as_ref(), part)),
+        owner: attributes
+            .as_ref()
+            .and_then(|it| users.user(it.uid))
+            .map(|name| name.to_string()),
+        group: attributes
+            .as_ref()
+            .and_then(|it| users.group(it.gid))
+            .map(|name| name.to_string()),
+        before: before
+            .filter(|_| !gone)
+            .and_then(|old| differing(old, attributes.as_ref(), part)),
         attributes,
         digest: shown.and_then(|snapshot| match &snapshot.content {
             Content::Read { digest, .. } => Some(*digest),
@@ -281,7 +355,8 @@ fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {
 }
 
 fn differing(old: &Snapshot, new: Option<&Attributes>, part: Part) -> Option<Attributes> {
-    let relevant = (part.content || part.attributes) && new.is_some_and(|new| *new != old.attributes);
+    let relevant =
+        (part.content || part.attributes) && new.is_some_and(|new| *new != old.attributes);
     relevant.then(|| old.attributes.clone())
 }
 
@@ -289,13 +364,24 @@ fn world_readable(snapshot: Option<&Snapshot>) -> bool {
     snapshot.is_none_or(|snapshot| snapshot.attributes.mode & 0o004 != 0)
 }
 
-fn described(actors: &Actors, users: &mut Users, key: ActorKey, uid: Option<u32>) -> fimk_core::event::Actor {
+fn described(
+    actors: &Actors,
+    users: &mut Users,
+    key: ActorKey,
+    uid: Option<u32>,
+) -> fimk_core::event::Actor {
     let mut actor = actors.describe(key, uid);
-    actor.user = actor.uid.and_then(|uid| users.user(uid)).map(|name| name.to_string());
+    actor.user = actor
+        .uid
+        .and_then(|uid| users.user(uid))
+        .map(|name| name.to_string());
     actor
 }
 
 /// The window of a change that nobody watched.
 pub fn gap(from: Timestamp) -> Gap {
-    Gap { from, to: crate::clock::now() }
+    Gap {
+        from,
+        to: crate::clock::now(),
+    }
 }

@@ -23,8 +23,12 @@ impl Operations {
         raw::FIMK_OP_CLOSE,
     ]);
     /// Those that write content for certain, while MAP and CLOSE only may.
-    pub const WRITES: Self =
-        Self::of(&[raw::FIMK_OP_WRITE, raw::FIMK_OP_TRUNCATE, raw::FIMK_OP_ALLOCATE, raw::FIMK_OP_CLONE]);
+    pub const WRITES: Self = Self::of(&[
+        raw::FIMK_OP_WRITE,
+        raw::FIMK_OP_TRUNCATE,
+        raw::FIMK_OP_ALLOCATE,
+        raw::FIMK_OP_CLONE,
+    ]);
     /// Those that change attributes.
     pub const ATTRIBUTES: Self = Self::of(&[
         raw::FIMK_OP_CHMOD,
@@ -55,7 +59,13 @@ impl Operations {
 
     /// From the flags of a `fimk_entry`.
     pub fn from_flags(flags: &[u8]) -> Self {
-        Self(flags.iter().zip(0u32..32).filter(|&(&flag, _)| flag != 0).fold(0, |set, (_, bit)| set | 1 << bit))
+        Self(
+            flags
+                .iter()
+                .zip(0u32..32)
+                .filter(|&(&flag, _)| flag != 0)
+                .fold(0, |set, (_, bit)| set | 1 << bit),
+        )
     }
 
     /// Whether both have one in common.

@@ -54,12 +54,21 @@ struct Tally {
 
 impl Engine {
     /// Watches everything, compares, and reports; `ready` is the loader's word on what serves.
-    pub fn start(&mut self, ready: &raw::fimk_ready, past: &Past, config_text: &str) -> Result<(), Trouble> {
+    pub fn start(
+        &mut self,
+        ready: &raw::fimk_ready,
+        past: &Past,
+        config_text: &str,
+    ) -> Result<(), Trouble> {
         let found = self.watch_below(&BytePath::new(b"/"))?;
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.receive()?;
         let gap = past.watched_until.map(crate::report::gap);
-        let tally = self.compare_all(found.iter().filter(|it| it.covered).map(|it| &it.path), past, gap)?;
+        let tally = self.compare_all(
+            found.iter().filter(|it| it.covered).map(|it| &it.path),
+            past,
+            gap,
+        )?;
         self.remember_rules(config_text)?;
         self.report_start(ready, past, gap, &tally)
     }
@@ -79,31 +88,56 @@ impl Engine {
             if self.settle.waits(path) {
                 continue;
             }
-            if self.store.record(path).map_err(Failure::from)?.is_none() && is_new_ground(path, past) {
+            if self.store.record(path).map_err(Failure::from)?.is_none()
+                && is_new_ground(path, past)
+            {
                 baseline.extend(self.first_record(path)?);
                 tally.baseline += 1;
             } else {
-                self.examine_in(path, Pending { found: Some(Found::Scan), ..Pending::default() }, gap)?;
+                self.examine_in(
+                    path,
+                    Pending {
+                        found: Some(Found::Scan),
+                        ..Pending::default()
+                    },
+                    gap,
+                )?;
             }
             if baseline.len() >= BASELINE_BATCH {
-                self.commit(Commit { put: std::mem::take(&mut baseline), ..Commit::default() })?;
+                self.commit(Commit {
+                    put: std::mem::take(&mut baseline),
+                    ..Commit::default()
+                })?;
             }
         }
-        self.commit(Commit { put: baseline, ..Commit::default() })?;
+        self.commit(Commit {
+            put: baseline,
+            ..Commit::default()
+        })?;
         self.compare_absent(&present, gap)?;
         Ok(tally)
     }
 
     fn first_record(&mut self, path: &BytePath) -> Result<Option<(BytePath, Record)>, Trouble> {
         let rules = Arc::clone(&self.rules);
-        let Some(matched) = rules.covers(path) else { return Ok(None) };
+        let Some(matched) = rules.covers(path) else {
+            return Ok(None);
+        };
         let snapshot = self.snapshot(path, matched.rule, false)?;
-        let record = snapshot.map(|snapshot| Record { snapshot, seen: clock::now(), key_id: self.key_id });
+        let record = snapshot.map(|snapshot| Record {
+            snapshot,
+            seen: clock::now(),
+            key_id: self.key_id,
+        });
         Ok(record.map(|record| (path.clone(), record)))
     }
 
     /// Records of what is no longer there; those that no rule covers any more are dropped without a word.
-    fn compare_absent(&mut self, present: &HashSet<BytePath>, gap: Option<Gap>) -> Result<(), Trouble> {
+    fn compare_absent(
+        &mut self,
+        present: &HashSet<BytePath>,
+        gap: Option<Gap>,
+    ) -> Result<(), Trouble> {
         let mut absent = Vec::new();
         for item in self.store.records(None) {
             let (path, _) = item.map_err(Failure::from)?;
@@ -116,36 +150,72 @@ impl Engine {
                 continue;
             }
             if self.rules.covers(&path).is_some() {
-                self.examine_in(&path, Pending { found: Some(Found::Scan), ..Pending::default() }, gap)?;
+                self.examine_in(
+                    &path,
+                    Pending {
+                        found: Some(Found::Scan),
+                        ..Pending::default()
+                    },
+                    gap,
+                )?;
             } else {
-                self.commit(Commit { remove: vec![path], ..Commit::default() })?;
+                self.commit(Commit {
+                    remove: vec![path],
+                    ..Commit::default()
+                })?;
             }
         }
         Ok(())
     }
 
-    fn report_start(&mut self, ready: &raw::fimk_ready, past: &Past, gap: Option<Gap>, tally: &Tally) -> Result<(), Trouble> {
+    fn report_start(
+        &mut self,
+        ready: &raw::fimk_ready,
+        past: &Past,
+        gap: Option<Gap>,
+        tally: &Tally,
+    ) -> Result<(), Trouble> {
         let notice = self.started_notice(ready, tally);
         let event = self.notice(Action::MonitorStarted, severity::NOTICE, notice);
         let before = self.store.next_sequence();
-        self.commit(Commit { events: vec![event], ..Commit::default() })?;
+        self.commit(Commit {
+            events: vec![event],
+            ..Commit::default()
+        })?;
         self.started = true;
-        for event in self.store.events_after(before - 1, 1).map_err(Failure::from)? {
-            self.output.write(&event).map_err(|error| Failure::new(crate::exit::Status::Io, error.to_string()))?;
+        for event in self
+            .store
+            .events_after(before - 1, 1)
+            .map_err(Failure::from)?
+        {
+            self.output
+                .write(&event)
+                .map_err(|error| Failure::new(crate::exit::Status::Io, error.to_string()))?;
         }
         self.replay(before)?;
         let mut events = Vec::new();
         if tally.baseline > 0 {
-            events.push(self.notice(Action::BaselineCreated, severity::NOTICE, baseline_notice(tally)));
+            events.push(self.notice(
+                Action::BaselineCreated,
+                severity::NOTICE,
+                baseline_notice(tally),
+            ));
         }
         if let Some(gap) = gap {
             events.push(self.notice(Action::Gap, severity::GAP, gap_notice(gap)));
         }
         if let Some(lost) = past.opened.lost {
-            let notice = Notice { message: lost.to_string(), gap, ..Notice::default() };
+            let notice = Notice {
+                message: lost.to_string(),
+                gap,
+                ..Notice::default()
+            };
             events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
         }
-        self.commit(Commit { events, ..Commit::default() })?;
+        self.commit(Commit {
+            events,
+            ..Commit::default()
+        })?;
         self.say_alive()
     }
 
@@ -154,7 +224,10 @@ impl Engine {
         let plan = hooks
             .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
             .map(|(hook, &plan)| {
-                let word = fimk_wire::PLAN_NAMES.get(usize::from(plan)).copied().unwrap_or("unknown");
+                let word = fimk_wire::PLAN_NAMES
+                    .get(usize::from(plan))
+                    .copied()
+                    .unwrap_or("unknown");
                 ((*hook).to_owned(), word.to_owned())
             })
             .collect();
@@ -170,13 +243,18 @@ impl Engine {
     fn replay(&mut self, except: u64) -> Result<(), Trouble> {
         loop {
             let from = self.store.cursor(STDOUT).map_err(Failure::from)?;
-            let events = self.store.events_after(from, REPLAY_BATCH).map_err(Failure::from)?;
+            let events = self
+                .store
+                .events_after(from, REPLAY_BATCH)
+                .map_err(Failure::from)?;
             if events.is_empty() {
                 return Ok(());
             }
             for event in events {
                 if event.sequence == except {
-                    self.store.set_cursor(STDOUT, except).map_err(Failure::from)?;
+                    self.store
+                        .set_cursor(STDOUT, except)
+                        .map_err(Failure::from)?;
                 } else {
                     self.write(&event)?;
                 }
@@ -185,7 +263,11 @@ impl Engine {
     }
 
     fn remember_rules(&mut self, config_text: &str) -> Result<(), Trouble> {
-        let kept = if config_text.len() <= RULES_BYTES_MAX { config_text.as_bytes() } else { b"" };
+        let kept = if config_text.len() <= RULES_BYTES_MAX {
+            config_text.as_bytes()
+        } else {
+            b""
+        };
         self.store.set_meta(RULES, kept).map_err(Failure::from)?;
         Ok(())
     }
@@ -196,7 +278,11 @@ impl Engine {
         let periodic = matches!(self.eyes, Eyes::Periodic) && self.last_scan.elapsed() >= interval;
         // A flood that fills the maps again and again must not keep us scanning.
         let allowed = self.last_scan.elapsed() >= SCAN_PAUSE;
-        let Some(reason) = self.scan_wanted.take_if(|_| allowed).or(periodic.then(String::new)) else {
+        let Some(reason) = self
+            .scan_wanted
+            .take_if(|_| allowed)
+            .or(periodic.then(String::new))
+        else {
             return Ok(());
         };
         if !reason.is_empty() {
@@ -204,31 +290,58 @@ impl Engine {
         }
         let found = self.watch_below(&BytePath::new(b"/"))?;
         self.receive()?;
-        let past = Past { watched_until: Some(clock::now()), rules: None, opened: Opened { created: false, lost: None } };
-        self.compare_all(found.iter().filter(|it| it.covered).map(|it| &it.path), &past, None)?;
+        let past = Past {
+            watched_until: Some(clock::now()),
+            rules: None,
+            opened: Opened {
+                created: false,
+                lost: None,
+            },
+        };
+        self.compare_all(
+            found.iter().filter(|it| it.covered).map(|it| &it.path),
+            &past,
+            None,
+        )?;
         self.last_scan = Instant::now();
         Ok(())
     }
 
     /// The kernel's counters: what was lost is said, and looked for if the loader's sweep cannot find it.
     pub(crate) fn count(&mut self, packet: &raw::fimk_counters_packet) -> Result<(), Trouble> {
-        let Some(grown) = self.losses.update(packet) else { return Ok(()) };
+        let Some(grown) = self.losses.update(packet) else {
+            return Ok(());
+        };
         let message = if grown.compare {
-            self.scan_wanted = Some("the kernel's maps were full or programs were skipped".to_owned());
+            self.scan_wanted =
+                Some("the kernel's maps were full or programs were skipped".to_owned());
             "records of the kernel were lost; everything is compared"
         } else {
             "announcements were lost; their objects were found dirty by the loader's sweep"
         };
-        let notice = Notice { message: message.to_owned(), counts: grown.counts, ..Notice::default() };
+        let notice = Notice {
+            message: message.to_owned(),
+            counts: grown.counts,
+            ..Notice::default()
+        };
         let event = self.notice(Action::EventsLost, severity::LOSS, notice);
-        self.commit(Commit { events: vec![event], ..Commit::default() })
+        self.commit(Commit {
+            events: vec![event],
+            ..Commit::default()
+        })
     }
 
     /// Something is not watched as it should be.
     pub(crate) fn degraded(&mut self, sentence: &str) -> Result<(), Trouble> {
-        let notice = Notice { message: sentence.to_owned(), ..Notice::default() };
+        let notice = Notice {
+            message: sentence.to_owned(),
+            ..Notice::default()
+        };
         let event = self.notice(Action::Degraded, severity::DEGRADED, notice);
-        self.commit(Commit { events: vec![event], ..Commit::default() })
+        self.commit(Commit {
+            events: vec![event],
+            ..Commit::default()
+        })
     }
 }
 
@@ -237,12 +350,19 @@ const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whether nobody could have recorded this path before: the first start, or a rule that is new.
 fn is_new_ground(path: &BytePath, past: &Past) -> bool {
-    past.watched_until.is_none() || past.rules.as_ref().is_some_and(|rules| rules.covers(path).is_none())
+    past.watched_until.is_none()
+        || past
+            .rules
+            .as_ref()
+            .is_some_and(|rules| rules.covers(path).is_none())
 }
 
 fn baseline_notice(tally: &Tally) -> Notice {
     Notice {
-        message: format!("{} objects were recorded for the first time", tally.baseline),
+        message: format!(
+            "{} objects were recorded for the first time",
+            tally.baseline
+        ),
         counts: vec![("objects".to_owned(), tally.baseline)],
         ..Notice::default()
     }
@@ -250,7 +370,11 @@ fn baseline_notice(tally: &Tally) -> Notice {
 
 fn gap_notice(gap: Gap) -> Notice {
     Notice {
-        message: format!("nobody watched from {} to {}", gap.from.rfc3339(), gap.to.rfc3339()),
+        message: format!(
+            "nobody watched from {} to {}",
+            gap.from.rfc3339(),
+            gap.to.rfc3339()
+        ),
         gap: Some(gap),
         ..Notice::default()
     }
@@ -267,5 +391,9 @@ pub fn past(store: &fimk_store::Store, opened: Opened) -> Result<Past, Failure> 
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| config::parse(&text, "the last configuration").ok())
         .and_then(|config| RuleSet::new(&config).ok());
-    Ok(Past { watched_until, rules, opened })
+    Ok(Past {
+        watched_until,
+        rules,
+        opened,
+    })
 }

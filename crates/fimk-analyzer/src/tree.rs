@@ -125,13 +125,20 @@ mod tests {
     use super::*;
 
     fn object(inode: u64) -> Object {
-        Object { inode, device: 1, generation: 0 }
+        Object {
+            inode,
+            device: 1,
+            generation: 0,
+        }
     }
 
     fn tree(names: &[(&str, u64)]) -> Tree {
         let mut tree = Tree::default();
         for &(name, inode) in names {
-            let entry = Entry { object: Some(object(inode)), directory: false };
+            let entry = Entry {
+                object: Some(object(inode)),
+                directory: false,
+            };
             tree.insert(BytePath::new(name.as_bytes()), entry);
         }
         tree
@@ -158,7 +165,13 @@ mod tests {
     #[test]
     fn a_name_that_stands_for_another_object_now_no_longer_stands_for_the_first() {
         let mut tree = tree(&[("/a", 1)]);
-        tree.insert(BytePath::new(b"/a"), Entry { object: Some(object(2)), directory: false });
+        tree.insert(
+            BytePath::new(b"/a"),
+            Entry {
+                object: Some(object(2)),
+                directory: false,
+            },
+        );
         assert!(tree.names_of(object(1)).is_empty());
         assert_eq!(tree.name_of(object(2)), Some(&BytePath::new(b"/a")));
     }

@@ -35,7 +35,8 @@ impl Verdict {
 /// and size, times and identity decide.
 pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool) -> Verdict {
     let old = before.map(|record| &record.snapshot);
-    let state = |snapshot: Option<&Snapshot>| snapshot.and_then(|it| state_of(&it.content).cloned());
+    let state =
+        |snapshot: Option<&Snapshot>| snapshot.and_then(|it| state_of(&it.content).cloned());
     let (Some(old), Some(new)) = (old, after) else {
         return Verdict {
             content: after.and_then(|new| content_alone(&new.content)),
@@ -52,7 +53,8 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
     Verdict {
         content,
         attributes: attributes_differ(&old.attributes, &new.attributes),
-        times: new.attributes.kind != FileKind::Directory && old.attributes.mtime != new.attributes.mtime,
+        times: new.attributes.kind != FileKind::Directory
+            && old.attributes.mtime != new.attributes.mtime,
         comparison,
     }
 }
@@ -74,22 +76,52 @@ fn content_alone(content: &Content) -> Option<ContentVerdict> {
 fn content_verdict(old: &Snapshot, new: &Snapshot, tokens_fit: bool) -> Option<ContentVerdict> {
     use fimk_core::record::Digest::{Keyed, Plain};
     let changed = match (&old.content, &new.content) {
-        (Content::Read { digest: Plain(old), .. }, Content::Read { digest: Plain(new), .. }) => old != new,
-        (Content::Read { digest: Keyed(one), .. }, Content::Read { digest: Keyed(two), .. }) if tokens_fit => one != two,
-        (Content::Read { digest: Keyed(_), .. }, Content::Read { digest: Keyed(_), .. }) => {
-            old.attributes.size != new.attributes.size || old.attributes.mtime != new.attributes.mtime
+        (
+            Content::Read {
+                digest: Plain(old), ..
+            },
+            Content::Read {
+                digest: Plain(new), ..
+            },
+        ) => old != new,
+        (
+            Content::Read {
+                digest: Keyed(one), ..
+            },
+            Content::Read {
+                digest: Keyed(two), ..
+            },
+        ) if tokens_fit => one != two,
+        (
+            Content::Read {
+                digest: Keyed(_), ..
+            },
+            Content::Read {
+                digest: Keyed(_), ..
+            },
+        ) => {
+            old.attributes.size != new.attributes.size
+                || old.attributes.mtime != new.attributes.mtime
         }
         (Content::Link(old), Content::Link(new)) => old != new,
         (_, Content::Unread(_)) if new.attributes.kind != FileKind::File => {
             return (old.attributes.kind != new.attributes.kind).then_some(ContentVerdict::Changed);
         }
         // Not read now: the attributes are all there is, and a change of size is a change.
-        (_, Content::Unread(_)) if old.attributes.size == new.attributes.size => return Some(ContentVerdict::Unread),
+        (_, Content::Unread(_)) if old.attributes.size == new.attributes.size => {
+            return Some(ContentVerdict::Unread);
+        }
         // Not read before, or something else altogether.
-        (Content::Unread(_), _) if old.attributes == new.attributes => return Some(ContentVerdict::Unread),
+        (Content::Unread(_), _) if old.attributes == new.attributes => {
+            return Some(ContentVerdict::Unread);
+        }
         _ => true,
     };
-    Some(if changed { ContentVerdict::Changed } else { ContentVerdict::Same })
+    Some(if changed {
+        ContentVerdict::Changed
+    } else {
+        ContentVerdict::Same
+    })
 }
 
 fn attributes_differ(old: &Attributes, new: &Attributes) -> bool {

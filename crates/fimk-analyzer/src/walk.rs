@@ -46,7 +46,11 @@ impl<'a> Walker<'a> {
     pub fn reaches(&self, path: &BytePath, directory: bool) -> Option<Found> {
         let covered = self.rules.covers(path).is_some();
         let on_the_way = directory && (self.literal.contains(path) || self.rules.may_contain(path));
-        (covered || on_the_way).then(|| Found { path: path.clone(), directory, covered })
+        (covered || on_the_way).then(|| Found {
+            path: path.clone(),
+            directory,
+            covered,
+        })
     }
 
     /// One name on disk: what it is, if it is of interest.
@@ -58,7 +62,9 @@ impl<'a> Walker<'a> {
     /// The names in a directory that are of interest. A directory that cannot be read has none: the caller
     /// has its attributes, and says so.
     pub fn entries(&self, directory: &BytePath) -> Vec<Found> {
-        let Ok(entries) = fs::read_dir(directory.as_path()) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(directory.as_path()) else {
+            return Vec::new();
+        };
         entries
             .flatten()
             .filter_map(|entry| {
@@ -90,7 +96,10 @@ pub fn link_targets(rules: &RuleSet) -> Vec<(BytePath, u32)> {
     rules
         .roots()
         .iter()
-        .filter(|root| root.literal && fs::symlink_metadata(root.path.as_path()).is_ok_and(|meta| meta.is_symlink()))
+        .filter(|root| {
+            root.literal
+                && fs::symlink_metadata(root.path.as_path()).is_ok_and(|meta| meta.is_symlink())
+        })
         .filter_map(|root| {
             let target = fs::canonicalize(root.path.as_path()).ok()?;
             Some((BytePath::new(target.as_os_str().as_bytes()), root.rule))

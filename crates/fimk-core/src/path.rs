@@ -54,14 +54,19 @@ impl BytePath {
 
     /// The last name; empty for `/`.
     pub fn name(&self) -> &[u8] {
-        let slash = self.0.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+        let slash = self
+            .0
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .map_or(0, |at| at + 1);
         &self.0[slash..]
     }
 
     /// Whether it is `other` or lies below it.
     pub fn is_in(&self, other: &Self) -> bool {
         let (this, other) = (self.bytes(), other.bytes());
-        other == b"/" || this.starts_with(other) && (this.len() == other.len() || this[other.len()] == b'/')
+        other == b"/"
+            || this.starts_with(other) && (this.len() == other.len() || this[other.len()] == b'/')
     }
 
     /// Readable and unambiguous: UTF-8 as it is, but control characters, line separators, backslashes
@@ -149,7 +154,10 @@ mod tests {
 
     #[test]
     fn odd_bytes_are_escaped_without_loss_of_a_line() {
-        assert_eq!(BytePath::new(b"/a\nb\x1b[31m\xff\\\xc3\xa9").to_string(), "/a\\x0ab\\x1b[31m\\xff\\x5cé");
+        assert_eq!(
+            BytePath::new(b"/a\nb\x1b[31m\xff\\\xc3\xa9").to_string(),
+            "/a\\x0ab\\x1b[31m\\xff\\x5cé"
+        );
         assert!(!BytePath::new("/plain/é".as_bytes()).needs_escape());
     }
 }

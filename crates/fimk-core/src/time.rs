@@ -9,7 +9,11 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// From the seconds and nanoseconds of a `statx_timestamp`.
     pub fn from_parts(seconds: i64, nanoseconds: u32) -> Self {
-        Self(seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(nanoseconds)))
+        Self(
+            seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(nanoseconds)),
+        )
     }
 
     /// RFC 3339 in UTC with nanoseconds: `2026-11-21T10:11:12.000000345Z`.
@@ -26,7 +30,13 @@ mod tests {
     #[test]
     fn nanoseconds_are_always_nine_digits() {
         assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00.000000000Z");
-        assert_eq!(Timestamp::from_parts(1_795_000_000, 5).rfc3339(), "2026-11-18T11:06:40.000000005Z");
-        assert_eq!(Timestamp::from_parts(-1, 999_999_999).rfc3339(), "1969-12-31T23:59:59.999999999Z");
+        assert_eq!(
+            Timestamp::from_parts(1_795_000_000, 5).rfc3339(),
+            "2026-11-18T11:06:40.000000005Z"
+        );
+        assert_eq!(
+            Timestamp::from_parts(-1, 999_999_999).rfc3339(),
+            "1969-12-31T23:59:59.999999999Z"
+        );
     }
 }

@@ -35,7 +35,14 @@ pub const HOOK_NAMES: [&str; raw::FIMK_HOOKS as usize] = [
 ];
 
 /// Of `enum fimk_plan`, by number.
-pub const PLAN_NAMES: [&str; 6] = ["none", "trampoline", "tracepoint", "iterator", "absent", "refused"];
+pub const PLAN_NAMES: [&str; 6] = [
+    "none",
+    "trampoline",
+    "tracepoint",
+    "iterator",
+    "absent",
+    "refused",
+];
 
 /// Of `enum fimk_source`, by number.
 pub const SOURCE_NAMES: [&str; 4] = ["auto", "bpf", "fanotify", "periodic"];

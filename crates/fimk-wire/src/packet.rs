@@ -33,7 +33,10 @@ pub enum DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length(length) => write!(f, "a packet of {length} bytes does not have the length it states"),
+            Self::Length(length) => write!(
+                f,
+                "a packet of {length} bytes does not have the length it states"
+            ),
             Self::Version(version) => write!(
                 f,
                 "a packet of wire version {version}, this build speaks {}: loader and analyzer must be of one build",
@@ -114,7 +117,11 @@ pub fn spanned(tail: &[u8], span: raw::fimk_span) -> &[u8] {
 /// `"passwd\0etc\0"` → `"/etc/passwd"`. Empty names are skipped; no name at all gives `"/"`.
 pub fn leaf_first_to_path(leaf_first: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(leaf_first.len() + 1);
-    for name in leaf_first.split(|&byte| byte == 0).rev().filter(|name| !name.is_empty()) {
+    for name in leaf_first
+        .split(|&byte| byte == 0)
+        .rev()
+        .filter(|name| !name.is_empty())
+    {
         path.push(b'/');
         path.extend_from_slice(name);
     }

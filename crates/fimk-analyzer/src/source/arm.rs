@@ -33,7 +33,12 @@ pub struct Armed {
 
 /// Arms names and enters them into the tree. What else arrives meanwhile goes to `stash`.
 /// Nothing but statx may happen in this thread until it returns.
-pub fn arm(channel: &mut Channel, tree: &mut Tree, found: &[Found], stash: &mut VecDeque<Received>) -> Result<Armed, ChannelError> {
+pub fn arm(
+    channel: &mut Channel,
+    tree: &mut Tree,
+    found: &[Found],
+    stash: &mut VecDeque<Received>,
+) -> Result<Armed, ChannelError> {
     let mut total = Armed::default();
     if found.is_empty() {
         return Ok(total);
@@ -61,9 +66,12 @@ fn switch(channel: &mut Channel, thread: u64) -> Result<(), ChannelError> {
 fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
     let mut touched = Vec::with_capacity(batch.len());
     for it in batch {
-        let Ok(meta) = fs::symlink_metadata(it.path.as_path()) else { continue };
+        let Ok(meta) = fs::symlink_metadata(it.path.as_path()) else {
+            continue;
+        };
         touched.push((meta.ino(), &it.path, meta.is_dir(), false));
-        if it.directory && meta.is_symlink()
+        if it.directory
+            && meta.is_symlink()
             && let Ok(behind) = fs::metadata(it.path.as_path())
         {
             touched.push((behind.ino(), &it.path, true, true));
@@ -73,7 +81,10 @@ fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
 }
 
 /// Waits until all that was recorded so far has arrived; gives the ARMED records.
-fn settle(channel: &mut Channel, stash: &mut VecDeque<Received>) -> Result<Vec<raw::fimk_armed>, ChannelError> {
+fn settle(
+    channel: &mut Channel,
+    stash: &mut VecDeque<Received>,
+) -> Result<Vec<raw::fimk_armed>, ChannelError> {
     let cookie = channel.sync()?;
     let mut answers = Vec::new();
     loop {
@@ -87,7 +98,12 @@ fn settle(channel: &mut Channel, stash: &mut VecDeque<Received>) -> Result<Vec<r
 
 /// Joins touches and answers, both in order. The kernel may answer more than once for a touch (an overlay
 /// and what lies below it); an object without an answer is known by name only.
-fn pair(tree: &mut Tree, touched: Vec<(u64, &BytePath, bool, bool)>, answers: Vec<raw::fimk_armed>, total: &mut Armed) {
+fn pair(
+    tree: &mut Tree,
+    touched: Vec<(u64, &BytePath, bool, bool)>,
+    answers: Vec<raw::fimk_armed>,
+    total: &mut Armed,
+) {
     let mut answers = answers.into_iter().peekable();
     for (inode, path, directory, alias) in touched {
         let object = loop {

@@ -44,7 +44,11 @@ pub struct Bpf {
 
 impl Bpf {
     /// An object became dirty: take it.
-    pub fn touch(&mut self, channel: &mut Channel, touch: &raw::fimk_touch) -> Result<(), ChannelError> {
+    pub fn touch(
+        &mut self,
+        channel: &mut Channel,
+        touch: &raw::fimk_touch,
+    ) -> Result<(), ChannelError> {
         if touch.path.length > 0
             && touch.path_flags & raw::FIMK_PATH_WHOLE != 0
             && touch.path_flags & raw::FIMK_PATH_CUT == 0
@@ -66,7 +70,9 @@ impl Bpf {
             return Vec::new();
         }
         self.taken.push((taken.key, taken.entry.take));
-        let Some(object) = object else { return Vec::new() };
+        let Some(object) = object else {
+            return Vec::new();
+        };
         let touch = Touch {
             actor,
             uid: Some(taken.entry.uid),
@@ -86,24 +92,38 @@ impl Bpf {
 
     /// Holds the kernel's count of records about a directory against those that came.
     fn account(&mut self, object: Object, actor: Option<ActorKey>, touch: &Touch) {
-        let Some(key) = actor.map(|actor| (object, actor)) else { return };
+        let Some(key) = actor.map(|actor| (object, actor)) else {
+            return;
+        };
         let seen = self.names_seen.remove(&key).unwrap_or(0);
         // An entry counts attribute changes of the directory as well; too few records then only cost a comparison.
         if seen < touch.count {
-            self.short.push((Instant::now() + NAME_PATIENCE, key, touch.count - seen, touch.clone()));
+            self.short.push((
+                Instant::now() + NAME_PATIENCE,
+                key,
+                touch.count - seen,
+                touch.clone(),
+            ));
         }
     }
 
     /// Directories whose missing records did not come in time.
     pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
         let now = Instant::now();
-        let (due, short) = std::mem::take(&mut self.short).into_iter().partition(|(when, ..)| *when <= now);
+        let (due, short) = std::mem::take(&mut self.short)
+            .into_iter()
+            .partition(|(when, ..)| *when <= now);
         self.short = short;
         let mut signals = Vec::new();
-        for (_, key, missing, touch) in Vec::<(Instant, Key, u64, Touch)>::from_iter::<Vec<_>>(due) {
+        for (_, key, missing, touch) in Vec::<(Instant, Key, u64, Touch)>::from_iter::<Vec<_>>(due)
+        {
             let late = self.names_seen.remove(&key).unwrap_or(0);
             if late < missing {
-                signals.extend(tree.names_of(key.0).iter().map(|path| Signal::Compare(path.clone(), touch.clone())));
+                signals.extend(
+                    tree.names_of(key.0)
+                        .iter()
+                        .map(|path| Signal::Compare(path.clone(), touch.clone())),
+                );
             }
         }
         signals
@@ -115,13 +135,22 @@ impl Bpf {
     }
 
     /// A name appeared, went or moved.
-    pub fn name(&mut self, channel: &mut Channel, tree: &mut Tree, walker: &Walker<'_>, name: &raw::fimk_name) -> Result<Vec<Signal>, ChannelError> {
+    pub fn name(
+        &mut self,
+        channel: &mut Channel,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        name: &raw::fimk_name,
+    ) -> Result<Vec<Signal>, ChannelError> {
         let record = NameRecord::of(name);
         for directory in record.directories() {
             if let Some(actor) = record.actor {
                 *self.names_seen.entry((directory, actor)).or_default() += 1;
             }
-            let key = raw::fimk_key { object: directory.wire(), actor: name.actor };
+            let key = raw::fimk_key {
+                object: directory.wire(),
+                actor: name.actor,
+            };
             channel.ask(raw::FIMK_REQUEST_TAKE, 0, key, 0)?;
         }
         Ok(match name.operation {
@@ -132,14 +161,31 @@ impl Bpf {
         })
     }
 
-    fn appeared(&mut self, tree: &mut Tree, walker: &Walker<'_>, record: &NameRecord) -> Vec<Signal> {
+    fn appeared(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
         let others: Vec<BytePath> = tree.names_of(record.object).to_vec();
         let mut signals = Vec::new();
         for path in record.new_names(tree) {
-            let Some(found) = walker.reaches(&path, record.is_directory) else { continue };
-            tree.insert(path.clone(), Entry { object: Some(record.object), directory: record.is_directory });
+            let Some(found) = walker.reaches(&path, record.is_directory) else {
+                continue;
+            };
+            tree.insert(
+                path.clone(),
+                Entry {
+                    object: Some(record.object),
+                    directory: record.is_directory,
+                },
+            );
             if found.covered {
-                let fact = if record.is_link { Fact::Linked(others.first().cloned()) } else { Fact::Created };
+                let fact = if record.is_link {
+                    Fact::Linked(others.first().cloned())
+                } else {
+                    Fact::Created
+                };
                 signals.push(Signal::Touched(path, record.touch(Some(fact))));
             }
         }
@@ -149,7 +195,11 @@ impl Bpf {
         if record.is_link && signals.is_empty() {
             let elsewhere = record.path_elsewhere();
             let fact = Fact::Linked(elsewhere);
-            signals.extend(others.into_iter().map(|path| Signal::Touched(path, record.touch(Some(fact.clone())))));
+            signals.extend(
+                others
+                    .into_iter()
+                    .map(|path| Signal::Touched(path, record.touch(Some(fact.clone())))),
+            );
         }
         signals
     }
@@ -158,7 +208,9 @@ impl Bpf {
         let mut signals = Vec::new();
         for path in record.new_names(tree) {
             // Only if it is still ours: the name may have been given to another object since.
-            let gone = tree.get(&path).is_some_and(|entry| entry.object.is_none_or(|it| it == record.object));
+            let gone = tree
+                .get(&path)
+                .is_some_and(|entry| entry.object.is_none_or(|it| it == record.object));
             if gone {
                 tree.remove_below(&path);
             }
@@ -171,19 +223,30 @@ impl Bpf {
         let reaches = |path: &BytePath| walker.reaches(path, record.is_directory).is_some();
         let old = record.old_name(tree);
         let new = record.new_names(tree).into_iter().next();
-        let (old_reached, new_reached) = (old.clone().filter(&reaches), new.clone().filter(&reaches));
-        let replaced = new_reached.as_ref().is_some_and(|path| tree.get(path).is_some());
+        let (old_reached, new_reached) =
+            (old.clone().filter(&reaches), new.clone().filter(&reaches));
+        let replaced = new_reached
+            .as_ref()
+            .is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
             tree.remove_below(path);
         }
-        let known = old_reached.as_ref().is_some_and(|path| tree.get(path).is_some());
+        let known = old_reached
+            .as_ref()
+            .is_some_and(|path| tree.get(path).is_some());
         match (&old_reached, &new_reached) {
             (Some(old), Some(new)) if known => tree.rename(old, new),
             (Some(old), None) => drop(tree.remove_below(old)),
             _ => {}
         }
         if let Some(path) = &new_reached {
-            tree.insert(path.clone(), Entry { object: Some(record.object), directory: record.is_directory });
+            tree.insert(
+                path.clone(),
+                Entry {
+                    object: Some(record.object),
+                    directory: record.is_directory,
+                },
+            );
             if record.is_directory && !known {
                 self.to_walk.push((path.clone(), record.touch(None)));
             }
@@ -203,16 +266,38 @@ impl Bpf {
     }
 
     /// Two names changed places: for each, another object stands there now.
-    fn exchanged(&mut self, tree: &mut Tree, walker: &Walker<'_>, record: &NameRecord) -> Vec<Signal> {
-        let old = record.old_name(tree).filter(|path| walker.reaches(path, true).is_some());
-        let new = record.new_names(tree).into_iter().find(|path| walker.reaches(path, true).is_some());
+    fn exchanged(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
+        let old = record
+            .old_name(tree)
+            .filter(|path| walker.reaches(path, true).is_some());
+        let new = record
+            .new_names(tree)
+            .into_iter()
+            .find(|path| walker.reaches(path, true).is_some());
         let mut signals = Vec::new();
-        for (path, other, object) in [(&old, &new, record.replaced), (&new, &old, Some(record.object))] {
+        for (path, other, object) in [
+            (&old, &new, record.replaced),
+            (&new, &old, Some(record.object)),
+        ] {
             let Some(path) = path else { continue };
             tree.remove_below(path);
-            tree.insert(path.clone(), Entry { object, directory: record.is_directory });
+            tree.insert(
+                path.clone(),
+                Entry {
+                    object,
+                    directory: record.is_directory,
+                },
+            );
             self.to_walk.push((path.clone(), record.touch(None)));
-            signals.push(Signal::Touched(path.clone(), record.touch(Some(Fact::Replaced(other.clone())))));
+            signals.push(Signal::Touched(
+                path.clone(),
+                record.touch(Some(Fact::Replaced(other.clone()))),
+            ));
         }
         signals
     }
@@ -224,9 +309,17 @@ fn key_of(key: raw::fimk_key) -> Option<Key> {
 
 /// A touch of an object is one of each of its names; what concerns the names in a directory is no touch
 /// of the directory.
-fn signals(tree: &Tree, object: Object, mut touch: Touch, accessed: Option<&BytePath>) -> Vec<Signal> {
+fn signals(
+    tree: &Tree,
+    object: Object,
+    mut touch: Touch,
+    accessed: Option<&BytePath>,
+) -> Vec<Signal> {
     let names = tree.names_of(object);
-    if names.iter().any(|path| tree.get(path).is_some_and(|entry| entry.directory)) {
+    if names
+        .iter()
+        .any(|path| tree.get(path).is_some_and(|entry| entry.directory))
+    {
         touch.operations = touch.operations.without(Operations::NAMES);
     }
     if touch.operations.is_empty() {
@@ -236,7 +329,13 @@ fn signals(tree: &Tree, object: Object, mut touch: Touch, accessed: Option<&Byte
         .iter()
         .map(|path| {
             let accessed = accessed.filter(|used| *used != path).cloned();
-            Signal::Touched(path.clone(), Touch { accessed, ..touch.clone() })
+            Signal::Touched(
+                path.clone(),
+                Touch {
+                    accessed,
+                    ..touch.clone()
+                },
+            )
         })
         .collect()
 }
@@ -269,7 +368,11 @@ impl NameRecord {
             operation: wire.operation,
             directory: Object::of(wire.directory),
             old_directory: Object::of(wire.old_directory),
-            object: Object { inode: wire.object.inode, device: wire.object.device, generation: wire.object.generation },
+            object: Object {
+                inode: wire.object.inode,
+                device: wire.object.device,
+                generation: wire.object.generation,
+            },
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_link: wire.operation == raw::FIMK_OP_LINK,
@@ -282,14 +385,21 @@ impl NameRecord {
 
     /// The directories whose entries count this record, each once.
     fn directories(&self) -> impl Iterator<Item = Object> {
-        let old = self.old_directory.filter(|old| Some(*old) != self.directory);
+        let old = self
+            .old_directory
+            .filter(|old| Some(*old) != self.directory);
         self.directory.into_iter().chain(old)
     }
 
     /// The names that were meant, one for each name of the directory.
     fn new_names(&self, tree: &Tree) -> Vec<BytePath> {
-        let Some(directory) = self.directory else { return Vec::new() };
-        tree.names_of(directory).iter().map(|above| above.join(&self.name)).collect()
+        let Some(directory) = self.directory else {
+            return Vec::new();
+        };
+        tree.names_of(directory)
+            .iter()
+            .map(|above| above.join(&self.name))
+            .collect()
     }
 
     fn old_name(&self, tree: &Tree) -> Option<BytePath> {

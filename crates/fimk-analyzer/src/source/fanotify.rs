@@ -53,14 +53,25 @@ pub struct Fanotify {
 impl Fanotify {
     /// Over a group that the loader made.
     pub fn new(group: Group) -> Self {
-        Self { group, batches: VecDeque::new(), answer: None, to_walk: Vec::new() }
+        Self {
+            group,
+            batches: VecDeque::new(),
+            answer: None,
+            to_walk: Vec::new(),
+        }
     }
 
     /// Marks names and enters them into the tree; gives a sentence for each that cannot be watched.
     pub fn watch(&mut self, tree: &mut Tree, found: &[Found]) -> Vec<String> {
         let mut refused = Vec::new();
         for it in found {
-            tree.insert(it.path.clone(), Entry { object: None, directory: it.directory });
+            tree.insert(
+                it.path.clone(),
+                Entry {
+                    object: None,
+                    directory: it.directory,
+                },
+            );
             match self.mark(it) {
                 // It went while we walked: its directory is marked and says so.
                 Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
@@ -71,7 +82,9 @@ impl Fanotify {
     }
 
     fn mark(&mut self, found: &Found) -> Result<(), MarkError> {
-        let Ok(meta) = fs::symlink_metadata(found.path.as_path()) else { return Err(MarkError::Gone) };
+        let Ok(meta) = fs::symlink_metadata(found.path.as_path()) else {
+            return Err(MarkError::Gone);
+        };
         if meta.is_dir() {
             return self.group.mark_directory(&found.path);
         }
@@ -87,7 +100,9 @@ impl Fanotify {
 
     /// A link that a rule spells out: the directory behind it is watched under the link's name.
     fn mark_behind_link(&mut self, link: &BytePath) -> Result<(), MarkError> {
-        let Ok(target) = fs::canonicalize(link.as_path()) else { return Err(MarkError::Gone) };
+        let Ok(target) = fs::canonicalize(link.as_path()) else {
+            return Err(MarkError::Gone);
+        };
         let target = BytePath::new(target.as_os_str().as_bytes());
         self.group.mark_directory(&target)?;
         self.group.moved(&target, link);
@@ -109,7 +124,11 @@ impl Fanotify {
         }
         let read_ns = clock::since_boot_ns();
         let mut asked: Vec<(u64, u32)> = Vec::new();
-        let mut pids: Vec<u32> = events.iter().map(|event| event.pid).filter(|&pid| pid != 0).collect();
+        let mut pids: Vec<u32> = events
+            .iter()
+            .map(|event| event.pid)
+            .filter(|&pid| pid != 0)
+            .collect();
         pids.sort_unstable();
         pids.dedup();
         for pid in pids {
@@ -119,7 +138,12 @@ impl Fanotify {
         if asked.is_empty() {
             asked.push((channel.sync()?, 0));
         }
-        self.batches.push_back(Batch { events, read_ns, asked, answers: HashMap::new() });
+        self.batches.push_back(Batch {
+            events,
+            read_ns,
+            asked,
+            answers: HashMap::new(),
+        });
         Ok(Ok(()))
     }
 
@@ -129,20 +153,43 @@ impl Fanotify {
     }
 
     /// A question was answered; gives the signals of the readings that are complete.
-    pub fn synced(&mut self, cookie: u64, tree: &mut Tree, walker: &Walker<'_>, actors: &Actors) -> Vec<Signal> {
+    pub fn synced(
+        &mut self,
+        cookie: u64,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        actors: &Actors,
+    ) -> Vec<Signal> {
         let answer = self.answer.take().flatten();
-        let Some(batch) = self.batches.front_mut() else { return Vec::new() };
-        let Some(at) = batch.asked.iter().position(|(asked, _)| *asked == cookie) else { return Vec::new() };
+        let Some(batch) = self.batches.front_mut() else {
+            return Vec::new();
+        };
+        let Some(at) = batch.asked.iter().position(|(asked, _)| *asked == cookie) else {
+            return Vec::new();
+        };
         let (_, pid) = batch.asked.remove(at);
         batch.answers.insert(pid, answer);
         if !batch.asked.is_empty() {
             return Vec::new();
         }
-        let Some(batch) = self.batches.pop_front() else { return Vec::new() };
-        batch.events.iter().flat_map(|event| self.signals(event, &batch, tree, walker, actors)).collect()
+        let Some(batch) = self.batches.pop_front() else {
+            return Vec::new();
+        };
+        batch
+            .events
+            .iter()
+            .flat_map(|event| self.signals(event, &batch, tree, walker, actors))
+            .collect()
     }
 
-    fn signals(&mut self, event: &FanotifyEvent, batch: &Batch, tree: &mut Tree, walker: &Walker<'_>, actors: &Actors) -> Vec<Signal> {
+    fn signals(
+        &mut self,
+        event: &FanotifyEvent,
+        batch: &Batch,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        actors: &Actors,
+    ) -> Vec<Signal> {
         if event.overflow {
             return vec![Signal::Lost("the fanotify queue overflowed".to_owned())];
         }
@@ -152,23 +199,46 @@ impl Fanotify {
             return self.renamed(event, tree, walker, touch);
         }
         let Some(path) = path_of(event) else {
-            let lost = event.unknown.then(|| Signal::Lost("an event named an unknown directory".to_owned()));
+            let lost = event
+                .unknown
+                .then(|| Signal::Lost("an event named an unknown directory".to_owned()));
             return lost.into_iter().collect();
         };
         let mut signals = Vec::new();
         for fact in facts(mask, &path) {
             self.keep_tree(&path, &fact, mask, tree, walker, &touch);
             let operations = Operations::of(&[operation(&fact)]);
-            signals.push(Signal::Touched(path.clone(), Touch { operations, fact: Some(fact), ..touch.clone() }));
+            signals.push(Signal::Touched(
+                path.clone(),
+                Touch {
+                    operations,
+                    fact: Some(fact),
+                    ..touch.clone()
+                },
+            ));
         }
         let operations = operations(mask);
         if !operations.is_empty() {
-            signals.push(Signal::Touched(path, Touch { operations, ..touch }));
+            signals.push(Signal::Touched(
+                path,
+                Touch {
+                    operations,
+                    ..touch
+                },
+            ));
         }
         signals
     }
 
-    fn keep_tree(&mut self, path: &BytePath, fact: &Fact, mask: MaskFlags, tree: &mut Tree, walker: &Walker<'_>, touch: &Touch) {
+    fn keep_tree(
+        &mut self,
+        path: &BytePath,
+        fact: &Fact,
+        mask: MaskFlags,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        touch: &Touch,
+    ) {
         let directory = mask.intersects(MaskFlags::FAN_ONDIR);
         if matches!(fact, Fact::Deleted | Fact::MovedOut(_)) {
             tree.remove_below(path);
@@ -176,20 +246,34 @@ impl Fanotify {
                 self.group.forget(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
-            tree.insert(path.clone(), Entry { object: None, directory });
+            tree.insert(
+                path.clone(),
+                Entry {
+                    object: None,
+                    directory,
+                },
+            );
             if directory || matches!(fact, Fact::Linked(_)) {
                 self.to_walk.push((found.path, touch.clone()));
             }
         }
     }
 
-    fn renamed(&mut self, event: &FanotifyEvent, tree: &mut Tree, walker: &Walker<'_>, touch: Touch) -> Vec<Signal> {
+    fn renamed(
+        &mut self,
+        event: &FanotifyEvent,
+        tree: &mut Tree,
+        walker: &Walker<'_>,
+        touch: Touch,
+    ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
         let old = event.old.as_ref().map(|(above, name)| above.join(name));
         let new = path_of(event);
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
-        let replaced = new_reached.as_ref().is_some_and(|path| tree.get(path).is_some());
+        let replaced = new_reached
+            .as_ref()
+            .is_some_and(|path| tree.get(path).is_some());
         let known = old.as_ref().is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
             tree.remove_below(path);
@@ -206,13 +290,28 @@ impl Fanotify {
             _ => {}
         }
         if let Some(path) = &new_reached {
-            tree.insert(path.clone(), Entry { object: None, directory });
+            tree.insert(
+                path.clone(),
+                Entry {
+                    object: None,
+                    directory,
+                },
+            );
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
             }
         }
-        let touch = Touch { operations: Operations::of(&[raw::FIMK_OP_RENAME]), ..touch };
-        vec![Signal::Moved { old, new, replaced, directory, touch }]
+        let touch = Touch {
+            operations: Operations::of(&[raw::FIMK_OP_RENAME]),
+            ..touch
+        };
+        vec![Signal::Moved {
+            old,
+            new,
+            replaced,
+            directory,
+            touch,
+        }]
     }
 }
 
@@ -233,10 +332,17 @@ fn path_of(event: &FanotifyEvent) -> Option<BytePath> {
 /// Who had the pid when the event was queued, if that is certain: a process that began after the reading, or
 /// one that lives although the culprit was already reaped, has only its number.
 fn culprit(event: &FanotifyEvent, batch: &Batch, actors: &Actors) -> Option<ActorKey> {
-    let pid_only = (event.pid != 0).then_some(ActorKey { pid: event.pid, image: 0, start_ns: 0 });
-    let Some(key) = batch.answers.get(&event.pid).copied().flatten() else { return pid_only };
+    let pid_only = (event.pid != 0).then_some(ActorKey {
+        pid: event.pid,
+        image: 0,
+        start_ns: 0,
+    });
+    let Some(key) = batch.answers.get(&event.pid).copied().flatten() else {
+        return pid_only;
+    };
     let ended = actors.get(key).is_some_and(|known| known.exit_ns.is_some());
-    let impostor = key.start_ns > batch.read_ns || (event.pidfd == Some(PidState::Reaped) && !ended);
+    let impostor =
+        key.start_ns > batch.read_ns || (event.pidfd == Some(PidState::Reaped) && !ended);
     if impostor { pid_only } else { Some(key) }
 }
 
@@ -244,8 +350,14 @@ fn culprit(event: &FanotifyEvent, batch: &Batch, actors: &Actors) -> Option<Acto
 fn facts(mask: MaskFlags, path: &BytePath) -> Vec<Fact> {
     let came = mask.intersects(MaskFlags::FAN_CREATE | MaskFlags::FAN_MOVED_TO);
     let went = mask.intersects(MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVED_FROM);
-    let meta = if came { fs::symlink_metadata(path.as_path()).ok() } else { None };
-    let linked = meta.as_ref().is_some_and(|meta| meta.is_file() && meta.nlink() > 1);
+    let meta = if came {
+        fs::symlink_metadata(path.as_path()).ok()
+    } else {
+        None
+    };
+    let linked = meta
+        .as_ref()
+        .is_some_and(|meta| meta.is_file() && meta.nlink() > 1);
     let arrival = if linked {
         Fact::Linked(None)
     } else if mask.intersects(MaskFlags::FAN_MOVED_TO) {
@@ -253,7 +365,11 @@ fn facts(mask: MaskFlags, path: &BytePath) -> Vec<Fact> {
     } else {
         Fact::Created
     };
-    let departure = if mask.intersects(MaskFlags::FAN_MOVED_FROM) { Fact::MovedOut(None) } else { Fact::Deleted };
+    let departure = if mask.intersects(MaskFlags::FAN_MOVED_FROM) {
+        Fact::MovedOut(None)
+    } else {
+        Fact::Deleted
+    };
     match (came, went) {
         (true, true) if meta.is_some() => vec![departure, arrival],
         (true, true) => vec![arrival, departure],
@@ -278,7 +394,11 @@ fn operations(mask: MaskFlags) -> Operations {
         (MaskFlags::FAN_CLOSE_WRITE, raw::FIMK_OP_CLOSE),
         (MaskFlags::FAN_ATTRIB, ATTRIBUTE),
     ];
-    let set: Vec<u32> = table.iter().filter(|(bit, _)| mask.intersects(*bit)).map(|(_, operation)| *operation).collect();
+    let set: Vec<u32> = table
+        .iter()
+        .filter(|(bit, _)| mask.intersects(*bit))
+        .map(|(_, operation)| *operation)
+        .collect();
     Operations::of(&set)
 }
 
