@@ -101,7 +101,7 @@ fn run(flags: &Flags) -> Result<()> {
 fn harden() -> Result<()> {
     let internal = |cause| Error::internal("this process cannot be hardened", cause);
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    system::close_at_exec_from(3).map_err(internal)?;
+    system::close_from(3).map_err(internal)?;
     nix::sys::prctl::set_no_new_privs().map_err(internal)?;
     nix::sys::prctl::set_dumpable(false).map_err(internal)
 }

@@ -98,6 +98,18 @@ fn number(plan: u32) -> u8 {
     u8::try_from(plan).unwrap_or(u8::MAX)
 }
 
+/// Whether a program that was detached from a trampoline can be attached to it again. Linux 5.10 says
+/// ENOENT to that, and there is no way to ask that does not spend a program, so here the version decides.
+pub fn reattaches(release: &str) -> bool {
+    let mut numbers = release
+        .split(|end: char| !end.is_ascii_digit())
+        .map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 14),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +145,24 @@ mod tests {
         assert!(!fits(raw::FIMK_HOOK_IO_WRITE, Some(3)));
         assert!(fits(raw::FIMK_HOOK_IO_WRITE, Some(2)));
         assert!(!fits(raw::FIMK_HOOK_VFS_WRITE, None));
+    }
+
+    #[test]
+    fn an_old_or_unreadable_kernel_is_not_trusted_to_attach_again() {
+        for release in [
+            "5.10.0-46-cloud-amd64",
+            "5.13",
+            "4.19.1",
+            "",
+            "linux",
+            "6",
+            "99999999999.1",
+        ] {
+            assert!(!reattaches(release), "{release}");
+        }
+        for release in ["5.14.0", "6.1.0-50-cloud-amd64", "7.2.12+deb14"] {
+            assert!(reattaches(release), "{release}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::forward::{Forward, SharedChannel};
 use crate::objects;
 use crate::packets;
+use crate::plan;
 use crate::probe::Source;
 use crate::requests::{self, Nonsense};
 use crate::take::{self, Taken};
@@ -85,6 +86,7 @@ pub struct Server {
     answer: Option<Answer>,
     announcements: Vec<Announcement>,
     arming: Option<Link>,
+    reattaches: bool,
     analyzer: u32,
     takes: u64,
     served: u64,
@@ -123,6 +125,8 @@ impl Server {
             answer: None,
             announcements: Vec::new(),
             arming: None,
+            reattaches: nix::sys::utsname::uname()
+                .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches)),
             analyzer: 0,
             takes: 0,
             served: 0,
@@ -264,9 +268,12 @@ impl Server {
         (self.forward.as_ref(), self.ends.as_ref())
     }
 
-    /// Detaches the arming program, if a walk was going on.
+    /// Ends the arming, if a walk was going on. Where the program could not be attached again, it stays
+    /// and arms nobody: that costs each stat on the host some fifty instructions.
     pub fn end_arming(&mut self) {
-        self.arming = None;
+        if self.reattaches {
+            self.arming = None;
+        }
         if let Some(file) = &mut self.source.file {
             file.set_arming(0, 0, 0);
         }

@@ -10,17 +10,11 @@ use libbpf_rs::libbpf_sys;
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
 
-/// Marks every descriptor from `first` on as closed at exec. Whoever started us may have left some open.
-pub fn close_at_exec_from(first: u32) -> nix::Result<()> {
-    // SAFETY: takes three numbers; marking a descriptor changes nothing for its owner in this process.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+/// Closes every descriptor from `first` on: whoever started us may have left some open. Only for the very
+/// start, while nothing of ours is open.
+pub fn close_from(first: u32) -> nix::Result<()> {
+    // SAFETY: takes three numbers; no owner of a descriptor that it closes exists yet.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     nix::errno::Errno::result(result).map(drop)
 }
 

@@ -17,7 +17,11 @@ use nix::unistd::{Pid, Uid, User};
 /// A directory with a BPF file system, a script, and a copy of the analyzer that anybody may execute.
 struct Place {
     root: tempfile::TempDir,
+    /// The loader makes this one; ours would be readable by the wrong group.
+    key_is_ours: bool,
 }
+
+const KEY: &str = "/etc/fimk/digest.key";
 
 /// A loader that runs.
 struct Loader {
@@ -35,6 +39,7 @@ impl Place {
         }
         let place = Self {
             root: tempfile::tempdir().expect("a directory"),
+            key_is_ours: !Path::new(KEY).exists(),
         };
         std::fs::set_permissions(place.root.path(), PermissionsExt::from_mode(0o755))
             .expect("ours");
@@ -93,6 +98,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.path("bpf")).status();
+        if self.key_is_ours {
+            let _ = std::fs::remove_file(KEY);
+            let _ = std::fs::remove_dir("/etc/fimk");
+        }
     }
 }
 
