@@ -1,4 +1,8 @@
 //! Generates the Rust side of `bpf/fimk.h`.
+#![allow(
+    clippy::expect_used,
+    reason = "a build ends at the first thing that is wrong"
+)]
 
 use std::{env, path::PathBuf};
 

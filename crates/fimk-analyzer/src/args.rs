@@ -40,7 +40,7 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
             "--channel" => {
                 args.channel = value
                     .parse()
-                    .map_err(|_| usage(format!("--channel {value} is not a descriptor")))?
+                    .map_err(|_| usage(format!("--channel {value} is not a descriptor")))?;
             }
             "--config" => args.config = value.into(),
             "--state-dir" => args.state_dir = Some(value.into()),
@@ -49,7 +49,7 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
                 args.source = Some(
                     source_number(&value)
                         .ok_or_else(|| usage(format!("there is no source {value}")))?,
-                )
+                );
             }
             _ => return Err(usage(format!("there is no flag {flag}"))),
         }

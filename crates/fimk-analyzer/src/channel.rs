@@ -21,6 +21,9 @@ use crate::descriptor;
 /// more than this means that it has stopped answering.
 const OUTBOX_MAX: usize = 65_536;
 
+/// The loader answers an ARM by a SYNCED with the thread's id: ours begin above all of those.
+const FIRST_COOKIE: u64 = 1 << 32;
+
 /// Why the channel is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
@@ -56,7 +59,7 @@ impl Channel {
             socket,
             buffer: Box::new([0; PACKET_MAX]),
             outbox: VecDeque::new(),
-            cookie: 0,
+            cookie: FIRST_COOKIE,
         }
     }
 

@@ -155,8 +155,7 @@ impl Engine {
         loop {
             match self.turn() {
                 Ok(true) => {}
-                Ok(false) => break,
-                Err(Trouble::Channel(ChannelError::Closed)) => break,
+                Ok(false) | Err(Trouble::Channel(ChannelError::Closed)) => break,
                 Err(Trouble::Channel(error)) => {
                     return Err(Failure::new(Status::Internal, error.to_string()));
                 }
@@ -364,7 +363,7 @@ impl Engine {
                 known &= self.want(touch.actor)?;
             }
             if known {
-                self.examine(&path, pending)?;
+                self.examine(&path, &pending)?;
             } else {
                 self.settle
                     .defer(path.clone(), pending, Duration::from_secs(1));
@@ -516,7 +515,7 @@ impl Engine {
             Err(trouble) => return Err(trouble),
         }
         for (path, pending) in self.settle.drain() {
-            self.examine(&path, pending)?;
+            self.examine(&path, &pending)?;
         }
         Ok(())
     }

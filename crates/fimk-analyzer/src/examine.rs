@@ -24,7 +24,7 @@ use crate::{
 
 impl Engine {
     /// What waited about a path becomes events, if anything shows.
-    pub(crate) fn examine(&mut self, path: &BytePath, pending: Pending) -> Result<(), Trouble> {
+    pub(crate) fn examine(&mut self, path: &BytePath, pending: &Pending) -> Result<(), Trouble> {
         self.settle.mark_read(path);
         self.examine_in(path, pending, None)
     }
@@ -33,7 +33,7 @@ impl Engine {
     pub(crate) fn examine_in(
         &mut self,
         path: &BytePath,
-        pending: Pending,
+        pending: &Pending,
         gap: Option<Gap>,
     ) -> Result<(), Trouble> {
         let rules = Arc::clone(&self.rules);
@@ -47,17 +47,17 @@ impl Engine {
         let stored = self.store.record(path).map_err(Failure::from)?;
         let had_record = stored.is_some();
         let before = pending.base.clone().or(stored);
-        if self.nothing_can_differ(path, &pending, before.as_ref()) {
+        if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(());
         }
-        let after = self.snapshot(path, matched.rule, pending.present == Some(false))?;
+        let after = self.snapshot(path, matched.rule, pending.present == Some(false));
         let tokens_fit = before
             .as_ref()
             .is_none_or(|record| record.key_id == self.key_id);
         let verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
         let case = Case {
             path,
-            pending: &pending,
+            pending,
             before: before.as_ref(),
             after: after.as_ref(),
             verdict: &verdict,
@@ -127,23 +127,18 @@ impl Engine {
     }
 
     /// Reads a path under a rule; none when it is gone.
-    pub(crate) fn snapshot(
-        &self,
-        path: &BytePath,
-        rule: &Rule,
-        gone: bool,
-    ) -> Result<Option<Snapshot>, Trouble> {
+    pub(crate) fn snapshot(&self, path: &BytePath, rule: &Rule, gone: bool) -> Option<Snapshot> {
         if gone {
-            return Ok(None);
+            return None;
         }
         let wanted = Wanted {
             consumer: Some(Consumer::for_path(path.bytes())),
             content: rule.content,
         };
         match self.reader.snapshot(path, &wanted) {
-            Ok(read) => Ok(Some(read.snapshot)),
-            Err(ReadError::Gone) => Ok(None),
-            Err(error) => Ok(self.unreadable(path, &error)),
+            Ok(read) => Some(read.snapshot),
+            Err(ReadError::Gone) => None,
+            Err(error) => self.unreadable(path, &error),
         }
     }
 

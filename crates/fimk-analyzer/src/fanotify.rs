@@ -195,6 +195,7 @@ impl Group {
     }
 
     /// Whether renames come as one event with both names.
+    #[cfg(test)]
     pub fn reports_renames(&self) -> bool {
         self.rename
     }
@@ -210,6 +211,7 @@ impl Group {
     }
 
     /// How many objects are marked.
+    #[cfg(test)]
     pub fn marked(&self) -> usize {
         self.paths.len()
     }

@@ -28,7 +28,7 @@ impl Engine {
                 directory,
                 touch,
             } => {
-                self.moved(old.as_ref(), new.as_ref(), replaced, directory, touch)?;
+                self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
             Signal::Compare(directory, touch) => self.compare_directory(&directory, &touch)?,
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
@@ -81,12 +81,12 @@ impl Engine {
         new: Option<&BytePath>,
         replaced: bool,
         directory: bool,
-        touch: Touch,
+        touch: &Touch,
     ) -> Result<(), Trouble> {
         let old_covered = old.filter(|path| self.covered(path));
         let new_covered = new.filter(|path| self.covered(path));
         match (old_covered, new_covered) {
-            (from, Some(to)) => self.moved_to(from, old, to, replaced, &touch)?,
+            (from, Some(to)) => self.moved_to(from, old, to, replaced, touch)?,
             (Some(from), None) => {
                 let touch = Touch {
                     fact: Some(Fact::MovedOut(new.cloned())),
@@ -97,7 +97,7 @@ impl Engine {
             (None, None) => {}
         }
         if directory && let Some(old) = old {
-            self.moved_below(old, new, old_covered.is_some(), &touch)?;
+            self.moved_below(old, new, old_covered.is_some(), touch)?;
         }
         Ok(())
     }

@@ -239,8 +239,8 @@ fn describe(
     let gone = action == Action::Deleted || case.after.is_none();
     let whole = matches!(action, Action::Created | Action::Deleted | Action::Linked);
     let tells = part.content && (verdict.content_changed() || whole || verdict.content.is_none());
-    let private = !case.show_private
-        && !(world_readable(case.before.map(|it| &it.snapshot)) && world_readable(case.after));
+    let public = world_readable(case.before.map(|it| &it.snapshot)) && world_readable(case.after);
+    let private = !(case.show_private || public);
     let mut change = Change {
         file: file(case, gone, part, users),
         actor: None,
@@ -292,14 +292,14 @@ fn describe(
 
 fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
     match fact {
-        Fact::Renamed(from) => change.previous_path = from.clone(),
+        Fact::Renamed(from) => change.previous_path.clone_from(from),
         Fact::Replaced(from) => {
-            change.previous_path = from.clone();
+            change.previous_path.clone_from(from);
             change.replaced = true;
         }
         Fact::MovedOut(to) => {
             change.previous_path = Some(path.clone());
-            change.new_path = to.clone();
+            change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
         Fact::Created | Fact::Deleted => {}

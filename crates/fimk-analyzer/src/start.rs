@@ -91,12 +91,12 @@ impl Engine {
             if self.store.record(path).map_err(Failure::from)?.is_none()
                 && is_new_ground(path, past)
             {
-                baseline.extend(self.first_record(path)?);
+                baseline.extend(self.first_record(path));
                 tally.baseline += 1;
             } else {
                 self.examine_in(
                     path,
-                    Pending {
+                    &Pending {
                         found: Some(Found::Scan),
                         ..Pending::default()
                     },
@@ -118,18 +118,16 @@ impl Engine {
         Ok(tally)
     }
 
-    fn first_record(&mut self, path: &BytePath) -> Result<Option<(BytePath, Record)>, Trouble> {
+    fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
-        let Some(matched) = rules.covers(path) else {
-            return Ok(None);
-        };
-        let snapshot = self.snapshot(path, matched.rule, false)?;
+        let matched = rules.covers(path)?;
+        let snapshot = self.snapshot(path, matched.rule, false);
         let record = snapshot.map(|snapshot| Record {
             snapshot,
             seen: clock::now(),
             key_id: self.key_id,
         });
-        Ok(record.map(|record| (path.clone(), record)))
+        record.map(|record| (path.clone(), record))
     }
 
     /// Records of what is no longer there; those that no rule covers any more are dropped without a word.
@@ -152,7 +150,7 @@ impl Engine {
             if self.rules.covers(&path).is_some() {
                 self.examine_in(
                     &path,
-                    Pending {
+                    &Pending {
                         found: Some(Found::Scan),
                         ..Pending::default()
                     },
@@ -175,7 +173,7 @@ impl Engine {
         gap: Option<Gap>,
         tally: &Tally,
     ) -> Result<(), Trouble> {
-        let notice = self.started_notice(ready, tally);
+        let notice = started_notice(ready, tally);
         let event = self.notice(Action::MonitorStarted, severity::NOTICE, notice);
         let before = self.store.next_sequence();
         self.commit(Commit {
@@ -217,26 +215,6 @@ impl Engine {
             ..Commit::default()
         })?;
         self.say_alive()
-    }
-
-    fn started_notice(&self, ready: &raw::fimk_ready, tally: &Tally) -> Notice {
-        let hooks = fimk_wire::HOOK_NAMES.iter().zip(ready.plan.iter());
-        let plan = hooks
-            .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
-            .map(|(hook, &plan)| {
-                let word = fimk_wire::PLAN_NAMES
-                    .get(usize::from(plan))
-                    .copied()
-                    .unwrap_or("unknown");
-                ((*hook).to_owned(), word.to_owned())
-            })
-            .collect();
-        Notice {
-            message: crate::source_sentence(ready),
-            plan,
-            counts: vec![("objects_watched".to_owned(), tally.compared)],
-            gap: None,
-        }
     }
 
     /// Writes what was stored and never written: by earlier runs, and during this start.
@@ -355,6 +333,26 @@ fn is_new_ground(path: &BytePath, past: &Past) -> bool {
             .rules
             .as_ref()
             .is_some_and(|rules| rules.covers(path).is_none())
+}
+
+fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
+    let hooks = fimk_wire::HOOK_NAMES.iter().zip(ready.plan.iter());
+    let plan = hooks
+        .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
+        .map(|(hook, &plan)| {
+            let word = fimk_wire::PLAN_NAMES
+                .get(usize::from(plan))
+                .copied()
+                .unwrap_or("unknown");
+            ((*hook).to_owned(), word.to_owned())
+        })
+        .collect();
+    Notice {
+        message: crate::source_sentence(ready),
+        plan,
+        counts: vec![("objects_watched".to_owned(), tally.compared)],
+        gap: None,
+    }
 }
 
 fn baseline_notice(tally: &Tally) -> Notice {

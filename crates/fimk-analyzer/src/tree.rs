@@ -27,6 +27,7 @@ pub struct Tree {
 
 impl Tree {
     /// How many names are known.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.names.len()
     }

@@ -24,11 +24,6 @@ impl Verdict {
     pub fn content_changed(&self) -> bool {
         self.content == Some(ContentVerdict::Changed)
     }
-
-    /// Whether anything differs that somebody did on purpose.
-    pub fn differs(&self) -> bool {
-        self.content_changed() || self.attributes || self.times
-    }
 }
 
 /// Compares. `tokens_fit`: both were read with the same digest key; if not, what was redacted cannot be compared,

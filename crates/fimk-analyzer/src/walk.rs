@@ -86,7 +86,7 @@ impl<'a> Walker<'a> {
 
     /// Whether a directory of this depth may be entered.
     pub fn may_enter(path: &BytePath) -> bool {
-        path.bytes().iter().filter(|&&byte| byte == b'/').count() < DEPTH_MAX
+        path.as_path().components().count() <= DEPTH_MAX
     }
 }
 

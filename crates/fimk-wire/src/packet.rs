@@ -133,6 +133,7 @@ pub fn leaf_first_to_path(leaf_first: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "small numbers")]
     use super::*;
 
     #[test]

@@ -23,8 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What came of arming.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Armed {
-    /// Objects now in the watch map.
-    pub armed: u64,
     /// Objects for which the map had no room.
     pub refused: u64,
     /// Somebody holds some of them open for writing, or mapped.
@@ -117,7 +115,6 @@ fn pair(
                 None => break None,
             }
         };
-        total.armed += u64::from(object.is_some());
         match object {
             Some(object) if alias => tree.alias(object, path.clone()),
             _ if alias => {}

@@ -155,7 +155,7 @@ impl Bpf {
         }
         Ok(match name.operation {
             raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
-            raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
+            raw::FIMK_OP_UNLINK => Self::vanished(tree, &record),
             raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, &record),
             _ => self.moved(tree, walker, &record),
         })
@@ -204,7 +204,7 @@ impl Bpf {
         signals
     }
 
-    fn vanished(&mut self, tree: &mut Tree, record: &NameRecord) -> Vec<Signal> {
+    fn vanished(tree: &mut Tree, record: &NameRecord) -> Vec<Signal> {
         let mut signals = Vec::new();
         for path in record.new_names(tree) {
             // Only if it is still ours: the name may have been given to another object since.

@@ -40,12 +40,20 @@ struct Batch {
     answers: HashMap<u32, Option<ActorKey>>,
 }
 
+/// What came since the last SYNCED.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    None,
+    Nobody,
+    Is(ActorKey),
+}
+
 /// The group, and the questions that are out.
 pub struct Fanotify {
     group: Group,
     batches: VecDeque<Batch>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
-    answer: Option<Option<ActorKey>>,
+    answer: Answer,
     /// New directories: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -56,7 +64,7 @@ impl Fanotify {
         Self {
             group,
             batches: VecDeque::new(),
-            answer: None,
+            answer: Answer::None,
             to_walk: Vec::new(),
         }
     }
@@ -149,7 +157,9 @@ impl Fanotify {
 
     /// An ACTOR came: of a chain, the first is the one asked for.
     pub fn answer(&mut self, key: Option<ActorKey>) {
-        self.answer.get_or_insert(key);
+        if self.answer == Answer::None {
+            self.answer = key.map_or(Answer::Nobody, Answer::Is);
+        }
     }
 
     /// A question was answered; gives the signals of the readings that are complete.
@@ -160,7 +170,10 @@ impl Fanotify {
         walker: &Walker<'_>,
         actors: &Actors,
     ) -> Vec<Signal> {
-        let answer = self.answer.take().flatten();
+        let answer = match std::mem::replace(&mut self.answer, Answer::None) {
+            Answer::Is(key) => Some(key),
+            Answer::None | Answer::Nobody => None,
+        };
         let Some(batch) = self.batches.front_mut() else {
             return Vec::new();
         };
