@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    iter,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -233,17 +234,12 @@ impl Monitor {
         self.loader.id()
     }
 
-    /// The unprivileged process: the loader's child that runs `fimk-analyzer`. None while there is none.
+    /// The unprivileged process: the one below the loader that runs `fimk-analyzer`. None while there is none.
     pub fn analyzer_pid(&self) -> Option<u32> {
-        let tasks =
-            fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.loader.id())).ok()?;
-        tasks
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .find(|pid| {
-                fs::read_to_string(format!("/proc/{pid}/comm"))
-                    .is_ok_and(|name| name.trim_end() == "fimk-analyzer")
-            })
+        descendants(self.loader.id()).into_iter().find(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.trim_end() == "fimk-analyzer")
+        })
     }
 
     /// Asks it to stop and checks how it does: status 0, `monitor_stopped` last, no pin left. Returns all events.
@@ -304,17 +300,17 @@ impl Monitor {
         );
     }
 
-    /// Kills both processes as a power cut would; returns what had been printed.
+    /// Kills all its processes as a power cut would; returns what had been printed.
     pub fn kill9(mut self) -> Vec<Event> {
-        self.kill_both();
+        self.kill_all();
         self.await_exit();
         self.events()
     }
 
-    fn kill_both(&self) {
-        let analyzer = self.analyzer_pid();
+    fn kill_all(&self) {
+        let below = descendants(self.loader.id());
         self.signal(Signal::SIGKILL);
-        if let Some(pid) = analyzer {
+        for pid in below {
             kill_pid(pid, Signal::SIGKILL);
         }
     }
@@ -343,10 +339,22 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         if matches!(self.loader.try_wait(), Ok(None)) {
-            self.kill_both();
+            self.kill_all();
             let _ = self.loader.wait();
         }
     }
+}
+
+/// All processes below this one.
+fn descendants(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok());
+    children
+        .flat_map(|child| iter::once(child).chain(descendants(child)))
+        .collect()
 }
 
 /// Signals one process; that it may be gone already is fine.

@@ -79,7 +79,9 @@ impl Site {
 
     /// A second pin directory.
     pub fn other_pins(&self) -> PathBuf {
-        self.pins.with_extension("other")
+        // bpffs takes no name with a dot.
+        let name = format!("{}-other", self.pins.display());
+        PathBuf::from(name)
     }
 
     /// Where fimk keeps its database.

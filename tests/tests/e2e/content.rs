@@ -263,7 +263,7 @@ fn a_save_by_vim_names_vim_and_shows_the_line() {
     // Silent ex mode may end with status 1 although it saved.
     let vim = attempt(
         "vim.tiny",
-        &["-u", "NONE", "-es", "-c", "$put ='two'", "-c", "wq", name],
+        &["-u", "NONE", "-es", "-c", "normal Gotwo", "-c", "wq", name],
     );
     assert_eq!(
         fs::read_to_string(&path).expect("it is there"),
