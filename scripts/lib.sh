@@ -31,12 +31,12 @@ find_clang() {
 	return 1
 }
 
-# Always the whole workspace: another selection of crates unites features differently, and RocksDB
+# Always the whole workspace with all targets: another selection unites features differently, and RocksDB
 # would be compiled a second time.
 build() {
 	need_rust
 	say "building into $CARGO_TARGET_DIR (the first time RocksDB alone takes 10 to 16 minutes on two cores)"
-	(cd "$root" && cargo build --release --workspace "$@")
+	(cd "$root" && cargo build --release --workspace --all-targets "$@")
 }
 
 # The user that the analyzer becomes.
