@@ -8,6 +8,7 @@ use fimk_core::{
     event::{Body, Event, Gap},
     path::BytePath,
     record::{Content, Record, Snapshot},
+    rules::RuleSet,
 };
 use fimk_store::Commit;
 
@@ -65,6 +66,7 @@ impl Engine {
             gap,
             show_private: matched.rule.content == ContentMode::Diff,
         };
+        self.relink |= leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
         let reports = reports(&case, &self.actors, &mut self.users);
         commit.events = reports
             .into_iter()
@@ -150,4 +152,24 @@ impl Engine {
             content: Content::Unread(error.to_string()),
         })
     }
+}
+
+/// Whether this is a link that a rule spells out, and it came, went or changed its target.
+fn leads_elsewhere(
+    rules: &RuleSet,
+    path: &BytePath,
+    before: Option<&Record>,
+    after: Option<&Snapshot>,
+) -> bool {
+    let target = |content: &Content| match content {
+        Content::Link(target) => Some(target.clone()),
+        _ => None,
+    };
+    let before = before.and_then(|record| target(&record.snapshot.content));
+    let after = after.and_then(|snapshot| target(&snapshot.content));
+    before != after
+        && rules
+            .roots()
+            .iter()
+            .any(|root| root.literal && root.path == *path)
 }

@@ -77,9 +77,9 @@ fn main() -> ExitCode {
 /// The whole life of the analyzer, in order.
 fn run() -> Result<(), Failure> {
     let args = args::parse(std::env::args().skip(1))?;
-    let (mut config, text) = read_config(&args)?;
+    let (config, text) = read_config(&args)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
-    let rules = Arc::new(compile(&mut config)?);
+    let rules = Arc::new(compile(&config)?);
     let key = Arc::new(
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
@@ -141,7 +141,7 @@ fn read_config(args: &Args) -> Result<(Config, String), Failure> {
 }
 
 /// The rules, with the targets of those of their paths that are links.
-fn compile(config: &mut Config) -> Result<RuleSet, Failure> {
+pub(crate) fn compile(config: &Config) -> Result<RuleSet, Failure> {
     let too_complex = |error: fimk_core::rules::TooComplex| {
         Failure::new(Status::Configuration, error.to_string())
     };
@@ -150,6 +150,7 @@ fn compile(config: &mut Config) -> Result<RuleSet, Failure> {
     if targets.is_empty() {
         return Ok(rules);
     }
+    let mut config = config.clone();
     for (target, rule) in targets {
         if let Some(rule) = usize::try_from(rule)
             .ok()
@@ -158,7 +159,7 @@ fn compile(config: &mut Config) -> Result<RuleSet, Failure> {
             rule.paths.push(Pattern::Path(target));
         }
     }
-    RuleSet::new(config).map_err(too_complex)
+    RuleSet::new(&config).map_err(too_complex)
 }
 
 fn wanted(args: &Args, config: &Config) -> u32 {

@@ -1,5 +1,6 @@
 //! From what was hinted and what differs to the events that say so: one process, one event.
 
+use fimk_consumers::Difference;
 use fimk_core::{
     event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
     path::BytePath,
@@ -181,7 +182,7 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     if part.content && verdict.content_changed() {
         return Some((Action::Modified, severity));
     }
-    if part.attributes && verdict.attributes {
+    if part.attributes && !verdict.attributes.is_empty() {
         return Some((Action::AttributesModified, severity));
     }
     let operations = group.touch.operations;
@@ -207,7 +208,7 @@ fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {
         (None, Some(_)) => Some((Action::Created, severity)),
         (Some(_), None) => Some((Action::Deleted, severity)),
         (Some(_), Some(_)) if case.verdict.content_changed() => Some((Action::Modified, severity)),
-        (Some(_), Some(_)) if case.verdict.attributes => {
+        (Some(_), Some(_)) if !case.verdict.attributes.is_empty() => {
             Some((Action::AttributesModified, severity))
         }
         (Some(_), Some(_)) if case.verdict.times => Some((Action::AttributesModified, SILENT)),
@@ -260,11 +261,7 @@ fn describe(
         tags: case.matched.rule.tags.clone(),
         detected_by: detected_by(case),
         gap: case.gap,
-        changes: if tells {
-            verdict.comparison.changes.clone()
-        } else {
-            Vec::new()
-        },
+        changes: differences(verdict, part, tells),
         diff: verdict
             .comparison
             .diff
@@ -288,6 +285,12 @@ fn describe(
         tell_names(&mut change, case.path, fact);
     }
     change
+}
+
+fn differences(verdict: &Verdict, part: Part, tells: bool) -> Vec<Difference> {
+    let attributes = verdict.attributes.iter().filter(|_| part.attributes);
+    let content = verdict.comparison.changes.iter().filter(|_| tells);
+    attributes.chain(content).cloned().collect()
 }
 
 fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {

@@ -40,7 +40,7 @@ pub struct Past {
     /// Last time somebody watched; none at the first start.
     pub watched_until: Option<Timestamp>,
     /// The rules of then.
-    pub rules: Option<RuleSet>,
+    pub rules: Option<Arc<RuleSet>>,
     /// What the store said when it was opened.
     pub opened: Opened,
 }
@@ -266,21 +266,33 @@ impl Engine {
         if !reason.is_empty() {
             log(format!("everything is compared, because {reason}"));
         }
+        self.scan(None)
+    }
+
+    /// A link in a rule's own path leads elsewhere: what is there now is watched, and recorded without an
+    /// event for each object, as nobody could have recorded it before.
+    pub(crate) fn relink_if_needed(&mut self) -> Result<(), Trouble> {
+        if !std::mem::take(&mut self.relink) {
+            return Ok(());
+        }
+        let rules = Arc::new(crate::compile(&self.config)?);
+        let before = std::mem::replace(&mut self.rules, rules);
+        self.scan(Some(before))
+    }
+
+    fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
         let found = self.watch_below(&BytePath::new(b"/"))?;
         self.receive()?;
         let past = Past {
             watched_until: Some(clock::now()),
-            rules: None,
+            rules: rules_before,
             opened: Opened {
                 created: false,
                 lost: None,
             },
         };
-        self.compare_all(
-            found.iter().filter(|it| it.covered).map(|it| &it.path),
-            &past,
-            None,
-        )?;
+        let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
+        self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
         Ok(())
     }
@@ -388,7 +400,8 @@ pub fn past(store: &fimk_store::Store, opened: Opened) -> Result<Past, Failure> 
         .meta(RULES)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| config::parse(&text, "the last configuration").ok())
-        .and_then(|config| RuleSet::new(&config).ok());
+        .and_then(|config| RuleSet::new(&config).ok())
+        .map(Arc::new);
     Ok(Past {
         watched_until,
         rules,

@@ -1,6 +1,6 @@
 //! What differs between the record of a path and a new reading of it.
 
-use fimk_consumers::{Comparison, State, compare};
+use fimk_consumers::{Comparison, Difference, State, compare};
 use fimk_core::{
     event::ContentVerdict,
     record::{Attributes, Content, FileKind, Record, Snapshot},
@@ -11,8 +11,8 @@ use fimk_core::{
 pub struct Verdict {
     /// None for what has no content.
     pub content: Option<ContentVerdict>,
-    /// Mode, owner, group, type or file identity differ.
-    pub attributes: bool,
+    /// What differs of mode, owner, group and type, in words.
+    pub attributes: Vec<Difference>,
     /// Only times differ (of what has content).
     pub times: bool,
     /// The content's difference in words.
@@ -41,13 +41,13 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
     };
     let content = content_verdict(old, new, tokens_fit);
     let comparison = if content == Some(ContentVerdict::Changed) {
-        compare(state_of(&old.content), state_of(&new.content))
+        content_differences(&old.content, &new.content)
     } else {
         Comparison::default()
     };
     Verdict {
         content,
-        attributes: attributes_differ(&old.attributes, &new.attributes),
+        attributes: attribute_differences(&old.attributes, &new.attributes),
         times: new.attributes.kind != FileKind::Directory
             && old.attributes.mtime != new.attributes.mtime,
         comparison,
@@ -119,6 +119,40 @@ fn content_verdict(old: &Snapshot, new: &Snapshot, tokens_fit: bool) -> Option<C
     })
 }
 
-fn attributes_differ(old: &Attributes, new: &Attributes) -> bool {
-    (old.kind, old.mode, old.uid, old.gid) != (new.kind, new.mode, new.uid, new.gid)
+fn attribute_differences(old: &Attributes, new: &Attributes) -> Vec<Difference> {
+    let fields = [
+        ("type", old.kind.ecs().to_owned(), new.kind.ecs().to_owned()),
+        ("mode", octal(old.mode), octal(new.mode)),
+        ("uid", old.uid.to_string(), new.uid.to_string()),
+        ("gid", old.gid.to_string(), new.gid.to_string()),
+    ];
+    fields
+        .into_iter()
+        .filter(|(_, before, after)| before != after)
+        .map(|(field, before, after)| difference("file", field, before, after))
+        .collect()
+}
+
+fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+fn difference(subject: &str, field: &str, before: String, after: String) -> Difference {
+    Difference {
+        subject: subject.to_owned(),
+        field: field.to_owned(),
+        before: Some(before),
+        after: Some(after),
+    }
+}
+
+/// Content in words: what the consumers say, or where a link leads.
+fn content_differences(old: &Content, new: &Content) -> Comparison {
+    if let (Content::Link(old), Content::Link(new)) = (old, new) {
+        return Comparison {
+            changes: vec![difference("link", "target", old.escaped(), new.escaped())],
+            ..Comparison::default()
+        };
+    }
+    compare(state_of(old), state_of(new))
 }
