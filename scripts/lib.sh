@@ -36,7 +36,7 @@ find_clang() {
 build() {
 	need_rust
 	say "building into $CARGO_TARGET_DIR (the first time RocksDB alone takes 10 to 16 minutes on two cores)"
-	(cd "$root" && cargo build --release --workspace --all-targets "$@")
+	(cd "$root" && cargo build --release --workspace "${@:---all-targets}")
 }
 
 # The user that the analyzer becomes.

@@ -4,7 +4,6 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read as _},
-    iter,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -347,14 +346,31 @@ impl Drop for Monitor {
 
 /// All processes below this one.
 fn descendants(pid: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let children = children.unwrap_or_default();
-    let children = children
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok());
-    children
-        .flat_map(|child| iter::once(child).chain(descendants(child)))
-        .collect()
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .expect("/proc is mounted")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|child| Some((child, parent(child)?)))
+        .collect();
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(&above) = found.get(at) {
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, parent)| *parent == above)
+                .map(|(child, _)| child),
+        );
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// Not from `task/PID/children`: kernels may be built without it.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    behind_name.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Signals one process; that it may be gone already is fine.
