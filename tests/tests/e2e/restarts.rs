@@ -87,13 +87,15 @@ fn a_change_while_stopped_is_reported_once_as_a_gap_with_its_bounds() {
     }
 }
 
-/// Kills the analyzer and waits for the next one.
+/// Kills the analyzer and waits for the next one. By sequence: what the last one had not finished writing is
+/// written again, its start among it.
 fn kill_analyzer(monitor: &Monitor) {
     let started = |events: &[Event]| {
         events
             .iter()
             .filter(|event| event.action() == "monitor_started")
-            .count()
+            .filter_map(|event| event.number("event.sequence"))
+            .max()
     };
     let before = started(&monitor.events());
     let pid = monitor.analyzer_pid().expect("it runs");
