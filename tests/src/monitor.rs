@@ -310,8 +310,13 @@ impl Monitor {
     fn kill_all(&self) {
         let below = descendants(self.loader.id());
         self.signal(Signal::SIGKILL);
-        for pid in below {
-            kill_pid(pid, Signal::SIGKILL);
+        for pid in &below {
+            kill_pid(*pid, Signal::SIGKILL);
+        }
+        // Until they are gone they hold the database's lock.
+        let end = Instant::now() + deadline();
+        while below.iter().any(|pid| is_alive(*pid)) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -355,6 +360,11 @@ fn descendants(pid: u32) -> Vec<u32> {
     children
         .flat_map(|child| iter::once(child).chain(descendants(child)))
         .collect()
+}
+
+/// Whether it runs: neither gone nor a zombie, which holds nothing any more.
+fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| !text.contains("State:\tZ"))
 }
 
 /// Signals one process; that it may be gone already is fine.

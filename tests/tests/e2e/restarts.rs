@@ -87,23 +87,22 @@ fn a_change_while_stopped_is_reported_once_as_a_gap_with_its_bounds() {
     }
 }
 
+fn signal_analyzer(monitor: &Monitor) {
+    let pid = monitor.analyzer_pid().expect("it runs");
+    let pid = Pid::from_raw(i32::try_from(pid).expect("pids are small"));
+    kill(pid, Signal::SIGKILL).expect("it runs");
+}
+
 /// Kills the analyzer and waits for the next one.
 fn kill_analyzer(monitor: &Monitor) {
-    let started = |events: &[Event]| {
-        events
-            .iter()
-            .filter(|event| event.action() == "monitor_started")
-            .count()
+    let starts = |events: &[Event]| {
+        let started = |event: &&Event| event.action() == "monitor_started";
+        events.iter().filter(started).count()
     };
-    let before = started(&monitor.events());
-    let pid = monitor.analyzer_pid().expect("it runs");
-    kill(
-        Pid::from_raw(i32::try_from(pid).expect("pids are small")),
-        Signal::SIGKILL,
-    )
-    .expect("it runs");
+    let before = starts(&monitor.events());
+    signal_analyzer(monitor);
     monitor.wait_until("the analyzer is started again", |events| {
-        started(events) > before
+        starts(events) > before
     });
 }
 
@@ -123,12 +122,7 @@ fn a_change_while_the_analyzer_is_dead_is_reported() {
     let site = Site::new();
     let path = site.write("file", "one\n");
     let monitor = site.watch();
-    let pid = monitor.analyzer_pid().expect("it runs");
-    kill(
-        Pid::from_raw(i32::try_from(pid).expect("pids are small")),
-        Signal::SIGKILL,
-    )
-    .expect("it runs");
+    signal_analyzer(&monitor);
     let shell = append_line(&path, "two");
     let expected = Expect::action("modified").of(&path).adds("two");
     // The kernel's maps outlive the analyzer, a queue of fanotify may not.
@@ -144,15 +138,11 @@ fn a_change_while_the_analyzer_is_dead_is_reported() {
 fn an_analyzer_that_dies_again_and_again_is_given_up_with_status_70() {
     let site = Site::new();
     let mut monitor = site.watch();
+    // Started again at most five times a minute: the sixth death is the last.
     for _ in 0..5 {
         kill_analyzer(&monitor);
     }
-    let pid = monitor.analyzer_pid().expect("it runs");
-    kill(
-        Pid::from_raw(i32::try_from(pid).expect("pids are small")),
-        Signal::SIGKILL,
-    )
-    .expect("it runs");
+    signal_analyzer(&monitor);
     assert_eq!(
         monitor.await_exit().code(),
         Some(70),
