@@ -319,10 +319,7 @@ impl<'a> Run<'a> {
         match (self.phase, end) {
             (Phase::Serving, end) => {
                 if !self.dropped {
-                    log::line(format_args!(
-                        "the analyzer (pid {}) {end}",
-                        self.analyzer
-                    ));
+                    log::line(format_args!("the analyzer (pid {}) {end}", self.analyzer));
                 }
                 self.start_analyzer()?;
                 Ok(false)
