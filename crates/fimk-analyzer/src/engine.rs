@@ -15,9 +15,10 @@ use fimk_core::{
     config::Config,
     event::{Action, Body, Event, Notice, Source},
     path::BytePath,
+    record::Content,
     rules::RuleSet,
 };
-use fimk_store::{Commit, Store};
+use fimk_store::{Commit, Store, StoreError};
 use fimk_wire::{Packet, raw};
 use nix::{
     errno::Errno,
@@ -46,6 +47,12 @@ const PACKETS_AT_ONCE: usize = 4_096;
 /// How long a commit may wait for the disk; DONE is said only after.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
 
+/// How long something that differs waits for the touch of who did it: the kernel makes it right after the change.
+const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
+
+/// Differences told of an event that would be too large with all of them.
+const CHANGES_MAX: usize = 100;
+
 /// How often it is written down that we were alive: the lower bound of a gap.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
@@ -58,7 +65,7 @@ pub const ALIVE: &str = "alive";
 /// What serves.
 pub enum Eyes {
     /// The BPF programs.
-    Bpf(Bpf),
+    Bpf(Box<Bpf>),
     /// A fanotify group, and the process probe where it could be loaded.
     Fanotify(Box<Fanotify>),
     /// Only comparisons, at an interval.
@@ -69,6 +76,7 @@ pub enum Eyes {
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) rules: Arc<RuleSet>,
+    pub(crate) walker: Walker,
     pub(crate) store: Store,
     pub(crate) reader: Reader,
     pub(crate) key_id: Token,
@@ -91,6 +99,8 @@ pub struct Engine {
     pub(crate) last_scan: Instant,
     pub(crate) losses: crate::losses::Losses,
     asked: HashMap<u64, ActorKey>,
+    /// The values of `asked`.
+    asked_for: HashSet<ActorKey>,
     unknown: HashSet<ActorKey>,
     /// Paths whose actors were asked for.
     awaiting: Vec<BytePath>,
@@ -122,6 +132,7 @@ impl Engine {
         let window = Duration::from_millis(parts.config.settle_ms);
         Self {
             config: parts.config,
+            walker: Walker::new(&parts.rules),
             rules: parts.rules,
             store: parts.store,
             reader: parts.reader,
@@ -141,6 +152,7 @@ impl Engine {
             last_scan: Instant::now(),
             losses: crate::losses::Losses::default(),
             asked: HashMap::new(),
+            asked_for: HashSet::new(),
             unknown: HashSet::new(),
             awaiting: Vec::new(),
             done: VecDeque::new(),
@@ -194,7 +206,9 @@ impl Engine {
             PollFd::new(self.channel.as_fd(), interest),
             PollFd::new(stop, PollFlags::POLLIN),
         ];
-        if let Eyes::Fanotify(fanotify) = &self.eyes {
+        if let Eyes::Fanotify(fanotify) = &self.eyes
+            && fanotify.may_read()
+        {
             wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
         }
         // One more millisecond, because poll rounds down and would make us spin.
@@ -223,6 +237,9 @@ impl Engine {
             sync,
             alive,
             self.held.next_due(),
+            self.scan_wanted
+                .as_ref()
+                .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
         ]
         .into_iter()
         .flatten()
@@ -230,19 +247,19 @@ impl Engine {
         .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
     }
 
-    /// Handles what the loader sent.
-    pub(crate) fn receive(&mut self) -> Result<(), Trouble> {
+    /// Handles what the loader sent; false when there is no more for now.
+    pub(crate) fn receive(&mut self) -> Result<bool, Trouble> {
         for _ in 0..PACKETS_AT_ONCE {
             let received = match self.stash.pop_front() {
                 Some(received) => received,
                 None => match self.channel.receive()? {
                     Some(received) => received,
-                    None => break,
+                    None => return Ok(false),
                 },
             };
             self.handle(&received.0)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn handle(&mut self, packet: &Packet) -> Result<(), Trouble> {
@@ -257,7 +274,7 @@ impl Engine {
             Packet::Touch(touch) => {
                 self.want(ActorKey::of(touch.key.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    bpf.touch(&mut self.channel, touch)?;
+                    bpf.touch(touch);
                 }
             }
             Packet::Taken(taken) => {
@@ -269,14 +286,8 @@ impl Engine {
             }
             Packet::Name(name) => {
                 self.want(ActorKey::of(name.actor))?;
-                let rules = Arc::clone(&self.rules);
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.name(
-                        &mut self.channel,
-                        &mut self.tree,
-                        &Walker::new(&rules),
-                        name,
-                    )?;
+                    let signals = bpf.name(&mut self.tree, &self.walker, name);
                     self.signals(signals)?;
                 }
             }
@@ -292,15 +303,16 @@ impl Engine {
             Eyes::Bpf(bpf) => bpf,
             Eyes::Fanotify(fanotify) => {
                 let to_walk = std::mem::take(&mut fanotify.to_walk);
-                return to_walk
-                    .iter()
-                    .try_for_each(|(path, touch)| self.walk_new(path, touch));
+                return to_walk.iter().try_for_each(|(path, touch)| {
+                    self.walk_new(path, std::slice::from_ref(touch))
+                });
             }
             Eyes::Periodic => return Ok(()),
         };
         let needs = self.settle.next_id();
         self.done
             .extend(bpf.taken.drain(..).map(|(key, take)| (needs, key, take)));
+        bpf.take(&mut self.channel, self.done.len())?;
         for object in bpf.unwanted.drain(..) {
             let key = raw::fimk_key {
                 object: object.wire(),
@@ -310,7 +322,7 @@ impl Engine {
         }
         let to_walk = std::mem::take(&mut bpf.to_walk);
         for (path, touch) in to_walk {
-            self.walk_new(&path, &touch)?;
+            self.walk_new(&path, &[touch])?;
         }
         Ok(())
     }
@@ -324,7 +336,7 @@ impl Engine {
         if self.actors.get(key).is_some() || self.unknown.contains(&key) {
             return Ok(true);
         }
-        if !self.asked.values().any(|asked| *asked == key) {
+        if self.asked_for.insert(key) {
             let cookie = self.channel.who(key.wire())?;
             self.asked.insert(cookie, key);
         }
@@ -333,6 +345,7 @@ impl Engine {
 
     fn answered(&mut self, cookie: u64) -> Result<(), Trouble> {
         if let Some(key) = self.asked.remove(&cookie) {
+            self.asked_for.remove(&key);
             if self.actors.get(key).is_none() {
                 if self.unknown.len() >= UNKNOWN_MAX {
                     self.unknown.clear();
@@ -343,10 +356,8 @@ impl Engine {
                 self.settle.hasten(&path);
             }
         }
-        let rules = Arc::clone(&self.rules);
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            let signals =
-                fanotify.synced(cookie, &mut self.tree, &Walker::new(&rules), &self.actors);
+            let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
         }
         Ok(())
@@ -357,13 +368,16 @@ impl Engine {
         for (path, actor) in self.held.due() {
             self.reread(&path, actor);
         }
-        for (path, pending) in self.settle.due() {
+        for (path, mut pending) in self.settle.due() {
             let mut known = true;
             for touch in &pending.touches {
                 known &= self.want(touch.actor)?;
             }
             if known {
-                self.examine(&path, &pending)?;
+                if !self.examine(&path, &pending)? {
+                    pending.unexplained = true;
+                    self.settle.defer(path, pending, EXPLAINED_WITHIN);
+                }
             } else {
                 self.settle
                     .defer(path.clone(), pending, Duration::from_secs(1));
@@ -404,7 +418,13 @@ impl Engine {
 
     /// Commits, and writes what may be written.
     pub(crate) fn commit(&mut self, commit: Commit) -> Result<(), Trouble> {
-        let events = self.store.commit(commit).map_err(Failure::from)?;
+        let spare = (!commit.put.is_empty() || !commit.events.is_empty()).then(|| commit.clone());
+        let events = match (self.store.commit(commit), spare) {
+            // Whoever writes the file chooses its size: that must not be the end of us.
+            (Err(StoreError::TooLarge { .. }), Some(spare)) => self.store.commit(lighter(spare)),
+            (committed, _) => committed,
+        };
+        let events = events.map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
         if self.started {
             for event in &events {
@@ -474,6 +494,9 @@ impl Engine {
             self.done.pop_front();
             self.channel.ask(raw::FIMK_REQUEST_DONE, 0, key, take)?;
         }
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            bpf.take(&mut self.channel, self.done.len())?;
+        }
         Ok(())
     }
 
@@ -510,15 +533,36 @@ impl Engine {
     }
 
     fn drain(&mut self) -> Result<(), Trouble> {
-        match self.receive() {
-            Ok(()) | Err(Trouble::Channel(_)) => {}
-            Err(trouble) => return Err(trouble),
+        loop {
+            match self.receive() {
+                Ok(true) => {}
+                Ok(false) | Err(Trouble::Channel(_)) => break,
+                Err(trouble) => return Err(trouble),
+            }
         }
-        for (path, pending) in self.settle.drain() {
+        for (path, mut pending) in self.settle.drain() {
+            pending.unexplained = true;
             self.examine(&path, &pending)?;
         }
         Ok(())
     }
+}
+
+/// The same facts without the texts: the next difference of these files is known by digest only.
+fn lighter(mut commit: Commit) -> Commit {
+    for (_, record) in &mut commit.put {
+        if let Content::Read { state, .. } = &mut record.snapshot.content {
+            *state = None;
+        }
+    }
+    for event in &mut commit.events {
+        if let Body::Change(change) = &mut event.body {
+            change.diff = None;
+            change.changes.truncate(CHANGES_MAX);
+            change.truncated.push("fimk.diff".to_owned());
+        }
+    }
+    commit
 }
 
 /// Why a turn cannot go on.

@@ -18,14 +18,15 @@ use crate::{
     exit::Failure,
     pending::{Found, Pending},
     read::{ReadError, Wanted, unchanged},
-    report::{Case, Report, reports},
+    report::{Case, Report, reports, unexplained},
     signal::Operations,
     verdict::judge,
 };
 
 impl Engine {
-    /// What waited about a path becomes events, if anything shows.
-    pub(crate) fn examine(&mut self, path: &BytePath, pending: &Pending) -> Result<(), Trouble> {
+    /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
+    /// explains what shows.
+    pub(crate) fn examine(&mut self, path: &BytePath, pending: &Pending) -> Result<bool, Trouble> {
         self.settle.mark_read(path);
         self.examine_in(path, pending, None)
     }
@@ -36,26 +37,30 @@ impl Engine {
         path: &BytePath,
         pending: &Pending,
         gap: Option<Gap>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
         let rules = Arc::clone(&self.rules);
         let mut commit = Commit {
             remove: pending.former.clone(),
             ..Commit::default()
         };
         let Some(matched) = rules.covers(path) else {
-            return self.commit(commit);
+            return self.commit(commit).map(|()| true);
         };
         let stored = self.store.record(path).map_err(Failure::from)?;
         let had_record = stored.is_some();
         let before = pending.base.clone().or(stored);
         if self.nothing_can_differ(path, pending, before.as_ref()) {
-            return Ok(());
+            return Ok(true);
         }
         let after = self.snapshot(path, matched.rule, pending.present == Some(false));
         let tokens_fit = before
             .as_ref()
             .is_none_or(|record| record.key_id == self.key_id);
         let verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
+        if !pending.unexplained && unexplained(pending, &verdict) {
+            // Another process did it, and its touch is on the way: it is not put on whoever came first.
+            return Ok(false);
+        }
         let case = Case {
             path,
             pending,
@@ -87,12 +92,12 @@ impl Engine {
             _ => {}
         }
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if leads_elsewhere {
-            return self.commit_and_follow(commit);
+            return self.commit_and_follow(commit).map(|()| true);
         }
-        self.commit(commit)
+        self.commit(commit).map(|()| true)
     }
 
     /// What a link leads to now is watched before anybody reads that it leads there.

@@ -211,7 +211,6 @@ impl Group {
     }
 
     /// How many objects are marked.
-    #[cfg(test)]
     pub fn marked(&self) -> usize {
         self.paths.len()
     }

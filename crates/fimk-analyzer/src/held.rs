@@ -7,7 +7,7 @@ use std::{
 
 use fimk_core::path::BytePath;
 
-use crate::identity::ActorKey;
+use crate::{identity::ActorKey, tree::rebased};
 
 /// Between two readings of a file that is held.
 const EVERY: Duration = Duration::from_secs(2);
@@ -35,6 +35,18 @@ impl Held {
         self.files.remove(&(path.clone(), actor));
     }
 
+    /// It has another name now, and what is below it; or none that is watched.
+    pub fn moved(&mut self, old: &BytePath, new: Option<&BytePath>) {
+        let moved: Vec<_> = self
+            .files
+            .extract_if(|(path, _), _| path.is_in(old))
+            .collect();
+        let Some(new) = new else { return };
+        for ((path, actor), when) in moved {
+            self.files.insert((rebased(&path, old, new), actor), when);
+        }
+    }
+
     /// Whether anybody has it mapped.
     pub fn holds(&self, path: &BytePath) -> bool {
         self.files.keys().any(|(held, _)| held == path)
@@ -54,5 +66,25 @@ impl Held {
     /// When the next is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.files.values().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> BytePath {
+        BytePath::new(text.as_bytes())
+    }
+
+    #[test]
+    fn what_is_held_below_a_directory_moves_with_it_and_goes_with_it() {
+        let mut held = Held::default();
+        held.add(&path("/a/f"), None);
+        held.add(&path("/ab"), None);
+        held.moved(&path("/a"), Some(&path("/z")));
+        assert!(held.holds(&path("/z/f")) && held.holds(&path("/ab")));
+        held.moved(&path("/z"), None);
+        assert!(!held.holds(&path("/z/f")) && held.holds(&path("/ab")));
     }
 }

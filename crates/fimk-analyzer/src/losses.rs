@@ -56,9 +56,58 @@ fn sum(packet: &raw::fimk_counters_packet) -> Sums {
         ..Sums::default()
     };
     for counters in packet.hooks.iter().take(HOOK_NAMES.len()) {
-        sums.announcements += counters.of[raw::FIMK_COUNT_RING_FULL as usize];
-        sums.entries += counters.of[raw::FIMK_COUNT_DIRTY_FULL as usize];
-        sums.objects += counters.of[raw::FIMK_COUNT_WATCH_FULL as usize];
+        sums.announcements = sums
+            .announcements
+            .saturating_add(counters.of[raw::FIMK_COUNT_RING_FULL as usize]);
+        sums.entries = sums
+            .entries
+            .saturating_add(counters.of[raw::FIMK_COUNT_DIRTY_FULL as usize]);
+        sums.objects = sums
+            .objects
+            .saturating_add(counters.of[raw::FIMK_COUNT_WATCH_FULL as usize]);
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+    use zerocopy::FromZeros;
+
+    fn packet(hook: usize, cause: u32, count: u64) -> raw::fimk_counters_packet {
+        let mut packet = raw::fimk_counters_packet::new_zeroed();
+        packet.hooks[hook].of[cause as usize] = count;
+        packet
+    }
+
+    #[test]
+    fn a_lost_announcement_is_told_once_and_costs_no_comparison() {
+        let mut losses = Losses::default();
+        let packet = packet(3, raw::FIMK_COUNT_RING_FULL, 5);
+        let grown = losses.update(&packet).expect("it grew");
+        assert_eq!(grown.counts, [("announcements_lost".to_owned(), 5)]);
+        assert!(!grown.compare);
+        assert_eq!(losses.update(&packet), None);
+    }
+
+    #[test]
+    fn a_full_map_costs_a_comparison() {
+        for cause in [raw::FIMK_COUNT_DIRTY_FULL, raw::FIMK_COUNT_WATCH_FULL] {
+            let grown = Losses::default().update(&packet(0, cause, 1));
+            assert!(grown.expect("it grew").compare);
+        }
+    }
+
+    #[test]
+    fn no_counters_overflow_and_none_run_backwards() {
+        let mut losses = Losses::default();
+        let mut full = packet(0, raw::FIMK_COUNT_RING_FULL, u64::MAX);
+        full.hooks[1] = full.hooks[0];
+        assert!(losses.update(&full).is_some());
+        assert_eq!(
+            losses.update(&raw::fimk_counters_packet::new_zeroed()),
+            None
+        );
+    }
 }

@@ -31,7 +31,10 @@ mod walk;
 use std::{
     collections::VecDeque,
     fs,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, net::UnixStream},
+    },
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -58,7 +61,7 @@ use crate::{
     key::DigestKey,
     output::Output,
     read::Reader,
-    source::{bpf::Bpf, fanotify::Fanotify},
+    source::fanotify::Fanotify,
 };
 
 /// Loading and attaching takes the loader seconds, on a slow emulated machine a minute.
@@ -140,17 +143,22 @@ fn read_config(args: &Args) -> Result<(Config, String), Failure> {
     Ok((config, text))
 }
 
-/// The rules, with the targets of those of their paths that are links.
+/// The rules, with the targets of those of their paths that are links, and without our own directories: what we
+/// write there would be events, and these would be written there.
 pub(crate) fn compile(config: &Config) -> Result<RuleSet, Failure> {
     let too_complex = |error: fimk_core::rules::TooComplex| {
         Failure::new(Status::Configuration, error.to_string())
     };
-    let rules = RuleSet::new(config).map_err(too_complex)?;
+    let mut config = config.clone();
+    let own = own_directories(&config);
+    for rule in &mut config.rules {
+        rule.exclude.extend(own.iter().cloned().map(Pattern::Path));
+    }
+    let rules = RuleSet::new(&config).map_err(too_complex)?;
     let targets = walk::link_targets(&rules);
     if targets.is_empty() {
         return Ok(rules);
     }
-    let mut config = config.clone();
     for (target, rule) in targets {
         if let Some(rule) = usize::try_from(rule)
             .ok()
@@ -160,6 +168,22 @@ pub(crate) fn compile(config: &Config) -> Result<RuleSet, Failure> {
         }
     }
     RuleSet::new(&config).map_err(too_complex)
+}
+
+/// State and run directory, as configured and as they are without links.
+fn own_directories(config: &Config) -> Vec<BytePath> {
+    let mut own = Vec::new();
+    for directory in [&config.state_dir, &config.run_dir] {
+        own.push(BytePath::new(directory.as_os_str().as_bytes()));
+        own.extend(
+            fs::canonicalize(directory)
+                .ok()
+                .map(|real| BytePath::new(real.as_os_str().as_bytes())),
+        );
+    }
+    own.retain(|path| path.bytes().starts_with(b"/"));
+    own.dedup();
+    own
 }
 
 fn wanted(args: &Args, config: &Config) -> u32 {
@@ -209,7 +233,7 @@ fn hello(
 fn eyes(ready: &raw::fimk_ready, group: Option<OwnedFd>) -> Result<Eyes, Failure> {
     let internal = |sentence: String| Failure::new(Status::Internal, sentence);
     match (ready.source, group) {
-        (raw::FIMK_SOURCE_BPF, _) => Ok(Eyes::Bpf(Bpf::default())),
+        (raw::FIMK_SOURCE_BPF, _) => Ok(Eyes::Bpf(Box::default())),
         (raw::FIMK_SOURCE_FANOTIFY, Some(group)) => {
             let group = Group::new(group, ready.fanotify_flags)
                 .map_err(|error| internal(error.to_string()))?;

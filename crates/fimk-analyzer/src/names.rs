@@ -1,6 +1,6 @@
 //! Signals → what waits to be examined; mostly about names that come, go and move.
 
-use std::sync::Arc;
+use std::{collections::HashSet, fs, os::unix::fs::MetadataExt};
 
 use fimk_core::path::BytePath;
 use fimk_store::Commit;
@@ -11,10 +11,11 @@ use crate::{
     exit::Failure,
     identity::ActorKey,
     pending::{Found, Pending},
+    read::unchanged,
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
     tree::rebased,
-    walk::{Found as FoundName, Walker},
+    walk::{Found as FoundName, PATH_BYTES_MAX, Walker},
 };
 
 impl Engine {
@@ -30,19 +31,23 @@ impl Engine {
             } => {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
-            Signal::Compare(directory, touch) => self.compare_directory(&directory, &touch)?,
+            Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
         Ok(())
     }
 
     fn covered(&self, path: &BytePath) -> bool {
-        self.rules.covers(path).is_some()
+        path.bytes().len() <= PATH_BYTES_MAX && self.rules.covers(path).is_some()
     }
 
     fn touched(&mut self, path: &BytePath, touch: Touch) {
         if !self.covered(path) {
             return;
+        }
+        if matches!(touch.fact, Some(Fact::Deleted | Fact::MovedOut(_))) {
+            // Its release will be told of an object without a name.
+            self.held.moved(path, None);
         }
         if touch.operations.meets(Operations::of(&[raw::FIMK_OP_MAP])) {
             self.held.add(path, touch.actor);
@@ -96,6 +101,9 @@ impl Engine {
             }
             (None, None) => {}
         }
+        if let Some(old) = old_covered {
+            self.held.moved(old, new_covered);
+        }
         if directory && let Some(old) = old {
             self.moved_below(old, new, old_covered.is_some(), touch)?;
         }
@@ -114,10 +122,6 @@ impl Engine {
         let mut prior = from
             .and_then(|path| self.settle.take(path))
             .unwrap_or_default();
-        let newborn = prior
-            .touches
-            .iter()
-            .any(|it| it.fact == Some(Fact::Created));
         // What was waiting here about the object that is replaced stays: its facts are facts.
         let mut here = self.settle.take(to).unwrap_or_default();
         let stood_here = replaced
@@ -132,22 +136,15 @@ impl Engine {
                 },
             };
         }
-        let carried = prior
-            .touches
-            .iter()
-            .filter(|it| it.fact.is_none() || newborn);
-        let carried = carried.map(|it| Touch {
-            fact: None,
-            ..it.clone()
-        });
-        for touch in carried.filter(|it| {
-            it.operations
-                .meets(Operations::CONTENT.with(Operations::ATTRIBUTES))
-        }) {
-            here.add(Touch {
-                operations: touch.operations.without(Operations::NAMES),
-                ..touch
-            });
+        let answerable = Operations::CONTENT.with(Operations::ATTRIBUTES);
+        for it in &prior.touches {
+            if it.operations.meets(answerable) {
+                here.add(Touch {
+                    operations: it.operations.without(Operations::NAMES),
+                    fact: None,
+                    ..it.clone()
+                });
+            }
         }
         let fact = if stood_here {
             Fact::Replaced(old.cloned())
@@ -161,12 +158,15 @@ impl Engine {
         here.former.extend(prior.former.iter().cloned());
         here.former.extend(from.cloned());
         here.former.retain(|path| path != to);
-        if here.id == 0 {
-            here.id = self.settle.new_id();
-        }
+        // What was carried here is as old as it was there: it is not done before it is examined here.
+        here.id = match (here.id, prior.id) {
+            (0, 0) => self.settle.new_id(),
+            (0, id) | (id, 0) => id,
+            (one, other) => one.min(other),
+        };
         self.settle.put(to.clone(), here);
-        if let Some(from) = from.filter(|_| newborn) {
-            // It was made, and is gone from here before it could be read under this name.
+        if let Some(from) = from.filter(|_| prior.touches.iter().any(|it| it.fact.is_some())) {
+            // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(
                 from.clone(),
                 Pending {
@@ -186,99 +186,146 @@ impl Engine {
         told: bool,
         touch: &Touch,
     ) -> Result<(), Trouble> {
-        let mut commit = Commit::default();
-        let below: Vec<_> = self
-            .store
-            .records(Some(old))
-            .collect::<Result<_, _>>()
-            .map_err(Failure::from)?;
-        for (path, record) in below.into_iter().filter(|(path, _)| path != old) {
-            let moved = new
-                .map(|new| rebased(&path, old, new))
-                .filter(|path| self.covered(path));
-            match moved {
-                Some(moved) => commit.put.push((moved, record)),
-                // The event of the directory itself stands for what is in it.
-                None if told => {}
-                None => {
-                    let fact = Some(Fact::MovedOut(new.map(|new| rebased(&path, old, new))));
-                    self.settle.entry(&path, false).add(Touch {
-                        fact,
-                        ..touch.clone()
-                    });
-                    continue;
-                }
+        for path in self.recorded_below(old)? {
+            let elsewhere = new.map(|new| rebased(&path, old, new));
+            let moved = elsewhere.clone().filter(|path| self.covered(path));
+            if moved.is_none() && !told {
+                let fact = Some(Fact::MovedOut(elsewhere));
+                self.settle.entry(&path, false).add(Touch {
+                    fact,
+                    ..touch.clone()
+                });
+                continue;
             }
-            commit.remove.push(path);
+            // Otherwise the event of the directory itself stands for what is in it. One at a time: all
+            // together may be more than the store takes at once.
+            let record = self.store.record(&path).map_err(Failure::from)?;
+            self.commit(Commit {
+                put: moved.zip(record).into_iter().collect(),
+                remove: vec![path],
+                ..Commit::default()
+            })?;
         }
-        self.commit(commit)
+        self.waiting_below(old, new);
+        Ok(())
     }
 
-    /// A directory that came with content of its own: it is watched, then what is in it is examined.
-    pub(crate) fn walk_new(&mut self, path: &BytePath, touch: &Touch) -> Result<(), Trouble> {
-        let found = self.watch_below(path)?;
-        for it in found
-            .into_iter()
-            .filter(|it| it.covered && it.path != *path)
-        {
-            if self
-                .store
-                .record(&it.path)
-                .map_err(Failure::from)?
-                .is_none()
-            {
-                self.found(&it.path, touch);
+    /// What waited below a directory that moved is to be looked for where it is now.
+    fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
+        let Some(new) = new else { return };
+        for path in self.settle.below(old) {
+            let moved = rebased(&path, old, new);
+            if !self.covered(&moved) {
+                continue;
+            }
+            let Some(mut pending) = self.settle.take(&path) else {
+                continue;
+            };
+            if let Some(there) = self.settle.take(&moved) {
+                pending.id = pending.id.min(there.id);
+                there.touches.into_iter().for_each(|it| pending.add(it));
+            }
+            self.settle.put(moved, pending);
+        }
+    }
+
+    fn recorded_below(&self, path: &BytePath) -> Result<Vec<BytePath>, Trouble> {
+        let mut below = Vec::new();
+        for item in self.store.records(Some(path)) {
+            let (recorded, _) = item.map_err(Failure::from)?;
+            if recorded != *path {
+                below.push(recorded);
+            }
+        }
+        Ok(below)
+    }
+
+    /// A directory that came with content of its own: it is watched, then what is in it is examined, and
+    /// what is recorded there and is not in it.
+    pub(crate) fn walk_new(&mut self, path: &BytePath, touches: &[Touch]) -> Result<(), Trouble> {
+        let mut present = HashSet::new();
+        for it in self.watch_below(path)? {
+            if it.covered && it.path != *path && !self.is_as_recorded(&it.path)? {
+                self.found(&it.path, touches);
+            }
+            present.insert(it.path);
+        }
+        for recorded in self.recorded_below(path)? {
+            if !present.contains(&recorded) {
+                self.found(&recorded, touches);
             }
         }
         Ok(())
     }
 
-    fn found(&mut self, path: &BytePath, touch: &Touch) {
-        let pending = self.settle.entry(path, false);
-        pending.found.get_or_insert(Found::Scan);
-        pending.add(Touch {
-            fact: None,
-            ..touch.clone()
-        });
+    /// Whether it looks as when it was read last: nothing of it can have changed without the time of change.
+    pub(crate) fn is_as_recorded(&self, path: &BytePath) -> Result<bool, Trouble> {
+        let record = self.store.record(path).map_err(Failure::from)?;
+        Ok(record.is_some_and(|record| {
+            self.reader
+                .attributes(path)
+                .is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
+        }))
     }
 
-    /// Holds what is in a directory against what is known of it.
-    fn compare_directory(&mut self, directory: &BytePath, touch: &Touch) -> Result<(), Trouble> {
-        let rules = Arc::clone(&self.rules);
-        let entries = Walker::new(&rules).entries(directory);
-        let known: Vec<BytePath> = self
-            .tree
-            .below(directory)
-            .into_iter()
-            .map(|(path, _)| path)
-            .filter(|path| path.parent().as_ref() == Some(directory))
-            .collect();
-        for path in known
-            .iter()
-            .filter(|path| !entries.iter().any(|it| it.path == **path))
-        {
-            self.tree.remove_below(path);
-            if self.covered(path) {
-                self.found(path, touch);
+    /// Found by looking. What waits already has a record of the kernel that says who did it.
+    fn found(&mut self, path: &BytePath, touches: &[Touch]) {
+        if self.settle.waits(path) {
+            return;
+        }
+        let pending = self.settle.entry(path, false);
+        pending.found.get_or_insert(Found::Scan);
+        for touch in touches {
+            pending.add(Touch {
+                fact: None,
+                ..touch.clone()
+            });
+        }
+    }
+
+    /// Holds what is in a directory against what is known of it. It was one of these who changed it.
+    fn compare_directory(
+        &mut self,
+        directory: &BytePath,
+        touches: &[Touch],
+    ) -> Result<(), Trouble> {
+        let entries = self.walker.entries(directory);
+        let there: HashSet<&BytePath> = entries.iter().map(|it| &it.path).collect();
+        for (path, _) in self.tree.children(directory) {
+            if there.contains(&path) {
+                continue;
+            }
+            for (gone, _) in self.tree.remove_below(&path) {
+                if self.covered(&gone) {
+                    self.found(&gone, touches);
+                }
             }
         }
         for it in &entries {
-            if self.tree.get(&it.path).is_some() {
+            if self.is_known(&it.path) {
                 continue;
             }
-            self.watch_below(&it.path)?;
+            self.tree.remove_below(&it.path);
             if it.covered {
-                self.found(&it.path, touch);
+                self.found(&it.path, touches);
             }
-            self.walk_new(&it.path, touch)?;
+            self.walk_new(&it.path, touches)?;
         }
         Ok(())
+    }
+
+    /// Whether the tree has this name, and for the object that stands under it.
+    fn is_known(&self, path: &BytePath) -> bool {
+        self.tree.get(path).is_some_and(|entry| {
+            entry.object.is_none_or(|object| {
+                fs::symlink_metadata(path.as_path()).is_ok_and(|meta| meta.ino() == object.inode)
+            })
+        })
     }
 
     /// Watches a name and all below it that rules reach, each directory before it is listed; gives what it found.
     pub(crate) fn watch_below(&mut self, top: &BytePath) -> Result<Vec<FoundName>, Trouble> {
-        let rules = Arc::clone(&self.rules);
-        let walker = Walker::new(&rules);
+        let walker = self.walker.clone();
         let mut all: Vec<FoundName> = Vec::new();
         let mut level: Vec<FoundName> = walker.look(top).into_iter().collect();
         while !level.is_empty() {
@@ -299,6 +346,13 @@ impl Engine {
         match &mut self.eyes {
             Eyes::Bpf(_) => {
                 let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
+                if armed.unanswered > 0 {
+                    self.degraded(&format!(
+                        "{} objects could not be watched, because the kernel's ring stayed full: they are compared later",
+                        armed.unanswered
+                    ))?;
+                    self.scan_wanted = Some("objects could not be watched".to_owned());
+                }
                 if armed.refused > 0 {
                     self.degraded(&format!(
                         "the watch map is full: {} objects are not watched; watch fewer",

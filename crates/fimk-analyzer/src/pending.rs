@@ -4,7 +4,8 @@
 //! trailing reading. A new name waits for a moment, because who makes a file mostly writes it too.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Bound,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,10 @@ const NEWBORN: Duration = Duration::from_millis(20);
 
 /// Touches kept of one path before those of the same actor must be made one.
 const TOUCHES_MAX: usize = 64;
+
+/// Touches kept of one path in all: each is an event in the end. What more processes do to it in the same moment
+/// is counted as nobody's.
+const PATH_TOUCHES_MAX: usize = 512;
 
 /// Paths whose last reading is remembered to tell quiet from busy; beyond, all count as quiet.
 const RECENT_MAX: usize = 65_536;
@@ -36,6 +41,8 @@ pub struct Pending {
     pub former: Vec<BytePath>,
     /// How it was found, when not by an event.
     pub found: Option<Found>,
+    /// What differs was put off once, because nothing that waited here could have caused it.
+    pub unexplained: bool,
 }
 
 /// How something was found that no event named.
@@ -49,7 +56,12 @@ pub enum Found {
 
 impl Pending {
     /// Takes in a touch; touches of the same actor that say nothing about the name become one.
-    pub fn add(&mut self, touch: Touch) {
+    pub fn add(&mut self, mut touch: Touch) {
+        if self.touches.len() >= PATH_TOUCHES_MAX
+            && !self.touches.iter().any(|it| it.actor == touch.actor)
+        {
+            (touch.actor, touch.uid) = (None, None);
+        }
         if let Some(fact) = &touch.fact {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
@@ -59,16 +71,22 @@ impl Pending {
             .iter_mut()
             .rfind(|it| it.actor == touch.actor && it.uid == touch.uid)
         {
-            Some(known) if mergeable => known.absorb(touch),
+            Some(known) if mergeable => {
+                let fact = touch.fact.clone().filter(|_| known.fact.is_none());
+                known.absorb(touch);
+                known.fact = known.fact.take().or(fact);
+            }
             _ => self.touches.push(touch),
         }
     }
 }
 
-/// All paths that wait.
+/// All paths that wait, in the orders in which they are looked for: by path, by time, by number.
 pub struct Settle {
     window: Duration,
-    waiting: HashMap<BytePath, (Instant, Pending)>,
+    waiting: BTreeMap<BytePath, (Instant, Pending)>,
+    by_time: BTreeSet<(Instant, BytePath)>,
+    by_id: BTreeSet<(u64, BytePath)>,
     recent: HashMap<BytePath, Instant>,
     order: VecDeque<(Instant, BytePath)>,
     next_id: u64,
@@ -79,14 +97,16 @@ impl Settle {
     pub fn new(window: Duration) -> Self {
         Self {
             window,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
+            by_time: BTreeSet::new(),
+            by_id: BTreeSet::new(),
             recent: HashMap::new(),
             order: VecDeque::new(),
             next_id: 1,
         }
     }
 
-    /// The pending of a path, made if there is none.
+    /// The pending of a path, made if there is none. Its number stays as it is.
     pub fn entry(&mut self, path: &BytePath, newborn: bool) -> &mut Pending {
         let now = Instant::now();
         let quiet_from = self
@@ -94,12 +114,20 @@ impl Settle {
             .get(path)
             .map_or(now, |read| *read + self.window);
         let due = quiet_from.max(if newborn { now + NEWBORN } else { now });
-        let next_id = &mut self.next_id;
-        let (_, pending) = self.waiting.entry(path.clone()).or_insert_with(|| {
+        let Self {
+            waiting,
+            by_time,
+            by_id,
+            next_id,
+            ..
+        } = self;
+        let (_, pending) = waiting.entry(path.clone()).or_insert_with(|| {
             let pending = Pending {
                 id: *next_id,
                 ..Pending::default()
             };
+            by_time.insert((due, path.clone()));
+            by_id.insert((*next_id, path.clone()));
             *next_id += 1;
             (due, pending)
         });
@@ -108,12 +136,27 @@ impl Settle {
 
     /// Takes a path out of waiting, due or not.
     pub fn take(&mut self, path: &BytePath) -> Option<Pending> {
-        self.waiting.remove(path).map(|(_, pending)| pending)
+        let (when, pending) = self.waiting.remove(path)?;
+        self.by_time.remove(&(when, path.clone()));
+        self.by_id.remove(&(pending.id, path.clone()));
+        Some(pending)
     }
 
     /// Puts a path (back) into waiting, due at once.
     pub fn put(&mut self, path: BytePath, pending: Pending) {
-        self.waiting.insert(path, (Instant::now(), pending));
+        self.insert(path, pending, Instant::now());
+    }
+
+    /// Puts a path back, to be asked for again after a while.
+    pub fn defer(&mut self, path: BytePath, pending: Pending, by: Duration) {
+        self.insert(path, pending, Instant::now() + by);
+    }
+
+    fn insert(&mut self, path: BytePath, pending: Pending, when: Instant) {
+        self.take(&path);
+        self.by_time.insert((when, path.clone()));
+        self.by_id.insert((pending.id, path.clone()));
+        self.waiting.insert(path, (when, pending));
     }
 
     /// Whether anything waits about a path.
@@ -121,16 +164,25 @@ impl Settle {
         self.waiting.contains_key(path)
     }
 
+    /// The paths below this one that wait.
+    pub fn below(&self, path: &BytePath) -> Vec<BytePath> {
+        let from = path.join(b"");
+        self.waiting
+            .range((Bound::Excluded(&from), Bound::Unbounded))
+            .map(|(path, _)| path)
+            .take_while(|path| path.bytes().starts_with(from.bytes()))
+            .cloned()
+            .collect()
+    }
+
     /// What a path waited for has come.
     pub fn hasten(&mut self, path: &BytePath) {
         if let Some((when, _)) = self.waiting.get_mut(path) {
-            *when = Instant::now();
+            let before = std::mem::replace(when, Instant::now());
+            let now = *when;
+            self.by_time.remove(&(before, path.clone()));
+            self.by_time.insert((now, path.clone()));
         }
-    }
-
-    /// Puts a path back, to be asked for again after a while.
-    pub fn defer(&mut self, path: BytePath, pending: Pending, by: Duration) {
-        self.waiting.insert(path, (Instant::now() + by, pending));
     }
 
     /// A number for a pending that is made outside.
@@ -142,23 +194,26 @@ impl Settle {
     /// All that is due, oldest first.
     pub fn due(&mut self) -> Vec<(BytePath, Pending)> {
         let now = Instant::now();
-        let mut due: Vec<BytePath> = self
-            .waiting
+        let due: Vec<BytePath> = self
+            .by_time
             .iter()
-            .filter(|(_, (when, _))| *when <= now)
-            .map(|(path, _)| path.clone())
+            .take_while(|(when, _)| *when <= now)
+            .map(|(_, path)| path.clone())
             .collect();
-        due.sort_by_key(|path| self.waiting.get(path).map(|(_, pending)| pending.id));
-        due.into_iter()
+        let mut due: Vec<_> = due
+            .into_iter()
             .filter_map(|path| self.take(&path).map(|pending| (path, pending)))
-            .collect()
+            .collect();
+        due.sort_by_key(|(_, pending)| pending.id);
+        due
     }
 
     /// Everything, due or not: the end has come.
     pub fn drain(&mut self) -> Vec<(BytePath, Pending)> {
-        let mut all: Vec<_> = self
-            .waiting
-            .drain()
+        self.by_time.clear();
+        self.by_id.clear();
+        let mut all: Vec<_> = std::mem::take(&mut self.waiting)
+            .into_iter()
             .map(|(path, (_, pending))| (path, pending))
             .collect();
         all.sort_by_key(|(_, pending)| pending.id);
@@ -187,12 +242,12 @@ impl Settle {
 
     /// When the next path is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.waiting.values().map(|(when, _)| *when).min()
+        self.by_time.first().map(|(when, _)| *when)
     }
 
     /// The smallest number of those that wait.
     pub fn oldest_id(&self) -> Option<u64> {
-        self.waiting.values().map(|(_, pending)| pending.id).min()
+        self.by_id.first().map(|(id, _)| *id)
     }
 
     /// The number the next path to wait will have.
@@ -203,5 +258,101 @@ impl Settle {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+    use crate::{identity::ActorKey, signal::Operations};
+    use fimk_core::time::Timestamp;
+    use fimk_wire::raw;
+
+    fn path(text: &str) -> BytePath {
+        BytePath::new(text.as_bytes())
+    }
+
+    fn touch(pid: u32, operation: u32, fact: Option<Fact>) -> Touch {
+        Touch {
+            actor: Some(ActorKey {
+                pid,
+                image: 0,
+                start_ns: 1,
+            }),
+            uid: Some(0),
+            operations: Operations::of(&[operation]),
+            first: Timestamp(1),
+            last: Timestamp(1),
+            count: 1,
+            bytes: 0,
+            accessed: None,
+            fact,
+        }
+    }
+
+    #[test]
+    fn touches_of_one_process_are_one_and_those_of_two_are_two() {
+        let mut pending = Pending::default();
+        for pid in [1, 2, 1] {
+            pending.add(touch(pid, raw::FIMK_OP_WRITE, None));
+        }
+        let counts: Vec<u64> = pending.touches.iter().map(|it| it.count).collect();
+        assert_eq!(counts, [2, 1]);
+    }
+
+    #[test]
+    fn a_crowd_of_processes_is_counted_beyond_a_limit_and_no_fact_is_lost_for_it() {
+        let mut pending = Pending::default();
+        for pid in 0..5_000 {
+            pending.add(touch(pid, raw::FIMK_OP_WRITE, None));
+        }
+        pending.add(touch(9_999, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)));
+        assert!(pending.touches.len() <= PATH_TOUCHES_MAX + 1);
+        assert_eq!(
+            pending.touches.iter().map(|it| it.count).sum::<u64>(),
+            5_001
+        );
+        let nobody = pending.touches.last().expect("somebody");
+        assert_eq!((nobody.actor, &nobody.fact), (None, &Some(Fact::Deleted)));
+        assert_eq!(pending.present, Some(false));
+    }
+
+    #[test]
+    fn what_waits_comes_by_number_and_the_oldest_number_is_known() {
+        let mut settle = Settle::new(Duration::ZERO);
+        for name in ["/b", "/a", "/c"] {
+            settle.entry(&path(name), false);
+        }
+        let first = settle.take(&path("/b")).expect("it waits");
+        assert_eq!(settle.oldest_id(), Some(2));
+        settle.defer(path("/b"), first, Duration::from_secs(60));
+        assert_eq!(settle.oldest_id(), Some(1));
+        let due: Vec<_> = settle.due().into_iter().map(|(path, _)| path).collect();
+        assert_eq!(due, [path("/a"), path("/c")]);
+        settle.hasten(&path("/b"));
+        assert_eq!(settle.due().len(), 1);
+        assert_eq!((settle.len(), settle.oldest_id()), (0, None));
+        assert_eq!(settle.next_due(), None);
+    }
+
+    #[test]
+    fn what_waits_below_a_directory_is_found_without_its_namesakes() {
+        let mut settle = Settle::new(Duration::ZERO);
+        for name in ["/a", "/a/f", "/a-b/f", "/a/d/f", "/ab"] {
+            settle.entry(&path(name), false);
+        }
+        assert_eq!(settle.below(&path("/a")), [path("/a/d/f"), path("/a/f")]);
+        assert_eq!(settle.below(&path("/")).len(), 5);
+    }
+
+    #[test]
+    fn a_path_read_a_moment_ago_waits_for_the_end_of_the_window() {
+        let mut settle = Settle::new(Duration::from_secs(60));
+        settle.mark_read(&path("/a"));
+        settle.entry(&path("/a"), false);
+        settle.entry(&path("/b"), false);
+        assert_eq!(settle.due().len(), 1);
+        assert!(settle.waits(&path("/a")));
     }
 }

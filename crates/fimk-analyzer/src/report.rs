@@ -50,6 +50,10 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
     if groups.is_empty() {
         groups.push(Group::nobody(case));
     }
+    let candidates = one_of(case, &mut groups);
+    if unexplained(case.pending, case.verdict) {
+        groups.push(Group::nobody(case));
+    }
     let content = share(&groups, Operations::CONTENT);
     let attributes = share(&groups, Operations::ATTRIBUTES);
     let suspects: Vec<ActorKey> = content.iter().filter_map(|&at| groups[at].actor).collect();
@@ -67,6 +71,12 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
             change.actor = group
                 .actor
                 .map(|key| described(actors, users, key, group.touch.uid));
+            if !candidates.is_empty() {
+                change.actors = candidates
+                    .iter()
+                    .map(|&key| described(actors, users, key, None))
+                    .collect();
+            }
             if shared && part.content {
                 change.actors = suspects
                     .iter()
@@ -107,6 +117,46 @@ impl Group {
     }
 }
 
+/// What was found by looking was done once, by one of those who were there: one event, that names all of them.
+fn one_of(case: &Case<'_>, groups: &mut Vec<Group>) -> Vec<ActorKey> {
+    let sighting = case.pending.found == Some(Found::Scan)
+        && groups.len() > 1
+        && groups.iter().all(|group| group.facts.is_empty());
+    if !sighting {
+        return Vec::new();
+    }
+    let candidates = groups.iter().filter_map(|group| group.actor).collect();
+    let mut one = groups.swap_remove(0);
+    (one.actor, one.touch.actor, one.touch.uid) = (None, None, None);
+    for group in groups.drain(..) {
+        one.touch.absorb(group.touch);
+    }
+    groups.push(one);
+    candidates
+}
+
+/// Whether something differs that nothing which waited can have caused: who caused it is still to be heard of.
+pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
+    let able = |operations: Operations| {
+        pending
+            .touches
+            .iter()
+            .any(|it| it.operations.meets(operations) || it.fact.as_ref().is_some_and(puts))
+    };
+    pending.found.is_none()
+        && !pending.touches.is_empty()
+        && (verdict.content_changed() && !able(Operations::CONTENT)
+            || !verdict.attributes.is_empty() && !able(Operations::ATTRIBUTES))
+}
+
+/// Whether a fact puts another object under the name, with a content and attributes of its own.
+fn puts(fact: &Fact) -> bool {
+    matches!(
+        fact,
+        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
+    )
+}
+
 fn by_actor(touches: &[Touch]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for touch in touches {
@@ -141,17 +191,9 @@ fn share(groups: &[Group], operations: Operations) -> Vec<usize> {
             .collect::<Vec<_>>()
     };
     let mut found = able(strong);
-    if operations == Operations::CONTENT {
-        let puts = |fact: &Fact| {
-            matches!(
-                fact,
-                Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
-            )
-        };
-        found.extend(all().filter(|&at| groups[at].facts.iter().any(puts)));
-        found.sort_unstable();
-        found.dedup();
-    }
+    found.extend(all().filter(|&at| groups[at].facts.iter().any(puts)));
+    found.sort_unstable();
+    found.dedup();
     if found.is_empty() {
         found = able(operations);
     }

@@ -157,8 +157,8 @@ pub enum Signal {
         /// By whom.
         touch: Touch,
     },
-    /// Records about the names in this directory were lost: compare it.
-    Compare(BytePath, Touch),
+    /// Records about the names in this directory were lost: compare it. With those whose records they were.
+    Compare(BytePath, Vec<Touch>),
     /// The source lost something it cannot name: compare everything. With the reason, for a person.
     Lost(String),
 }

@@ -14,12 +14,14 @@ use fimk_store::{Commit, Opened};
 use fimk_wire::raw;
 
 use crate::{
+    channel::ChannelError,
     clock,
     engine::{ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     output::STDOUT,
     pending::{Found, Pending},
     severity,
+    walk::Walker,
 };
 
 /// The meta key under which the rules of the last run are kept, as the text of their configuration.
@@ -31,6 +33,12 @@ const RULES_BYTES_MAX: usize = 60 * 1024;
 
 /// Records put at once while the baseline is made.
 const BASELINE_BATCH: usize = 256;
+
+/// Content of records put at once: with what surrounds it far below what the store takes in one commit.
+const BASELINE_BYTES: u64 = 2 << 20;
+
+/// What a record keeps of a content at most.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Stored events fetched at once for writing.
 const REPLAY_BATCH: usize = 256;
@@ -62,7 +70,7 @@ impl Engine {
     ) -> Result<(), Trouble> {
         let found = self.watch_below(&BytePath::new(b"/"))?;
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
-        self.receive()?;
+        self.gather(true)?;
         let gap = past.watched_until.map(crate::report::gap);
         let tally = self.compare_all(
             found.iter().filter(|it| it.covered).map(|it| &it.path),
@@ -73,6 +81,29 @@ impl Engine {
         self.report_start(ready, past, gap, &tally)
     }
 
+    /// Waits for what the loader still has to say about what was dirty or taken, so that the comparison does
+    /// not find it first and without an actor. `all`: until the loader is silent for a moment, because what it
+    /// kept comes unasked.
+    fn gather(&mut self, all: bool) -> Result<(), Trouble> {
+        let deadline = Instant::now() + GATHER_MAX;
+        while Instant::now() < deadline {
+            if self.receive()? {
+                continue;
+            }
+            let in_flight = matches!(&self.eyes, Eyes::Bpf(bpf) if bpf.takes_in_flight());
+            if !in_flight && !all {
+                break;
+            }
+            match self.channel.wait(GATHER_QUIET) {
+                Ok(received) => self.stash.push_back(received),
+                Err(ChannelError::Stuck) if !in_flight => break,
+                Err(ChannelError::Stuck) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn compare_all<'a>(
         &mut self,
         paths: impl Iterator<Item = &'a BytePath>,
@@ -81,7 +112,8 @@ impl Engine {
     ) -> Result<Tally, Trouble> {
         let mut tally = Tally::default();
         let mut present = HashSet::new();
-        let mut baseline = Vec::new();
+        let mut baseline: Vec<(BytePath, Record)> = Vec::new();
+        let mut bytes: u64 = 0;
         for path in paths {
             tally.compared += 1;
             present.insert(path.clone());
@@ -91,7 +123,11 @@ impl Engine {
             if self.store.record(path).map_err(Failure::from)?.is_none()
                 && is_new_ground(path, past)
             {
-                baseline.extend(self.first_record(path));
+                let record = self.first_record(path);
+                bytes = record.as_ref().map_or(bytes, |(_, record)| {
+                    bytes.saturating_add(record.snapshot.attributes.size.min(TEXT_BYTES_MAX))
+                });
+                baseline.extend(record);
                 tally.baseline += 1;
             } else {
                 self.examine_in(
@@ -103,7 +139,8 @@ impl Engine {
                     gap,
                 )?;
             }
-            if baseline.len() >= BASELINE_BATCH {
+            if baseline.len() >= BASELINE_BATCH || bytes >= BASELINE_BYTES {
+                bytes = 0;
                 self.commit(Commit {
                     put: std::mem::take(&mut baseline),
                     ..Commit::default()
@@ -273,13 +310,14 @@ impl Engine {
     /// event for each object, as nobody could have recorded it before.
     pub(crate) fn follow_links(&mut self) -> Result<(), Trouble> {
         let rules = Arc::new(crate::compile(&self.config)?);
+        self.walker = Walker::new(&rules);
         let before = std::mem::replace(&mut self.rules, rules);
         self.scan(Some(before))
     }
 
     fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
         let found = self.watch_below(&BytePath::new(b"/"))?;
-        self.receive()?;
+        self.gather(false)?;
         let past = Past {
             watched_until: Some(clock::now()),
             rules: rules_before,
@@ -332,8 +370,15 @@ impl Engine {
     }
 }
 
+/// How long a start waits for what the loader kept: a full dirty map takes it a second. A flood must not keep
+/// us from starting.
+const GATHER_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The loader has nothing more to say when it was silent for so long; it answers within a tick.
+const GATHER_QUIET: std::time::Duration = std::time::Duration::from_millis(30);
+
 /// Between two comparisons of everything that losses ask for.
-const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+pub const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whether nobody could have recorded this path before: the first start, or a rule that is new.
 fn is_new_ground(path: &BytePath, past: &Past) -> bool {
@@ -397,7 +442,8 @@ pub fn past(store: &fimk_store::Store, opened: Opened) -> Result<Past, Failure> 
         .meta(RULES)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| config::parse(&text, "the last configuration").ok())
-        .and_then(|config| RuleSet::new(&config).ok())
+        // With the targets of its links, or what came behind one while nobody watched would count as new ground.
+        .and_then(|config| crate::compile(&config).ok())
         .map(Arc::new);
     Ok(Past {
         watched_until,

@@ -3,7 +3,10 @@
 //! Records of the kernel name objects; people and rules name paths. This table joins the two and is kept
 //! right by the records of names themselves. One object may have several names (hard links).
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use fimk_core::path::BytePath;
 
@@ -93,12 +96,39 @@ impl Tree {
 
     /// A name and all below it, in order.
     pub fn below(&self, path: &BytePath) -> Vec<(BytePath, Entry)> {
-        self.names
-            .range(path.clone()..)
-            .take_while(|(name, _)| name.bytes().starts_with(path.bytes()))
-            .filter(|(name, _)| name.is_in(path))
+        // `/etc-old` sorts between `/etc` and `/etc/passwd`: the names below are a range of their own.
+        let above = path.join(b"");
+        let below = self
+            .names
+            .range((Bound::Excluded(above.clone()), Bound::Unbounded))
+            .take_while(|(name, _)| name.bytes().starts_with(above.bytes()));
+        let itself = self.names.get_key_value(path);
+        itself
+            .into_iter()
+            .chain(below)
             .map(|(name, entry)| (name.clone(), *entry))
             .collect()
+    }
+
+    /// The names in a directory itself, in time proportional to their number and not to what lies below them.
+    pub fn children(&self, directory: &BytePath) -> Vec<(BytePath, Entry)> {
+        let above = directory.join(b"");
+        let mut children = Vec::new();
+        let mut from = Bound::Excluded(above.clone());
+        while let Some((name, entry)) = self.names.range((from, Bound::Unbounded)).next() {
+            let Some(rest) = name.bytes().strip_prefix(above.bytes()) else {
+                break;
+            };
+            from = if let Some(slash) = rest.iter().position(|&byte| byte == b'/') {
+                // Past all below this child: the byte after the slash.
+                let end = above.bytes().len() + slash;
+                Bound::Included(BytePath::new(&[&name.bytes()[..end], b"0"].concat()))
+            } else {
+                children.push((name.clone(), *entry));
+                Bound::Excluded(name.clone())
+            };
+        }
+        children
     }
 
     fn unlink(&mut self, entry: Entry, path: &BytePath) {
@@ -153,6 +183,27 @@ mod tests {
         assert_eq!(tree.name_of(object(3)), Some(&BytePath::new(b"/a-b")));
         assert_eq!(tree.name_of(object(4)), Some(&BytePath::new(b"/ab")));
         assert_eq!(tree.len(), 4);
+    }
+
+    #[test]
+    fn the_children_of_a_directory_are_found_past_what_lies_below_them() {
+        let tree = tree(&[
+            ("/", 1),
+            ("/a", 2),
+            ("/a/b", 3),
+            ("/a/b-c", 4),
+            ("/a/b/d", 5),
+            ("/a/b/e/f", 6),
+            ("/a/g", 7),
+            ("/ab", 8),
+        ]);
+        let children = |of: &str| -> Vec<String> {
+            let found = tree.children(&BytePath::new(of.as_bytes()));
+            found.iter().map(|(name, _)| name.to_string()).collect()
+        };
+        assert_eq!(children("/a"), ["/a/b", "/a/b-c", "/a/g"]);
+        assert_eq!(children("/"), ["/a", "/ab"]);
+        assert!(children("/a/g").is_empty());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What differs between the record of a path and a new reading of it.
 
-use fimk_consumers::{Comparison, Difference, State, compare};
+use fimk_consumers::{Comparison, Difference, State, compare, redact};
 use fimk_core::{
     event::ContentVerdict,
+    path::BytePath,
     record::{Attributes, Content, FileKind, Record, Snapshot},
 };
 
@@ -146,11 +147,16 @@ fn difference(subject: &str, field: &str, before: String, after: String) -> Diff
     }
 }
 
+/// A target is a text of the owner's choice: what looks like a secret is not printed.
+fn shown(target: &BytePath) -> String {
+    redact::line(&target.escaped())
+}
+
 /// Content in words: what the consumers say, or where a link leads.
 fn content_differences(old: &Content, new: &Content) -> Comparison {
     if let (Content::Link(old), Content::Link(new)) = (old, new) {
         return Comparison {
-            changes: vec![difference("link", "target", old.escaped(), new.escaped())],
+            changes: vec![difference("link", "target", shown(old), shown(new))],
             ..Comparison::default()
         };
     }

@@ -3,7 +3,7 @@
 //! Links are never followed, with one exception: a link that is part of a rule's own literal path, because
 //! whoever wrote the rule meant what lies behind it.
 
-use std::{collections::BTreeSet, fs, os::unix::ffi::OsStrExt};
+use std::{collections::BTreeSet, fs, os::unix::ffi::OsStrExt, sync::Arc};
 
 use fimk_core::{path::BytePath, rules::RuleSet};
 
@@ -22,15 +22,20 @@ pub struct Found {
     pub covered: bool,
 }
 
-/// What makes a walk: the rules and the links that they spell out.
-pub struct Walker<'a> {
-    rules: &'a RuleSet,
-    literal: BTreeSet<BytePath>,
+/// Names longer than this are not watched: the store takes keys of 64 KiB, and such trees are built only to hide in
+/// or to break what looks at them. The directory in which they begin is watched and says who built them.
+pub const PATH_BYTES_MAX: usize = 32 << 10;
+
+/// What makes a walk: the rules and the links that they spell out. Made once for a set of rules, cheap to clone.
+#[derive(Clone)]
+pub struct Walker {
+    rules: Arc<RuleSet>,
+    literal: Arc<BTreeSet<BytePath>>,
 }
 
-impl<'a> Walker<'a> {
+impl Walker {
     /// For these rules.
-    pub fn new(rules: &'a RuleSet) -> Self {
+    pub fn new(rules: &Arc<RuleSet>) -> Self {
         let mut literal = BTreeSet::new();
         for root in rules.roots() {
             let mut above = Some(root.path.clone());
@@ -39,11 +44,22 @@ impl<'a> Walker<'a> {
                 literal.insert(path);
             }
         }
-        Self { rules, literal }
+        Self {
+            rules: Arc::clone(rules),
+            literal: Arc::new(literal),
+        }
+    }
+
+    /// Whether a rule's own path passes or is this name: a link there is followed.
+    pub fn spells_out(&self, path: &BytePath) -> bool {
+        self.literal.contains(path)
     }
 
     /// Whether this name is of interest at all.
     pub fn reaches(&self, path: &BytePath, directory: bool) -> Option<Found> {
+        if path.bytes().len() > PATH_BYTES_MAX {
+            return None;
+        }
         let covered = self.rules.covers(path).is_some();
         let on_the_way = directory && (self.literal.contains(path) || self.rules.may_contain(path));
         (covered || on_the_way).then(|| Found {

@@ -103,6 +103,9 @@ impl Paths {
     /// The object is no more, so it will have no events; its mark went with it.
     pub fn died(&mut self, handle: &[u8]) {
         self.forgotten.remove(handle);
+        if let Some(path) = self.by_handle.remove(handle) {
+            self.by_path.remove(&path);
+        }
     }
 
     fn drop_events_of(&mut self, handle: Handle) {

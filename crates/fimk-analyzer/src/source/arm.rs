@@ -20,6 +20,9 @@ const BATCH: usize = 256;
 /// An answer of the loader takes milliseconds; on a host that is starved, seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a batch is touched again when answers are missing: the ring was full.
+const ATTEMPTS: u32 = 3;
+
 /// What came of arming.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Armed {
@@ -27,6 +30,8 @@ pub struct Armed {
     pub refused: u64,
     /// Somebody holds some of them open for writing, or mapped.
     pub held: u64,
+    /// Objects whose answers the ring had no room for: what happens to them cannot be told by name.
+    pub unanswered: u64,
 }
 
 /// Arms names and enters them into the tree. What else arrives meanwhile goes to `stash`.
@@ -45,9 +50,18 @@ pub fn arm(
     switch(channel, thread)?;
     settle(channel, stash)?;
     for batch in found.chunks(BATCH) {
-        let touched = touch(batch);
-        let answers = settle(channel, stash)?;
-        pair(tree, touched, answers, &mut total);
+        let mut attempt = 1;
+        loop {
+            let touched = touch(batch);
+            let answers = settle(channel, stash)?;
+            let missing = touched.len().saturating_sub(answers.len());
+            if missing == 0 || attempt == ATTEMPTS {
+                pair(tree, touched, &answers, &mut total);
+                total.unanswered += missing as u64;
+                break;
+            }
+            attempt += 1;
+        }
     }
     switch(channel, 0)?;
     settle(channel, stash)?;
@@ -95,30 +109,85 @@ fn settle(
 }
 
 /// Joins touches and answers, both in order. The kernel may answer more than once for a touch (an overlay
-/// and what lies below it); an object without an answer is known by name only.
+/// and what lies below it), or with a number of its own; an object without an answer is known by name only,
+/// and those behind it still find theirs.
 fn pair(
     tree: &mut Tree,
     touched: Vec<(u64, &BytePath, bool, bool)>,
-    answers: Vec<raw::fimk_armed>,
+    answers: &[raw::fimk_armed],
     total: &mut Armed,
 ) {
-    let mut answers = answers.into_iter().peekable();
-    for (inode, path, directory, alias) in touched {
-        let object = loop {
-            match answers.peek() {
-                Some(armed) if armed.object.inode == inode => {
-                    total.refused += u64::from(armed.flags & raw::FIMK_ARMED_FULL != 0);
-                    total.held += u64::from(armed.writers > 0 || armed.mappings > 0);
-                    break answers.next().and_then(|armed| Object::of(armed.object));
-                }
-                Some(_) => drop(answers.next()),
-                None => break None,
+    let one_each = touched.len() == answers.len();
+    let mut rest = answers;
+    for (at, (inode, path, directory, alias)) in touched.into_iter().enumerate() {
+        let ahead = rest.iter().position(|armed| armed.object.inode == inode);
+        let armed = match ahead {
+            Some(ahead) => {
+                let armed = rest[ahead];
+                rest = &rest[ahead + 1..];
+                Some(armed)
             }
+            None => answers.get(at).filter(|_| one_each).copied(),
         };
-        match object {
+        if let Some(armed) = armed {
+            total.refused += u64::from(armed.flags & raw::FIMK_ARMED_FULL != 0);
+            total.held += u64::from(armed.writers > 0 || armed.mappings > 0);
+        }
+        match armed.and_then(|armed| Object::of(armed.object)) {
             Some(object) if alias => tree.alias(object, path.clone()),
             _ if alias => {}
             object => tree.insert(path.clone(), Entry { object, directory }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+    use zerocopy::FromZeros;
+
+    fn armed(inode: u64) -> raw::fimk_armed {
+        let mut armed = raw::fimk_armed::new_zeroed();
+        (armed.object.inode, armed.object.device) = (inode, 1);
+        armed
+    }
+
+    fn paired(touched: &[(u64, &str)], answers: &[u64]) -> Vec<Option<u64>> {
+        let names: Vec<BytePath> = touched
+            .iter()
+            .map(|(_, name)| BytePath::new(name.as_bytes()))
+            .collect();
+        let batch = touched
+            .iter()
+            .zip(&names)
+            .map(|(&(inode, _), name)| (inode, name, false, false))
+            .collect();
+        let answers: Vec<_> = answers.iter().map(|&inode| armed(inode)).collect();
+        let mut tree = Tree::default();
+        pair(&mut tree, batch, &answers, &mut Armed::default());
+        names
+            .iter()
+            .map(|name| tree.get(name).and_then(|it| it.object))
+            .map(|object| object.map(|it| it.inode))
+            .collect()
+    }
+
+    #[test]
+    fn one_lost_answer_leaves_the_others_where_they_belong() {
+        let touched = [(1, "/a"), (2, "/b"), (3, "/c")];
+        assert_eq!(paired(&touched, &[1, 3]), [Some(1), None, Some(3)]);
+    }
+
+    #[test]
+    fn an_answer_for_what_lies_below_an_overlay_is_passed_over() {
+        let touched = [(1, "/a"), (2, "/b")];
+        assert_eq!(paired(&touched, &[1, 91, 2, 92]), [Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn an_object_with_a_number_of_the_kernels_own_is_known_by_its_place() {
+        let touched = [(1, "/a"), (2, "/b"), (3, "/c")];
+        assert_eq!(paired(&touched, &[1, 77, 3]), [Some(1), Some(77), Some(3)]);
     }
 }

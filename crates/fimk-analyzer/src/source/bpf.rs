@@ -1,7 +1,7 @@
 //! The BPF source: records of the kernel → signals, with take–read–commit–done on the way.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     clock,
     identity::{ActorKey, Object},
     signal::{Fact, Operations, Signal, Touch},
+    source::takes::{Key, Takes},
     tree::{Entry, Tree},
     walk::Walker,
 };
@@ -24,16 +25,29 @@ const NAME_PATIENCE: Duration = Duration::from_millis(10);
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
 
-type Key = (Object, ActorKey);
+/// Objects the kernel was told to forget, kept so that one of the same identity that appears after is watched
+/// anew. More than there are records in a full ring.
+const FORGOTTEN_MAX: usize = 32_768;
+
+/// A directory whose count says that records of it are missing.
+struct Short {
+    until: Instant,
+    missing: u64,
+    touch: Touch,
+}
 
 /// The state of the conversation with the kernel.
 #[derive(Default)]
 pub struct Bpf {
     accessed: HashMap<Key, BytePath>,
-    /// Records of names seen per (directory, actor), less those that taken entries have accounted for.
+    takes: Takes,
+    /// Records of names seen per (directory, actor), less those that taken entries have accounted for. Each goes
+    /// with the last answer about its key.
     names_seen: HashMap<Key, u64>,
-    /// Directories whose count said that records are missing.
-    short: Vec<(Instant, Key, u64, Touch)>,
+    /// Directories whose count said that records are missing; for [`NAME_PATIENCE`].
+    short: HashMap<Key, Short>,
+    forgotten: HashSet<Object>,
+    forgotten_order: VecDeque<Object>,
     /// Taken and to be told DONE.
     pub taken: Vec<(raw::fimk_key, u64)>,
     /// New objects that no rule reaches: the kernel is to forget them.
@@ -43,38 +57,60 @@ pub struct Bpf {
 }
 
 impl Bpf {
-    /// An object became dirty: take it.
-    pub fn touch(
-        &mut self,
-        channel: &mut Channel,
-        touch: &raw::fimk_touch,
-    ) -> Result<(), ChannelError> {
+    /// An object became dirty: it is to be taken.
+    pub fn touch(&mut self, touch: &raw::fimk_touch) {
+        let key = key_of(touch.key);
         if touch.path.length > 0
             && touch.path_flags & raw::FIMK_PATH_WHOLE != 0
             && touch.path_flags & raw::FIMK_PATH_CUT == 0
             && self.accessed.len() < ACCESSED_MAX
-            && let Some(key) = key_of(touch.key)
         {
             let path = leaf_first_to_path(spanned(&touch.tail, touch.path));
             self.accessed.insert(key, BytePath::new(&path));
         }
-        channel.ask(raw::FIMK_REQUEST_TAKE, 0, touch.key, 0)
+        self.takes.want(key);
+    }
+
+    /// Asks for what is to be taken, as far as there is room beside what is `undone`.
+    pub fn take(&mut self, channel: &mut Channel, undone: usize) -> Result<(), ChannelError> {
+        while let Some((object, actor)) = self.takes.next(undone) {
+            let key = raw::fimk_key {
+                object: object.wire(),
+                actor: actor.wire(),
+            };
+            channel.ask(raw::FIMK_REQUEST_TAKE, 0, key, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Whether answers to [`Self::take`] are out.
+    pub fn takes_in_flight(&self) -> bool {
+        self.takes.in_flight()
     }
 
     /// The counts of what was taken.
     pub fn taken(&mut self, tree: &Tree, taken: &raw::fimk_taken) -> Vec<Signal> {
-        let object = Object::of(taken.key.object);
-        let actor = ActorKey::of(taken.key.actor);
-        let accessed = object.zip(actor).and_then(|key| self.accessed.remove(&key));
+        let key = key_of(taken.key);
+        self.takes.answered(key);
+        let signals = self.counted(tree, key, taken);
+        if !self.takes.awaits(key) {
+            // Every record so far belonged to an entry that was taken, or to a directory that is not watched.
+            self.names_seen.remove(&key);
+        }
+        signals
+    }
+
+    fn counted(&mut self, tree: &Tree, key: Key, taken: &raw::fimk_taken) -> Vec<Signal> {
+        let accessed = self.accessed.remove(&key);
         if taken.entry.count == 0 {
             return Vec::new();
         }
         self.taken.push((taken.key, taken.entry.take));
-        let Some(object) = object else {
+        let Some(object) = Object::of(taken.key.object) else {
             return Vec::new();
         };
         let touch = Touch {
-            actor,
+            actor: ActorKey::of(taken.key.actor),
             uid: Some(taken.entry.uid),
             operations: Operations::from_flags(&taken.entry.operations),
             first: clock::from_boot(taken.entry.first_ns),
@@ -85,94 +121,124 @@ impl Bpf {
             fact: None,
         };
         if touch.operations.meets(Operations::NAMES) {
-            self.account(object, actor, &touch);
+            self.account(key, &touch);
         }
         signals(tree, object, touch, accessed.as_ref())
     }
 
-    /// Holds the kernel's count of records about a directory against those that came.
-    fn account(&mut self, object: Object, actor: Option<ActorKey>, touch: &Touch) {
-        let Some(key) = actor.map(|actor| (object, actor)) else {
-            return;
-        };
-        let seen = self.names_seen.remove(&key).unwrap_or(0);
+    /// Holds the kernel's count of records about a directory against those that came. A record may be here
+    /// before the entry that counts it: then it is left for that one.
+    fn account(&mut self, key: Key, touch: &Touch) {
+        let seen = self.names_seen.entry(key).or_default();
         // An entry counts attribute changes of the directory as well; too few records then only cost a comparison.
-        if seen < touch.count {
-            self.short.push((
-                Instant::now() + NAME_PATIENCE,
-                key,
-                touch.count - seen,
-                touch.clone(),
-            ));
+        let missing = touch.count.saturating_sub(*seen);
+        *seen = seen.saturating_sub(touch.count);
+        if missing > 0 {
+            let short = self.short.entry(key).or_insert_with(|| Short {
+                until: Instant::now() + NAME_PATIENCE,
+                missing: 0,
+                touch: touch.clone(),
+            });
+            short.missing = short.missing.saturating_add(missing);
         }
     }
 
-    /// Directories whose missing records did not come in time.
+    /// A record of names in a directory came, perhaps one that was missed.
+    fn see_name(&mut self, key: Key) {
+        match self.short.get_mut(&key) {
+            Some(short) if short.missing > 1 => short.missing -= 1,
+            Some(_) => drop(self.short.remove(&key)),
+            None => *self.names_seen.entry(key).or_default() += 1,
+        }
+        self.takes.want(key);
+    }
+
+    /// Directories whose missing records did not come in time, each once, with all whose records are missing.
     pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
         let now = Instant::now();
-        let (due, short) = std::mem::take(&mut self.short)
-            .into_iter()
-            .partition(|(when, ..)| *when <= now);
-        self.short = short;
-        let mut signals = Vec::new();
-        for (_, key, missing, touch) in Vec::<(Instant, Key, u64, Touch)>::from_iter::<Vec<_>>(due)
-        {
-            let late = self.names_seen.remove(&key).unwrap_or(0);
-            if late < missing {
-                signals.extend(
-                    tree.names_of(key.0)
-                        .iter()
-                        .map(|path| Signal::Compare(path.clone(), touch.clone())),
-                );
+        let mut late: HashMap<Object, Vec<Touch>> = HashMap::new();
+        self.short.retain(|(directory, _), short| {
+            let waits = short.until > now;
+            if !waits {
+                late.entry(*directory)
+                    .or_default()
+                    .push(short.touch.clone());
             }
-        }
-        signals
+            waits
+        });
+        let compare = |(directory, touches): (Object, Vec<Touch>)| {
+            let names = tree.names_of(directory).to_vec();
+            names
+                .into_iter()
+                .map(move |path| Signal::Compare(path, touches.clone()))
+        };
+        late.into_iter().flat_map(compare).collect()
     }
 
     /// When [`Self::overdue`] has something to say.
     pub fn next_due(&self) -> Option<Instant> {
-        self.short.iter().map(|(when, ..)| *when).min()
+        self.short.values().map(|short| short.until).min()
+    }
+
+    /// Lets the kernel forget an object that has no watched name any more: it never does by itself, and its
+    /// map is limited.
+    fn forget(&mut self, tree: &Tree, object: Object) {
+        if !tree.names_of(object).is_empty() {
+            return;
+        }
+        self.unwanted.push(object);
+        if self.forgotten.insert(object) {
+            self.forgotten_order.push_back(object);
+        }
+        if self.forgotten_order.len() > FORGOTTEN_MAX
+            && let Some(oldest) = self.forgotten_order.pop_front()
+        {
+            self.forgotten.remove(&oldest);
+        }
+    }
+
+    /// Takes a name and all below it out of the tree.
+    fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
+        for (_, entry) in tree.remove_below(path) {
+            if let Some(object) = entry.object {
+                self.forget(tree, object);
+            }
+        }
+    }
+
+    /// An inode number used again where there are no generations: the kernel may have forgotten the new
+    /// object in the place of the old.
+    fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
+        if self.forgotten.remove(&record.object) {
+            self.to_walk.push((path.clone(), record.touch(None)));
+        }
     }
 
     /// A name appeared, went or moved.
-    pub fn name(
-        &mut self,
-        channel: &mut Channel,
-        tree: &mut Tree,
-        walker: &Walker<'_>,
-        name: &raw::fimk_name,
-    ) -> Result<Vec<Signal>, ChannelError> {
+    pub fn name(&mut self, tree: &mut Tree, walker: &Walker, name: &raw::fimk_name) -> Vec<Signal> {
         let record = NameRecord::of(name);
         for directory in record.directories() {
-            if let Some(actor) = record.actor {
-                *self.names_seen.entry((directory, actor)).or_default() += 1;
-            }
-            let key = raw::fimk_key {
-                object: directory.wire(),
-                actor: name.actor,
-            };
-            channel.ask(raw::FIMK_REQUEST_TAKE, 0, key, 0)?;
+            self.see_name((directory, actor_of(name.actor)));
         }
-        Ok(match name.operation {
+        match name.operation {
             raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
-            raw::FIMK_OP_UNLINK => Self::vanished(tree, &record),
+            raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
             raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, &record),
             _ => self.moved(tree, walker, &record),
-        })
+        }
     }
 
-    fn appeared(
-        &mut self,
-        tree: &mut Tree,
-        walker: &Walker<'_>,
-        record: &NameRecord,
-    ) -> Vec<Signal> {
+    fn appeared(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
         let others: Vec<BytePath> = tree.names_of(record.object).to_vec();
         let mut signals = Vec::new();
         for path in record.new_names(tree) {
             let Some(found) = walker.reaches(&path, record.is_directory) else {
+                if record.is_symlink && walker.spells_out(&path) {
+                    self.to_walk.push((path, record.touch(None)));
+                }
                 continue;
             };
+            self.watch_again(&path, record);
             tree.insert(
                 path.clone(),
                 Entry {
@@ -189,9 +255,7 @@ impl Bpf {
                 signals.push(Signal::Touched(path, record.touch(Some(fact))));
             }
         }
-        if tree.names_of(record.object).is_empty() {
-            self.unwanted.push(record.object);
-        }
+        self.forget(tree, record.object);
         if record.is_link && signals.is_empty() {
             let elsewhere = record.path_elsewhere();
             let fact = Fact::Linked(elsewhere);
@@ -204,7 +268,7 @@ impl Bpf {
         signals
     }
 
-    fn vanished(tree: &mut Tree, record: &NameRecord) -> Vec<Signal> {
+    fn vanished(&mut self, tree: &mut Tree, record: &NameRecord) -> Vec<Signal> {
         let mut signals = Vec::new();
         for path in record.new_names(tree) {
             // Only if it is still ours: the name may have been given to another object since.
@@ -212,14 +276,14 @@ impl Bpf {
                 .get(&path)
                 .is_some_and(|entry| entry.object.is_none_or(|it| it == record.object));
             if gone {
-                tree.remove_below(&path);
+                self.drop_names(tree, &path);
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
         }
         signals
     }
 
-    fn moved(&mut self, tree: &mut Tree, walker: &Walker<'_>, record: &NameRecord) -> Vec<Signal> {
+    fn moved(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
         let reaches = |path: &BytePath| walker.reaches(path, record.is_directory).is_some();
         let old = record.old_name(tree);
         let new = record.new_names(tree).into_iter().next();
@@ -229,14 +293,14 @@ impl Bpf {
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
-            tree.remove_below(path);
+            self.drop_names(tree, path);
         }
         let known = old_reached
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
         match (&old_reached, &new_reached) {
             (Some(old), Some(new)) if known => tree.rename(old, new),
-            (Some(old), None) => drop(tree.remove_below(old)),
+            (Some(old), None) => self.drop_names(tree, old),
             _ => {}
         }
         if let Some(path) = &new_reached {
@@ -247,11 +311,14 @@ impl Bpf {
                     directory: record.is_directory,
                 },
             );
-            if record.is_directory && !known {
+            let led_to = record.is_symlink && walker.spells_out(path);
+            if record.is_directory && !known || led_to {
                 self.to_walk.push((path.clone(), record.touch(None)));
+            } else {
+                self.watch_again(path, record);
             }
-        } else if tree.names_of(record.object).is_empty() {
-            self.unwanted.push(record.object);
+        } else {
+            self.forget(tree, record.object);
         }
         if old_reached.is_none() && new_reached.is_none() {
             return Vec::new();
@@ -266,12 +333,7 @@ impl Bpf {
     }
 
     /// Two names changed places: for each, another object stands there now.
-    fn exchanged(
-        &mut self,
-        tree: &mut Tree,
-        walker: &Walker<'_>,
-        record: &NameRecord,
-    ) -> Vec<Signal> {
+    fn exchanged(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
         let old = record
             .old_name(tree)
             .filter(|path| walker.reaches(path, true).is_some());
@@ -280,9 +342,9 @@ impl Bpf {
             .into_iter()
             .find(|path| walker.reaches(path, true).is_some());
         let mut signals = Vec::new();
-        for (path, other, object) in [
-            (&old, &new, record.replaced),
-            (&new, &old, Some(record.object)),
+        for (path, other, elsewhere, object) in [
+            (&old, &new, record.path_elsewhere(), record.replaced),
+            (&new, &old, record.old_path_elsewhere(), Some(record.object)),
         ] {
             let Some(path) = path else { continue };
             tree.remove_below(path);
@@ -296,15 +358,32 @@ impl Bpf {
             self.to_walk.push((path.clone(), record.touch(None)));
             signals.push(Signal::Touched(
                 path.clone(),
-                record.touch(Some(Fact::Replaced(other.clone()))),
+                record.touch(Some(Fact::Replaced(other.clone().or(elsewhere)))),
             ));
         }
         signals
     }
 }
 
-fn key_of(key: raw::fimk_key) -> Option<Key> {
-    Object::of(key.object).zip(ActorKey::of(key.actor))
+/// As it is, the key of nobody and nothing included: what came must go out again.
+fn key_of(key: raw::fimk_key) -> Key {
+    (object_of(key.object), actor_of(key.actor))
+}
+
+fn object_of(wire: raw::fimk_object) -> Object {
+    Object {
+        inode: wire.inode,
+        device: wire.device,
+        generation: wire.generation,
+    }
+}
+
+fn actor_of(wire: raw::fimk_actor_key) -> ActorKey {
+    ActorKey {
+        pid: wire.pid,
+        image: wire.image,
+        start_ns: wire.start_ns,
+    }
 }
 
 /// A touch of an object is one of each of its names; what concerns the names in a directory is no touch
@@ -351,6 +430,7 @@ struct NameRecord {
     object: Object,
     replaced: Option<Object>,
     is_directory: bool,
+    is_symlink: bool,
     is_link: bool,
     name: Vec<u8>,
     old_name: Vec<u8>,
@@ -368,13 +448,10 @@ impl NameRecord {
             operation: wire.operation,
             directory: Object::of(wire.directory),
             old_directory: Object::of(wire.old_directory),
-            object: Object {
-                inode: wire.object.inode,
-                device: wire.object.device,
-                generation: wire.object.generation,
-            },
+            object: object_of(wire.object),
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
+            is_symlink: wire.mode & 0o170_000 == 0o120_000,
             is_link: wire.operation == raw::FIMK_OP_LINK,
             name: without_end(bytes(wire.name)).to_vec(),
             old_name: without_end(bytes(wire.old_name)).to_vec(),

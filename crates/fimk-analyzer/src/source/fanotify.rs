@@ -30,10 +30,14 @@ use crate::{
 /// Events read before anything else gets its turn.
 const EVENTS_AT_ONCE: usize = 4_096;
 
-/// Files marked by themselves, beside their directories, so that a hard link made later cannot hide a write.
-/// Each pins about 1.3 kB in the kernel: 26 MB at most. Beyond, only files that have several names already
-/// are marked, and a write through a link made later is found when the directory of the watched name is next touched.
-const FILE_MARKS_MAX: usize = 20_000;
+/// Readings whose actors are still asked for. Beyond, events wait in the kernel's queue, which says when it overflows.
+const BATCHES_MAX: usize = 16;
+
+/// While fewer objects than this are marked, files are marked by themselves beside their directories, so that a hard
+/// link made later cannot hide a write. Each pins about 1.3 kB in the kernel: 26 MB at most. Beyond, only files that
+/// have several names already are marked, and a write through a link made later is found when the directory of the
+/// watched name is next touched.
+const MARKS_FOR_FILES_MAX: usize = 20_000;
 
 /// Events of one reading, until it is known whose they are.
 struct Batch {
@@ -56,7 +60,6 @@ enum Answer {
 /// The group, and the questions that are out.
 pub struct Fanotify {
     group: Group,
-    file_marks: usize,
     batches: VecDeque<Batch>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
     answer: Answer,
@@ -69,7 +72,6 @@ impl Fanotify {
     pub fn new(group: Group) -> Self {
         Self {
             group,
-            file_marks: 0,
             batches: VecDeque::new(),
             answer: Answer::None,
             to_walk: Vec::new(),
@@ -108,9 +110,8 @@ impl Fanotify {
         }
         // A file can be changed by another name of it, that lies in no marked directory or is yet to be made.
         let wanted = found.covered && meta.is_file();
-        if wanted && (meta.nlink() > 1 || self.file_marks < FILE_MARKS_MAX) {
+        if wanted && (meta.nlink() > 1 || self.group.marked() < MARKS_FOR_FILES_MAX) {
             self.group.mark_file(&found.path)?;
-            self.file_marks += 1;
         }
         Ok(())
     }
@@ -126,8 +127,16 @@ impl Fanotify {
         Ok(())
     }
 
+    /// Whether another reading may be made while the loader has not answered for those before.
+    pub fn may_read(&self) -> bool {
+        self.batches.len() < BATCHES_MAX
+    }
+
     /// Reads what is there and asks whose it is. False when the group is of no more use.
     pub fn read(&mut self, channel: &mut Channel) -> Result<io::Result<()>, ChannelError> {
+        if !self.may_read() {
+            return Ok(Ok(()));
+        }
         let mut events = Vec::new();
         while events.len() < EVENTS_AT_ONCE {
             match self.group.read(&mut events) {
@@ -176,7 +185,7 @@ impl Fanotify {
         &mut self,
         cookie: u64,
         tree: &mut Tree,
-        walker: &Walker<'_>,
+        walker: &Walker,
         actors: &Actors,
     ) -> Vec<Signal> {
         let answer = match std::mem::replace(&mut self.answer, Answer::None) {
@@ -209,7 +218,7 @@ impl Fanotify {
         event: &FanotifyEvent,
         batch: &Batch,
         tree: &mut Tree,
-        walker: &Walker<'_>,
+        walker: &Walker,
         actors: &Actors,
     ) -> Vec<Signal> {
         if event.overflow {
@@ -268,7 +277,7 @@ impl Fanotify {
         fact: &Fact,
         mask: MaskFlags,
         tree: &mut Tree,
-        walker: &Walker<'_>,
+        walker: &Walker,
         touch: &Touch,
     ) {
         let directory = mask.intersects(MaskFlags::FAN_ONDIR);
@@ -298,7 +307,7 @@ impl Fanotify {
         &mut self,
         event: &FanotifyEvent,
         tree: &mut Tree,
-        walker: &Walker<'_>,
+        walker: &Walker,
         touch: Touch,
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);

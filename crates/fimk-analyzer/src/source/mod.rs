@@ -3,3 +3,4 @@
 pub mod arm;
 pub mod bpf;
 pub mod fanotify;
+pub mod takes;
