@@ -301,15 +301,23 @@ impl Engine {
                 }
             }
         }
-        for it in &entries {
-            if self.is_known(&it.path) {
-                continue;
-            }
+        let new: Vec<FoundName> = entries
+            .iter()
+            .filter(|it| !self.is_known(&it.path))
+            .cloned()
+            .collect();
+        for it in &new {
             self.tree.remove_below(&it.path);
+        }
+        // All at once: each arming waits for the kernel to attach a program.
+        self.watch(&new)?;
+        for it in new {
             if it.covered {
                 self.found(&it.path, touches);
             }
-            self.walk_new(&it.path, touches)?;
+            if it.directory {
+                self.walk_new(&it.path, touches)?;
+            }
         }
         Ok(())
     }
@@ -346,6 +354,9 @@ impl Engine {
         match &mut self.eyes {
             Eyes::Bpf(_) => {
                 let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
+                for path in &armed.mapped {
+                    self.held.add(path, None);
+                }
                 if armed.unanswered > 0 {
                     self.degraded(&format!(
                         "{} objects could not be watched, because the kernel's ring stayed full: they are compared later",

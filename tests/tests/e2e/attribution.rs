@@ -149,3 +149,33 @@ fn arguments_of_the_process_are_told() {
     assert_eq!(words.get(1..), Some(&["-i", "s/one/two/", text(&path)][..]));
     monitor.stop();
 }
+
+#[test]
+fn what_is_made_in_a_new_directory_is_not_put_on_whoever_made_the_directory() {
+    const ROUNDS: usize = 50;
+    let site = Site::new();
+    let monitor = site.watch();
+    let script = format!(
+        "i=0; while [ $i -lt {ROUNDS} ]; do mkdir \"$0/d$i\"; echo x > \"$0/d$i/f\"; i=$((i + 1)); done"
+    );
+    let shell = run("sh", &["-c", &script, text(&site.files())]);
+    let of_files = |events: &[fimk_tests::Event]| -> Vec<fimk_tests::Event> {
+        let is_one = |event: &&fimk_tests::Event| {
+            event.action() == "created"
+                && event
+                    .text("file.path")
+                    .is_some_and(|path| path.ends_with("/f"))
+        };
+        events.iter().filter(is_one).cloned().collect()
+    };
+    monitor.wait_until("all files are reported", |events| {
+        of_files(events).len() >= ROUNDS
+    });
+    for event in of_files(&monitor.stop()) {
+        let pid = event.number("process.pid");
+        assert!(
+            pid.is_none() || pid == Some(u64::from(shell.pid)),
+            "{event:?}"
+        );
+    }
+}

@@ -24,12 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 3;
 
 /// What came of arming.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub struct Armed {
     /// Objects for which the map had no room.
     pub refused: u64,
-    /// Somebody holds some of them open for writing, or mapped.
-    pub held: u64,
+    /// Somebody had these mapped for writing already: their content changes without a record until that ends.
+    pub mapped: Vec<BytePath>,
     /// Objects whose answers the ring had no room for: what happens to them cannot be told by name.
     pub unanswered: u64,
 }
@@ -131,7 +131,9 @@ fn pair(
         };
         if let Some(armed) = armed {
             total.refused += u64::from(armed.flags & raw::FIMK_ARMED_FULL != 0);
-            total.held += u64::from(armed.writers > 0 || armed.mappings > 0);
+            if armed.mappings > 0 {
+                total.mapped.push(path.clone());
+            }
         }
         match armed.and_then(|armed| Object::of(armed.object)) {
             Some(object) if alias => tree.alias(object, path.clone()),

@@ -295,7 +295,10 @@ impl Fanotify {
                 },
             );
             if directory || matches!(fact, Fact::Linked(_)) {
-                self.to_walk.push((found.path, touch.clone()));
+                // Whoever made a directory need not have made what was in it before it could be marked.
+                let made = *fact == Fact::Created;
+                let touch = if made { nobodys(touch) } else { touch.clone() };
+                self.to_walk.push((found.path, touch));
             } else {
                 // If it cannot be marked, its directory is, and that sees all but writes through other names.
                 let _ = self.mark(&found);
@@ -444,6 +447,14 @@ fn operations(mask: MaskFlags) -> Operations {
         .map(|(_, operation)| *operation)
         .collect();
     Operations::of(&set)
+}
+
+fn nobodys(touch: &Touch) -> Touch {
+    Touch {
+        actor: None,
+        uid: None,
+        ..touch.clone()
+    }
 }
 
 fn touch(actor: Option<ActorKey>) -> Touch {
