@@ -30,9 +30,11 @@ impl Held {
         }
     }
 
-    /// It is released.
+    /// It is released: by one who is known to hold it, or by one who held it before we looked.
     pub fn remove(&mut self, path: &BytePath, actor: Option<ActorKey>) {
-        self.files.remove(&(path.clone(), actor));
+        if self.files.remove(&(path.clone(), actor)).is_none() {
+            self.files.remove(&(path.clone(), None));
+        }
     }
 
     /// It has another name now, and what is below it; or none that is watched.
