@@ -18,7 +18,9 @@ const CLANGS: [&str; 7] = [
 ];
 
 fn main() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
+    // Asked at run time: a build directory may serve several checkouts, one after the other.
+    let here = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let sources = Path::new(&here).join("../../bpf");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let clang = clang();
     println!("cargo:rerun-if-changed={}", sources.display());

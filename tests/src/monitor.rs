@@ -309,8 +309,13 @@ impl Monitor {
     fn kill_all(&self) {
         let below = descendants(self.loader.id());
         self.signal(Signal::SIGKILL);
-        for pid in below {
-            kill_pid(pid, Signal::SIGKILL);
+        for pid in &below {
+            kill_pid(*pid, Signal::SIGKILL);
+        }
+        // Until they are gone they hold the database's lock.
+        let end = Instant::now() + deadline();
+        while below.iter().any(|pid| is_alive(*pid)) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -371,6 +376,11 @@ fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, behind_name) = stat.rsplit_once(')')?;
     behind_name.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether it runs: neither gone nor a zombie, which holds nothing any more.
+fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| !text.contains("State:\tZ"))
 }
 
 /// Signals one process; that it may be gone already is fine.

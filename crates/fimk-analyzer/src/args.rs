@@ -87,6 +87,32 @@ mod tests {
         assert_eq!(args.source, Some(fimk_wire::raw::FIMK_SOURCE_FANOTIFY));
     }
 
+    /// The flags in a piece of the manual page, in its order.
+    fn flags_in(page: &str) -> Vec<&str> {
+        let words: Vec<_> = page.split_whitespace().collect();
+        words
+            .windows(2)
+            .filter(|pair| pair[0].ends_with("Fl"))
+            .filter_map(|pair| pair[1].strip_prefix('-'))
+            .collect()
+    }
+
+    #[test]
+    fn the_manual_page_has_every_flag_and_no_other() {
+        let page = include_str!("../../../man/fimk-analyzer.8");
+        let (synopsis, rest) = page.split_once(".Sh DESCRIPTION").expect("a section");
+        let flags = flags_in(synopsis);
+        assert_eq!(
+            flags,
+            ["channel", "config", "source", "state-dir", "run-dir"]
+        );
+        assert_eq!(flags_in(rest), flags);
+        for flag in flags {
+            let refused = parsed(&format!("--{flag} bpf")).expect_err("it is not enough");
+            assert!(!refused.sentence.contains("there is no flag"), "{flag}");
+        }
+    }
+
     #[test]
     fn a_start_by_hand_says_who_starts_it() {
         let failure = parsed("--config /c").expect_err("no channel");

@@ -96,8 +96,6 @@ pub struct Engine {
     pub(crate) held: crate::held::Held,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
-    /// A link in a rule's own path leads elsewhere now.
-    pub(crate) relink: bool,
     pub(crate) last_scan: Instant,
     pub(crate) losses: crate::losses::Losses,
     asked: HashMap<u64, ActorKey>,
@@ -151,7 +149,6 @@ impl Engine {
             started: false,
             held: crate::held::Held::default(),
             scan_wanted: None,
-            relink: false,
             last_scan: Instant::now(),
             losses: crate::losses::Losses::default(),
             asked: HashMap::new(),
@@ -190,7 +187,6 @@ impl Engine {
         self.look()?;
         self.overdue()?;
         self.examine_due()?;
-        self.relink_if_needed()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
         Ok(true)

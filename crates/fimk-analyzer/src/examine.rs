@@ -71,7 +71,7 @@ impl Engine {
             gap,
             show_private: matched.rule.content == ContentMode::Diff,
         };
-        self.relink |= leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
+        let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
         let reports = reports(&case, &self.actors, &mut self.users);
         commit.events = reports
             .into_iter()
@@ -94,7 +94,20 @@ impl Engine {
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
             return Ok(true);
         }
+        if leads_elsewhere {
+            return self.commit_and_follow(commit).map(|()| true);
+        }
         self.commit(commit).map(|()| true)
+    }
+
+    /// What a link leads to now is watched before anybody reads that it leads there.
+    fn commit_and_follow(&mut self, commit: Commit) -> Result<(), Trouble> {
+        let started = std::mem::replace(&mut self.started, false);
+        self.commit(commit)?;
+        let followed = self.follow_links();
+        self.started = started;
+        followed?;
+        if started { self.replay(None) } else { Ok(()) }
     }
 
     fn event(&self, (action, severity, change): Report) -> Event {

@@ -146,7 +146,8 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
     pending.found.is_none()
         && !pending.touches.is_empty()
         && (verdict.content_changed() && !able(Operations::CONTENT)
-            || !verdict.attributes.is_empty() && !able(Operations::ATTRIBUTES))
+            || !verdict.attributes.is_empty() && !able(Operations::ATTRIBUTES)
+            || verdict.replaced && !able(Operations::default()))
 }
 
 /// Whether a fact puts another object under the name, with a content and attributes of its own.
@@ -212,6 +213,9 @@ struct Part {
 /// The action and severity of a group's event; none when it did nothing that shows.
 fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     let severity = case.matched.rule.severity;
+    if told_already(case, group) {
+        return Some((Action::Modified, SILENT));
+    }
     if let Some(action) = group
         .facts
         .iter()
@@ -242,6 +246,18 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
         return Some((Action::AttributesModified, SILENT));
     }
     None
+}
+
+/// Whether the replacement was seen, and reported, before its record came.
+fn told_already(case: &Case<'_>, group: &Group) -> bool {
+    !group.facts.is_empty()
+        && group
+            .facts
+            .iter()
+            .all(|fact| matches!(fact, Fact::Replaced(_)))
+        && case.verdict.content == Some(ContentVerdict::Same)
+        && !case.verdict.replaced
+        && case.verdict.attributes.is_empty()
 }
 
 fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {

@@ -230,7 +230,7 @@ impl Engine {
                 .write(&event)
                 .map_err(|error| Failure::new(crate::exit::Status::Io, error.to_string()))?;
         }
-        self.replay(before)?;
+        self.replay(Some(before))?;
         let mut events = Vec::new();
         if tally.baseline > 0 {
             events.push(self.notice(
@@ -258,7 +258,7 @@ impl Engine {
     }
 
     /// Writes what was stored and never written: by earlier runs, and during this start.
-    fn replay(&mut self, except: u64) -> Result<(), Trouble> {
+    pub(crate) fn replay(&mut self, except: Option<u64>) -> Result<(), Trouble> {
         loop {
             let from = self.store.cursor(STDOUT).map_err(Failure::from)?;
             let events = self
@@ -269,9 +269,9 @@ impl Engine {
                 return Ok(());
             }
             for event in events {
-                if event.sequence == except {
+                if Some(event.sequence) == except {
                     self.store
-                        .set_cursor(STDOUT, except)
+                        .set_cursor(STDOUT, event.sequence)
                         .map_err(Failure::from)?;
                 } else {
                     self.write(&event)?;
@@ -311,10 +311,7 @@ impl Engine {
 
     /// A link in a rule's own path leads elsewhere: what is there now is watched, and recorded without an
     /// event for each object, as nobody could have recorded it before.
-    pub(crate) fn relink_if_needed(&mut self) -> Result<(), Trouble> {
-        if !std::mem::take(&mut self.relink) {
-            return Ok(());
-        }
+    pub(crate) fn follow_links(&mut self) -> Result<(), Trouble> {
         let rules = Arc::new(crate::compile(&self.config)?);
         self.walker = Walker::new(&rules);
         let before = std::mem::replace(&mut self.rules, rules);

@@ -16,6 +16,8 @@ pub struct Verdict {
     pub attributes: Vec<Difference>,
     /// Only times differ (of what has content).
     pub times: bool,
+    /// Another object stands under the name.
+    pub replaced: bool,
     /// The content's difference in words.
     pub comparison: Comparison,
 }
@@ -49,6 +51,8 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
     Verdict {
         content,
         attributes: attribute_differences(&old.attributes, &new.attributes),
+        replaced: (old.attributes.inode, old.attributes.device)
+            != (new.attributes.inode, new.attributes.device),
         times: new.attributes.kind != FileKind::Directory
             && old.attributes.mtime != new.attributes.mtime,
         comparison,

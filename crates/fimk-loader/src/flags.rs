@@ -271,6 +271,32 @@ mod tests {
         );
     }
 
+    /// The flags in a piece of the manual page, in its order.
+    fn flags_in(page: &str) -> Vec<&str> {
+        let words: Vec<_> = page.split_whitespace().collect();
+        words
+            .windows(2)
+            .filter(|pair| pair[0].ends_with("Fl"))
+            .filter_map(|pair| pair[1].strip_prefix('-'))
+            .collect()
+    }
+
+    #[test]
+    fn the_manual_page_has_the_flags_of_the_help_in_its_order() {
+        let page = include_str!("../../../man/fimk-loader.8");
+        let (synopsis, rest) = page.split_once(".Sh DESCRIPTION").expect("a section");
+        let (list, _) = rest.split_once(".Sh PROCESSES").expect("a section");
+        let help: Vec<_> = HELP
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .flat_map(|line| line.split([' ', ',']))
+            .filter_map(|word| word.strip_prefix("--"))
+            .collect();
+        assert_eq!(help.len(), 11);
+        assert_eq!(flags_in(synopsis), help);
+        assert_eq!(flags_in(list), help);
+    }
+
     #[test]
     fn every_flag_is_in_the_help() {
         for name in [

@@ -47,7 +47,18 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
         links: Vec::new(),
     };
     if wanted != raw::FIMK_SOURCE_PERIODIC {
-        bring_up_process(&mut source, pins)?;
+        if has_btf() {
+            bring_up_process(&mut source, pins)?;
+        } else {
+            log::line(format_args!(
+                "events will not say who: this kernel has no BTF ({BTF}); boot one built with CONFIG_DEBUG_INFO_BTF"
+            ));
+            plan::fill(
+                &mut source.plan,
+                plan::PROCESS_HOOKS,
+                raw::FIMK_PLAN_REFUSED,
+            );
+        }
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
@@ -66,6 +77,13 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
         }
     }
     Err(none_serves(wanted, refusal))
+}
+
+/// Without it no program of ours can be loaded.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+fn has_btf() -> bool {
+    std::path::Path::new(BTF).exists()
 }
 
 fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
@@ -109,6 +127,13 @@ fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
 
 /// The outer error is ours and ends the start; the inner is the kernel's, and the next source is tried.
 fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Result<(), Refusal>> {
+    if !has_btf() {
+        plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
+        return Ok(Err(Refusal {
+            reason: raw::FIMK_REASON_NO_BTF,
+            error: 0,
+        }));
+    }
     let Some(process) = &source.process else {
         return Ok(Err(Refusal {
             reason: raw::FIMK_REASON_LOAD_FAILED,
@@ -234,11 +259,14 @@ fn none_serves(wanted: u32, refusal: Option<Refusal>) -> Error {
         .get(refusal.reason as usize)
         .copied()
         .unwrap_or_default();
-    let errno = std::io::Error::from_raw_os_error(refusal.error);
+    let errno = match refusal.error {
+        0 => String::new(),
+        error => format!(" ({})", std::io::Error::from_raw_os_error(error)),
+    };
     Error::new(
         Status::Kernel,
         format!(
-            "the source {} cannot serve: {why} ({errno}); use --source auto",
+            "the source {} cannot serve: {why}{errno}; use --source auto",
             source_name(wanted)
         ),
     )

@@ -34,8 +34,9 @@ const SOON: Duration = Duration::from_millis(1);
 const SETTLE: Duration = Duration::from_secs(2);
 /// For the analyzer to end once the channel has.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Starts allowed within [`STARTS_WITHIN`]; one more and something is broken that a start does not mend.
-const STARTS_MAX: usize = 5;
+/// Starts allowed within [`STARTS_WITHIN`], the first and five more; after that something is broken that a
+/// start does not mend.
+const STARTS_MAX: usize = 6;
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How far a stop has come.
@@ -154,6 +155,9 @@ impl<'a> Run<'a> {
                 "the analyzer ended {STARTS_MAX} times within a minute: its messages above say why"
             );
             return Err(Error::new(Status::Internal, sentence));
+        }
+        if !self.starts.is_empty() {
+            log::line(format_args!("the analyzer is started again"));
         }
         self.starts.push_back(now);
         let started = self.spawner.start()?;
@@ -315,10 +319,7 @@ impl<'a> Run<'a> {
         match (self.phase, end) {
             (Phase::Serving, end) => {
                 if !self.dropped {
-                    log::line(format_args!(
-                        "the analyzer (pid {}) {end}; it is started again",
-                        self.analyzer
-                    ));
+                    log::line(format_args!("the analyzer (pid {}) {end}", self.analyzer));
                 }
                 self.start_analyzer()?;
                 Ok(false)

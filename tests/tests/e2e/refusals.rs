@@ -38,6 +38,46 @@ fn a_rule_on_proc_is_refused() {
 }
 
 #[test]
+fn pins_that_would_lie_outside_a_bpf_file_system_are_refused() {
+    let site = Site::new();
+    let mut launch = site.launch(&rule(&[&site.files()]));
+    launch.pins = site.outside("pins");
+    launch.refused().assert(69, &["BPF file system", "mount"]);
+    assert!(!site.outside("pins").exists(), "nothing half-started");
+}
+
+/// Runs a program in a mount namespace in which the kernel shows no BTF.
+fn without_btf() -> Vec<String> {
+    let script = "mount -t tmpfs none /sys/kernel/btf && exec \"$0\" \"$@\"";
+    ["unshare", "-m", "--", "sh", "-c", script]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+#[test]
+fn without_btf_the_bpf_source_is_refused() {
+    let site = Site::new();
+    let mut launch = site.launch(&format!("source = \"bpf\"\n{}", rule(&[&site.files()])));
+    launch.under = without_btf();
+    launch.refused().assert(69, &["no BTF", "--source auto"]);
+}
+
+#[test]
+fn without_btf_changes_are_still_reported_and_nobody_is_blamed() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let mut launch = site.launch(&rule(&[&site.files()]));
+    launch.under = without_btf();
+    let monitor = launch.spawn();
+    let started = monitor.expect(Expect::action("monitor_started"));
+    assert_eq!(started.text("fimk.source"), Some("fanotify"));
+    append_line(&path, "two");
+    let event = monitor.expect(Expect::action("modified").of(&path).adds("two"));
+    assert_eq!(event.get("process.executable"), None, "{event:?}");
+    monitor.stop();
+}
+
+#[test]
 fn an_unknown_user_is_refused() {
     let site = Site::new();
     let mut launch = site.launch(&rule(&[&site.files()]));
