@@ -1,6 +1,6 @@
 //! From what was hinted and what differs to the events that say so: one process, one event.
 
-use fimk_consumers::Difference;
+use fimk_consumers::{Difference, redact};
 use fimk_core::{
     event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
     path::BytePath,
@@ -409,9 +409,20 @@ fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {
             _ => None,
         }),
         target: shown.and_then(|snapshot| match &snapshot.content {
-            Content::Link(target) => Some(target.clone()),
+            Content::Link(target) => Some(without_secret(target)),
             _ => None,
         }),
+    }
+}
+
+/// A target is a text of the owner's choice: what looks like a secret is not printed.
+fn without_secret(target: &BytePath) -> BytePath {
+    let text = target.escaped();
+    let line = redact::line(&text);
+    if line == text {
+        target.clone()
+    } else {
+        BytePath::new(line.as_bytes())
     }
 }
 
@@ -446,3 +457,6 @@ pub fn gap(from: Timestamp) -> Gap {
         to: crate::clock::now(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,3 +166,6 @@ fn content_differences(old: &Content, new: &Content) -> Comparison {
     }
     compare(state_of(old), state_of(new))
 }
+
+#[cfg(test)]
+mod tests;

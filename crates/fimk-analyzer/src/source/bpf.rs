@@ -516,3 +516,6 @@ fn without_end(name: &[u8]) -> &[u8] {
 fn elsewhere(directory: &[u8], name: &[u8]) -> Option<BytePath> {
     (!name.is_empty()).then(|| BytePath::new(&leaf_first_to_path(directory)).join(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use fimk_consumers::Token;
+use fimk_core::{
+    config,
+    record::{Digest, FileKind},
+    rules::RuleSet,
+};
+use fimk_wire::raw;
+
+use super::*;
+use crate::verdict::judge;
+
+fn snapshot(digest: u8, mode: u32) -> Snapshot {
+    Snapshot {
+        attributes: Attributes {
+            kind: FileKind::File,
+            mode,
+            uid: 0,
+            gid: 0,
+            size: 4,
+            links: 1,
+            inode: 7,
+            device: (8, 1),
+            mtime: Timestamp(i64::from(digest)),
+            ctime: Timestamp(1),
+        },
+        content: Content::Read {
+            digest: Digest::Plain([digest; 32]),
+            state: None,
+        },
+    }
+}
+
+fn touch(pid: u32, operation: u32, fact: Option<Fact>) -> Touch {
+    Touch {
+        actor: Some(ActorKey {
+            pid,
+            image: 0,
+            start_ns: 1,
+        }),
+        uid: None,
+        operations: Operations::of(&[operation]),
+        first: Timestamp(1),
+        last: Timestamp(1),
+        count: 1,
+        bytes: 0,
+        accessed: None,
+        fact,
+    }
+}
+
+fn pending(touches: Vec<Touch>) -> Pending {
+    let mut pending = Pending::default();
+    for touch in touches {
+        pending.add(touch);
+    }
+    pending
+}
+
+/// Action, severity, pid and pids of all that is told.
+type Told = (Action, u8, Option<u32>, Vec<u32>);
+
+fn told(pending: &Pending, before: Option<Snapshot>, after: Option<&Snapshot>) -> Vec<Told> {
+    let text =
+        "[[rule]]\nname = \"r\"\npaths = [\"/w\"]\nseverity = 40\n[[output]]\ntype = \"stdout\"\n";
+    let rules = RuleSet::new(&config::parse(text, "test").expect("valid")).expect("simple");
+    let path = BytePath::new(b"/w/f");
+    let before = before.map(|snapshot| Record {
+        snapshot,
+        seen: Timestamp(1),
+        key_id: Token([0; 16]),
+    });
+    let verdict = judge(before.as_ref(), after, true);
+    let case = Case {
+        path: &path,
+        pending,
+        before: before.as_ref(),
+        after,
+        verdict: &verdict,
+        matched: &rules.covers(&path).expect("covered"),
+        gap: None,
+        show_private: false,
+    };
+    reports(&case, &Actors::default(), &mut Users::default())
+        .into_iter()
+        .map(|(action, severity, change)| {
+            let pid = change.actor.map(|it| it.process.pid);
+            let pids = change.actors.iter().map(|it| it.process.pid).collect();
+            (action, severity, pid, pids)
+        })
+        .collect()
+}
+
+#[test]
+fn a_content_is_put_on_who_wrote_and_a_mode_on_who_changed_it() {
+    let pending = pending(vec![
+        touch(1, raw::FIMK_OP_WRITE, None),
+        touch(2, raw::FIMK_OP_CHMOD, None),
+    ]);
+    let told = told(
+        &pending,
+        Some(snapshot(1, 0o644)),
+        Some(&snapshot(2, 0o600)),
+    );
+    assert_eq!(
+        told,
+        [
+            (Action::Modified, 40, Some(1), vec![]),
+            (Action::AttributesModified, 40, Some(2), vec![]),
+        ]
+    );
+}
+
+#[test]
+fn who_only_changed_the_mode_is_not_blamed_for_a_content() {
+    let pending = pending(vec![touch(1, raw::FIMK_OP_CHMOD, None)]);
+    let (before, after) = (snapshot(1, 0o644), snapshot(2, 0o600));
+    let told = told(&pending, Some(before), Some(&after));
+    assert_eq!(
+        told,
+        [
+            (Action::AttributesModified, 40, Some(1), vec![]),
+            (Action::Modified, 40, None, vec![]),
+        ]
+    );
+}
+
+#[test]
+fn the_mode_of_what_was_renamed_here_is_not_put_on_who_closed_last() {
+    let replaced = Some(Fact::Replaced(None));
+    let pending = pending(vec![
+        touch(1, raw::FIMK_OP_RENAME, replaced),
+        touch(2, raw::FIMK_OP_CLOSE, None),
+    ]);
+    let told = told(
+        &pending,
+        Some(snapshot(1, 0o644)),
+        Some(&snapshot(2, 0o600)),
+    );
+    assert_eq!(told, [(Action::Modified, 40, Some(1), vec![])]);
+}
+
+#[test]
+fn what_was_found_by_looking_is_told_once_with_all_who_may_have_done_it() {
+    let mut pending = pending(vec![
+        touch(1, raw::FIMK_OP_CREATE, None),
+        touch(2, raw::FIMK_OP_RENAME, None),
+    ]);
+    pending.found = Some(Found::Scan);
+    let told = told(&pending, None, Some(&snapshot(1, 0o644)));
+    assert_eq!(told, [(Action::Created, 40, None, vec![1, 2])]);
+}
+
+#[test]
+fn the_same_bytes_written_again_are_stored_and_not_printed() {
+    let pending = pending(vec![touch(1, raw::FIMK_OP_WRITE, None)]);
+    let told = told(
+        &pending,
+        Some(snapshot(1, 0o644)),
+        Some(&snapshot(1, 0o644)),
+    );
+    assert_eq!(
+        told,
+        [(Action::AttributesModified, SILENT, Some(1), vec![])]
+    );
+}
+
+#[test]
+fn opening_for_writing_without_writing_is_no_event() {
+    let pending = pending(vec![touch(1, raw::FIMK_OP_CLOSE, None)]);
+    let told = told(
+        &pending,
+        Some(snapshot(1, 0o644)),
+        Some(&snapshot(1, 0o644)),
+    );
+    assert_eq!(told, []);
+}
+
+#[test]
+fn what_was_made_and_removed_at_once_is_told_without_having_been_seen() {
+    let pending = pending(vec![
+        touch(1, raw::FIMK_OP_CREATE, Some(Fact::Created)),
+        touch(1, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)),
+    ]);
+    assert_eq!(
+        told(&pending, None, None),
+        [(Action::Created, 40, Some(1), vec![])]
+    );
+}

@@ -1,0 +1,234 @@
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use std::sync::Arc;
+
+use fimk_core::{config, rules::RuleSet};
+use zerocopy::FromZeros;
+
+use super::*;
+
+const DIRECTORY: u64 = 10;
+
+struct World {
+    bpf: Bpf,
+    tree: Tree,
+    walker: Walker,
+}
+
+fn object(inode: u64) -> Object {
+    Object {
+        inode,
+        device: 1,
+        generation: 5,
+    }
+}
+
+fn path(text: &str) -> BytePath {
+    BytePath::new(text.as_bytes())
+}
+
+fn actor() -> raw::fimk_actor_key {
+    raw::fimk_actor_key {
+        pid: 7,
+        image: 1,
+        start_ns: 9,
+    }
+}
+
+fn world() -> World {
+    let text = "[[rule]]\nname = \"r\"\npaths = [\"/watched\"]\n[[output]]\ntype = \"stdout\"\n";
+    let config = config::parse(text, "test").expect("valid");
+    let rules = Arc::new(RuleSet::new(&config).expect("simple"));
+    let mut tree = Tree::default();
+    tree.insert(
+        path("/watched"),
+        Entry {
+            object: Some(object(DIRECTORY)),
+            directory: true,
+        },
+    );
+    World {
+        bpf: Bpf::default(),
+        tree,
+        walker: Walker::new(&rules),
+    }
+}
+
+fn put(record: &mut raw::fimk_name, at: &mut u16, bytes: &[u8]) -> raw::fimk_span {
+    let start = *at;
+    let end = usize::from(start) + bytes.len();
+    record.tail[usize::from(start)..end].copy_from_slice(bytes);
+    *at = u16::try_from(end).expect("short");
+    raw::fimk_span {
+        start,
+        length: *at - start,
+    }
+}
+
+/// A record of `inode` by `name`, from `old` where it moved, in the watched directory.
+fn record(operation: u32, inode: u64, name: &str, old: Option<&str>) -> raw::fimk_name {
+    let mut record = raw::fimk_name::new_zeroed();
+    record.actor = actor();
+    record.operation = operation;
+    record.mode = 0o100_644;
+    record.directory = object(DIRECTORY).wire();
+    record.object = object(inode).wire();
+    let mut at = 0;
+    record.name = put(&mut record, &mut at, format!("{name}\0").as_bytes());
+    record.path = put(&mut record, &mut at, b"watched\0");
+    if let Some(old) = old {
+        record.old_directory = object(DIRECTORY).wire();
+        record.old_name = put(&mut record, &mut at, format!("{old}\0").as_bytes());
+        record.old_path = put(&mut record, &mut at, b"watched\0");
+    }
+    record
+}
+
+fn taken(inode: u64, operation: u32, count: u64) -> raw::fimk_taken {
+    let mut taken = raw::fimk_taken::new_zeroed();
+    taken.key.object = object(inode).wire();
+    taken.key.actor = actor();
+    taken.entry.count = count;
+    taken.entry.take = 1;
+    taken.entry.operations[operation as usize] = 1;
+    taken
+}
+
+impl World {
+    fn name(&mut self, record: &raw::fimk_name) -> Vec<Signal> {
+        self.bpf.name(&mut self.tree, &self.walker, record)
+    }
+
+    fn taken(&mut self, taken: &raw::fimk_taken) -> Vec<Signal> {
+        while self.bpf.takes.next(0).is_some() {}
+        self.bpf.taken(&self.tree, taken)
+    }
+}
+
+fn told(signals: &[Signal]) -> Vec<(String, Option<Fact>)> {
+    let touched = |signal: &Signal| match signal {
+        Signal::Touched(path, touch) => Some((path.to_string(), touch.fact.clone())),
+        _ => None,
+    };
+    signals.iter().filter_map(touched).collect()
+}
+
+#[test]
+fn a_new_name_is_created_and_its_writes_are_told_by_it() {
+    let mut world = world();
+    let signals = world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    assert_eq!(
+        told(&signals),
+        [("/watched/f".to_owned(), Some(Fact::Created))]
+    );
+    let signals = world.taken(&taken(20, raw::FIMK_OP_WRITE, 3));
+    assert_eq!(told(&signals), [("/watched/f".to_owned(), None)]);
+}
+
+#[test]
+fn a_write_to_an_object_of_two_names_is_told_of_both() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    let signals = world.name(&record(raw::FIMK_OP_LINK, 20, "g", None));
+    let first = Some(path("/watched/f"));
+    assert_eq!(
+        told(&signals),
+        [("/watched/g".to_owned(), Some(Fact::Linked(first)))]
+    );
+    assert_eq!(
+        told(&world.taken(&taken(20, raw::FIMK_OP_WRITE, 1))).len(),
+        2
+    );
+}
+
+#[test]
+fn an_object_without_a_name_is_forgotten_by_the_kernel_and_not_before() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.name(&record(raw::FIMK_OP_LINK, 20, "g", None));
+    world.name(&record(raw::FIMK_OP_UNLINK, 20, "f", None));
+    assert!(world.bpf.unwanted.is_empty());
+    world.name(&record(raw::FIMK_OP_UNLINK, 20, "g", None));
+    assert_eq!(world.bpf.unwanted, [object(20)]);
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "h", None));
+    let walked: Vec<_> = world.bpf.to_walk.iter().map(|(path, _)| path).collect();
+    assert_eq!(walked, [&path("/watched/h")]);
+}
+
+#[test]
+fn a_file_renamed_over_another_takes_its_name_and_the_other_is_forgotten() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.name(&record(raw::FIMK_OP_CREATE, 21, "f.new", None));
+    let signals = world.name(&record(raw::FIMK_OP_RENAME, 21, "f", Some("f.new")));
+    let [
+        Signal::Moved {
+            old, new, replaced, ..
+        },
+    ] = &signals[..]
+    else {
+        panic!("not a move")
+    };
+    assert_eq!(old.as_ref(), Some(&path("/watched/f.new")));
+    assert_eq!(new.as_ref(), Some(&path("/watched/f")));
+    assert!(replaced);
+    assert_eq!(world.tree.names_of(object(21)), [path("/watched/f")]);
+    assert_eq!(world.bpf.unwanted, [object(20)]);
+}
+
+#[test]
+fn a_directory_whose_records_all_came_is_not_compared() {
+    let mut world = world();
+    for name in ["a", "b"] {
+        world.name(&record(raw::FIMK_OP_CREATE, 20, name, None));
+    }
+    world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, 2));
+    assert!(world.bpf.short.is_empty() && world.bpf.names_seen.is_empty());
+}
+
+#[test]
+fn a_record_that_comes_late_is_not_missing_and_one_that_never_comes_is() {
+    let mut world = world();
+    world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, 2));
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "a", None));
+    assert_eq!(world.bpf.short.len(), 1);
+    world.name(&record(raw::FIMK_OP_CREATE, 21, "b", None));
+    assert!(world.bpf.short.is_empty());
+
+    world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, 1));
+    std::thread::sleep(NAME_PATIENCE);
+    let signals = world.bpf.overdue(&world.tree);
+    assert!(
+        matches!(&signals[..], [Signal::Compare(it, by)] if *it == path("/watched") && by.len() == 1)
+    );
+    assert_eq!(world.bpf.next_due(), None);
+}
+
+#[test]
+fn records_about_directories_that_are_not_watched_are_not_remembered() {
+    let mut world = world();
+    let mut elsewhere = record(raw::FIMK_OP_LINK, 20, "f", None);
+    elsewhere.directory = object(99).wire();
+    world.name(&elsewhere);
+    world.taken(&taken(99, raw::FIMK_OP_LINK, 0));
+    assert!(world.bpf.names_seen.is_empty());
+    assert!(world.bpf.taken.is_empty());
+}
+
+#[test]
+fn spans_beyond_the_tail_and_counts_beyond_reason_harm_nobody() {
+    let mut world = world();
+    let wild = raw::fimk_span {
+        start: u16::MAX,
+        length: u16::MAX,
+    };
+    for operation in [0, 11, 12, 13, 14, 15, u32::from(u16::MAX) % 32] {
+        let mut record = record(operation, u64::MAX, "f", Some("g"));
+        (record.name, record.old_name) = (wild, wild);
+        (record.path, record.old_path) = (wild, wild);
+        record.time_ns = u64::MAX;
+        world.name(&record);
+        world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, u64::MAX));
+        world.taken(&taken(DIRECTORY, raw::FIMK_OP_RENAME, u64::MAX));
+    }
+}

@@ -1,0 +1,94 @@
+use fimk_consumers::Token;
+use fimk_core::{record::Digest, time::Timestamp};
+
+use super::*;
+
+fn attributes() -> Attributes {
+    Attributes {
+        kind: FileKind::File,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        size: 4,
+        links: 1,
+        inode: 7,
+        device: (8, 1),
+        mtime: Timestamp(1),
+        ctime: Timestamp(1),
+    }
+}
+
+fn read(digest: Digest) -> Snapshot {
+    Snapshot {
+        attributes: attributes(),
+        content: Content::Read {
+            digest,
+            state: None,
+        },
+    }
+}
+
+fn record(snapshot: Snapshot) -> Record {
+    Record {
+        snapshot,
+        seen: Timestamp(1),
+        key_id: Token([0; 16]),
+    }
+}
+
+#[test]
+fn the_same_bytes_at_another_time_are_the_same_content() {
+    let before = record(read(Digest::Plain([1; 32])));
+    let mut after = read(Digest::Plain([1; 32]));
+    after.attributes.mtime = Timestamp(2);
+    let verdict = judge(Some(&before), Some(&after), true);
+    assert_eq!(verdict.content, Some(ContentVerdict::Same));
+    assert!(verdict.times && verdict.attributes.is_empty());
+}
+
+#[test]
+fn a_changed_uid_is_named_with_both_values() {
+    let before = record(read(Digest::Plain([1; 32])));
+    let mut after = read(Digest::Plain([1; 32]));
+    after.attributes.uid = 1_000;
+    let verdict = judge(Some(&before), Some(&after), true);
+    let [uid] = &verdict.attributes[..] else {
+        panic!("one difference: {:?}", verdict.attributes)
+    };
+    assert_eq!(uid.field, "uid");
+    assert_eq!(
+        (uid.before.as_deref(), uid.after.as_deref()),
+        (Some("0"), Some("1000"))
+    );
+}
+
+#[test]
+fn a_content_that_came_to_hold_a_secret_has_changed() {
+    let before = record(read(Digest::Plain([1; 32])));
+    let after = read(Digest::Keyed([1; 32]));
+    assert!(judge(Some(&before), Some(&after), true).content_changed());
+}
+
+#[test]
+fn secrets_under_another_key_are_judged_by_size_and_time() {
+    let before = record(read(Digest::Keyed([1; 32])));
+    let mut after = read(Digest::Keyed([2; 32]));
+    assert!(!judge(Some(&before), Some(&after), false).content_changed());
+    assert!(judge(Some(&before), Some(&after), true).content_changed());
+    after.attributes.mtime = Timestamp(2);
+    assert!(judge(Some(&before), Some(&after), false).content_changed());
+}
+
+#[test]
+fn a_link_to_what_looks_like_a_secret_is_told_without_it() {
+    let link = |target: &[u8]| Snapshot {
+        attributes: attributes(),
+        content: Content::Link(BytePath::new(target)),
+    };
+    let hash = "$6$abcdefgh$0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopq";
+    let before = record(link(b"/a"));
+    let verdict = judge(Some(&before), Some(&link(hash.as_bytes())), true);
+    let told = format!("{:?}", verdict.comparison.changes);
+    assert!(verdict.content_changed() && told.contains("/a"), "{told}");
+    assert!(!told.contains("0123456789"), "{told}");
+}
