@@ -85,6 +85,8 @@ pub struct Server {
     told: Option<(u64, Sums)>,
     answer: Option<Answer>,
     announcements: Vec<Announcement>,
+    /// The ring was full, and what it lost has not been lined up yet.
+    sweep_due: bool,
     arming: Option<Link>,
     reattaches: bool,
     analyzer: u32,
@@ -124,6 +126,7 @@ impl Server {
             told: None,
             answer: None,
             announcements: Vec::new(),
+            sweep_due: false,
             arming: None,
             reattaches: nix::sys::utsname::uname()
                 .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches)),
@@ -219,8 +222,10 @@ impl Server {
         }
         let now = (self.counts.skipped(), self.counts.sums()?);
         let before = self.told.map_or(0, |(_, sums)| ring_full(&sums));
-        if ring_full(&now.1) > before && self.announcements.is_empty() {
+        self.sweep_due |= ring_full(&now.1) > before;
+        if self.sweep_due && self.announcements.is_empty() {
             self.announce_again()?;
+            self.sweep_due = false;
         }
         if self
             .told
