@@ -17,6 +17,7 @@ use fimk_core::{
     path::BytePath,
     record::Content,
     rules::RuleSet,
+    time::Timestamp,
 };
 use fimk_store::{Commit, Store, StoreError};
 use fimk_wire::{Packet, raw};
@@ -97,6 +98,8 @@ pub struct Engine {
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
+    /// When everything was last compared.
+    pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
     asked: HashMap<u64, ActorKey>,
     /// The values of `asked`.
@@ -150,6 +153,7 @@ impl Engine {
             held: crate::held::Held::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
+            compared: clock::now(),
             losses: crate::losses::Losses::default(),
             asked: HashMap::new(),
             asked_for: HashSet::new(),

@@ -69,6 +69,7 @@ impl Engine {
             verdict: &verdict,
             matched: &matched,
             gap,
+            compared: self.compared,
             show_private: matched.rule.content == ContentMode::Diff,
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());

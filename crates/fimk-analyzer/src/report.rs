@@ -37,6 +37,8 @@ pub struct Case<'a> {
     pub matched: &'a Match<'a>,
     /// The window, when nobody was watching.
     pub gap: Option<Gap>,
+    /// When everything was last compared.
+    pub compared: Timestamp,
     /// Whether a text difference may be shown though others cannot read the file.
     pub show_private: bool,
 }
@@ -318,7 +320,7 @@ fn describe(
             .collect(),
         tags: case.matched.rule.tags.clone(),
         detected_by: detected_by(case),
-        gap: case.gap,
+        gap: case.gap.or_else(|| window(case)),
         changes: differences(verdict, part, tells),
         diff: verdict
             .comparison
@@ -384,6 +386,14 @@ fn detected_by(case: &Case<'_>) -> DetectedBy {
         (None, Some(Found::Late)) => DetectedBy::Late,
         (None, None) => DetectedBy::Event,
     }
+}
+
+/// What a comparison found happened after the last time it was seen to be as recorded.
+fn window(case: &Case<'_>) -> Option<Gap> {
+    let from = case
+        .before
+        .map_or(case.compared, |record| record.seen.max(case.compared));
+    (case.pending.found == Some(Found::Scan)).then(|| gap(from))
 }
 
 fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {

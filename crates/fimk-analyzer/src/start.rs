@@ -77,6 +77,7 @@ impl Engine {
             past,
             gap,
         )?;
+        self.compared = clock::now();
         self.remember_rules(config_text)?;
         self.report_start(ready, past, gap, &tally)
     }
@@ -332,6 +333,7 @@ impl Engine {
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
         self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
+        self.compared = clock::now();
         Ok(())
     }
 

@@ -177,5 +177,7 @@ fn what_is_made_in_a_new_directory_is_not_put_on_whoever_made_the_directory() {
             pid.is_none() || pid == Some(u64::from(shell.pid)),
             "{event:?}"
         );
+        let found = event.text("fimk.detected_by") == Some("scan");
+        assert_eq!(found, event.text("fimk.gap.from").is_some(), "{event:?}");
     }
 }

@@ -80,6 +80,7 @@ fn told(pending: &Pending, before: Option<Snapshot>, after: Option<&Snapshot>) -
         verdict: &verdict,
         matched: &rules.covers(&path).expect("covered"),
         gap: None,
+        compared: Timestamp(0),
         show_private: false,
     };
     reports(&case, &Actors::default(), &mut Users::default())
