@@ -19,7 +19,7 @@ use fimk_core::{
     rules::RuleSet,
     time::Timestamp,
 };
-use fimk_store::{Commit, Store, StoreError};
+use fimk_store::{Commit, Retention, Store, StoreError};
 use fimk_wire::{Packet, raw};
 use nix::{
     errno::Errno,
@@ -56,6 +56,9 @@ const CHANGES_MAX: usize = 100;
 
 /// How often it is written down that we were alive: the lower bound of a gap.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Steps of removing old events at a time, of a thousand events each: more than can be written meanwhile.
+const RETENTION_STEPS: usize = 50;
 
 /// Unknown actors remembered, so that nobody is asked for twice.
 const UNKNOWN_MAX: usize = 4_096;
@@ -511,6 +514,21 @@ impl Engine {
             .set_meta(ALIVE, &clock::now().0.to_be_bytes())
             .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
+        self.forget_old_events()
+    }
+
+    /// The database must not fill the disk. What an output has still to get is never removed.
+    fn forget_old_events(&mut self) -> Result<(), Trouble> {
+        for _ in 0..RETENTION_STEPS {
+            if self
+                .store
+                .retain(&Retention::default())
+                .map_err(Failure::from)?
+                == 0
+            {
+                break;
+            }
+        }
         Ok(())
     }
 
