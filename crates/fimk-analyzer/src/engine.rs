@@ -37,6 +37,7 @@ use crate::{
     read::Reader,
     signal::Signal,
     source::{bpf::Bpf, fanotify::Fanotify},
+    stash::Stash,
     tree::Tree,
     users::Users,
     walk::Walker,
@@ -93,7 +94,7 @@ pub struct Engine {
     pub(crate) output: Output,
     pub(crate) boot: String,
     /// Packets that came while an answer was waited for.
-    pub(crate) stash: VecDeque<Received>,
+    pub(crate) stash: Stash,
     /// False until `monitor_started`: events are stored and not yet written.
     pub(crate) started: bool,
     /// Mapped or open for writing: to be read again on a slow timer.
@@ -128,7 +129,7 @@ pub struct Parts {
     pub eyes: Eyes,
     pub output: Output,
     pub boot: String,
-    pub stash: VecDeque<Received>,
+    pub stash: Stash,
     pub stop: UnixStream,
 }
 
@@ -257,9 +258,9 @@ impl Engine {
     /// Handles what the loader sent; false when there is no more for now.
     pub(crate) fn receive(&mut self) -> Result<bool, Trouble> {
         for _ in 0..PACKETS_AT_ONCE {
-            let received = match self.stash.pop_front() {
+            let received = match self.stash.pop() {
                 Some(received) => received,
-                None => match self.channel.receive()? {
+                None => match self.receive_anew()? {
                     Some(received) => received,
                     None => return Ok(false),
                 },
@@ -267,6 +268,17 @@ impl Engine {
             self.handle(&received.0)?;
         }
         Ok(true)
+    }
+
+    /// From the channel, once the stash is worked off.
+    fn receive_anew(&mut self) -> Result<Option<Received>, Trouble> {
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            for key in self.stash.take_announced() {
+                bpf.want(key);
+            }
+            bpf.take(&mut self.channel, self.done.len())?;
+        }
+        Ok(self.channel.receive()?)
     }
 
     fn handle(&mut self, packet: &Packet) -> Result<(), Trouble> {

@@ -23,13 +23,13 @@ mod severity;
 mod signal;
 mod source;
 mod start;
+mod stash;
 mod tree;
 mod users;
 mod verdict;
 mod walk;
 
 use std::{
-    collections::VecDeque,
     fs,
     os::{
         fd::OwnedFd,
@@ -54,7 +54,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
     args::Args,
-    channel::{Channel, Received, no_key},
+    channel::{Channel, no_key},
     engine::{Engine, Eyes, Parts},
     exit::{Failure, Status, log},
     fanotify::Group,
@@ -62,6 +62,7 @@ use crate::{
     output::Output,
     read::Reader,
     source::fanotify::Fanotify,
+    stash::Stash,
 };
 
 /// Loading and attaching takes the loader seconds, on a slow emulated machine a minute.
@@ -102,7 +103,7 @@ fn run() -> Result<(), Failure> {
         )
     })?;
     let mut channel = Channel::new(channel);
-    let mut stash = VecDeque::new();
+    let mut stash = Stash::default();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
@@ -216,7 +217,7 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
-    stash: &mut VecDeque<Received>,
+    stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
     channel
@@ -225,7 +226,7 @@ fn hello(
     loop {
         match channel.wait(READY_PATIENCE).map_err(failed)? {
             (Packet::Ready(ready), group) => return Ok((ready, group)),
-            other => stash.push_back(other),
+            other => stash.push(other),
         }
     }
 }

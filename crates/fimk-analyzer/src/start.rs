@@ -96,7 +96,7 @@ impl Engine {
                 break;
             }
             match self.channel.wait(GATHER_QUIET) {
-                Ok(received) => self.stash.push_back(received),
+                Ok(received) => self.stash.push(received),
                 Err(ChannelError::Stuck) if !in_flight => break,
                 Err(ChannelError::Stuck) => {}
                 Err(error) => return Err(error.into()),

@@ -1,15 +1,16 @@
 //! Arming by touch: this thread calls statx, the kernel puts what it touched into the watch map and
 //! answers with the object as the kernel itself names it.
 
-use std::{collections::VecDeque, fs, os::unix::fs::MetadataExt, time::Duration};
+use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
 use fimk_core::path::BytePath;
 use fimk_wire::{Packet, raw};
 use nix::unistd::gettid;
 
 use crate::{
-    channel::{Channel, ChannelError, Received, no_key},
+    channel::{Channel, ChannelError, no_key},
     identity::Object,
+    stash::Stash,
     tree::{Entry, Tree},
     walk::Found,
 };
@@ -40,7 +41,7 @@ pub fn arm(
     channel: &mut Channel,
     tree: &mut Tree,
     found: &[Found],
-    stash: &mut VecDeque<Received>,
+    stash: &mut Stash,
 ) -> Result<Armed, ChannelError> {
     let mut total = Armed::default();
     if found.is_empty() {
@@ -93,17 +94,14 @@ fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
 }
 
 /// Waits until all that was recorded so far has arrived; gives the ARMED records.
-fn settle(
-    channel: &mut Channel,
-    stash: &mut VecDeque<Received>,
-) -> Result<Vec<raw::fimk_armed>, ChannelError> {
+fn settle(channel: &mut Channel, stash: &mut Stash) -> Result<Vec<raw::fimk_armed>, ChannelError> {
     let cookie = channel.sync()?;
     let mut answers = Vec::new();
     loop {
         match channel.wait(PATIENCE)? {
             (Packet::Armed(armed), _) => answers.push(armed),
             (Packet::Synced(synced), _) if synced.cookie == cookie => return Ok(answers),
-            other => stash.push_back(other),
+            other => stash.push(other),
         }
     }
 }

@@ -71,6 +71,11 @@ impl Bpf {
         self.takes.want(key);
     }
 
+    /// An entry is dirty whose record was not kept.
+    pub fn want(&mut self, key: Key) {
+        self.takes.want(key);
+    }
+
     /// Asks for what is to be taken, as far as there is room beside what is `undone`.
     pub fn take(&mut self, channel: &mut Channel, undone: usize) -> Result<(), ChannelError> {
         while let Some((object, actor)) = self.takes.next(undone) {
@@ -366,7 +371,18 @@ impl Bpf {
 }
 
 /// As it is, the key of nobody and nothing included: what came must go out again.
-fn key_of(key: raw::fimk_key) -> Key {
+/// The dirty entries of directories that a record of names announces.
+pub fn keys_of(name: &raw::fimk_name) -> impl Iterator<Item = Key> {
+    let actor = actor_of(name.actor);
+    NameRecord::of(name)
+        .directories()
+        .map(move |directory| (directory, actor))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// The dirty entry of a key.
+pub fn key_of(key: raw::fimk_key) -> Key {
     (object_of(key.object), actor_of(key.actor))
 }
 

@@ -1,0 +1,94 @@
+//! What arrives while an answer is waited for: kept in order, and within a limit.
+//!
+//! Beyond the limit a record is reduced to the dirty entry that it announces. The kernel holds that entry until it
+//! is taken: nothing is lost, only the names in the record have to be found by comparing the directory.
+
+use std::collections::{HashSet, VecDeque};
+
+use fimk_wire::Packet;
+
+use crate::{
+    channel::Received,
+    source::{bpf, takes::Key},
+};
+
+/// Whole records kept: at no more than 2.7 KiB each, 44 MiB.
+const PACKETS_MAX: usize = 16_384;
+
+/// Packets, and what became of those that were too many.
+#[derive(Default)]
+pub struct Stash {
+    packets: VecDeque<Received>,
+    /// No more than the kernel's dirty map holds.
+    announced: HashSet<Key>,
+}
+
+impl Stash {
+    /// Keeps one. Answers are always kept whole: there are no more of them than questions.
+    pub fn push(&mut self, received: Received) {
+        let full = self.packets.len() >= PACKETS_MAX;
+        match &received.0 {
+            Packet::Touch(touch) if full => {
+                self.announced.insert(bpf::key_of(touch.key));
+            }
+            Packet::Name(name) if full => self.announced.extend(bpf::keys_of(name)),
+            _ => self.packets.push_back(received),
+        }
+    }
+
+    /// The oldest.
+    pub fn pop(&mut self) -> Option<Received> {
+        self.packets.pop_front()
+    }
+
+    /// The dirty entries whose records were not kept.
+    pub fn take_announced(&mut self) -> HashSet<Key> {
+        std::mem::take(&mut self.announced)
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.announced.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fimk_wire::raw;
+    use zerocopy::FromZeros;
+
+    fn touch(inode: u64) -> Received {
+        let mut touch = Box::new(raw::fimk_touch::new_zeroed());
+        touch.key.object.inode = inode;
+        (Packet::Touch(touch), None)
+    }
+
+    #[test]
+    fn what_is_too_much_is_still_asked_for_and_answers_are_kept() {
+        let mut stash = Stash::default();
+        (0..20_000).for_each(|inode| stash.push(touch(inode)));
+        stash.push((Packet::Synced(raw::fimk_synced::new_zeroed()), None));
+        let mut kept = 0;
+        let mut synced = 0;
+        while let Some((packet, _)) = stash.pop() {
+            kept += 1;
+            synced += usize::from(matches!(packet, Packet::Synced(_)));
+        }
+        assert_eq!((kept, synced), (PACKETS_MAX + 1, 1));
+        assert!(!stash.is_empty());
+        assert_eq!(stash.take_announced().len(), 20_000 - PACKETS_MAX);
+        assert!(stash.is_empty());
+    }
+
+    #[test]
+    fn a_record_of_names_stands_for_both_its_directories() {
+        let mut stash = Stash::default();
+        (0..16_384).for_each(|inode| stash.push(touch(inode)));
+        let mut name = Box::new(raw::fimk_name::new_zeroed());
+        (name.directory.inode, name.old_directory.inode) = (1, 2);
+        (name.directory.device, name.old_directory.device) = (7, 7);
+        stash.push((Packet::Name(name), None));
+        assert_eq!(stash.take_announced().len(), 2);
+    }
+}
