@@ -17,7 +17,7 @@
 #include <linux/types.h>
 #endif
 
-#define FIMK_WIRE_VERSION 1
+#define FIMK_WIRE_VERSION 2
 
 /* The largest packet. A reader that gives a buffer of this size never sees one truncated. */
 #define FIMK_PACKET_MAX 8192
@@ -75,8 +75,11 @@ enum fimk_operation {
 	FIMK_OP_UNLINK = 13,
 	FIMK_OP_RENAME = 14,
 	FIMK_OP_EXCHANGE = 15,
-	FIMK_OPERATIONS = 16, /* room for eight more before the layout changes */
-	FIMK_OPERATIONS_MAX = 24,
+	FIMK_OP_SETACL = 16,
+	FIMK_OP_MOUNT = 17, /* something was mounted on the object */
+	FIMK_OP_UNMOUNT = 18,
+	FIMK_OPERATIONS = 19,
+	FIMK_OPERATIONS_MAX = 32, /* a power of two: an index is masked, not compared */
 };
 
 /* Every program by its place in the plan and in the counters. */
@@ -225,6 +228,8 @@ struct fimk_touch {
  * RENAME and EXCHANGE moved `object` from `old_name` in `old_directory` to `name` in `directory`;
  * `replaced` is what had the new name before (all zero: nothing; for EXCHANGE, it now has the old).
  * The dirty entries of the directories count the records that name them: a reader that has fewer lost one.
+ * MOUNT and UNMOUNT name the covered `object` as `name` in `directory`; what is there now the mount table
+ * tells, and it may change only after the record.
  * `path` and `old_path` are those of the directories, as in fimk_touch, up to the root of the file
  * system (a dentry does not know its mount).
  */
@@ -351,14 +356,14 @@ struct fimk_request {
 FIMK_SIZE(fimk_object, 16);
 FIMK_SIZE(fimk_actor_key, 16);
 FIMK_SIZE(fimk_key, 32);
-FIMK_SIZE(fimk_entry, 72);
+FIMK_SIZE(fimk_entry, 80);
 FIMK_SIZE(fimk_header, 8);
 FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
 FIMK_SIZE(fimk_actor, 136 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX);
 FIMK_SIZE(fimk_ready, 80);
-FIMK_SIZE(fimk_taken, 112);
+FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
 FIMK_SIZE(fimk_counters_packet, 16 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8);
 FIMK_SIZE(fimk_request, 48);

@@ -14,7 +14,7 @@
 
 static __always_inline void note_operation(struct fimk_entry *entry, __u32 operation)
 {
-	entry->operations[operation & (FIMK_OPERATIONS - 1)] = 1;
+	entry->operations[operation & (FIMK_OPERATIONS_MAX - 1)] = 1;
 }
 
 /* The entry may be taken away meanwhile, and its memory serve another: then a count is lost, no change. */

@@ -36,6 +36,7 @@ impl Operations {
         raw::FIMK_OP_UTIMES,
         raw::FIMK_OP_SETXATTR,
         raw::FIMK_OP_SETFLAGS,
+        raw::FIMK_OP_SETACL,
         ATTRIBUTE,
     ]);
     /// Those of names: on a directory, they are about what is in it.

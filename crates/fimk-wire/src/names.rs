@@ -5,7 +5,8 @@ use crate::raw;
 /// Of `enum fimk_operation`, by number.
 pub const OPERATION_NAMES: [&str; raw::FIMK_OPERATIONS as usize] = [
     "write", "truncate", "allocate", "clone", "map", "close", "chmod", "chown", "utimes",
-    "setxattr", "setflags", "create", "link", "unlink", "rename", "exchange",
+    "setxattr", "setflags", "create", "link", "unlink", "rename", "exchange", "setacl", "mount",
+    "unmount",
 ];
 
 /// Of `enum fimk_hook`, by number: the kernel function or tracepoint that carries the program.
