@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
 
+mod access;
+mod keys;
 mod redaction;
 mod shadow;
 mod text;
@@ -69,6 +71,19 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/root/.ssh/authorized_keys", Consumer::AuthorizedKeys),
+        (b"/home/a/.ssh//authorized_keys2", Consumer::AuthorizedKeys),
+        (b"/etc/ssh/authorized_keys/alice", Consumer::AuthorizedKeys),
+        (
+            b"/etc/ssh/authorized_keys.d/alice",
+            Consumer::AuthorizedKeys,
+        ),
+        (b"/etc/security/access.conf", Consumer::Access),
+        (b"/etc/security/access.d/10-site.conf", Consumer::Access),
+        (b"/etc/security/access.d/README", Consumer::Text),
+        (b"/root/authorized_keys", Consumer::Text),
+        (b"/srv/authorized_keys/alice", Consumer::Text),
+        (b"/root/.ssh/known_hosts", Consumer::Text),
         (b"/etc/pam.d/passwd", Consumer::Text),
         (b"/etc/shadow.bak", Consumer::Text),
         (b"", Consumer::Text),
@@ -105,6 +120,8 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
     prop_oneof![
         Just(Consumer::Passwd),
         Just(Consumer::Shadow),
+        Just(Consumer::AuthorizedKeys),
+        Just(Consumer::Access),
         Just(Consumer::Text)
     ]
 }
@@ -136,6 +153,14 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
             "\"",
             "é",
             "eyJ",
+            "+:",
+            "-:ALL EXCEPT ",
+            ":ALL\n",
+            "# ",
+            "ssh-ed25519 ",
+            "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
+            "command=\"",
+            "no-pty,",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),
     ];
