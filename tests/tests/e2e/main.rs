@@ -5,11 +5,14 @@
 
 mod attribution;
 mod content;
+mod holes;
 mod links;
 mod names;
 mod privileges;
 mod refusals;
 mod restarts;
+mod scenario;
 mod secrets;
 mod silence;
 mod users;
+mod writes;
