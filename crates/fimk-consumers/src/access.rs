@@ -274,7 +274,8 @@ pub(crate) fn compare(before: &State, after: &State) -> Vec<Difference> {
     changes
 }
 
-/// Linux-PAM up to 1.5 at least skips a last line that has no newline.
+/// `pam_access` skips a line that fgets(3) gives it without a newline, the last one for instance; not every version
+/// need do so.
 fn last_line(newline: bool) -> &'static str {
     if newline {
         "ends with a newline now: pam_access reads it"
