@@ -95,6 +95,13 @@ pub(super) fn line(document: &Object) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
+/// A value as one line of JSON, without its end, that acts on no terminal: see [`OneLine`].
+pub fn one_line(value: &Value) -> String {
+    let mut bytes = Vec::new();
+    write(value, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// How many bytes it takes in a line.
 pub(super) fn length(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);

@@ -1,0 +1,2 @@
+//! The command `fimk`.
+fn main() {}
