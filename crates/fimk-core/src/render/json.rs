@@ -67,8 +67,9 @@ impl Formatter for OneLine {
     }
 }
 
-/// All of them lie in the basic plane, so that one `\u` names them.
-fn is_active(character: char) -> bool {
+/// Whether a terminal or a log reader takes it for more than text, though JSON does not make it be escaped. All of
+/// them lie in the basic plane, so that one `\u` names them.
+pub fn is_active(character: char) -> bool {
     matches!(
         character,
         '\u{7f}'..='\u{9f}'
