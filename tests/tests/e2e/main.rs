@@ -12,4 +12,5 @@ mod refusals;
 mod restarts;
 mod secrets;
 mod silence;
+mod status;
 mod users;
