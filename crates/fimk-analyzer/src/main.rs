@@ -124,7 +124,7 @@ fn run() -> Result<(), Failure> {
         stash,
         stop,
         control,
-        about: About::new(ready, args.config, report, host),
+        about: About::new(ready, &args.config, report, host),
         config,
     });
     engine

@@ -7,7 +7,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -43,10 +43,11 @@ pub struct About {
 
 impl About {
     /// As of now.
-    pub fn new(ready: raw::fimk_ready, config: PathBuf, sandbox: Report, host: String) -> Self {
+    pub fn new(ready: raw::fimk_ready, config: &Path, sandbox: Report, host: String) -> Self {
         Self {
             ready,
-            config,
+            // Where it is whoever asks from elsewhere.
+            config: std::path::absolute(config).unwrap_or_else(|_| config.to_owned()),
             sandbox,
             host,
             since: clock::now(),

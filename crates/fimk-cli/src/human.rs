@@ -227,7 +227,7 @@ impl Answer<'_> {
             lost.join(", ")
         };
         Some(format!(
-            "{} touches seen, {} announced, {} coalesced\nlost: {lost}",
+            "{} seen, {} announced, {} coalesced\nlost: {lost}",
             of("seen"),
             of("announced"),
             of("coalesced")
