@@ -6,6 +6,7 @@ use fimk_wire::{HOOK_NAMES, raw};
 #[derive(Default)]
 pub struct Losses {
     seen: Sums,
+    last: Option<Box<raw::fimk_counters_packet>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,14 @@ pub struct Grown {
 }
 
 impl Losses {
+    /// What the loader last said; none if nothing was counted yet.
+    pub fn last(&self) -> Option<&raw::fimk_counters_packet> {
+        self.last.as_deref()
+    }
+
     /// Takes note of new sums; gives what grew.
     pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
+        self.last = Some(Box::new(*packet));
         let sums = sum(packet);
         let before = std::mem::replace(&mut self.seen, sums);
         let grown =

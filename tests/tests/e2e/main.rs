@@ -14,5 +14,6 @@ mod restarts;
 mod scenario;
 mod secrets;
 mod silence;
+mod status;
 mod users;
 mod writes;
