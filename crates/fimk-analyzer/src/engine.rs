@@ -32,6 +32,7 @@ use crate::{
     clock,
     exit::{Failure, Status, log},
     identity::ActorKey,
+    mounts::{self, Mounts},
     output::{Output, STDOUT},
     pending::Settle,
     read::Reader,
@@ -105,6 +106,7 @@ pub struct Engine {
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
+    pub(crate) mounts: Mounts,
     asked: HashMap<u64, ActorKey>,
     /// The values of `asked`.
     asked_for: HashSet<ActorKey>,
@@ -131,6 +133,7 @@ pub struct Parts {
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
+    pub mounts: Mounts,
 }
 
 impl Engine {
@@ -159,6 +162,7 @@ impl Engine {
             last_scan: Instant::now(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
+            mounts: parts.mounts,
             asked: HashMap::new(),
             asked_for: HashSet::new(),
             unknown: HashSet::new(),
@@ -194,6 +198,7 @@ impl Engine {
         self.receive()?;
         self.look()?;
         self.overdue()?;
+        self.look_at_mounts()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
@@ -219,13 +224,22 @@ impl Engine {
         {
             wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
         }
+        if let Some(table) = self.mounts.fd() {
+            wanted.push(PollFd::new(table, mounts::CHANGED));
+        }
         // One more millisecond, because poll rounds down and would make us spin.
         let timeout =
             PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut wanted, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(!wanted[1].any().unwrap_or(false)),
-            Err(error) => Err(ChannelError::System(error).into()),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(ChannelError::System(error).into()),
         }
+        let ended = wanted[1].any().unwrap_or(false);
+        let table = wanted.last().and_then(PollFd::revents);
+        if table.is_some_and(|it| self.mounts.fd().is_some() && it.intersects(mounts::CHANGED)) {
+            self.mounts.notice();
+        }
+        Ok(!ended)
     }
 
     fn patience(&self) -> Duration {
@@ -245,6 +259,7 @@ impl Engine {
             sync,
             alive,
             self.held.next_due(),
+            self.mounts.next_due(),
             self.scan_wanted
                 .as_ref()
                 .map(|_| self.last_scan + crate::start::SCAN_PAUSE),

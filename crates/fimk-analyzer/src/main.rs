@@ -13,6 +13,7 @@ mod held;
 mod identity;
 mod key;
 mod losses;
+mod mounts;
 mod names;
 mod output;
 mod pending;
@@ -59,6 +60,7 @@ use crate::{
     exit::{Failure, Status, log},
     fanotify::Group,
     key::DigestKey,
+    mounts::Mounts,
     output::Output,
     read::Reader,
     source::fanotify::Fanotify,
@@ -88,6 +90,7 @@ fn run() -> Result<(), Failure> {
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
+    let mounts = Mounts::open();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
@@ -117,6 +120,7 @@ fn run() -> Result<(), Failure> {
         boot: boot_id(),
         stash,
         stop,
+        mounts,
         config,
     });
     engine

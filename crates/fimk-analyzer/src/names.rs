@@ -32,6 +32,7 @@ impl Engine {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
+            Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
         Ok(())
@@ -229,7 +230,7 @@ impl Engine {
         }
     }
 
-    fn recorded_below(&self, path: &BytePath) -> Result<Vec<BytePath>, Trouble> {
+    pub(crate) fn recorded_below(&self, path: &BytePath) -> Result<Vec<BytePath>, Trouble> {
         let mut below = Vec::new();
         for item in self.store.records(Some(path)) {
             let (recorded, _) = item.map_err(Failure::from)?;
@@ -269,7 +270,7 @@ impl Engine {
     }
 
     /// Found by looking. What waits already has a record of the kernel that says who did it.
-    fn found(&mut self, path: &BytePath, touches: &[Touch]) {
+    pub(crate) fn found(&mut self, path: &BytePath, touches: &[Touch]) {
         if self.settle.waits(path) {
             return;
         }

@@ -32,13 +32,13 @@ const RULES: &str = "rules";
 const RULES_BYTES_MAX: usize = 60 * 1024;
 
 /// Records put at once while the baseline is made.
-const BASELINE_BATCH: usize = 256;
+pub(crate) const BASELINE_BATCH: usize = 256;
 
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
-const BASELINE_BYTES: u64 = 2 << 20;
+pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
 /// What a record keeps of a content at most.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Stored events fetched at once for writing.
 const REPLAY_BATCH: usize = 256;
@@ -159,7 +159,7 @@ impl Engine {
         Ok(tally)
     }
 
-    fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
+    pub(crate) fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
         let snapshot = self.snapshot(path, matched.rule, false);

@@ -6,6 +6,7 @@
 mod attribution;
 mod content;
 mod links;
+mod mounts;
 mod names;
 mod privileges;
 mod refusals;

@@ -12,6 +12,7 @@ use crate::{
     channel::{Channel, ChannelError},
     clock,
     identity::{ActorKey, Object},
+    mounts::Hint,
     signal::{Fact, Operations, Signal, Touch},
     source::takes::{Key, Takes},
     tree::{Entry, Tree},
@@ -203,7 +204,7 @@ impl Bpf {
     }
 
     /// Takes a name and all below it out of the tree.
-    fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
+    pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
         for (_, entry) in tree.remove_below(path) {
             if let Some(object) = entry.object {
                 self.forget(tree, object);
@@ -222,13 +223,15 @@ impl Bpf {
     /// A name appeared, went or moved.
     pub fn name(&mut self, tree: &mut Tree, walker: &Walker, name: &raw::fimk_name) -> Vec<Signal> {
         let record = NameRecord::of(name);
-        for directory in record.directories() {
-            self.see_name((directory, actor_of(name.actor)));
+        for object in record.counted_by() {
+            self.see_name((object, actor_of(name.actor)));
         }
         match name.operation {
             raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
             raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
             raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, &record),
+            raw::FIMK_OP_MOUNT => vec![Signal::Mount(record.mount_hint(tree, false))],
+            raw::FIMK_OP_UNMOUNT => vec![Signal::Mount(record.mount_hint(tree, true))],
             _ => self.moved(tree, walker, &record),
         }
     }
@@ -370,13 +373,13 @@ impl Bpf {
     }
 }
 
-/// As it is, the key of nobody and nothing included: what came must go out again.
-/// The dirty entries of directories that a record of names announces.
+/// The dirty entries that a record of names announces. As they are, the key of nobody and nothing included: what
+/// came must go out again.
 pub fn keys_of(name: &raw::fimk_name) -> impl Iterator<Item = Key> {
     let actor = actor_of(name.actor);
     NameRecord::of(name)
-        .directories()
-        .map(move |directory| (directory, actor))
+        .counted_by()
+        .map(move |object| (object, actor))
         .collect::<Vec<_>>()
         .into_iter()
 }
@@ -411,6 +414,7 @@ fn signals(
     accessed: Option<&BytePath>,
 ) -> Vec<Signal> {
     let names = tree.names_of(object);
+    touch.operations = touch.operations.without(Operations::MOUNTS);
     if names
         .iter()
         .any(|path| tree.get(path).is_some_and(|entry| entry.directory))
@@ -476,12 +480,16 @@ impl NameRecord {
         }
     }
 
-    /// The directories whose entries count this record, each once.
-    fn directories(&self) -> impl Iterator<Item = Object> {
+    /// The objects whose entries count this record, each once: directories, but for a mount on the root of a
+    /// file system, which has none.
+    fn counted_by(&self) -> impl Iterator<Item = Object> {
+        let covered =
+            Operations::of(&[self.operation]).meets(Operations::MOUNTS) && self.directory.is_none();
+        let root = covered.then_some(self.object);
         let old = self
             .old_directory
             .filter(|old| Some(*old) != self.directory);
-        self.directory.into_iter().chain(old)
+        self.directory.into_iter().chain(old).chain(root)
     }
 
     /// The names that were meant, one for each name of the directory.
@@ -506,6 +514,18 @@ impl NameRecord {
 
     fn old_path_elsewhere(&self) -> Option<BytePath> {
         elsewhere(&self.old_path, &self.old_name)
+    }
+
+    /// Of the covered object and of the place in its directory, whichever is known.
+    fn mount_hint(&self, tree: &Tree, unmount: bool) -> Hint {
+        let mut points = self.new_names(tree);
+        points.extend_from_slice(tree.names_of(self.object));
+        Hint {
+            points,
+            covered: self.object,
+            unmount,
+            touch: self.touch(None),
+        }
     }
 
     fn touch(&self, fact: Option<Fact>) -> Touch {

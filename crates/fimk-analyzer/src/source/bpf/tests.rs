@@ -232,3 +232,38 @@ fn spans_beyond_the_tail_and_counts_beyond_reason_harm_nobody() {
         world.taken(&taken(DIRECTORY, raw::FIMK_OP_RENAME, u64::MAX));
     }
 }
+
+fn hints(signals: &[Signal]) -> Vec<(Vec<String>, bool)> {
+    let hint = |signal: &Signal| match signal {
+        Signal::Mount(hint) => Some((
+            hint.points.iter().map(ToString::to_string).collect(),
+            hint.unmount,
+        )),
+        _ => None,
+    };
+    signals.iter().filter_map(hint).collect()
+}
+
+#[test]
+fn a_mount_call_is_only_a_hint_and_moves_nothing() {
+    let mut world = world();
+    for (operation, unmount) in [(raw::FIMK_OP_MOUNT, false), (raw::FIMK_OP_UNMOUNT, true)] {
+        let signals = world.name(&record(operation, 20, "dir", None));
+        let points = vec!["/watched/dir".to_owned()];
+        assert_eq!(hints(&signals), [(points, unmount)]);
+        assert_eq!(world.tree.len(), 1);
+        assert!(world.taken(&taken(DIRECTORY, operation, 1)).is_empty());
+        assert!(world.bpf.next_due().is_none(), "its record came");
+    }
+}
+
+#[test]
+fn a_mount_on_the_root_of_a_mount_is_known_by_that_root_and_accounted_for() {
+    let mut world = world();
+    let mut covering = record(raw::FIMK_OP_MOUNT, DIRECTORY, "/", None);
+    covering.directory = raw::fimk_object::new_zeroed();
+    let signals = world.name(&covering);
+    assert_eq!(hints(&signals), [(vec!["/watched".to_owned()], false)]);
+    let signals = world.taken(&taken(DIRECTORY, raw::FIMK_OP_MOUNT, 1));
+    assert!(signals.is_empty() && world.bpf.next_due().is_none());
+}
