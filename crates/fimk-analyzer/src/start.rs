@@ -68,6 +68,7 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
+        self.recall_losses()?;
         let found = self.watch_below(&BytePath::new(b"/"))?;
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
@@ -358,7 +359,8 @@ impl Engine {
         self.commit(Commit {
             events: vec![event],
             ..Commit::default()
-        })
+        })?;
+        self.keep_losses()
     }
 
     /// Something is not watched as it should be.
