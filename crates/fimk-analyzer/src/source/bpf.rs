@@ -15,7 +15,7 @@ use crate::{
     mounts::Hint,
     signal::{Fact, Operations, Signal, Touch},
     source::takes::{Key, Takes},
-    tree::{Entry, Tree},
+    tree::{Entry, Tree, rebased},
     walk::Walker,
 };
 
@@ -53,6 +53,8 @@ pub struct Bpf {
     pub taken: Vec<(raw::fimk_key, u64)>,
     /// New objects that no rule reaches: the kernel is to forget them.
     pub unwanted: Vec<Object>,
+    /// Directories that had moved on when they were to be walked: what is in them is not watched yet.
+    unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -193,6 +195,7 @@ impl Bpf {
             return;
         }
         self.unwanted.push(object);
+        self.unwalked.remove(&object);
         if self.forgotten.insert(object) {
             self.forgotten_order.push_back(object);
         }
@@ -217,6 +220,21 @@ impl Bpf {
     fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
         if self.forgotten.remove(&record.object) {
             self.to_walk.push((path.clone(), record.touch(None)));
+        }
+    }
+
+    /// Nothing was found where this was to be walked: it moved again, and the record of that is on its way.
+    pub fn missed(&mut self, tree: &Tree, path: &BytePath) {
+        let object = tree.get(path).and_then(|entry| entry.object);
+        self.unwalked.extend(object);
+    }
+
+    /// What is still to be walked moved. There is no more of it than packets that are handled at once.
+    fn walk_elsewhere(&mut self, old: &BytePath, new: &BytePath) {
+        for (path, _) in &mut self.to_walk {
+            if path.is_in(old) {
+                *path = rebased(path, old, new);
+            }
         }
     }
 
@@ -320,7 +338,11 @@ impl Bpf {
                 },
             );
             let led_to = record.is_symlink && walker.spells_out(path);
-            if record.is_directory && !known || led_to {
+            if let Some(old) = old_reached.as_ref().filter(|_| record.is_directory) {
+                self.walk_elsewhere(old, path);
+            }
+            let unwalked = self.unwalked.remove(&record.object);
+            if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
                 self.watch_again(path, record);

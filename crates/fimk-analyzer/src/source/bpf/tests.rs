@@ -267,3 +267,37 @@ fn a_mount_on_the_root_of_a_mount_is_known_by_that_root_and_accounted_for() {
     let signals = world.taken(&taken(DIRECTORY, raw::FIMK_OP_MOUNT, 1));
     assert!(signals.is_empty() && world.bpf.next_due().is_none());
 }
+
+/// A directory that moves into the watched one, or within it.
+fn directory_moves(name: &str, old: Option<&str>) -> raw::fimk_name {
+    let mut moves = record(raw::FIMK_OP_RENAME, 20, name, old);
+    moves.mode = 0o040_755;
+    moves
+}
+
+fn to_walk(world: &World) -> Vec<String> {
+    let paths = world.bpf.to_walk.iter().map(|(path, _)| path.to_string());
+    paths.collect()
+}
+
+#[test]
+fn a_directory_that_moves_on_before_it_is_walked_is_walked_where_it_is() {
+    let mut world = world();
+    world.name(&directory_moves("one", None));
+    assert_eq!(to_walk(&world), ["/watched/one"]);
+    world.name(&directory_moves("two", Some("one")));
+    assert_eq!(to_walk(&world), ["/watched/two"]);
+}
+
+#[test]
+fn a_directory_that_had_moved_on_when_it_was_walked_is_walked_again() {
+    let mut world = world();
+    world.name(&directory_moves("one", None));
+    world.bpf.to_walk.clear();
+    world.bpf.missed(&world.tree, &path("/watched/one"));
+    world.name(&directory_moves("two", Some("one")));
+    assert_eq!(to_walk(&world), ["/watched/two"]);
+    world.bpf.to_walk.clear();
+    world.name(&directory_moves("three", Some("two")));
+    assert!(to_walk(&world).is_empty(), "it was walked");
+}
