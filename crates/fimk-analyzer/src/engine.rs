@@ -17,6 +17,7 @@ use crate::{
     control::Control,
     exit::{Failure, Status, log},
     identity::ActorKey,
+    mounts::Mounts,
     output::{Output, STDOUT},
     pending::Settle,
     read::Reader,
@@ -105,6 +106,7 @@ pub struct Engine {
     pub(crate) control: Control,
     about: About,
     activity: Activity,
+    pub(crate) mounts: Mounts,
     asked: HashMap<u64, ActorKey>,
     /// The values of `asked`.
     asked_for: HashSet<ActorKey>,
@@ -133,6 +135,7 @@ pub struct Parts {
     pub stop: UnixStream,
     pub control: Control,
     pub about: About,
+    pub mounts: Mounts,
 }
 
 impl Engine {
@@ -164,6 +167,7 @@ impl Engine {
             control: parts.control,
             about: parts.about,
             activity: Activity::default(),
+            mounts: parts.mounts,
             asked: HashMap::new(),
             asked_for: HashSet::new(),
             unknown: HashSet::new(),
@@ -199,6 +203,7 @@ impl Engine {
         self.receive()?;
         self.look()?;
         self.overdue()?;
+        self.look_at_mounts()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
@@ -208,17 +213,22 @@ impl Engine {
 
     /// Handles what the loader sent; false when there is no more for now.
     pub(crate) fn receive(&mut self) -> Result<bool, Trouble> {
-        for _ in 0..PACKETS_AT_ONCE {
-            let received = match self.stash.pop() {
-                Some(received) => received,
-                None => match self.receive_anew()? {
-                    Some(received) => received,
-                    None => return Ok(false),
-                },
-            };
+        let mut handled = 0;
+        while handled < PACKETS_AT_ONCE
+            && let Some(received) = self.next_packet()?
+        {
             self.handle(&received.0)?;
+            handled += 1;
         }
-        Ok(true)
+        self.settle_books()?;
+        Ok(handled == PACKETS_AT_ONCE)
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Received>, Trouble> {
+        match self.stash.pop() {
+            Some(received) => Ok(Some(received)),
+            None => self.receive_anew(),
+        }
     }
 
     /// From the channel, once the stash is worked off.
@@ -227,7 +237,7 @@ impl Engine {
             for key in self.stash.take_announced() {
                 bpf.want(key);
             }
-            bpf.take(&mut self.channel, self.done.len())?;
+            bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
         }
         Ok(self.channel.receive()?)
     }
@@ -267,22 +277,17 @@ impl Engine {
         self.keep_books()
     }
 
-    /// What a source leaves to be done after its signals.
+    /// What a source leaves to be done after each packet's signals.
     pub(crate) fn keep_books(&mut self) -> Result<(), Trouble> {
         let bpf = match &mut self.eyes {
             Eyes::Bpf(bpf) => bpf,
             Eyes::Fanotify(fanotify) => {
                 let to_walk = std::mem::take(&mut fanotify.to_walk);
-                return to_walk.iter().try_for_each(|(path, touch)| {
-                    self.walk_new(path, std::slice::from_ref(touch))
-                });
+                return self.walk_new(to_walk);
             }
             Eyes::Periodic => return Ok(()),
         };
-        let needs = self.settle.next_id();
-        self.done
-            .extend(bpf.taken.drain(..).map(|(key, take)| (needs, key, take)));
-        bpf.take(&mut self.channel, self.done.len())?;
+        bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
         for object in bpf.unwanted.drain(..) {
             let key = raw::fimk_key {
                 object: object.wire(),
@@ -290,9 +295,22 @@ impl Engine {
             };
             self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
         }
-        let to_walk = std::mem::take(&mut bpf.to_walk);
-        for (path, touch) in to_walk {
-            self.walk_new(&path, &[touch])?;
+        Ok(())
+    }
+
+    /// What waits until all packets that are here were handled. What was taken is done no sooner than what the walk
+    /// finds, which may be of the same touch.
+    fn settle_books(&mut self) -> Result<(), Trouble> {
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            // All at once: each arming waits for the kernel to attach a program.
+            let to_walk = std::mem::take(&mut bpf.to_walk);
+            self.walk_new(to_walk)?;
+        }
+        let needs = self.settle.next_id();
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            let taken = bpf.taken.drain(..);
+            self.done
+                .extend(taken.map(|(key, take)| (needs, key, take)));
         }
         Ok(())
     }

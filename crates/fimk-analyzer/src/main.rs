@@ -14,6 +14,7 @@ mod held;
 mod identity;
 mod key;
 mod losses;
+mod mounts;
 mod names;
 mod output;
 mod pending;
@@ -62,6 +63,7 @@ use crate::{
     exit::{Failure, Status, log},
     fanotify::Group,
     key::DigestKey,
+    mounts::Mounts,
     output::Output,
     read::Reader,
     source::fanotify::Fanotify,
@@ -93,6 +95,7 @@ fn run() -> Result<(), Failure> {
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
     let control = Control::bind(&config.run_dir)?;
+    let mounts = Mounts::open();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
@@ -125,6 +128,7 @@ fn run() -> Result<(), Failure> {
         stop,
         control,
         about: About::new(ready, &args.config, report, host),
+        mounts,
         config,
     });
     engine

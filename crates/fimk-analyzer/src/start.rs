@@ -32,16 +32,16 @@ const RULES: &str = "rules";
 const RULES_BYTES_MAX: usize = 60 * 1024;
 
 /// Records put at once while the baseline is made.
-const BASELINE_BATCH: usize = 256;
+pub(crate) const BASELINE_BATCH: usize = 256;
 
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
-const BASELINE_BYTES: u64 = 2 << 20;
+pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
 /// Paths compared before who asks over the control socket gets an answer.
 const CONTROL_EVERY: u64 = 256;
 
 /// What a record keeps of a content at most.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Stored events fetched at once for writing.
 const REPLAY_BATCH: usize = 256;
@@ -71,6 +71,7 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
+        self.recall_losses()?;
         let found = self.watch_below(&BytePath::new(b"/"))?;
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
@@ -165,7 +166,7 @@ impl Engine {
         Ok(tally)
     }
 
-    fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
+    pub(crate) fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
         let snapshot = self.snapshot(path, matched.rule, false);
@@ -364,7 +365,8 @@ impl Engine {
         self.commit(Commit {
             events: vec![event],
             ..Commit::default()
-        })
+        })?;
+        self.keep_losses()
     }
 
     /// Something is not watched as it should be.

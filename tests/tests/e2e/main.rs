@@ -7,6 +7,7 @@ mod attribution;
 mod content;
 mod holes;
 mod links;
+mod mounts;
 mod names;
 mod privileges;
 mod refusals;

@@ -11,7 +11,7 @@ use nix::{
 };
 
 use super::{ALIVE_EVERY, Engine, Eyes, SYNC_WITHIN, Trouble};
-use crate::channel::ChannelError;
+use crate::{channel::ChannelError, mounts};
 
 impl Engine {
     /// Sleeps until something happens; false when a signal ended us.
@@ -33,14 +33,23 @@ impl Engine {
         {
             wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
         }
+        let table = wanted.len();
+        let polled = self.mounts.fd();
+        wanted.extend(polled.map(|table| PollFd::new(table, mounts::CHANGED)));
         wanted.extend(self.control.interest());
         // One more millisecond, because poll rounds down and would make us spin.
         let timeout =
             PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         match poll(&mut wanted, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(!wanted[1].any().unwrap_or(false)),
-            Err(error) => Err(ChannelError::System(error).into()),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(ChannelError::System(error).into()),
         }
+        let ended = wanted[1].any().unwrap_or(false);
+        let changed = polled.and_then(|_| wanted[table].revents());
+        if changed.is_some_and(|it| it.intersects(mounts::CHANGED)) {
+            self.mounts.notice();
+        }
+        Ok(!ended)
     }
 
     fn patience(&self) -> Duration {
@@ -60,6 +69,7 @@ impl Engine {
             sync,
             alive,
             self.held.next_due(),
+            self.mounts.next_due(),
             self.scan_wanted
                 .as_ref()
                 .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
