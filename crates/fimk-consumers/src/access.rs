@@ -9,8 +9,9 @@
 //! Comments and blank lines are no rules; that something of the kind changed is said in one difference for the
 //! file. Every other line, a comment behind blanks for one, is named by number and length if it is no rule.
 //!
-//! Limits: as for text, the first 20,000 lines within the first MiB; a line of more than 8,190 bytes is
-//! malformed, because `pam_access` reads no longer one as one (BUFSIZ). At most 256 bytes of a field are printed.
+//! Limits: as for text, the first 20,000 lines within the first MiB; a line of more than 8,190 bytes
+//! counts as malformed, because a `pam_access` that reads with fgets(3) takes it for several (BUFSIZ). At most 256
+//! bytes of a field are printed.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,6 @@ pub enum Fault {
     FieldCount,
     Permission,
     Empty,
-    Except,
 }
 
 impl others::Fault for Fault {
@@ -103,7 +103,6 @@ impl others::Fault for Fault {
             Self::FieldCount => "wrong number of fields",
             Self::Permission => "neither + nor - at its start",
             Self::Empty => "a list is empty",
-            Self::Except => "EXCEPT without anything before or after it",
         }
     }
 }
@@ -181,12 +180,8 @@ fn list(field: &[u8], tokenize: &dyn Tokenize) -> Result<List, Fault> {
         .split(|byte| matches!(byte, b' ' | b'\t' | b','))
         .filter(|item| !item.is_empty());
     let items: Vec<Vec<u8>> = items.map(item).collect();
-    let parts = items.split(|item| item == b"EXCEPT");
     if items.is_empty() {
         return Err(Fault::Empty);
-    }
-    if parts.into_iter().any(<[_]>::is_empty) {
-        return Err(Fault::Except);
     }
     Ok(List(redact::text(&items.join(&b' '), tokenize)))
 }
@@ -268,14 +263,13 @@ pub(crate) fn compare(before: &State, after: &State) -> Vec<Difference> {
     if changes.is_empty() && before.whole != after.whole {
         changes.push(Difference::of_file(
             "layout",
-            "only comments, blanks or their places differ",
+            "only comments, blanks or the places of lines that are no rules differ",
         ));
     }
     changes
 }
 
-/// `pam_access` skips a line that fgets(3) gives it without a newline, the last one for instance; not every version
-/// need do so.
+/// A `pam_access` that reads with fgets(3) skips a last line without a newline.
 fn last_line(newline: bool) -> &'static str {
     if newline {
         "ends with a newline now: pam_access reads it"

@@ -39,9 +39,7 @@ impl Key {
     /// From the two words of a line.
     pub(super) fn parse(kind: &[u8], base64: &[u8]) -> Result<Self, Fault> {
         let kind = name(kind).ok_or(Fault::NoKey)?;
-        let blob = general_purpose::STANDARD
-            .decode(base64)
-            .map_err(|_| Fault::Base64)?;
+        let blob = decode(base64).ok_or(Fault::Base64)?;
         let mut rest = &blob[..];
         if string(&mut rest)? != kind.as_bytes() {
             return Err(Fault::Type);
@@ -74,6 +72,13 @@ impl Key {
             certificate,
         })
     }
+}
+
+/// As OpenSSH decodes it: white space within, such as a carriage return, counts for nothing.
+fn decode(base64: &[u8]) -> Option<Vec<u8>> {
+    let mut digits = base64.to_vec();
+    digits.retain(|byte| !matches!(byte, b'\r' | 0x0b | 0x0c));
+    general_purpose::STANDARD.decode(digits).ok()
 }
 
 /// Whether a word can be nothing but the name of a type.

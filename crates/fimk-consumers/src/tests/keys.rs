@@ -160,11 +160,12 @@ fn another_order_is_no_change_of_a_key() {
 }
 
 #[test]
-fn blanks_and_carriage_returns_around_a_key_do_not_hide_it() {
+fn white_space_around_or_within_a_key_does_not_hide_it() {
     for line in [
         format!("\t {ED25519} bob  \r"),
         ED25519.replace(' ', " \t "),
         format!("no-pty \t{ED25519}"),
+        ED25519.replace("AAAAC", "AA\rAA\x0cC\x0b"),
     ] {
         let said = changes(base(), format!("{}{line}\n", base()));
         assert!(said[0].starts_with(ED_SUBJECT), "{said:?}");
