@@ -40,6 +40,17 @@ pub enum Command {
     Status,
 }
 
+/// What somebody asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// To [`Control::answer`] it under.
+    pub number: u64,
+    /// What was asked.
+    pub command: Command,
+    /// Whether it was asked by root or our own user: they may know names of files, others only numbers.
+    pub trusted: bool,
+}
+
 /// Why something was not answered; `name` is the stable word for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -167,9 +178,8 @@ impl Control {
             .min()
     }
 
-    /// Takes connections, reads and writes as far as that goes at once; gives what was asked, by the number to
-    /// [`Self::answer`] it under.
-    pub fn turn(&mut self) -> Vec<(u64, Command)> {
+    /// Takes connections, reads and writes as far as that goes at once; gives what was asked.
+    pub fn turn(&mut self) -> Vec<Question> {
         let now = Instant::now();
         self.accept(now);
         let mut asked = Vec::new();
@@ -177,7 +187,11 @@ impl Control {
         self.connections.retain_mut(|connection| {
             match connection.step(now) {
                 Step::Wait => {}
-                Step::Asked(command) => asked.push((connection.number, command)),
+                Step::Asked(command) => asked.push(Question {
+                    number: connection.number,
+                    command,
+                    trusted: connection.is_trusted(),
+                }),
                 Step::Refused(refusal) => counts.refused(refusal),
                 Step::Answered => counts.answered = counts.answered.saturating_add(1),
                 Step::Gone => return false,

@@ -9,6 +9,7 @@ use std::{
 use nix::{
     poll::{PollFd, PollFlags},
     sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials},
+    unistd::geteuid,
 };
 use serde_json::Value;
 
@@ -56,13 +57,8 @@ pub struct Connection {
     pub number: u64,
     /// When it is closed whatever has come.
     pub deadline: Instant,
-    /// Whom the kernel says is there, as of connecting. Status is for all who reach the socket; what changes
-    /// anything will not be.
-    #[allow(
-        dead_code,
-        reason = "the check that there is a peer is all that status needs"
-    )]
-    pub peer: UnixCredentials,
+    /// Who the kernel says is there, as of connecting.
+    peer: UnixCredentials,
     phase: Phase,
 }
 
@@ -88,6 +84,12 @@ impl Connection {
             Phase::Waiting | Phase::Over => PollFlags::empty(),
         };
         PollFd::new(self.stream.as_fd(), flags)
+    }
+
+    /// Whether root or our own user is there.
+    pub fn is_trusted(&self) -> bool {
+        let uid = self.peer.uid();
+        uid == 0 || uid == geteuid().as_raw()
     }
 
     /// Whether it is to be closed.

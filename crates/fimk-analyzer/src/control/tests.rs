@@ -34,9 +34,10 @@ impl Scene {
     /// Some turns of the loop: more than any exchange here takes.
     fn turn(&mut self) {
         for _ in 0..4 {
-            for (number, command) in self.control.turn() {
-                assert_eq!(command, Command::Status);
-                self.control.answer(number, ANSWER.to_owned());
+            for question in self.control.turn() {
+                assert_eq!(question.command, Command::Status);
+                assert!(question.trusted, "it comes from our own user");
+                self.control.answer(question.number, ANSWER.to_owned());
             }
         }
     }
@@ -151,8 +152,8 @@ fn who_does_not_take_the_answer_is_dropped() {
     let mut stream = scene.connect();
     stream.write_all(ASK).expect("sent");
     let asked = loop {
-        if let Some((number, _)) = scene.control.turn().pop() {
-            break number;
+        if let Some(question) = scene.control.turn().pop() {
+            break question.number;
         }
     };
     scene.control.answer(asked, "x".repeat(8 << 20));

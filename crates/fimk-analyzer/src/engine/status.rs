@@ -19,11 +19,15 @@ use crate::{
 impl Engine {
     /// Answers who asked. Never waits, and nothing that anybody sends there can make it fail.
     pub(crate) fn serve_control(&mut self) {
-        for (number, command) in self.control.turn() {
-            let answer = match command {
+        for question in self.control.turn() {
+            let mut answer = match question.command {
                 Command::Status => self.status(),
             };
-            self.control.answer(number, one_line(&answer) + "\n");
+            if !question.trusted {
+                status::leave_out_names(&mut answer);
+            }
+            self.control
+                .answer(question.number, one_line(&answer) + "\n");
         }
     }
 

@@ -109,3 +109,21 @@ fn the_source_says_why_it_serves_and_what_the_kernel_answered() {
     assert_eq!(told["error"], Errno::EBUSY.desc());
     assert_eq!(told["plan"], json!({ "vfs_write": "trampoline" }));
 }
+
+#[test]
+fn what_others_are_told_names_no_file() {
+    let mut status = json!({
+        "config": { "path": "/etc/secret", "rules": 2 },
+        "events": {
+            "last": { "path": "/secret", "message": "/secret", "action": "gap" },
+            "last_degraded": { "message": "/secret" },
+        },
+        "problems": [{ "code": "degraded", "message": "/secret" }],
+    });
+    leave_out_names(&mut status);
+    assert!(!status.to_string().contains("secret"), "{status}");
+    assert_eq!(status["config"], json!({ "rules": 2 }));
+    assert_eq!(status["events"], json!({ "last": { "action": "gap" } }));
+    assert_eq!(status["problems"][0]["code"], "degraded");
+    leave_out_names(&mut json!({}));
+}
