@@ -6,9 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use fimk_wire::raw;
-use libbpf_rs::{
-    Link, MapCore, MapFlags, MapHandle, MapType, OpenMapMut, OpenObject, Program,
-};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, OpenMapMut, OpenObject, Program};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::error::{Error, Result};
@@ -156,7 +154,11 @@ pub fn reuse(object: &mut OpenObject, pins: &mut Pins) -> libbpf_rs::Result<bool
     let mut variables = false;
     for mut map in object.maps_mut() {
         let own = map.name().to_string_lossy().into_owned();
-        let name = if own.ends_with(".bss") { "filter" } else { &own };
+        let name = if own.ends_with(".bss") {
+            "filter"
+        } else {
+            &own
+        };
         if !pins.adopts {
             return Ok(false);
         }
@@ -164,7 +166,9 @@ pub fn reuse(object: &mut OpenObject, pins: &mut Pins) -> libbpf_rs::Result<bool
             continue;
         };
         if !has_shape_of(&found, &map) {
-            log::line(format_args!("the pinned {name} is not ours: it is made anew"));
+            log::line(format_args!(
+                "the pinned {name} is not ours: it is made anew"
+            ));
             pins.adopts = false;
             return Ok(variables);
         }
@@ -224,8 +228,17 @@ fn left(pins: &Pins) -> (usize, usize) {
 }
 
 fn has_shape_of(found: &MapHandle, map: &OpenMapMut<'_>) -> bool {
-    (found.map_type(), found.key_size(), found.value_size(), found.max_entries())
-        == (map.map_type(), map.key_size(), map.value_size(), map.max_entries())
+    (
+        found.map_type(),
+        found.key_size(),
+        found.value_size(),
+        found.max_entries(),
+    ) == (
+        map.map_type(),
+        map.key_size(),
+        map.value_size(),
+        map.max_entries(),
+    )
 }
 
 /// `None`: it is no `meta` of any layout.
@@ -272,7 +285,10 @@ mod tests {
         let names = ["meta", "actors"];
         assert_eq!(judge(Some(&ours), &names), Verdict::Adopt);
         assert_eq!(judge(Some(&other), &names), Verdict::Replace);
-        assert_eq!(judge(Some(&Meta { wire: 1, ..ours }), &names), Verdict::Replace);
+        assert_eq!(
+            judge(Some(&Meta { wire: 1, ..ours }), &names),
+            Verdict::Replace
+        );
         for useless in [
             Meta::ours(false),
             Meta { layout: 9, ..ours },

@@ -1,7 +1,7 @@
 //! The fanotify group that the analyzer reads.
 
-use nix::libc;
 use nix::fcntl::AT_FDCWD;
+use nix::libc;
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
 
 /// What the analyzer cannot do without: names in directories, by handle. The limits are lifted because

@@ -153,7 +153,10 @@ impl Given {
     }
 
     fn foreground(mut self) -> Result<Command> {
-        self.refuse(&["--handover"], "is of service mode: leave out --run-analyzer")?;
+        self.refuse(
+            &["--handover"],
+            "is of service mode: leave out --run-analyzer",
+        )?;
         let (pin_dir, user) = (self.pin_dir(), self.user()?);
         let config = self
             .config
@@ -173,12 +176,17 @@ impl Given {
     fn service(mut self) -> Result<Command> {
         self.refuse(&OF_FOREGROUND, "needs --run-analyzer")?;
         if self.keep {
-            return Err(usage("--keep needs --run-analyzer: a service keeps its pins"));
+            return Err(usage(
+                "--keep needs --run-analyzer: a service keeps its pins",
+            ));
         }
         Ok(Command::Serve(Service {
             pin_dir: self.pin_dir(),
             user: self.user()?,
-            handover: self.handover.unwrap_or_else(|| handover::DEFAULT.into()).into(),
+            handover: self
+                .handover
+                .unwrap_or_else(|| handover::DEFAULT.into())
+                .into(),
         }))
     }
 
@@ -262,9 +270,7 @@ fn unknown(argument: &OsStr) -> Error {
 }
 
 fn not_built(what: &str) -> Error {
-    usage(format!(
-        "{what} is not built yet"
-    ))
+    usage(format!("{what} is not built yet"))
 }
 
 #[cfg(test)]

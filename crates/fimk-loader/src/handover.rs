@@ -59,7 +59,10 @@ impl Handover {
         let lock = lock(&directory, &name, path)?;
         let failed = |cause: Errno| {
             let path = path.display();
-            Error::new(Status::Io, format!("the socket {path} cannot be made: {cause}"))
+            Error::new(
+                Status::Io,
+                format!("the socket {path} cannot be made: {cause}"),
+            )
         };
         remove_stale(&directory, &name, path)?;
         let listener = socket(
@@ -78,7 +81,12 @@ impl Handover {
         let mode = Mode::from_bits_truncate(0o660);
         fchownat(&directory, name.as_path(), owner, Some(account.gid), flags)
             .and_then(|()| {
-                fchmodat(&directory, name.as_path(), mode, FchmodatFlags::FollowSymlink)
+                fchmodat(
+                    &directory,
+                    name.as_path(),
+                    mode,
+                    FchmodatFlags::FollowSymlink,
+                )
             })
             .and_then(|()| listen(&listener, Backlog::new(BACKLOG)?))
             .map_err(failed)?;
@@ -129,7 +137,10 @@ impl Handover {
 
 impl Analyzers for Handover {
     fn descriptor(&self, now: Instant) -> Option<BorrowedFd<'_>> {
-        self.calls.rests_until(now).is_none().then(|| self.listener.as_fd())
+        self.calls
+            .rests_until(now)
+            .is_none()
+            .then(|| self.listener.as_fd())
     }
 
     fn wakes(&self) -> Option<Instant> {
@@ -195,11 +206,16 @@ fn hand_over(caller: &OwnedFd) -> nix::Result<OwnedFd> {
 fn lock(directory: &OwnedFd, name: &Path, path: &Path) -> Result<File> {
     let lock = format!("{}.lock", name.display());
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(directory, lock.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        .map_err(|cause| {
-            let path = path.display();
-            Error::new(Status::Io, format!("{path}.lock cannot be opened: {cause}"))
-        })?;
+    let file = openat(
+        directory,
+        lock.as_str(),
+        flags,
+        Mode::S_IRUSR | Mode::S_IWUSR,
+    )
+    .map_err(|cause| {
+        let path = path.display();
+        Error::new(Status::Io, format!("{path}.lock cannot be opened: {cause}"))
+    })?;
     let file = File::from(file);
     if file.try_lock().is_err() {
         let sentence = format!(
@@ -215,7 +231,10 @@ fn lock(directory: &OwnedFd, name: &Path, path: &Path) -> Result<File> {
 fn remove_stale(directory: &OwnedFd, name: &Path, path: &Path) -> Result<()> {
     let refused = |why: &dyn std::fmt::Display| {
         let path = path.display();
-        Error::new(Status::Io, format!("{path} is in the way: {why}; remove it"))
+        Error::new(
+            Status::Io,
+            format!("{path} is in the way: {why}; remove it"),
+        )
     };
     match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => Ok(()),
@@ -223,8 +242,9 @@ fn remove_stale(directory: &OwnedFd, name: &Path, path: &Path) -> Result<()> {
         Ok(found) if found.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFSOCK.bits() => {
             Err(refused(&"it is no socket"))
         }
-        Ok(_) => unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)
-            .map_err(|cause| refused(&cause)),
+        Ok(_) => {
+            unlinkat(directory, name, UnlinkatFlags::NoRemoveDir).map_err(|cause| refused(&cause))
+        }
     }
 }
 
@@ -266,7 +286,10 @@ struct Quietly {
 impl Quietly {
     /// How many lines were held back since the last, if one may be written now.
     fn may_speak(&mut self, now: Instant) -> Option<u64> {
-        if self.spoke.is_some_and(|spoke| now.duration_since(spoke) < QUIET) {
+        if self
+            .spoke
+            .is_some_and(|spoke| now.duration_since(spoke) < QUIET)
+        {
             self.silent += 1;
             return None;
         }

@@ -147,7 +147,10 @@ fn detach(pin_dir: &Path) -> Result<()> {
         let sentence = format!("{path} could not be removed: the lines above say why");
         return Err(Error::new(exit::Status::Io, sentence));
     }
-    log::line(format_args!("{removed} pins were removed from {}", pin_dir.display()));
+    log::line(format_args!(
+        "{removed} pins were removed from {}",
+        pin_dir.display()
+    ));
     Ok(())
 }
 

@@ -105,11 +105,7 @@ impl Process {
 impl File {
     /// Loads the programs of the hooks that `wanted` says yes to, on the maps that `pins` adopts, sharing
     /// `actors` with `process`.
-    pub fn load(
-        process: &Process,
-        pins: &mut Pins,
-        wanted: impl Fn(u32) -> bool,
-    ) -> Result<Self> {
+    pub fn load(process: &Process, pins: &mut Pins, wanted: impl Fn(u32) -> bool) -> Result<Self> {
         messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
         let shares = adopt::reuse(open.open_object_mut(), pins)?;

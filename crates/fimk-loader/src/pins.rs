@@ -110,7 +110,10 @@ impl Pins {
             // Others could have put things into it; into an empty one nobody has.
             if !pins.found.is_empty() {
                 let mode = found.st_mode & 0o7777;
-                return Err(io(path, format!("its mode is {mode:o} and not 700; remove it")));
+                return Err(io(
+                    path,
+                    format!("its mode is {mode:o} and not 700; remove it"),
+                ));
             }
             fchmod(&pins.directory, Mode::S_IRWXU).map_err(|cause| io(path, cause))?;
         }
@@ -131,7 +134,12 @@ impl Pins {
             }
             match name.into_string() {
                 Ok(name) if self.found.len() < NAMES_MAX => self.found.insert(name),
-                _ => return Err(io(&self.path, "it is full of what is not fimk's; remove it")),
+                _ => {
+                    return Err(io(
+                        &self.path,
+                        "it is full of what is not fimk's; remove it",
+                    ));
+                }
             };
         }
         Ok(())
@@ -253,9 +261,8 @@ fn open_parent(path: &Path) -> Result<(OwnedFd, PathBuf)> {
         return Ok((parent, name));
     }
     let path = path.display();
-    let sentence = format!(
-        "{path} is not below a BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)"
-    );
+    let sentence =
+        format!("{path} is not below a BPF file system: mount one (mount -t bpf bpf /sys/fs/bpf)");
     Err(Error::new(Status::Kernel, sentence))
 }
 

@@ -157,7 +157,10 @@ impl<'a> Run<'a> {
         if let Some(started) = self.analyzers.next(vacant)? {
             self.channel.borrow_mut().open(started.channel);
             if self.analyzers.keeps_pins() {
-                log::line(format_args!("an analyzer (pid {}) is attached", started.pid));
+                log::line(format_args!(
+                    "an analyzer (pid {}) is attached",
+                    started.pid
+                ));
             }
             self.vacant = None;
             self.peer = Some(Peer {
@@ -279,7 +282,10 @@ impl<'a> Run<'a> {
         if due && self.peer.as_ref().is_some_and(|peer| peer.greeted) {
             server.tick()?;
         }
-        if self.vacant.is_some_and(|since| now >= since + FORSAKEN_AFTER) {
+        if self
+            .vacant
+            .is_some_and(|since| now >= since + FORSAKEN_AFTER)
+        {
             self.vacant = None;
             server.forsake();
         }
@@ -327,7 +333,10 @@ impl<'a> Run<'a> {
             .get(server.source.refusal.reason as usize)
             .copied()
             .unwrap_or_default();
-        let serves = format!("the source {} serves: {why}", source_name(server.source.number));
+        let serves = format!(
+            "the source {} serves: {why}",
+            source_name(server.source.number)
+        );
         log::line(&serves);
         self.notify.ready();
         self.notify.status(&serves);

@@ -96,8 +96,8 @@ fn filter(
 
 /// What a service needs besides: it answers callers, asks who they are and makes channels; and it takes marks off
 /// the fanotify group that nobody reads, but adds none.
-fn handing_over()
--> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+fn handing_over() -> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
+{
     let no_mark = equal(1, libc::FAN_MARK_FLUSH.cast_signed())?;
     let credentials = SeccompRule::new(vec![
         is(1, SeccompCmpOp::Eq, libc::SOL_SOCKET)?,
