@@ -32,6 +32,7 @@ use crate::{
     clock,
     exit::{Failure, Status, log},
     identity::ActorKey,
+    notify::Notify,
     output::{Output, STDOUT},
     pending::Settle,
     read::Reader,
@@ -116,6 +117,7 @@ pub struct Engine {
     unsynced_since: Option<Instant>,
     alive_at: Instant,
     stop: UnixStream,
+    pub(crate) notify: Notify,
 }
 
 /// What an engine is made of.
@@ -131,6 +133,7 @@ pub struct Parts {
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
+    pub notify: Notify,
 }
 
 impl Engine {
@@ -167,6 +170,7 @@ impl Engine {
             unsynced_since: None,
             alive_at: Instant::now(),
             stop: parts.stop,
+            notify: parts.notify,
         }
     }
 
@@ -197,6 +201,7 @@ impl Engine {
         self.examine_due()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
+        self.notify.beat();
         Ok(true)
     }
 
@@ -245,6 +250,7 @@ impl Engine {
             sync,
             alive,
             self.held.next_due(),
+            self.notify.next_due(),
             self.scan_wanted
                 .as_ref()
                 .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
@@ -546,6 +552,7 @@ impl Engine {
 
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
+        self.notify.stopping();
         let done = self.drain().and_then(|()| {
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),

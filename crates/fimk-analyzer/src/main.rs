@@ -9,11 +9,15 @@ mod engine;
 mod examine;
 mod exit;
 mod fanotify;
+mod handover;
 mod held;
 mod identity;
 mod key;
 mod losses;
 mod names;
+// What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
+#[path = "../../fimk-loader/src/notify.rs"]
+mod notify;
 mod output;
 mod pending;
 mod read;
@@ -53,12 +57,13 @@ use fimk_wire::{Packet, REASON_SENTENCES, SOURCE_NAMES, raw};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
-    args::Args,
+    args::{Args, Way},
     channel::{Channel, no_key},
     engine::{Engine, Eyes, Parts},
     exit::{Failure, Status, log},
     fanotify::Group,
     key::DigestKey,
+    notify::Notify,
     output::Output,
     read::Reader,
     source::fanotify::Fanotify,
@@ -88,6 +93,9 @@ fn run() -> Result<(), Failure> {
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
+    // Nobody can be connected to from within the sandbox.
+    let channel = reach_loader(&args.channel)?;
+    let notify = Notify::from_environment();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
@@ -96,12 +104,6 @@ fn run() -> Result<(), Failure> {
     let stop = stop_signal()?;
     let (store, opened) = Store::open(&config.state_dir)?;
     let past = start::past(&store, opened)?;
-    let channel = descriptor::adopt(args.channel).map_err(|error| {
-        Failure::new(
-            Status::Usage,
-            format!("--channel {} is not open: {error}", args.channel),
-        )
-    })?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
@@ -117,12 +119,23 @@ fn run() -> Result<(), Failure> {
         boot: boot_id(),
         stash,
         stop,
+        notify,
         config,
     });
     engine
         .start(&ready, &past, &text)
         .map_err(engine::Trouble::into_failure)?;
     engine.run()
+}
+
+fn reach_loader(way: &Way) -> Result<OwnedFd, Failure> {
+    match way {
+        Way::Handover(path) => handover::channel(path),
+        Way::Inherited(number) => descriptor::adopt(*number).map_err(|error| {
+            let sentence = format!("--channel {number} is not open: {error}");
+            Failure::new(Status::Usage, sentence)
+        }),
+    }
 }
 
 fn read_config(args: &Args) -> Result<(Config, String), Failure> {
