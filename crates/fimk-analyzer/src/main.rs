@@ -87,14 +87,14 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let args = args::parse(std::env::args().skip(1))?;
     let (config, text) = read_config(&args)?;
+    // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
+    let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
     let rules = Arc::new(compile(&config)?);
     let key = Arc::new(
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
-    // Nobody can be connected to from within the sandbox.
-    let channel = reach_loader(&args.channel)?;
     let notify = Notify::from_environment();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;

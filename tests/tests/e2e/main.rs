@@ -11,5 +11,6 @@ mod privileges;
 mod refusals;
 mod restarts;
 mod secrets;
+mod service;
 mod silence;
 mod users;
