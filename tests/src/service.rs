@@ -80,7 +80,7 @@ impl Launch {
         attempt(&self.loader, &["--detach", "--pin-dir", pins])
     }
 
-    /// As the unit's StateDirectory and RuntimeDirectory.
+    /// As the unit's `StateDirectory` and `RuntimeDirectory`.
     fn make_directories(&self) {
         let user = User::from_name("fimk")
             .ok()

@@ -154,7 +154,7 @@ pub fn reuse(object: &mut OpenObject, pins: &mut Pins) -> libbpf_rs::Result<bool
     let mut variables = false;
     for mut map in object.maps_mut() {
         let own = map.name().to_string_lossy().into_owned();
-        let name = if own.ends_with(".bss") {
+        let name = if own.strip_suffix(".bss").is_some() {
             "filter"
         } else {
             &own

@@ -1,4 +1,4 @@
-//! What systemd is told, if it started us: sd_notify(3), one datagram a word. Also a module of the analyzer.
+//! What systemd is told, if it started us: `sd_notify(3)`, one datagram a word. Also a module of the analyzer.
 
 use std::env;
 use std::os::linux::net::SocketAddrExt;

@@ -333,13 +333,13 @@ impl<'a> Run<'a> {
             .get(server.source.refusal.reason as usize)
             .copied()
             .unwrap_or_default();
-        let serves = format!(
+        let sentence = format!(
             "the source {} serves: {why}",
             source_name(server.source.number)
         );
-        log::line(&serves);
+        log::line(&sentence);
         self.notify.ready();
-        self.notify.status(&serves);
+        self.notify.status(&sentence);
         Ok(server)
     }
 
