@@ -18,6 +18,7 @@ use crate::{
     exit::{Failure, Status, log},
     identity::ActorKey,
     mounts::Mounts,
+    notify::Notify,
     output::{Output, STDOUT},
     pending::Settle,
     read::Reader,
@@ -118,6 +119,7 @@ pub struct Engine {
     unsynced_since: Option<Instant>,
     alive_at: Instant,
     stop: UnixStream,
+    pub(crate) notify: Notify,
 }
 
 /// What an engine is made of.
@@ -136,6 +138,7 @@ pub struct Parts {
     pub control: Control,
     pub about: About,
     pub mounts: Mounts,
+    pub notify: Notify,
 }
 
 impl Engine {
@@ -176,6 +179,7 @@ impl Engine {
             unsynced_since: None,
             alive_at: Instant::now(),
             stop: parts.stop,
+            notify: parts.notify,
         }
     }
 
@@ -208,6 +212,7 @@ impl Engine {
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
         self.serve_control();
+        self.notify.beat();
         Ok(true)
     }
 
@@ -518,6 +523,7 @@ impl Engine {
 
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
+        self.notify.stopping();
         let done = self.drain().and_then(|()| {
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),

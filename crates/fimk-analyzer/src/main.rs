@@ -10,12 +10,16 @@ mod engine;
 mod examine;
 mod exit;
 mod fanotify;
+mod handover;
 mod held;
 mod identity;
 mod key;
 mod losses;
 mod mounts;
 mod names;
+// What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
+#[path = "../../fimk-loader/src/notify.rs"]
+mod notify;
 mod output;
 mod pending;
 mod read;
@@ -56,7 +60,7 @@ use fimk_wire::{Packet, REASON_SENTENCES, SOURCE_NAMES, raw};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
-    args::Args,
+    args::{Args, Way},
     channel::{Channel, no_key},
     control::Control,
     engine::{Engine, Eyes, Parts},
@@ -64,6 +68,7 @@ use crate::{
     fanotify::Group,
     key::DigestKey,
     mounts::Mounts,
+    notify::Notify,
     output::Output,
     read::Reader,
     source::fanotify::Fanotify,
@@ -88,6 +93,8 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let args = args::parse(std::env::args().skip(1))?;
     let (config, text) = read_config(&args)?;
+    // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
+    let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
     let rules = Arc::new(compile(&config)?);
     let key = Arc::new(
@@ -96,6 +103,7 @@ fn run() -> Result<(), Failure> {
     );
     let control = Control::bind(&config.run_dir)?;
     let mounts = Mounts::open();
+    let notify = Notify::from_environment();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
@@ -104,12 +112,6 @@ fn run() -> Result<(), Failure> {
     let stop = stop_signal()?;
     let (store, opened) = Store::open(&config.state_dir)?;
     let past = start::past(&store, opened)?;
-    let channel = descriptor::adopt(args.channel).map_err(|error| {
-        Failure::new(
-            Status::Usage,
-            format!("--channel {} is not open: {error}", args.channel),
-        )
-    })?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
@@ -129,12 +131,23 @@ fn run() -> Result<(), Failure> {
         control,
         about: About::new(ready, &args.config, report, host),
         mounts,
+        notify,
         config,
     });
     engine
         .start(&ready, &past, &text)
         .map_err(engine::Trouble::into_failure)?;
     engine.run()
+}
+
+fn reach_loader(way: &Way) -> Result<OwnedFd, Failure> {
+    match way {
+        Way::Handover(path) => handover::channel(path),
+        Way::Inherited(number) => descriptor::adopt(*number).map_err(|error| {
+            let sentence = format!("--channel {number} is not open: {error}");
+            Failure::new(Status::Usage, sentence)
+        }),
+    }
 }
 
 fn read_config(args: &Args) -> Result<(Config, String), Failure> {

@@ -229,6 +229,8 @@ impl Engine {
             ..Commit::default()
         })?;
         self.started = true;
+        self.notify.ready();
+        self.notify.status(&crate::source_sentence(ready));
         for event in self
             .store
             .events_after(before - 1, 1)

@@ -21,5 +21,10 @@ pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/fimk.rs"));
 }
 
+/// The byte with which the loader hands over a channel, at the socket where an analyzer asks for one.
+pub const HANDED: u8 = b'c';
+/// The byte with which it refuses, because it serves another analyzer.
+pub const BUSY: u8 = b'b';
+
 /// The largest packet, in bytes. See `bpf/fimk.h`.
 pub const PACKET_MAX: usize = raw::FIMK_PACKET_MAX as usize;

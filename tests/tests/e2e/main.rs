@@ -14,6 +14,7 @@ mod refusals;
 mod restarts;
 mod scenario;
 mod secrets;
+mod service;
 mod silence;
 mod status;
 mod users;

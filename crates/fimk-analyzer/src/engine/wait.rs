@@ -70,6 +70,7 @@ impl Engine {
             alive,
             self.held.next_due(),
             self.mounts.next_due(),
+            self.notify.next_due(),
             self.scan_wanted
                 .as_ref()
                 .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
