@@ -197,7 +197,7 @@ impl Engine {
         self.keep_books()?;
         let now = Instant::now();
         if !self.is_explained(now, &differences)? {
-            for point in changed_points(&differences) {
+            for point in self.places_to_look_at(&differences) {
                 self.watch_below(&point)?;
             }
         }
@@ -258,6 +258,13 @@ impl Engine {
         touches.find(|it| !it.is_empty()).unwrap_or_default()
     }
 
+    /// What is behind an automount that waits is as it was: the records stay.
+    fn places_to_look_at(&self, differences: &[Difference]) -> Vec<BytePath> {
+        let mut points = changed_points(differences);
+        points.retain(|point| !self.mounts.table.waits_at(point));
+        points
+    }
+
     fn tell_mounts(&mut self, differences: &[Difference]) -> Result<(), Trouble> {
         let mut touches: HashMap<&BytePath, Vec<Touch>> = HashMap::new();
         for difference in differences {
@@ -272,7 +279,7 @@ impl Engine {
                 self.mounts.hints.used(&mount.point);
             }
         }
-        for point in changed_points(differences) {
+        for point in self.places_to_look_at(differences) {
             let who = touches.remove(&point).unwrap_or_default();
             self.compare_mounted(&point, &who)?;
         }

@@ -4,6 +4,7 @@ use fimk_core::{
     config::Rule,
     event::{Action, Body, Change, DetectedBy, Event, File},
     path::BytePath,
+    record::{Content, FileKind, Record, Snapshot},
 };
 use fimk_store::Commit;
 use fimk_wire::raw;
@@ -12,6 +13,7 @@ use super::difference::Difference;
 use crate::{
     clock,
     engine::{Engine, Trouble},
+    exit::Failure,
     report::described,
     signal::{Operations, Touch},
 };
@@ -23,40 +25,35 @@ impl Engine {
         difference: &Difference,
         who: &[Touch],
     ) -> Result<(), Trouble> {
-        let moved = difference.moved();
-        let mut events = Vec::new();
-        if let Some(before) = &difference.before
-            && (difference.after.is_none() || moved.is_some())
-        {
-            let unmounted = Action::Unmounted;
-            let event = self.mount_event(unmounted, &before.point, difference, who);
-            events.extend(event);
+        let (before, after) = (difference.before.as_ref(), difference.after.as_ref());
+        let left = before.filter(|_| after.is_none() || difference.moved().is_some());
+        let unmounted = left.map(|mount| (Action::Unmounted, &mount.point));
+        let mounted = after.map(|mount| (Action::Mounted, &mount.point));
+        let mut commit = Commit::default();
+        for (action, point) in unmounted.into_iter().chain(mounted) {
+            let file = self.mount_point(point)?;
+            commit.put.extend(self.record_of(&file));
+            let event = self.mount_event(action, file, difference, who);
+            commit.events.extend(event);
         }
-        if let Some(after) = &difference.after {
-            let event = self.mount_event(Action::Mounted, &after.point, difference, who);
-            events.extend(event);
-        }
-        if events.is_empty() {
+        if commit.events.is_empty() {
             return Ok(());
         }
-        self.commit(Commit {
-            events,
-            ..Commit::default()
-        })
+        self.commit(commit)
     }
 
     /// None where no rule covers the place or anything below it.
     fn mount_event(
         &mut self,
         action: Action,
-        point: &BytePath,
+        file: File,
         difference: &Difference,
         who: &[Touch],
     ) -> Option<Event> {
-        if !self.reaches(point) {
+        if !self.reaches(&file.path) {
             return None;
         }
-        let (rule, rules) = self.rules_at(point)?;
+        let (rule, rules) = self.rules_at(&file.path)?;
         let (severity, rule_name, tags) = (rule.severity, rule.name.clone(), rule.tags.clone());
         let now = clock::now();
         let mut actors: Vec<_> = who
@@ -64,14 +61,11 @@ impl Engine {
             .filter_map(|touch| Some((touch.actor?, touch.uid)))
             .map(|(key, uid)| described(&self.actors, &mut self.users, key, uid))
             .collect();
-        let actor = if actors.len() == 1 {
-            actors.pop()
-        } else {
-            None
-        };
+        let one = who.len() == 1;
+        let actor = one.then(|| actors.pop()).flatten();
         let moved = difference.moved();
         let change = Change {
-            file: self.mount_point(point),
+            file,
             actor,
             actors,
             operations: Operations::of(&[operation(action)]).names(),
@@ -109,21 +103,41 @@ impl Engine {
         })
     }
 
-    /// What is there now.
-    fn mount_point(&mut self, point: &BytePath) -> File {
+    /// What is there now, and what was there before.
+    fn mount_point(&mut self, point: &BytePath) -> Result<File, Trouble> {
         let attributes = self.reader.attributes(point).ok();
+        let recorded = self.store.record(point).map_err(Failure::from)?;
+        let before = recorded
+            .map(|record| record.snapshot.attributes)
+            .filter(|old| attributes.as_ref().is_some_and(|new| new != old));
         let (owner, group) = attributes.as_ref().map_or((None, None), |it| {
             (self.users.user(it.uid), self.users.group(it.gid))
         });
-        File {
+        Ok(File {
             path: point.clone(),
             owner: owner.map(|name| name.to_string()),
             group: group.map(|name| name.to_string()),
-            before: None,
+            before,
             attributes,
             digest: None,
             target: None,
-        }
+        })
+    }
+
+    /// Of a directory the event tells all there is to compare: its attributes.
+    fn record_of(&self, file: &File) -> Option<(BytePath, Record)> {
+        self.rules.covers(&file.path)?;
+        let attributes = file.attributes.clone()?;
+        let record = Record {
+            snapshot: Snapshot {
+                attributes,
+                content: Content::Unread("a directory is not read".to_owned()),
+            },
+            seen: clock::now(),
+            key_id: self.key_id,
+        };
+        let directory = record.snapshot.attributes.kind == FileKind::Directory;
+        directory.then(|| (file.path.clone(), record))
     }
 
     /// The rule that answers for a mount point, and the names of all that do: those that cover it, or else those
