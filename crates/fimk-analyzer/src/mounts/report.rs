@@ -1,5 +1,7 @@
 //! A difference of the mount table as events.
 
+use std::collections::HashMap;
+
 use fimk_core::{
     config::Rule,
     event::{Action, Body, Change, DetectedBy, Event, File},
@@ -16,13 +18,41 @@ use crate::{
     exit::Failure,
     report::described,
     signal::{Operations, Touch},
+    start::BASELINE_BATCH,
 };
 
+/// What is seen at mount points.
+pub(super) type Seen = HashMap<BytePath, File>;
+
 impl Engine {
+    /// What is seen where something came or went. Of a directory the event will tell all there is to compare, its
+    /// attributes: it is recorded so. To be called before it is watched: a later change is an event of its own.
+    pub(super) fn see_mount_points(&mut self, differences: &[Difference]) -> Result<Seen, Trouble> {
+        let (mut seen, mut put) = (Seen::new(), Vec::new());
+        for point in differences.iter().flat_map(Difference::points) {
+            let file = self.mount_point(point)?;
+            put.extend(self.record_of(&file));
+            seen.insert(point.clone(), file);
+            if put.len() >= BASELINE_BATCH {
+                self.put(&mut put)?;
+            }
+        }
+        self.put(&mut put)?;
+        Ok(seen)
+    }
+
+    fn put(&mut self, records: &mut Vec<(BytePath, Record)>) -> Result<(), Trouble> {
+        self.commit(Commit {
+            put: std::mem::take(records),
+            ..Commit::default()
+        })
+    }
+
     /// One event, or for what was moved one at each of its places.
     pub(super) fn tell_mount(
         &mut self,
         difference: &Difference,
+        seen: &Seen,
         who: &[Touch],
     ) -> Result<(), Trouble> {
         let (before, after) = (difference.before.as_ref(), difference.after.as_ref());
@@ -31,8 +61,10 @@ impl Engine {
         let mounted = after.map(|mount| (Action::Mounted, &mount.point));
         let mut commit = Commit::default();
         for (action, point) in unmounted.into_iter().chain(mounted) {
-            let file = self.mount_point(point)?;
-            commit.put.extend(self.record_of(&file));
+            let file = match seen.get(point) {
+                Some(file) => file.clone(),
+                None => self.mount_point(point)?,
+            };
             let event = self.mount_event(action, file, difference, who);
             commit.events.extend(event);
         }
@@ -124,7 +156,7 @@ impl Engine {
         })
     }
 
-    /// Of a directory the event tells all there is to compare: its attributes.
+    /// The record of a directory that is covered.
     fn record_of(&self, file: &File) -> Option<(BytePath, Record)> {
         self.rules.covers(&file.path)?;
         let attributes = file.attributes.clone()?;
