@@ -6,7 +6,7 @@ use fimk_core::{
     config::Rule,
     event::{Action, Body, Change, DetectedBy, Event, File},
     path::BytePath,
-    record::{Content, FileKind, Record, Snapshot},
+    record::{FileKind, Record},
 };
 use fimk_store::Commit;
 use fimk_wire::raw;
@@ -30,8 +30,11 @@ impl Engine {
     pub(super) fn see_mount_points(&mut self, differences: &[Difference]) -> Result<Seen, Trouble> {
         let (mut seen, mut put) = (Seen::new(), Vec::new());
         for point in differences.iter().flat_map(Difference::points) {
-            let file = self.mount_point(point)?;
-            put.extend(self.record_of(&file));
+            let mut file = self.mount_point(point)?;
+            if let Some((path, record)) = self.record_of(&file) {
+                file.attributes = Some(record.snapshot.attributes.clone());
+                put.push((path, record));
+            }
             seen.insert(point.clone(), file);
             if put.len() >= BASELINE_BATCH {
                 self.put(&mut put)?;
@@ -158,18 +161,9 @@ impl Engine {
 
     /// The record of a directory that is covered.
     fn record_of(&self, file: &File) -> Option<(BytePath, Record)> {
-        self.rules.covers(&file.path)?;
-        let attributes = file.attributes.clone()?;
-        let record = Record {
-            snapshot: Snapshot {
-                attributes,
-                content: Content::Unread("a directory is not read".to_owned()),
-            },
-            seen: clock::now(),
-            key_id: self.key_id,
-        };
-        let directory = record.snapshot.attributes.kind == FileKind::Directory;
-        directory.then(|| (file.path.clone(), record))
+        let attributes = file.attributes.as_ref()?;
+        let directory = attributes.kind == FileKind::Directory;
+        directory.then(|| self.first_record(&file.path)).flatten()
     }
 
     /// The rule that answers for a mount point, and the names of all that do: those that cover it, or else those
