@@ -1,15 +1,34 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod status;
+mod wait;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    os::unix::net::UnixStream,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use crate::{
+    actors::Actors,
+    channel::{Channel, ChannelError, Received},
+    clock,
+    control::Control,
+    exit::{Failure, Status, log},
+    identity::ActorKey,
+    mounts::Mounts,
+    output::{Output, STDOUT},
+    pending::Settle,
+    read::Reader,
+    signal::Signal,
+    source::{bpf::Bpf, fanotify::Fanotify},
+    stash::Stash,
+    status::{About, Activity},
+    tree::Tree,
+    users::Users,
+    walk::Walker,
+};
 use fimk_consumers::Token;
 use fimk_core::{
     config::Config,
@@ -21,28 +40,6 @@ use fimk_core::{
 };
 use fimk_store::{Commit, Retention, Store, StoreError};
 use fimk_wire::{Packet, raw};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
-
-use crate::{
-    actors::Actors,
-    channel::{Channel, ChannelError, Received},
-    clock,
-    exit::{Failure, Status, log},
-    identity::ActorKey,
-    mounts::{self, Mounts},
-    output::{Output, STDOUT},
-    pending::Settle,
-    read::Reader,
-    signal::Signal,
-    source::{bpf::Bpf, fanotify::Fanotify},
-    stash::Stash,
-    tree::Tree,
-    users::Users,
-    walk::Walker,
-};
 
 /// Packets handled before anything else gets its turn.
 const PACKETS_AT_ONCE: usize = 4_096;
@@ -106,6 +103,9 @@ pub struct Engine {
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
+    pub(crate) control: Control,
+    about: About,
+    activity: Activity,
     pub(crate) mounts: Mounts,
     asked: HashMap<u64, ActorKey>,
     /// The values of `asked`.
@@ -133,6 +133,8 @@ pub struct Parts {
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
+    pub control: Control,
+    pub about: About,
     pub mounts: Mounts,
 }
 
@@ -162,6 +164,9 @@ impl Engine {
             last_scan: Instant::now(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
+            control: parts.control,
+            about: parts.about,
+            activity: Activity::default(),
             mounts: parts.mounts,
             asked: HashMap::new(),
             asked_for: HashSet::new(),
@@ -202,72 +207,8 @@ impl Engine {
         self.examine_due()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
+        self.serve_control();
         Ok(true)
-    }
-
-    /// Sleeps until something happens; false when a signal ended us.
-    fn wait(&mut self) -> Result<bool, Trouble> {
-        let timeout = if self.stash.is_empty() {
-            self.patience()
-        } else {
-            Duration::ZERO
-        };
-        let mut interest = PollFlags::POLLIN;
-        interest.set(PollFlags::POLLOUT, self.channel.wants_to_send());
-        let stop: BorrowedFd<'_> = self.stop.as_fd();
-        let mut wanted = vec![
-            PollFd::new(self.channel.as_fd(), interest),
-            PollFd::new(stop, PollFlags::POLLIN),
-        ];
-        if let Eyes::Fanotify(fanotify) = &self.eyes
-            && fanotify.may_read()
-        {
-            wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
-        }
-        if let Some(table) = self.mounts.fd() {
-            wanted.push(PollFd::new(table, mounts::CHANGED));
-        }
-        // One more millisecond, because poll rounds down and would make us spin.
-        let timeout =
-            PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        match poll(&mut wanted, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(ChannelError::System(error).into()),
-        }
-        let ended = wanted[1].any().unwrap_or(false);
-        let table = wanted.last().and_then(PollFd::revents);
-        if table.is_some_and(|it| self.mounts.fd().is_some() && it.intersects(mounts::CHANGED)) {
-            self.mounts.notice();
-        }
-        Ok(!ended)
-    }
-
-    fn patience(&self) -> Duration {
-        let now = Instant::now();
-        let eyes = match &self.eyes {
-            Eyes::Bpf(bpf) => bpf.next_due(),
-            Eyes::Fanotify(_) => None,
-            Eyes::Periodic => {
-                Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s))
-            }
-        };
-        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
-        let alive = Some(self.alive_at + ALIVE_EVERY);
-        [
-            self.settle.next_due(),
-            eyes,
-            sync,
-            alive,
-            self.held.next_due(),
-            self.mounts.next_due(),
-            self.scan_wanted
-                .as_ref()
-                .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
     }
 
     /// Handles what the loader sent; false when there is no more for now.
@@ -473,6 +414,9 @@ impl Engine {
         };
         let events = events.map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
+        for event in &events {
+            self.activity.note(event);
+        }
         if self.started {
             for event in &events {
                 self.write(event)?;

@@ -17,6 +17,7 @@ const TOLD: &str = "losses";
 #[derive(Default)]
 pub struct Losses {
     seen: Sums,
+    last: Option<Box<raw::fimk_counters_packet>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub struct Grown {
 }
 
 impl Losses {
+    /// What the loader last said; none if nothing was counted yet.
+    pub fn last(&self) -> Option<&raw::fimk_counters_packet> {
+        self.last.as_deref()
+    }
+
     /// Takes over what an earlier process told, if that was during this boot.
     fn recall(&mut self, bytes: &[u8], boot: &str) {
         self.seen = Sums::kept(bytes, boot).unwrap_or_default();
@@ -50,6 +56,7 @@ impl Losses {
 
     /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
     pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
+        self.last = Some(Box::new(*packet));
         let sums = sum(packet);
         let mut before = std::mem::replace(&mut self.seen, sums);
         if sums

@@ -4,6 +4,7 @@ mod actors;
 mod args;
 mod channel;
 mod clock;
+mod control;
 mod descriptor;
 mod engine;
 mod examine;
@@ -25,6 +26,7 @@ mod signal;
 mod source;
 mod start;
 mod stash;
+mod status;
 mod tree;
 mod users;
 mod verdict;
@@ -56,6 +58,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::{
     args::Args,
     channel::{Channel, no_key},
+    control::Control,
     engine::{Engine, Eyes, Parts},
     exit::{Failure, Status, log},
     fanotify::Group,
@@ -65,6 +68,7 @@ use crate::{
     read::Reader,
     source::fanotify::Fanotify,
     stash::Stash,
+    status::About,
 };
 
 /// Loading and attaching takes the loader seconds, on a slow emulated machine a minute.
@@ -90,6 +94,7 @@ fn run() -> Result<(), Failure> {
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
+    let control = Control::bind(&config.run_dir)?;
     let mounts = Mounts::open();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
@@ -108,6 +113,7 @@ fn run() -> Result<(), Failure> {
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
+    let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
         rules,
@@ -116,10 +122,12 @@ fn run() -> Result<(), Failure> {
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
-        output: Output::new(Host { name: host_name() }, severity),
+        output: Output::new(Host { name: host.clone() }, severity),
         boot: boot_id(),
         stash,
         stop,
+        control,
+        about: About::new(ready, &args.config, report, host),
         mounts,
         config,
     });

@@ -37,6 +37,9 @@ pub(crate) const BASELINE_BATCH: usize = 256;
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
 pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
+/// Paths compared before who asks over the control socket gets an answer.
+const CONTROL_EVERY: u64 = 256;
+
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 
@@ -121,6 +124,9 @@ impl Engine {
         let mut bytes: u64 = 0;
         for path in paths {
             tally.compared += 1;
+            if tally.compared.is_multiple_of(CONTROL_EVERY) {
+                self.serve_control();
+            }
             present.insert(path.clone());
             if self.settle.waits(path) || look_first && self.is_as_recorded(path)? {
                 continue;
@@ -396,9 +402,10 @@ fn is_new_ground(path: &BytePath, past: &Past) -> bool {
             .is_some_and(|rules| rules.covers(path).is_none())
 }
 
-fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
+/// How each hook is served, by name.
+pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
     let hooks = fimk_wire::HOOK_NAMES.iter().zip(ready.plan.iter());
-    let plan = hooks
+    hooks
         .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
         .map(|(hook, &plan)| {
             let word = fimk_wire::PLAN_NAMES
@@ -407,10 +414,13 @@ fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
                 .unwrap_or("unknown");
             ((*hook).to_owned(), word.to_owned())
         })
-        .collect();
+        .collect()
+}
+
+fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
     Notice {
         message: crate::source_sentence(ready),
-        plan,
+        plan: plan(ready),
         counts: vec![("objects_watched".to_owned(), tally.compared)],
         gap: None,
     }

@@ -5,12 +5,16 @@
 
 mod attribution;
 mod content;
+mod holes;
 mod links;
 mod mounts;
 mod names;
 mod privileges;
 mod refusals;
 mod restarts;
+mod scenario;
 mod secrets;
 mod silence;
+mod status;
 mod users;
+mod writes;
