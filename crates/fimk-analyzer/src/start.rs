@@ -395,16 +395,9 @@ fn is_new_ground(path: &BytePath, past: &Past) -> bool {
 }
 
 fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
-    let hooks = fimk_wire::HOOK_NAMES.iter().zip(ready.plan.iter());
-    let plan = hooks
-        .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
-        .map(|(hook, &plan)| {
-            let word = fimk_wire::PLAN_NAMES
-                .get(usize::from(plan))
-                .copied()
-                .unwrap_or("unknown");
-            ((*hook).to_owned(), word.to_owned())
-        })
+    let plan = fimk_wire::plan::in_words(&ready.plan)
+        .into_iter()
+        .map(|(operation, words)| (operation.to_owned(), words))
         .collect();
     Notice {
         message: crate::source_sentence(ready),

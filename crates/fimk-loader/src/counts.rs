@@ -6,6 +6,7 @@ use fimk_wire::raw;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, Result};
 use zerocopy::FromBytes;
 
+use crate::log;
 use crate::system;
 
 /// Sums by hook and cause.
@@ -15,14 +16,26 @@ pub type Sums = [raw::fimk_counters; raw::FIMK_HOOKS_MAX as usize];
 #[derive(Default)]
 pub struct Counts {
     maps: Vec<MapHandle>,
-    programs: Vec<OwnedFd>,
+    programs: Vec<Watched>,
+}
+
+/// A program and how often it was known to be skipped.
+struct Watched {
+    name: String,
+    program: OwnedFd,
+    skipped: u64,
 }
 
 impl Counts {
     /// Adds an object's counters and programs.
-    pub fn add(&mut self, map: MapHandle, programs: Vec<OwnedFd>) {
+    pub fn add(&mut self, map: MapHandle, programs: Vec<(String, OwnedFd)>) {
         self.maps.push(map);
-        self.programs.extend(programs);
+        let watched = programs.into_iter().map(|(name, program)| Watched {
+            name,
+            program,
+            skipped: 0,
+        });
+        self.programs.extend(watched);
     }
 
     /// Over all maps and CPUs.
@@ -43,10 +56,34 @@ impl Counts {
         Ok(sums)
     }
 
-    /// Runs that the recursion guard refused.
-    pub fn skipped(&self) -> u64 {
-        self.programs.iter().map(system::recursion_misses).sum()
+    /// Runs that the recursion guard refused, all programs together; each program's growth is logged.
+    pub fn skipped(&mut self) -> u64 {
+        let mut sum: u64 = 0;
+        for watched in &mut self.programs {
+            let skipped = system::recursion_misses(&watched.program);
+            if skipped > watched.skipped {
+                log::line(format_args!(
+                    "the kernel skipped the program {} {} times: what it did not see is looked for",
+                    watched.name,
+                    skipped - watched.skipped
+                ));
+                watched.skipped = skipped;
+            }
+            sum = sum.saturating_add(skipped);
+        }
+        sum
     }
+}
+
+/// How often the program of a hook saw a watched object touched: in one map, over all CPUs.
+pub fn seen(map: &MapHandle, hook: u32) -> u64 {
+    let values = map.lookup_percpu(&hook.to_ne_bytes(), MapFlags::ANY);
+    let values = values.ok().flatten().unwrap_or_default();
+    values
+        .iter()
+        .filter_map(|value| raw::fimk_counters::read_from_bytes(value).ok())
+        .map(|counters| counters.of[raw::FIMK_COUNT_SEEN as usize])
+        .sum()
 }
 
 /// How many announcements the ring had no room for.

@@ -13,6 +13,7 @@ pub const HELP: &str = "\
 fimk-loader: loads fimk's kernel programs and runs the analyzer as an unprivileged user
 
 usage: fimk-loader --run-analyzer --config FILE [flags]
+       fimk-loader --probe
 
   --run-analyzer     start the analyzer and stay in the foreground; events on standard output
   --config FILE      the analyzer's configuration; the loader does not read it
@@ -23,6 +24,7 @@ usage: fimk-loader --run-analyzer --config FILE [flags]
   --user NAME        the user that the analyzer becomes (fimk)
   --analyzer PATH    the analyzer's executable (fimk-analyzer beside this one)
   --keep             leave the pins in place at the end
+  --probe            print how this kernel serves each operation, and exit
   --version, --help  print and exit
 
 Start it as root. See fimk-loader(8).
@@ -35,6 +37,8 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Print the plan of this kernel.
+    Probe,
     /// Run in the foreground.
     Run(Box<Flags>),
 }
@@ -74,7 +78,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
             }
             "--run-analyzer" => given.run_analyzer = true,
             "--keep" => given.keep = true,
-            "--detach" | "--probe" => return Err(not_built(name)),
+            "--probe" => return Ok(Command::Probe),
+            "--detach" => return Err(not_built(name)),
             _ => {
                 let slot = given.slot(name).ok_or_else(|| unknown(&argument))?;
                 let value = value
@@ -252,7 +257,7 @@ mod tests {
             "--run-analyzer --config f stray",
             "--run-analyzer --config f --unknown",
             "--detach",
-            "--probe",
+            "--probe=yes",
         ] {
             assert_eq!(
                 parsed(line).map_err(|error| error.status),
@@ -263,7 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_need_nothing_else() {
+    fn help_version_and_probe_need_nothing_else() {
+        assert_eq!(parsed("--probe").expect("it is a flag"), Command::Probe);
         assert_eq!(parsed("--help").expect("it is a flag"), Command::Help);
         assert_eq!(
             parsed("--version --nonsense").expect("it is a flag"),
@@ -292,7 +298,7 @@ mod tests {
             .flat_map(|line| line.split([' ', ',']))
             .filter_map(|word| word.strip_prefix("--"))
             .collect();
-        assert_eq!(help.len(), 11);
+        assert_eq!(help.len(), 12);
         assert_eq!(flags_in(synopsis), help);
         assert_eq!(flags_in(list), help);
     }

@@ -1,12 +1,15 @@
 //! The two BPF objects: opening, loading and what is in them.
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, Result};
+use libbpf_rs::{
+    ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, Program, Result,
+};
 
 use crate::table::Table;
 
@@ -97,18 +100,35 @@ impl Process {
     }
 }
 
+/// How large the maps are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// As in `bpf/maps.h`.
+    Full,
+    /// For the few objects of the self-test.
+    Trial,
+}
+
+/// Entries of each hash of a trial, several times what the self-test makes.
+const TRIAL_ENTRIES: u32 = 1024;
+
 impl File {
-    /// Loads the programs of the hooks that `wanted` says yes to, sharing `actors` with `process`.
-    pub fn load(process: &Process, wanted: impl Fn(u32) -> bool) -> Result<Self> {
+    /// Loads the programs of these hooks, sharing `actors` with `process`.
+    pub fn load(process: &Process, wanted: &BTreeSet<u32>, size: Size) -> Result<Self> {
         messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
         open.maps
             .actors
             .reuse_fd(process.skeleton.maps.actors.as_fd())?;
+        if size == Size::Trial {
+            open.maps.watch.set_max_entries(TRIAL_ENTRIES)?;
+            open.maps.dirty.set_max_entries(TRIAL_ENTRIES)?;
+            open.maps.taken.set_max_entries(1)?;
+        }
         for mut program in open.open_object_mut().progs_mut() {
             let hook =
                 (0..raw::FIMK_HOOKS).find(|&hook| program.name() == program_name(hook).as_str());
-            program.set_autoload(hook.is_some_and(&wanted));
+            program.set_autoload(hook.is_some_and(|hook| wanted.contains(&hook)));
         }
         let skeleton = open.load()?;
         Ok(Self {
@@ -170,13 +190,25 @@ pub fn attach(object: &Object, hook: u32) -> Result<Link> {
     program.attach()
 }
 
-/// Descriptors of an object's loaded programs.
-pub fn programs(object: &Object) -> Vec<OwnedFd> {
+/// An object's loaded programs: the kernel function of each, and a descriptor.
+pub fn programs(object: &Object) -> Vec<(String, OwnedFd)> {
+    let named = |program: &Program<'_>| {
+        let descriptor = program.as_fd().try_clone_to_owned().ok()?;
+        let name = program.name().to_string_lossy().into_owned();
+        let function = name.strip_prefix("fimk_").unwrap_or(&name).to_owned();
+        Some((function, descriptor))
+    };
     object
         .progs()
-        .filter(libbpf_rs::Program::autoload)
-        .filter_map(|program| program.as_fd().try_clone_to_owned().ok())
+        .filter(Program::autoload)
+        .filter_map(|program| named(&program))
         .collect()
+}
+
+/// The hook whose program the verifier refused, by what libbpf said of it.
+pub fn hook_blamed(messages: &str) -> Option<u32> {
+    (0..raw::FIMK_HOOKS)
+        .find(|&hook| messages.contains(&format!("prog '{}': failed to load", program_name(hook))))
 }
 
 /// The errno nearest to an error of libbpf, for `fimk_ready.error`.

@@ -94,11 +94,6 @@ impl Pins {
         Ok(())
     }
 
-    /// How many things are pinned.
-    pub fn len(&self) -> usize {
-        self.pinned.len()
-    }
-
     /// Removes every pin and the directory.
     pub fn remove(&mut self) {
         for name in std::mem::take(&mut self.pinned) {

@@ -1,7 +1,9 @@
 //! Brings up the best source that this kernel gives.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
+use fimk_wire::plan::{Served, Verdict};
 use fimk_wire::{HOOK_NAMES, REASON_SENTENCES, raw};
 use libbpf_rs::Link;
 use libbpf_rs::btf::Btf;
@@ -12,9 +14,10 @@ use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
 use crate::log;
-use crate::objects::{self, File, Process};
+use crate::objects::{self, File, Process, Size};
 use crate::pins::Pins;
-use crate::plan::{self, Plan, Refusal};
+use crate::plan::{self, Choices, Plan, Refusal};
+use crate::selftest;
 
 /// What serves.
 pub struct Source {
@@ -22,8 +25,10 @@ pub struct Source {
     pub number: u32,
     /// Why not a better one.
     pub refusal: Refusal,
-    /// How each hook is served.
+    /// How each operation is served.
     pub plan: Plan,
+    /// Why an operation could not be tested, by its row.
+    pub untested: BTreeMap<usize, String>,
     /// Who runs; absent where BPF does not load at all.
     pub process: Option<Process>,
     /// What happens to files; only with bpf.
@@ -34,31 +39,27 @@ pub struct Source {
     links: Vec<Link>,
 }
 
-/// Loads, attaches and pins the source that was asked for.
+impl Source {
+    fn new(wanted: u32) -> Self {
+        Self {
+            number: raw::FIMK_SOURCE_PERIODIC,
+            refusal: plan::reason(wanted, None),
+            plan: [0; raw::FIMK_HOOKS_MAX as usize],
+            untested: BTreeMap::new(),
+            process: None,
+            file: None,
+            fanotify: None,
+            links: Vec::new(),
+        }
+    }
+}
+
+/// Loads, tests, attaches and pins the source that was asked for.
 pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
-    let mut source = Source {
-        number: raw::FIMK_SOURCE_PERIODIC,
-        refusal: plan::reason(wanted, None),
-        plan: [0; raw::FIMK_HOOKS_MAX as usize],
-        process: None,
-        file: None,
-        fanotify: None,
-        links: Vec::new(),
-    };
+    let mut source = Source::new(wanted);
     if wanted != raw::FIMK_SOURCE_PERIODIC {
-        if has_btf() {
-            bring_up_process(&mut source, pins)?;
-        } else {
-            log::line(format_args!(
-                "events will not say who: this kernel has no BTF ({BTF}); boot one built with CONFIG_DEBUG_INFO_BTF"
-            ));
-            plan::fill(
-                &mut source.plan,
-                plan::PROCESS_HOOKS,
-                raw::FIMK_PLAN_REFUSED,
-            );
-        }
+        bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
@@ -79,6 +80,30 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
     Err(none_serves(wanted, refusal))
 }
 
+/// What [`bring_up`] would do, with everything gone again when the result is dropped: nothing is pinned, and no
+/// file program is attached when this returns.
+pub fn examine() -> Result<Source> {
+    objects::keep_messages();
+    let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
+    bring_up_process(&mut source, None)?;
+    let refusal = match choose_programs(&mut source) {
+        Ok(choices) => {
+            choices.write(&mut source.plan);
+            source.number = raw::FIMK_SOURCE_BPF;
+            return Ok(source);
+        }
+        Err(refusal) => refusal,
+    };
+    source.refusal = match open_fanotify(&mut source) {
+        Ok(()) => {
+            source.number = raw::FIMK_SOURCE_FANOTIFY;
+            refusal
+        }
+        Err(refusal) => refusal,
+    };
+    Ok(source)
+}
+
 /// Without it no program of ours can be loaded.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -86,86 +111,99 @@ fn has_btf() -> bool {
     std::path::Path::new(BTF).exists()
 }
 
-fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
-    match Process::load() {
-        Ok(process) => {
-            for (name, map) in [
-                ("exits", process.exits()),
-                ("process_counters", process.counters()),
-            ] {
-                pin_map(pins, name, map)?;
-            }
-            pin_map(pins, "actors", process.actors.handle())?;
-            pin_map(pins, "pids", process.pids.handle())?;
-            for hook in [
-                raw::FIMK_HOOK_EXEC,
-                raw::FIMK_HOOK_FORK,
-                raw::FIMK_HOOK_EXIT,
-            ] {
-                attach_and_pin(source, process.object(), hook, pins)?;
-            }
-            source.plan[raw::FIMK_HOOK_TASKS as usize] = match process.gather_running() {
-                Ok(()) => plan::served(raw::FIMK_HOOK_TASKS),
-                Err(_) => refused(),
-            };
-            source.process = Some(process);
-        }
+fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<()> {
+    if !has_btf() {
+        log::line(format_args!(
+            "events will not say who: this kernel has no BTF ({BTF}); boot one built with CONFIG_DEBUG_INFO_BTF"
+        ));
+        plan::fill(&mut source.plan, true, Served::Refused);
+        return Ok(());
+    }
+    let process = match Process::load() {
+        Ok(process) => process,
         Err(cause) => {
             log::line(format_args!(
                 "events will not say who: the process programs cannot be loaded: {cause:#}\n{}",
                 objects::messages()
             ));
-            plan::fill(
-                &mut source.plan,
-                plan::PROCESS_HOOKS,
-                raw::FIMK_PLAN_REFUSED,
-            );
+            plan::fill(&mut source.plan, true, Served::Refused);
+            return Ok(());
+        }
+    };
+    if let Some(pins) = pins.as_deref_mut() {
+        for (name, map) in [
+            ("exits", process.exits()),
+            ("process_counters", process.counters()),
+        ] {
+            pin_map(pins, name, map)?;
+        }
+        pin_map(pins, "actors", process.actors.handle())?;
+        pin_map(pins, "pids", process.pids.handle())?;
+    }
+    plan::fill(&mut source.plan, true, Served::Refused);
+    for (place, row) in plan::rows(true) {
+        for &hook in row.programs {
+            let served = match hook {
+                raw::FIMK_HOOK_TASKS => process.gather_running().is_ok(),
+                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut())?,
+            };
+            if served {
+                source.plan[place] = Served::By(hook, Verdict::Untested).byte(row);
+            }
         }
     }
+    let untested = selftest::judge_processes(&process, &mut source.plan);
+    source.untested.extend(untested);
+    source.process = Some(process);
     Ok(())
+}
+
+/// Finds out which file programs serve on this kernel.
+fn choose_programs(source: &mut Source) -> std::result::Result<Choices, Refusal> {
+    let refused = |reason| Refusal { reason, error: 0 };
+    plan::fill(&mut source.plan, false, Served::Refused);
+    let btf = Some(())
+        .filter(|()| has_btf())
+        .and_then(|()| Btf::from_vmlinux().ok())
+        .ok_or(refused(raw::FIMK_REASON_NO_BTF))?;
+    let Some(process) = &source.process else {
+        return Err(refused(raw::FIMK_REASON_LOAD_FAILED));
+    };
+    let fitting: BTreeSet<u32> = (0..raw::FIMK_HOOKS)
+        .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
+        .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
+        .collect();
+    match selftest::choose(process, &fitting) {
+        Ok(findings) => {
+            source.untested.extend(findings.untested);
+            Ok(findings.choices)
+        }
+        Err(cause) => Err(Refusal::of_trampolines(objects::errno_of(&cause))),
+    }
 }
 
 /// The outer error is ours and ends the start; the inner is the kernel's, and the next source is tried.
 fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Result<(), Refusal>> {
-    if !has_btf() {
-        plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
-        return Ok(Err(Refusal {
-            reason: raw::FIMK_REASON_NO_BTF,
-            error: 0,
-        }));
-    }
+    let mut choices = match choose_programs(source) {
+        Ok(choices) => choices,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
     let Some(process) = &source.process else {
-        return Ok(Err(Refusal {
-            reason: raw::FIMK_REASON_LOAD_FAILED,
-            error: 0,
-        }));
+        return Ok(Err(Refusal::of_trampolines(nix::libc::EINVAL)));
     };
-    let Ok(btf) = Btf::from_vmlinux() else {
-        return Ok(Err(Refusal {
-            reason: raw::FIMK_REASON_NO_BTF,
-            error: 0,
-        }));
-    };
-    let fitting: Vec<u32> = plan::FILE_HOOKS
-        .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
-        .collect();
-    let file = match File::load(process, |hook| fitting.contains(&hook)) {
+    let wanted = choices.programs();
+    let file = match File::load(process, &wanted, Size::Full) {
         Ok(file) => file,
-        Err(cause) => return Ok(Err(refused_trampolines(source, &cause))),
+        Err(cause) => return Ok(Err(refused_trampolines(&cause))),
     };
-    plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_ABSENT);
-    let before = pins.len();
-    for hook in fitting {
-        if hook == raw::FIMK_HOOK_GETATTR {
-            source.plan[hook as usize] = plan::served(hook);
-            continue;
+    for hook in wanted {
+        // Attached only while the analyzer walks.
+        let on_demand = hook == raw::FIMK_HOOK_GETATTR;
+        if !on_demand && !attach_and_pin(source, file.object(), hook, Some(pins))? {
+            choices.lose(hook);
         }
-        attach_and_pin(source, file.object(), hook, pins)?;
     }
-    if pins.len() == before {
-        let cause = libbpf_rs::Error::from(std::io::Error::from_raw_os_error(nix::libc::EPERM));
-        return Ok(Err(refused_trampolines(source, &cause)));
-    }
+    choices.write(&mut source.plan);
     pin_file_maps(&file, pins)?;
     source.file = Some(file);
     Ok(Ok(()))
@@ -184,7 +222,7 @@ fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
     pin_map(pins, "taken", file.taken.handle())
 }
 
-fn refused_trampolines(source: &mut Source, cause: &libbpf_rs::Error) -> Refusal {
+fn refused_trampolines(cause: &libbpf_rs::Error) -> Refusal {
     let refusal = Refusal::of_trampolines(objects::errno_of(cause));
     if refusal.reason == raw::FIMK_REASON_LOAD_FAILED {
         log::line(format_args!(
@@ -192,7 +230,6 @@ fn refused_trampolines(source: &mut Source, cause: &libbpf_rs::Error) -> Refusal
             objects::messages()
         ));
     }
-    plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
     refusal
 }
 
@@ -209,26 +246,27 @@ fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {
     }
 }
 
-/// A hook that the kernel refuses is told and left out; the plan says so to everybody.
+/// Whether it is attached: a hook that the kernel refuses is told and left out; the plan says so to everybody.
 fn attach_and_pin(
     source: &mut Source,
     object: &libbpf_rs::Object,
     hook: u32,
-    pins: &mut Pins,
-) -> Result<()> {
+    pins: Option<&mut Pins>,
+) -> Result<bool> {
     let name = HOOK_NAMES[hook as usize];
     match objects::attach(object, hook) {
         Ok(mut link) => {
-            pins.pin(&format!("link_{name}"), |path| link.pin(path))?;
+            if let Some(pins) = pins {
+                pins.pin(&format!("link_{name}"), |path| link.pin(path))?;
+            }
             source.links.push(link);
-            source.plan[hook as usize] = plan::served(hook);
+            Ok(true)
         }
         Err(cause) => {
             log::line(format_args!("the hook {name} is not served: {cause:#}"));
-            source.plan[hook as usize] = refused();
+            Ok(false)
         }
     }
-    Ok(())
 }
 
 fn pin_map(
@@ -247,10 +285,6 @@ fn parameters(btf: &Btf<'_>, hook: u32) -> Option<usize> {
     FuncProto::try_from(function.referenced_type())
         .ok()
         .map(|prototype| prototype.len())
-}
-
-fn refused() -> u8 {
-    u8::try_from(raw::FIMK_PLAN_REFUSED).unwrap_or(u8::MAX)
 }
 
 fn none_serves(wanted: u32, refusal: Option<Refusal>) -> Error {
