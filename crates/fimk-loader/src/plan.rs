@@ -251,7 +251,10 @@ mod tests {
 
     #[test]
     fn a_row_without_a_program_says_whether_the_kernel_lacks_or_refuses_it() {
-        let place = ROWS.iter().position(|row| row.operation == "setacl").unwrap();
+        let place = ROWS
+            .iter()
+            .position(|row| row.operation == "setacl")
+            .unwrap();
         let mut choices = Choices::default();
         choices.exclude(raw::FIMK_HOOK_SET_ACL, Lack::Absent);
         assert_eq!(choices.served(place), Served::Absent);
@@ -283,7 +286,11 @@ mod tests {
         for row in &ROWS {
             let of_processes = |hook: &&u32| PROCESS_HOOKS.contains(hook);
             let count = row.programs.iter().filter(of_processes).count();
-            assert!(count == 0 || count == row.programs.len(), "{}", row.operation);
+            assert!(
+                count == 0 || count == row.programs.len(),
+                "{}",
+                row.operation
+            );
         }
     }
 }

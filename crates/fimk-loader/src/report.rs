@@ -36,7 +36,8 @@ fn table(kernel: &str, source: &Source) -> String {
         let why = source.untested.get(&place).map_or("", String::as_str);
         rows.push(cells(row, served, why));
     }
-    let widths = [0, 1, 2].map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
+    let widths =
+        [0, 1, 2].map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     let mut text = format!("kernel  {kernel}\n\n");
     for [operation, plan, when, test] in &rows {
         let line = format!(

@@ -113,11 +113,23 @@ pub mod trial {
 
     impl Mapping {
         /// `length` bytes from `offset`, anywhere.
-        pub fn new(file: &impl AsRawFd, protection: i32, length: usize, offset: i64) -> Result<Self> {
+        pub fn new(
+            file: &impl AsRawFd,
+            protection: i32,
+            length: usize,
+            offset: i64,
+        ) -> Result<Self> {
             let flags = libc::MAP_SHARED;
             // SAFETY: the kernel chooses the place, so no memory of ours is replaced.
             let address = unsafe {
-                libc::mmap(null_mut(), length, protection, flags, file.as_raw_fd(), offset)
+                libc::mmap(
+                    null_mut(),
+                    length,
+                    protection,
+                    flags,
+                    file.as_raw_fd(),
+                    offset,
+                )
             };
             if address == libc::MAP_FAILED {
                 return Err(Error::last_os_error());
@@ -154,7 +166,14 @@ pub mod trial {
     pub fn splice(pipe: &OwnedFd, file: &File, length: usize) -> Result<()> {
         // SAFETY: descriptors and numbers; no offsets are pointed to.
         checked(unsafe {
-            libc::splice(pipe.as_raw_fd(), null_mut(), file.as_raw_fd(), null_mut(), length, 0)
+            libc::splice(
+                pipe.as_raw_fd(),
+                null_mut(),
+                file.as_raw_fd(),
+                null_mut(),
+                length,
+                0,
+            )
         } as i64)
         .map(drop)
     }
@@ -233,7 +252,15 @@ pub mod trial {
         queue.store(parameters[TAIL] as usize, 1u32);
         // SAFETY: the bytes outlive the request, which is awaited; no signal mask is pointed to.
         checked(unsafe {
-            libc::syscall(libc::SYS_io_uring_enter, number, 1, 1, GETEVENTS, null::<u8>(), 0)
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                number,
+                1,
+                1,
+                GETEVENTS,
+                null::<u8>(),
+                0,
+            )
         })
         .map(drop)
     }
@@ -277,7 +304,12 @@ pub mod trial {
         const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
         // SAFETY: the paths are read only.
         let tree = checked(unsafe {
-            libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, from.as_ptr(), OPEN_TREE_CLONE)
+            libc::syscall(
+                libc::SYS_open_tree,
+                libc::AT_FDCWD,
+                from.as_ptr(),
+                OPEN_TREE_CLONE,
+            )
         })?;
         // SAFETY: as above; the descriptor is the one just made.
         checked(unsafe {

@@ -249,10 +249,7 @@ pub const ROWS: [Row; 39] = [
     ),
     row("mmap", &[raw::FIMK_HOOK_MMAP]),
     row("mprotect", &[raw::FIMK_HOOK_MPROTECT]),
-    row(
-        "close",
-        &[raw::FIMK_HOOK_FPUT, raw::FIMK_HOOK_FILE_RELEASE],
-    ),
+    row("close", &[raw::FIMK_HOOK_FPUT, raw::FIMK_HOOK_FILE_RELEASE]),
     row("mount", &[raw::FIMK_HOOK_PATH_MOUNT]),
     row("move_mount", &[raw::FIMK_HOOK_MOVE_MOUNT]),
     row("umount", &[raw::FIMK_HOOK_UMOUNT]),
@@ -320,7 +317,9 @@ impl Served {
             Self::Refused => raw::FIMK_PLAN_REFUSED,
             Self::By(program, verdict) => {
                 let place = row.programs.iter().position(|&its| its == program);
-                let number = place.map_or(raw::FIMK_PLAN_NONE, |place| 1 + u32::try_from(place).unwrap_or(0));
+                let number = place.map_or(raw::FIMK_PLAN_NONE, |place| {
+                    1 + u32::try_from(place).unwrap_or(0)
+                });
                 number
                     | match verdict {
                         Verdict::Seen => raw::FIMK_PLAN_SEEN,

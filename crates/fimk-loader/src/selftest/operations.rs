@@ -78,7 +78,9 @@ fn write(operation: &str, room: &Room, now: &dyn Fn()) -> Result<()> {
         _ => {
             now();
             match operation {
-                "writev" => file.write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")]).map(drop),
+                "writev" => file
+                    .write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")])
+                    .map(drop),
                 "io_uring" => trial::uring_write(&file, b"x"),
                 "aio" => trial::aio_write(&file, b"x"),
                 "fallocate" => Ok(fallocate(&file, FallocateFlags::empty(), 0, 8192)?),

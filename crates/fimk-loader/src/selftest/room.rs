@@ -53,7 +53,11 @@ impl Room {
     pub fn named_file(&self) -> Result<(PathBuf, File)> {
         let path = self.name();
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).open(&path)?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
         file.set_len(4096)?;
         watch(&path)?;
         Ok((path, file))
