@@ -75,6 +75,13 @@ impl Counts {
     }
 }
 
+/// Sets everything in one map to 0.
+pub fn clear(map: &MapHandle) -> Result<()> {
+    let zeros = vec![vec![0; size_of::<raw::fimk_counters>()]; libbpf_rs::num_possible_cpus()?];
+    (0..raw::FIMK_HOOKS)
+        .try_for_each(|hook| map.update_percpu(&hook.to_ne_bytes(), &zeros, MapFlags::ANY))
+}
+
 /// How often the program of a hook saw a watched object touched: in one map, over all CPUs.
 pub fn seen(map: &MapHandle, hook: u32) -> u64 {
     let values = map.lookup_percpu(&hook.to_ne_bytes(), MapFlags::ANY);

@@ -139,6 +139,25 @@ impl File {
         })
     }
 
+    /// Nothing is watched or dirty after this, and no record is left. For an object that serves nobody yet.
+    pub fn forget_all(&mut self) -> Result<()> {
+        self.watch.clear()?;
+        self.dirty.clear()?;
+        let mut builder = libbpf_rs::RingBufferBuilder::new();
+        let ring = self.ring()?;
+        builder.add(&ring, |_| 0)?;
+        builder.build()?.consume_raw();
+        if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
+            variables.filter.fill(0);
+        }
+        Ok(())
+    }
+
+    /// Open files on which an ioctl asked for other flags.
+    pub fn flagged(&self) -> Result<MapHandle> {
+        MapHandle::try_from(&self.skeleton.maps.flagged)
+    }
+
     /// The ring of the records to forward.
     pub fn ring(&self) -> Result<MapHandle> {
         MapHandle::try_from(&self.skeleton.maps.ring)

@@ -54,7 +54,6 @@ pub enum Lack {
 pub struct Choices {
     lacking: BTreeMap<u32, Lack>,
     verdicts: BTreeMap<(usize, u32), Verdict>,
-    lost: BTreeSet<u32>,
 }
 
 impl Choices {
@@ -66,11 +65,6 @@ impl Choices {
     /// What the self-test found of a program in a row.
     pub fn judge(&mut self, place: usize, hook: u32, verdict: Verdict) {
         self.verdicts.insert((place, hook), verdict);
-    }
-
-    /// A program that served the self-test and could not be attached after it: its rows have no other then.
-    pub fn lose(&mut self, hook: u32) {
-        self.lost.insert(hook);
     }
 
     /// The first program of a row that can serve and was not overlooked by the self-test; where all
@@ -91,9 +85,6 @@ impl Choices {
     /// What there is to say of a row.
     pub fn served(&self, place: usize) -> Served {
         if let Some(hook) = self.serving(place) {
-            if self.lost.contains(&hook) {
-                return Served::Refused;
-            }
             let verdict = self.verdicts.get(&(place, hook)).copied();
             return Served::By(hook, verdict.unwrap_or(Verdict::Untested));
         }

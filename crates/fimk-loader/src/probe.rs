@@ -16,8 +16,8 @@ use crate::flags::source_name;
 use crate::log;
 use crate::objects::{self, File, Process, Size};
 use crate::pins::Pins;
-use crate::plan::{self, Choices, Plan, Refusal};
-use crate::selftest;
+use crate::plan::{self, Plan, Refusal};
+use crate::selftest::{self, Tested};
 
 /// What serves.
 pub struct Source {
@@ -35,6 +35,8 @@ pub struct Source {
     pub file: Option<File>,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(OwnedFd, u32)>,
+    /// The arming program, still attached from the self-test.
+    pub arming: Option<Link>,
     /// What holds the programs in place.
     links: Vec<Link>,
 }
@@ -49,6 +51,7 @@ impl Source {
             process: None,
             file: None,
             fanotify: None,
+            arming: None,
             links: Vec::new(),
         }
     }
@@ -86,9 +89,9 @@ pub fn examine() -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
     bring_up_process(&mut source, None)?;
-    let refusal = match choose_programs(&mut source) {
-        Ok(choices) => {
-            choices.write(&mut source.plan);
+    let refusal = match test_programs(&mut source, Size::Trial) {
+        Ok(tested) => {
+            tested.choices.write(&mut source.plan);
             source.number = raw::FIMK_SOURCE_BPF;
             return Ok(source);
         }
@@ -158,8 +161,8 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
     Ok(())
 }
 
-/// Finds out which file programs serve on this kernel.
-fn choose_programs(source: &mut Source) -> std::result::Result<Choices, Refusal> {
+/// Loads, attaches and tests the file programs that serve on this kernel.
+fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested, Refusal> {
     let refused = |reason| Refusal { reason, error: 0 };
     plan::fill(&mut source.plan, false, Served::Refused);
     let btf = Some(())
@@ -173,39 +176,31 @@ fn choose_programs(source: &mut Source) -> std::result::Result<Choices, Refusal>
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    match selftest::choose(process, &fitting) {
-        Ok(findings) => {
-            source.untested.extend(findings.untested);
-            Ok(findings.choices)
-        }
-        Err(cause) => Err(Refusal::of_trampolines(objects::errno_of(&cause))),
-    }
+    let tested = selftest::run(process, &fitting, size)
+        .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
+    source.untested.extend(tested.untested.clone());
+    Ok(tested)
 }
 
 /// The outer error is ours and ends the start; the inner is the kernel's, and the next source is tried.
 fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Result<(), Refusal>> {
-    let mut choices = match choose_programs(source) {
-        Ok(choices) => choices,
+    let mut tested = match test_programs(source, Size::Full) {
+        Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let Some(process) = &source.process else {
-        return Ok(Err(Refusal::of_trampolines(nix::libc::EINVAL)));
-    };
-    let wanted = choices.programs();
-    let file = match File::load(process, &wanted, Size::Full) {
-        Ok(file) => file,
-        Err(cause) => return Ok(Err(refused_trampolines(&cause))),
-    };
-    for hook in wanted {
-        // Attached only while the analyzer walks.
-        let on_demand = hook == raw::FIMK_HOOK_GETATTR;
-        if !on_demand && !attach_and_pin(source, file.object(), hook, Some(pins))? {
-            choices.lose(hook);
-        }
+    tested
+        .forget()
+        .map_err(|cause| Error::internal("the maps cannot be cleared after the self-test", cause))?;
+    tested.choices.write(&mut source.plan);
+    // Attached only while the analyzer walks, but for kernels that attach it only once.
+    source.arming = tested.links.remove(&raw::FIMK_HOOK_GETATTR);
+    for (hook, mut link) in tested.links {
+        let name = HOOK_NAMES[hook as usize];
+        pins.pin(&format!("link_{name}"), |path| link.pin(path))?;
+        source.links.push(link);
     }
-    choices.write(&mut source.plan);
-    pin_file_maps(&file, pins)?;
-    source.file = Some(file);
+    pin_file_maps(&tested.file, pins)?;
+    source.file = Some(tested.file);
     Ok(Ok(()))
 }
 
@@ -214,23 +209,13 @@ fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
         ("ring", file.ring()),
         ("file_counters", file.counters()),
         ("filter", file.variables()),
+        ("flagged", file.flagged()),
     ] {
         pin_map(pins, name, map)?;
     }
     pin_map(pins, "watch", file.watch.handle())?;
     pin_map(pins, "dirty", file.dirty.handle())?;
     pin_map(pins, "taken", file.taken.handle())
-}
-
-fn refused_trampolines(cause: &libbpf_rs::Error) -> Refusal {
-    let refusal = Refusal::of_trampolines(objects::errno_of(cause));
-    if refusal.reason == raw::FIMK_REASON_LOAD_FAILED {
-        log::line(format_args!(
-            "the file programs cannot be loaded: {cause:#}\n{}",
-            objects::messages()
-        ));
-    }
-    refusal
 }
 
 fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {

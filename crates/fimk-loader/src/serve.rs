@@ -96,7 +96,7 @@ pub struct Server {
 
 impl Server {
     /// Builds the rings and reads the counters once: later, no file may be opened.
-    pub fn new(source: Source, channel: &SharedChannel) -> Result<Self> {
+    pub fn new(mut source: Source, channel: &SharedChannel) -> Result<Self> {
         let internal = |cause| Error::internal("a BPF ring cannot be read", cause);
         let mut counts = Counts::default();
         let (mut forward, mut ends) = (None, None);
@@ -117,6 +117,9 @@ impl Server {
             );
         }
         counts.sums().map_err(internal)?;
+        let reattaches = nix::sys::utsname::uname()
+            .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches));
+        let arming = source.arming.take().filter(|_| !reattaches);
         Ok(Self {
             source,
             channel: Rc::clone(channel),
@@ -127,9 +130,8 @@ impl Server {
             answer: None,
             announcements: Vec::new(),
             sweep_due: false,
-            arming: None,
-            reattaches: nix::sys::utsname::uname()
-                .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches)),
+            arming,
+            reattaches,
             analyzer: 0,
             takes: 0,
             served: 0,
