@@ -13,7 +13,6 @@ pub const HELP: &str = "\
 fimk-loader: loads fimk's kernel programs and runs the analyzer as an unprivileged user
 
 usage: fimk-loader --run-analyzer --config FILE [flags]
-       fimk-loader --probe
 
   --run-analyzer     start the analyzer and stay in the foreground; events on standard output
   --config FILE      the analyzer's configuration; the loader does not read it

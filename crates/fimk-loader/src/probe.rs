@@ -188,9 +188,9 @@ fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Re
         Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    tested
-        .forget()
-        .map_err(|cause| Error::internal("the maps cannot be cleared after the self-test", cause))?;
+    tested.forget().map_err(|cause| {
+        Error::internal("the maps cannot be cleared after the self-test", cause)
+    })?;
     tested.choices.write(&mut source.plan);
     // Attached only while the analyzer walks, but for kernels that attach it only once.
     source.arming = tested.links.remove(&raw::FIMK_HOOK_GETATTR);
