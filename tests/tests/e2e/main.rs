@@ -4,12 +4,15 @@
 //! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
 
 mod attribution;
+mod containers;
 mod content;
 mod holes;
 mod links;
 mod mounts;
 mod names;
+mod operations;
 mod privileges;
+mod probe;
 mod refusals;
 mod restarts;
 mod scenario;
