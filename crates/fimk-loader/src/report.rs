@@ -51,11 +51,8 @@ fn table(kernel: &str, source: &Source) -> String {
         .get(source.refusal.reason as usize)
         .copied()
         .unwrap_or_default();
-    text.push_str(&format!(
-        "\nsource  {}  {why}\n",
-        source_name(source.number)
-    ));
-    text
+    let name = source_name(source.number);
+    text + &format!("\nsource  {name}  {why}\n")
 }
 
 fn cells(row: &fimk_wire::plan::Row, served: Served, why: &str) -> [String; 4] {

@@ -216,7 +216,7 @@ pub mod trial {
 
         /// Stores a number `at` bytes from the start.
         pub fn store<T>(&mut self, at: usize, number: T) {
-            assert!(at % align_of::<T>() == 0 && at + size_of::<T>() <= self.length);
+            assert!(at.is_multiple_of(align_of::<T>()) && at + size_of::<T>() <= self.length);
             // SAFETY: inside the mapping and aligned, and no Rust object lies there.
             unsafe { self.address.byte_add(at).cast::<T>().write_volatile(number) };
         }
@@ -256,9 +256,9 @@ pub mod trial {
 
     /// Writes through Linux's own asynchronous I/O and waits for the end.
     pub fn aio_write(file: &File, bytes: &[u8]) -> Result<()> {
-        // SAFETY: iocb and io_event are plain numbers, for which zero is a value.
-        let mut request: libc::iocb = unsafe { std::mem::zeroed() };
         const IOCB_CMD_PWRITE: u16 = 1;
+        // SAFETY: iocb is plain numbers, for which zero is a value.
+        let mut request: libc::iocb = unsafe { std::mem::zeroed() };
         request.aio_lio_opcode = IOCB_CMD_PWRITE;
         request.aio_fildes = file.as_raw_fd().cast_unsigned();
         request.aio_buf = bytes.as_ptr() as u64;

@@ -19,7 +19,7 @@ fn rows(output: &str) -> HashMap<&str, Vec<&str>> {
 
 #[test]
 fn every_operation_has_a_plan_that_was_seen_or_a_reason() {
-    let probe = attempt(&loader(), &["--probe"]);
+    let probe = attempt(loader(), &["--probe"]);
     let rows = rows(&probe.output);
     assert!(probe.succeeded, "{}", probe.output);
     assert!(rows.len() > 35, "{}", probe.output);
@@ -50,7 +50,7 @@ fn every_operation_has_a_plan_that_was_seen_or_a_reason() {
 
 #[test]
 fn a_probe_leaves_nothing_behind() {
-    let probe = attempt(&loader(), &["--probe"]);
+    let probe = attempt(loader(), &["--probe"]);
     assert!(probe.succeeded, "{}", probe.output);
     let left = |directory: &str, prefix: &str| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();

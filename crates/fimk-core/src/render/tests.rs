@@ -260,7 +260,8 @@ fn a_change_is_one_line_of_nested_fields() {
     let expected = concat!(
         r#"{"@timestamp":"2026-11-18T11:06:41.000000005Z","agent":{"name":"fimk","version":""#,
         env!("CARGO_PKG_VERSION"),
-        r#""},"ecs":{"version":"8.17.0"},"event":{"action":"modified","category":["file"],"#,
+        r#""},"container":{"id":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},"#,
+        r#""ecs":{"version":"8.17.0"},"event":{"action":"modified","category":["file"],"#,
         r#""created":"2026-11-18T11:06:42.000000005Z","end":"2026-11-18T11:06:41.000000005Z","kind":"event","#,
         r#""sequence":42,"severity":99,"start":"2026-11-18T11:06:40.000000005Z","type":["change"]},"#,
         r#""file":{"ctime":"2026-11-18T11:06:40.000000005Z","device":"8:1","directory":"/etc","gid":"0","#,
