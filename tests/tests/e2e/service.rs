@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use fimk_tests::{Expect, Launch, Monitor, Site, append_line, rule, stop_services};
+use fimk_tests::{Expect, Launch, Monitor, Site, append_line, rule, run, stop_services};
 use nix::sys::signal::Signal;
 
 fn launch(site: &Site) -> Launch {
@@ -191,6 +191,7 @@ fn a_change_while_the_analyzer_is_dead_is_reported() {
 fn both_may_be_killed_and_come_back_in_the_other_order() {
     let site = Site::new();
     let path = site.write("file", "one\n");
+    let gone = site.write("gone", "one\n");
     let new = site.file("new");
     let launch = launch(&site);
     let loader = launch.serve();
@@ -200,12 +201,14 @@ fn both_may_be_killed_and_come_back_in_the_other_order() {
     kill(analyzer);
     let shell = append_line(&path, "two");
     let maker = append_line(&new, "made");
+    let remover = run("rm", &[&gone]);
     let analyzer = launch.analyze_without_waiting();
     let loader = launch.serve();
     analyzer.await_start();
     for (expected, who) in [
         (Expect::action("modified").of(&path).adds("two"), &shell),
         (Expect::action("created").of(&new), &maker),
+        (Expect::action("deleted").of(&gone), &remover),
     ] {
         analyzer.expect(if is_bpf { expected.by(who) } else { expected });
     }
