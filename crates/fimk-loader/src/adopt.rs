@@ -97,6 +97,7 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
             pins.adopts = true;
             pins.keep(META);
+            return incomplete(old, found).map(|meta| Takeover { meta });
         }
         Verdict::Replace => {
             let (dirty, taken) = left(pins);
@@ -106,6 +107,7 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
                 pins.path().display(),
                 dirty + taken
             ));
+            incomplete(old, found)?;
         }
         Verdict::Discard(why) => {
             let removed = pins.discard_found()?;
@@ -116,18 +118,22 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
         }
     }
-    if let Some(old) = old.filter(|_| found.is_some_and(|found| found.complete == 1)) {
-        // The flag alone: whose it is stays readable.
-        let incomplete = found.map(|found| Meta {
-            complete: 0,
-            ..found
-        });
-        write(&old, incomplete.unwrap_or(Meta::ours(false)))?;
-        if pins.adopts {
-            return Ok(Takeover { meta: old });
-        }
-    }
     make(pins)
+}
+
+/// Clears the flag alone: whose the pins are stays readable.
+fn incomplete(meta: Option<MapHandle>, found: Option<Meta>) -> Result<MapHandle> {
+    let (Some(map), Some(meta)) = (meta, found) else {
+        return Err(Error::internal("the map meta", "it is gone"));
+    };
+    write(
+        &map,
+        Meta {
+            complete: 0,
+            ..meta
+        },
+    )?;
+    Ok(map)
 }
 
 /// Whether the pins found are fimk's, so that they may be removed.
