@@ -113,6 +113,7 @@ impl Site {
             run: self.root.path().join("run"),
             user: "fimk".to_owned(),
             under: Vec::new(),
+            variables: Vec::new(),
         }
     }
 }
@@ -179,6 +180,8 @@ pub struct Launch {
     pub user: String,
     /// A command to start it under, with its arguments.
     pub under: Vec<String>,
+    /// Variables of services, beside those of the test.
+    pub variables: Vec<(String, PathBuf)>,
 }
 
 /// How a start failed.

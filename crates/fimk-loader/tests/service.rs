@@ -512,9 +512,36 @@ fn a_change_made_while_nobody_ran_is_told_with_who_made_it() {
         lines.iter().any(|line| line.starts_with("armed rule=7")),
         "{lines:#?}"
     );
+    drop(analyzer);
+    // A change that nobody took, and a build that cannot read it: it is counted, and the new programs work.
+    Command::new("sh")
+        .args(["-c", "echo again >>\"$0\""])
+        .arg(&watched)
+        .status()
+        .unwrap();
+    service.kill();
+    patch_meta(&place, BUILD, 1);
+    let mut service = place.serve();
+    assert!(is_link_alive(before.1), "until somebody says HELLO");
+    let lines = place
+        .analyzer("hello=1 arm change sync exit=0")
+        .until("synced 79");
+    assert!(
+        lines.iter().any(|line| line.contains(" kept=0 ")),
+        "{lines:#?}"
+    );
+    service.until_logged("are of another build and are replaced; of its changes ");
+    assert!(
+        link() != before.1
+            && !names
+                .iter()
+                .zip(before.0)
+                .any(|(name, id)| map_id(&place, name) == id)
+    );
     assert_eq!(stop(service).0, 0);
     let log = Loader::from_piped(detach(&place)).end().1;
     assert!(log.contains("pins were removed from"), "{log}");
+    assert!(!place.path("bpf/fimk").exists());
 }
 
 /// The analyzer's lines up to one that starts so, or `None` if its channel ends before.
