@@ -39,6 +39,7 @@ impl Launch {
         command.arg("--handover").arg(self.handover());
         command.arg("--pin-dir").arg(&self.pins);
         command.arg("--user").arg(&self.user);
+        command.envs(self.variables.iter().cloned());
         Monitor::spawn(command, self.pins.clone())
     }
 
@@ -71,6 +72,7 @@ impl Launch {
         if let Some(source) = std::env::var_os("FIMK_SOURCE").filter(|source| !source.is_empty()) {
             command.arg("--source").arg(source);
         }
+        command.envs(self.variables.iter().cloned());
         Monitor::spawn(command, self.pins.clone())
     }
 

@@ -123,6 +123,7 @@ impl Site {
             run: self.run_dir(),
             user: "fimk".to_owned(),
             under: Vec::new(),
+            variables: Vec::new(),
         }
     }
 }
@@ -189,6 +190,8 @@ pub struct Launch {
     pub user: String,
     /// A command to start it under, with its arguments.
     pub under: Vec<String>,
+    /// Variables of services, beside those of the test.
+    pub variables: Vec<(String, PathBuf)>,
 }
 
 /// How a start failed.

@@ -103,8 +103,8 @@ mod tests {
         let args = parsed("--channel 3 --config /c --state-dir /s --run-dir /r --source fanotify")
             .expect("valid");
         assert_eq!(args.channel, Way::Inherited(3));
-        let args = parsed("--handover /h --config /c").expect("valid");
-        assert_eq!(args.channel, Way::Handover("/h".into()));
+        let service = parsed("--handover /h --config /c").expect("valid");
+        assert_eq!(service.channel, Way::Handover("/h".into()));
         assert_eq!(args.source, Some(fimk_wire::raw::FIMK_SOURCE_FANOTIFY));
     }
 

@@ -34,6 +34,9 @@ pub use nix::sys::fanotify::MaskFlags;
 /// `RLIMIT_NOFILE` must leave room for so many.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Reads of what an analyzer before us left in the queue: a million events and more.
+const DISCARDED_READS_MAX: usize = 2_048;
+
 /// Marks of one group. A mark pins an inode of about 1.3 kB in the kernel, which nothing else limits.
 const MARKS_MAX: usize = 200_000;
 
@@ -245,6 +248,25 @@ impl Group {
 impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fanotify.as_fd()
+    }
+}
+
+impl Group {
+    /// Throws away what waits in the queue of a group that an analyzer before us read. The first comparison finds it;
+    /// by the time it could be examined, another may have written, and would be taken for the one in the queue.
+    ///
+    /// # Errors
+    /// When the group cannot be read.
+    pub fn discard_queue(&mut self) -> io::Result<()> {
+        let mut events = Vec::new();
+        // Whoever fills it faster than it is read must not keep us from starting.
+        for _ in 0..DISCARDED_READS_MAX {
+            events.clear();
+            if !self.read(&mut events)? {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -261,8 +261,11 @@ fn eyes(ready: &raw::fimk_ready, group: Option<OwnedFd>) -> Result<Eyes, Failure
     match (ready.source, group) {
         (raw::FIMK_SOURCE_BPF, _) => Ok(Eyes::Bpf(Box::default())),
         (raw::FIMK_SOURCE_FANOTIFY, Some(group)) => {
-            let group = Group::new(group, ready.fanotify_flags)
-                .map_err(|error| internal(error.to_string()))?;
+            let group = Group::new(group, ready.fanotify_flags).and_then(|mut group| {
+                group.discard_queue()?;
+                Ok(group)
+            });
+            let group = group.map_err(|error| internal(error.to_string()))?;
             Ok(Eyes::Fanotify(Box::new(Fanotify::new(group))))
         }
         (raw::FIMK_SOURCE_PERIODIC, _) => Ok(Eyes::Periodic),

@@ -159,6 +159,16 @@ impl Settle {
         self.waiting.insert(path, (when, pending));
     }
 
+    /// What waits about this path is the rest of a story of which the beginning, a name that came or went, may
+    /// have been told to an analyzer that is gone: what a comparison shows is then to be said.
+    pub fn found_by_comparing(&mut self, path: &BytePath) {
+        if let Some((_, pending)) = self.waiting.get_mut(path)
+            && pending.touches.iter().all(|touch| touch.fact.is_none())
+        {
+            pending.found.get_or_insert(Found::Scan);
+        }
+    }
+
     /// Whether anything waits about a path.
     pub fn waits(&self, path: &BytePath) -> bool {
         self.waiting.contains_key(path)

@@ -128,7 +128,16 @@ impl Engine {
                 self.serve_control();
             }
             present.insert(path.clone());
-            if self.settle.waits(path) || look_first && self.is_as_recorded(path)? {
+            if self.settle.waits(path) {
+                let is_new = gap.is_some()
+                    && !is_new_ground(path, past)
+                    && self.store.record(path).map_err(Failure::from)?.is_none();
+                if is_new {
+                    self.settle.found_by_comparing(path);
+                }
+                continue;
+            }
+            if look_first && self.is_as_recorded(path)? {
                 continue;
             }
             if self.store.record(path).map_err(Failure::from)?.is_none()
@@ -193,6 +202,9 @@ impl Engine {
         }
         for path in absent {
             if self.settle.waits(&path) {
+                if gap.is_some() {
+                    self.settle.found_by_comparing(&path);
+                }
                 continue;
             }
             if self.rules.covers(&path).is_some() {

@@ -108,6 +108,8 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
             pins.adopts = true;
             pins.keep(META);
+            let plan = found.map(|found| found.plan);
+            return incomplete(old, found).map(|meta| Takeover { meta, plan });
         }
         Verdict::Replace => {
             let (dirty, taken) = left(pins);
@@ -117,6 +119,7 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
                 pins.path().display(),
                 dirty + taken
             ));
+            incomplete(old, found)?;
         }
         Verdict::Discard(why) => {
             let removed = pins.discard_found()?;
@@ -127,19 +130,22 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
         }
     }
-    if let Some(old) = old.filter(|_| found.is_some_and(|found| found.complete == 1)) {
-        // The flag alone: whose it is stays readable.
-        let incomplete = found.map(|found| Meta {
-            complete: 0,
-            ..found
-        });
-        write(&old, incomplete.unwrap_or(Meta::ours(false)))?;
-        if pins.adopts {
-            let plan = found.map(|found| found.plan);
-            return Ok(Takeover { meta: old, plan });
-        }
-    }
     make(pins)
+}
+
+/// Clears the flag alone: whose the pins are stays readable.
+fn incomplete(meta: Option<MapHandle>, found: Option<Meta>) -> Result<MapHandle> {
+    let (Some(map), Some(meta)) = (meta, found) else {
+        return Err(Error::internal("the map meta", "it is gone"));
+    };
+    write(
+        &map,
+        Meta {
+            complete: 0,
+            ..meta
+        },
+    )?;
+    Ok(map)
 }
 
 /// Whether the pins found are fimk's, so that they may be removed.

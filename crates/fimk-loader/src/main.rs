@@ -99,6 +99,7 @@ fn run(flags: &Flags) -> Result<()> {
     let mut analyzers = Foreground::new(Spawner::fork(&image)?);
     let notify = Notify::from_environment();
     let mut pins = Pins::lock(&flags.pin_dir)?;
+    adopt::are_ours(&pins)?;
     let result = Run::new(&mut analyzers, &mut pins, signals, notify).run_until_stopped();
     if flags.keep && result.is_ok() {
         tell_of_pins(&flags.pin_dir);
@@ -117,6 +118,7 @@ fn serve(flags: &Service) -> Result<()> {
     let signals = stop_signals()?;
     let notify = Notify::from_environment();
     let mut pins = Pins::lock(&flags.pin_dir)?;
+    adopt::are_ours(&pins)?;
     let mut analyzers = Handover::listen(&flags.handover, account)?;
     let listens = format!("waits for an analyzer at {}", flags.handover.display());
     log::line(&listens);
@@ -144,7 +146,8 @@ fn detach(pin_dir: &Path) -> Result<()> {
         return Ok(());
     };
     adopt::are_ours(&pins)?;
-    let removed = pins.remove();
+    let removed = pins.discard_found()?;
+    pins.remove();
     if pin_dir.exists() {
         let path = pin_dir.display();
         let sentence = format!("{path} could not be removed: the lines above say why");

@@ -220,10 +220,10 @@ impl Pins {
         self.discard_found().map(drop)
     }
 
-    /// Removes every pin, links first, and the directory. Says how many pins there were.
-    pub fn remove(&mut self) -> usize {
-        let mut names: BTreeSet<String> = std::mem::take(&mut self.found);
-        names.append(&mut std::mem::take(&mut self.pinned));
+    /// Removes every pin that is ours or was taken over, links first, and then the directory. What was found and
+    /// never looked at stays as it is.
+    pub fn remove(&mut self) {
+        let mut names = std::mem::take(&mut self.pinned);
         let fresh = std::mem::take(&mut self.fresh);
         names.extend(fresh.iter().map(|name| format!("{NEW}{name}")));
         for name in links_first(&names) {
@@ -232,10 +232,16 @@ impl Pins {
                 log::line(format_args!("the pin {name} in {path} stays: {cause}"));
             }
         }
+        if !self.found.is_empty() {
+            let path = self.path.display();
+            log::line(format_args!(
+                "what an earlier loader pinned in {path} stays"
+            ));
+            return;
+        }
         if let Err(cause) = unlinkat(&self.parent, self.name.as_path(), UnlinkatFlags::RemoveDir) {
             log::line(format_args!("{} stays: {cause}", self.path.display()));
         }
-        names.len()
     }
 
     /// The directories in which [`Pins::remove`] must be able to unlink.

@@ -150,8 +150,7 @@ impl<'a> Run<'a> {
     fn welcome(&mut self) -> Result<()> {
         let vacant = self.peer.is_none() && self.phase == Phase::Serving;
         // One that is gone is first heard to its end: then there is a place.
-        let leaves = self.channel.borrow().is_hung_up();
-        if !(vacant || self.called && !leaves) {
+        if !vacant && (!self.called || self.channel.borrow().is_hung_up()) {
             return Ok(());
         }
         if let Some(started) = self.analyzers.next(vacant)? {

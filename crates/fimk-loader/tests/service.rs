@@ -344,11 +344,12 @@ fn a_squatted_pin_directory_is_refused_with_what_to_do() {
         map.pin(pins.join(name)).unwrap();
         std::fs::set_permissions(pins.join(name), PermissionsExt::from_mode(0o600)).unwrap();
     }
-    let (status, log) = Loader::from_piped(detach(&place)).end();
+    refused("are not fimk's: name another --pin-dir");
+    let (status, log) = place.start().end();
     assert_eq!(status, 74, "{log}");
     assert!(
-        log.contains("are not fimk's: name another --pin-dir"),
-        "{log}"
+        pins.join("cilium_calls").exists(),
+        "it is left alone: {log}"
     );
     std::fs::remove_file(pins.join("cilium_calls")).unwrap();
 
@@ -399,6 +400,20 @@ fn detach_leaves_nothing_attached_and_refuses_while_a_loader_lives() {
         assert!(Instant::now() < until, "the link is still there");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_foreground_run_that_fails_leaves_what_a_service_pinned() {
+    let Some(place) = Place::new("exit=78") else {
+        return;
+    };
+    let service = place.serve();
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    assert_eq!(stop(service).0, 0);
+    let (status, log) = place.start().end();
+    assert_eq!(status, 78, "{log}");
+    assert!(log.contains("what an earlier loader pinned"), "{log}");
+    assert!(place.pins().contains(&"actors".to_owned()));
 }
 
 #[test]
@@ -497,9 +512,36 @@ fn a_change_made_while_nobody_ran_is_told_with_who_made_it() {
         lines.iter().any(|line| line.starts_with("armed rule=7")),
         "{lines:#?}"
     );
+    drop(analyzer);
+    // A change that nobody took, and a build that cannot read it: it is counted, and the new programs work.
+    Command::new("sh")
+        .args(["-c", "echo again >>\"$0\""])
+        .arg(&watched)
+        .status()
+        .unwrap();
+    service.kill();
+    patch_meta(&place, BUILD, 1);
+    let mut service = place.serve();
+    assert!(is_link_alive(before.1), "until somebody says HELLO");
+    let lines = place
+        .analyzer("hello=1 arm change sync exit=0")
+        .until("synced 79");
+    assert!(
+        lines.iter().any(|line| line.contains(" kept=0 ")),
+        "{lines:#?}"
+    );
+    service.until_logged("are of another build and are replaced; of its changes ");
+    assert!(
+        link() != before.1
+            && !names
+                .iter()
+                .zip(before.0)
+                .any(|(name, id)| map_id(&place, name) == id)
+    );
     assert_eq!(stop(service).0, 0);
     let log = Loader::from_piped(detach(&place)).end().1;
     assert!(log.contains("pins were removed from"), "{log}");
+    assert!(!place.path("bpf/fimk").exists());
 }
 
 /// The analyzer's lines up to one that starts so, or `None` if its channel ends before.

@@ -2,9 +2,12 @@
 //!
 //! What needs a hand inside the pins (another build, half-written and squatted ones) is tested beside the loader.
 
-use std::fs;
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+};
 
-use fimk_tests::{Expect, Launch, Monitor, Site, append_line, rule, stop_services};
+use fimk_tests::{Expect, Launch, Monitor, Site, append_line, deadline, rule, run, stop_services};
 use nix::sys::signal::Signal;
 
 fn launch(site: &Site) -> Launch {
@@ -50,7 +53,8 @@ fn a_stopped_loader_lets_the_analyzer_end_in_order() {
     let launch = launch(&site);
     let mut loader = launch.serve();
     let mut analyzer = launch.analyze();
-    append_line(&path, "two");
+    let shell = append_line(&path, "two");
+    analyzer.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
     loader.signal(Signal::SIGTERM);
     assert!(analyzer.await_exit().success(), "{}", analyzer.account());
     assert!(loader.await_exit().success(), "{}", loader.account());
@@ -191,6 +195,7 @@ fn a_change_while_the_analyzer_is_dead_is_reported() {
 fn both_may_be_killed_and_come_back_in_the_other_order() {
     let site = Site::new();
     let path = site.write("file", "one\n");
+    let gone = site.write("gone", "one\n");
     let new = site.file("new");
     let launch = launch(&site);
     let loader = launch.serve();
@@ -200,12 +205,14 @@ fn both_may_be_killed_and_come_back_in_the_other_order() {
     kill(analyzer);
     let shell = append_line(&path, "two");
     let maker = append_line(&new, "made");
+    let remover = run("rm", &[&gone]);
     let analyzer = launch.analyze_without_waiting();
     let loader = launch.serve();
     analyzer.await_start();
     for (expected, who) in [
         (Expect::action("modified").of(&path).adds("two"), &shell),
         (Expect::action("created").of(&new), &maker),
+        (Expect::action("deleted").of(&gone), &remover),
     ] {
         analyzer.expect(if is_bpf { expected.by(who) } else { expected });
     }
@@ -230,4 +237,43 @@ fn a_service_and_a_foreground_run_take_turns_on_the_same_pins() {
         expected
     });
     monitor.stop();
+}
+
+#[test]
+fn systemd_is_told_when_each_is_ready_and_when_it_stops() {
+    let site = Site::new();
+    let mut launch = launch(&site);
+    for (variable, value) in [("WATCHDOG_USEC", "400000"), ("NOTIFY_SOCKET", "")] {
+        launch.variables.push((variable.to_owned(), value.into()));
+    }
+    let mut ears = Vec::new();
+    for name in ["loader", "analyzer"] {
+        let path = site.outside(name);
+        let ear = UnixDatagram::bind(&path).expect("it is ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("it is ours");
+        ear.set_read_timeout(Some(deadline()))
+            .expect("it is a socket");
+        ears.push(ear);
+    }
+    let told = |ear: &UnixDatagram, wanted: &str| {
+        let mut buffer = [0; 256];
+        while let Ok(length) = ear.recv(&mut buffer) {
+            if &buffer[..length] == wanted.as_bytes() {
+                return;
+            }
+        }
+        panic!("systemd was not told {wanted}");
+    };
+    launch.variables[1].1 = site.outside("loader");
+    let loader = launch.serve();
+    told(&ears[0], "READY=1");
+    launch.variables[1].1 = site.outside("analyzer");
+    let analyzer = launch.analyze_without_waiting();
+    // From within the sandbox.
+    told(&ears[1], "READY=1");
+    told(&ears[1], "WATCHDOG=1");
+    told(&ears[0], "WATCHDOG=1");
+    stop_services(loader, analyzer);
+    told(&ears[1], "STOPPING=1");
+    told(&ears[0], "STOPPING=1");
 }
