@@ -31,6 +31,7 @@ use crate::{
     channel::{Channel, ChannelError, Received},
     clock,
     exit::{Failure, Status, log},
+    homes::Table,
     identity::ActorKey,
     output::{Output, STDOUT},
     pending::Settle,
@@ -84,6 +85,8 @@ pub struct Engine {
     pub(crate) walker: Walker,
     pub(crate) store: Store,
     pub(crate) reader: Reader,
+    /// The homes that the rules were made for.
+    pub(crate) homes: Arc<Table>,
     pub(crate) key_id: Token,
     pub(crate) users: Users,
     pub(crate) actors: Actors,
@@ -124,6 +127,7 @@ pub struct Parts {
     pub rules: Arc<RuleSet>,
     pub store: Store,
     pub reader: Reader,
+    pub homes: Arc<Table>,
     pub key_id: Token,
     pub channel: Channel,
     pub eyes: Eyes,
@@ -139,7 +143,8 @@ impl Engine {
         let window = Duration::from_millis(parts.config.settle_ms);
         Self {
             config: parts.config,
-            walker: Walker::new(&parts.rules),
+            walker: Walker::new(&parts.rules, &parts.homes),
+            homes: parts.homes,
             rules: parts.rules,
             store: parts.store,
             reader: parts.reader,
@@ -193,6 +198,7 @@ impl Engine {
         self.channel.flush()?;
         self.receive()?;
         self.look()?;
+        self.look_at_homes()?;
         self.overdue()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
@@ -245,6 +251,7 @@ impl Engine {
             sync,
             alive,
             self.held.next_due(),
+            self.homes_due(),
             self.scan_wanted
                 .as_ref()
                 .map(|_| self.last_scan + crate::start::SCAN_PAUSE),

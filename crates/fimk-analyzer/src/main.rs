@@ -10,6 +10,7 @@ mod examine;
 mod exit;
 mod fanotify;
 mod held;
+mod homes;
 mod identity;
 mod key;
 mod losses;
@@ -58,6 +59,7 @@ use crate::{
     engine::{Engine, Eyes, Parts},
     exit::{Failure, Status, log},
     fanotify::Group,
+    homes::{Homes, Table},
     key::DigestKey,
     output::Output,
     read::Reader,
@@ -83,7 +85,9 @@ fn run() -> Result<(), Failure> {
     let args = args::parse(std::env::args().skip(1))?;
     let (config, text) = read_config(&args)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
-    let rules = Arc::new(compile(&config)?);
+    let mut homes = Homes::default();
+    let homes_now = homes.now();
+    let rules = Arc::new(compile(&config, &homes_now)?);
     let key = Arc::new(
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
@@ -95,7 +99,7 @@ fn run() -> Result<(), Failure> {
     }
     let stop = stop_signal()?;
     let (store, opened) = Store::open(&config.state_dir)?;
-    let past = start::past(&store, opened)?;
+    let past = start::past(&store, opened, &homes_now)?;
     let channel = descriptor::adopt(args.channel).map_err(|error| {
         Failure::new(
             Status::Usage,
@@ -109,7 +113,8 @@ fn run() -> Result<(), Failure> {
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        reader: Reader::new(Arc::clone(&key), config.read_bytes_max),
+        reader: Reader::new(Arc::clone(&key), config.read_bytes_max, homes),
+        homes: homes_now,
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
@@ -144,19 +149,20 @@ fn read_config(args: &Args) -> Result<(Config, String), Failure> {
     Ok((config, text))
 }
 
-/// The rules, with the targets of those of their paths that are links, and without our own directories: what we
+/// The rules, with the homes, with the targets of those of their paths that are links, and without our own directories: what we
 /// write there would be events, and these would be written there.
-pub(crate) fn compile(config: &Config) -> Result<RuleSet, Failure> {
+pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure> {
     let too_complex = |error: fimk_core::rules::TooComplex| {
         Failure::new(Status::Configuration, error.to_string())
     };
-    let mut config = config.clone();
+    let (of_rules, _) = homes.for_rules(config.paths_of_a_home());
+    let mut config = config.clone().with_homes(of_rules);
     let own = own_directories(&config);
     for rule in &mut config.rules {
         rule.exclude.extend(own.iter().cloned().map(Pattern::Path));
     }
     let rules = RuleSet::new(&config).map_err(too_complex)?;
-    let targets = walk::link_targets(&rules);
+    let targets = walk::link_targets(&rules, homes);
     if targets.is_empty() {
         return Ok(rules);
     }
