@@ -89,6 +89,22 @@ impl Site {
         self.root.path().join("state")
     }
 
+    /// All bytes of all files in the state directory.
+    pub fn state_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut directories = vec![self.state()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if entry.path().is_dir() {
+                    directories.push(entry.path());
+                } else {
+                    bytes.extend(fs::read(entry.path()).unwrap_or_default());
+                }
+            }
+        }
+        bytes
+    }
+
     /// Starts fimk with one rule on the directory of watched files, and waits until it has started.
     pub fn watch(&self) -> Monitor {
         self.start(&rule(&[&self.files()]))

@@ -4,7 +4,7 @@ use fimk_consumers::{Difference, redact};
 use fimk_core::{
     event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
     path::BytePath,
-    record::{Attributes, Content, Record, Snapshot},
+    record::{Attributes, Content, FileKind, Record, Snapshot},
     rules::Match,
     time::Timestamp,
 };
@@ -399,9 +399,15 @@ fn content(case: &Case<'_>, part: Part, action: Action) -> Option<ContentVerdict
     }
 }
 
+/// Also of what is known to have changed, by its size.
 fn unread(case: &Case<'_>, part: Part, action: Action) -> Option<String> {
-    match case.after.map(|after| &after.content) {
-        Some(Content::Unread(why)) if content(case, part, action) == UNREAD => Some(why.clone()),
+    content(case, part, action)?;
+    match case.after {
+        Some(Snapshot {
+            content: Content::Unread(why),
+            attributes,
+            ..
+        }) if attributes.kind == FileKind::File => Some(why.clone()),
         _ => None,
     }
 }

@@ -3,8 +3,10 @@
 //! The same program runs natively (fanotify, where the kernel refuses trampolines) and in virtual machines
 //! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
 
+mod attributes;
 mod attribution;
 mod content;
+mod homes;
 mod links;
 mod names;
 mod privileges;

@@ -32,11 +32,9 @@ impl Engine {
         if wanted == 0 || homes == before.for_rules(wanted).0 {
             return Ok(());
         }
-        log(format!(
-            "{} homes are watched, for passwd changed",
-            homes.len()
-        ));
+        let count = homes.len();
         self.follow_links()?;
+        log(format!("{count} homes are watched, for passwd changed"));
         self.say_homes_left_out()
     }
 
