@@ -87,6 +87,8 @@ pub struct Engine {
     pub(crate) reader: Reader,
     /// The homes that the rules were made for.
     pub(crate) homes: Arc<Table>,
+    /// A link that a rule spells out below a home leads elsewhere now.
+    pub(crate) home_link_moved: bool,
     pub(crate) key_id: Token,
     pub(crate) users: Users,
     pub(crate) actors: Actors,
@@ -145,6 +147,7 @@ impl Engine {
             config: parts.config,
             walker: Walker::new(&parts.rules, &parts.homes),
             homes: parts.homes,
+            home_link_moved: false,
             rules: parts.rules,
             store: parts.store,
             reader: parts.reader,

@@ -101,7 +101,9 @@ impl Engine {
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
             return Ok(true);
         }
-        if leads_elsewhere {
+        if leads_elsewhere && self.homes.above(path).is_some() {
+            self.home_link_moved = true;
+        } else if leads_elsewhere {
             return self.commit_and_follow(commit).map(|()| true);
         }
         self.commit(commit).map(|()| true)

@@ -179,3 +179,75 @@ fn led_out_of_home(path: &BytePath, homes: &Table) -> Option<BytePath> {
     let (target, real_home) = (real(path)?, real(&home)?);
     (!target.is_in(&real_home)).then_some(target)
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a failed step of a test is its failure")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use fimk_core::config;
+
+    use super::*;
+    use crate::homes::Homes;
+
+    /// A directory with a home in it and something of root's beside it, and the rules with these `paths`.
+    fn scene(paths: &str) -> (tempfile::TempDir, Arc<RuleSet>, Arc<Table>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = directory.path().join("eve");
+        fs::create_dir(&home).expect("made");
+        fs::create_dir(directory.path().join("root")).expect("made");
+        for name in ["eve/real", "root/keys", "root/private"] {
+            fs::write(directory.path().join(name), "").expect("written");
+        }
+        let passwd = directory.path().join("passwd");
+        let line = format!("eve:x:7:7::{}:\n", home.display());
+        fs::write(&passwd, line).expect("written");
+        let homes = Homes::at(&passwd).now();
+        let text = format!("[[rule]]\nname = \"r\"\npaths = [{paths}]\n");
+        let config = config::parse(&text, "test").expect("valid");
+        let config = config.with_homes(homes.for_rules(1).0);
+        let rules = Arc::new(RuleSet::new(&config).expect("simple"));
+        (directory, rules, homes)
+    }
+
+    fn path(directory: &tempfile::TempDir, name: &str) -> BytePath {
+        BytePath::new(directory.path().join(name).as_os_str().as_bytes())
+    }
+
+    #[test]
+    fn behind_a_link_out_of_a_home_only_what_a_rule_spells_out_is_named() {
+        for (paths, names) in [
+            ("\"~/.ssh\"", vec![]),
+            ("\"~/.ssh\", \"~/.ssh/keys\"", vec!["eve/.ssh/keys"]),
+        ] {
+            let (directory, rules, homes) = scene(paths);
+            symlink("../root", directory.path().join("eve/.ssh")).expect("linked");
+            let walker = Walker::new(&rules, &homes);
+            let found = walker.entries(&path(&directory, "eve/.ssh"));
+            let found: Vec<BytePath> = found.into_iter().map(|it| it.path).collect();
+            let names: Vec<BytePath> = names.iter().map(|name| path(&directory, name)).collect();
+            assert_eq!(found, names);
+        }
+    }
+
+    #[test]
+    fn a_link_in_a_home_adds_its_target_only_in_that_home() {
+        let (directory, rules, homes) = scene("\"~/.ssh/keys\"");
+        fs::create_dir(directory.path().join("eve/.ssh")).expect("made");
+        let link = directory.path().join("eve/.ssh/keys");
+        for (target, added) in [
+            ("../real", Some("eve/real")),
+            ("../../root/keys", None),
+            ("../nothing", None),
+        ] {
+            symlink(target, &link).expect("linked");
+            let targets = link_targets(&rules, &homes).into_iter();
+            let targets: Vec<BytePath> = targets.map(|(path, _)| path).collect();
+            let added: Vec<BytePath> = added.iter().map(|name| path(&directory, name)).collect();
+            assert_eq!(targets, added, "{target}");
+            fs::remove_file(&link).expect("removed");
+        }
+        fs::write(&link, "").expect("written");
+        assert!(link_targets(&rules, &homes).is_empty());
+    }
+}

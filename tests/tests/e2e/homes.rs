@@ -4,9 +4,11 @@ use std::{
     fs,
     os::unix::fs::{chown, symlink},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use fimk_tests::{Account, Event, Expect, Monitor, Site, append_line, rule, run, text};
+use fimk_tests::{Account, Event, Expect, Monitor, Site, append_line, deadline, rule, run, text};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0FxkmRwPIpUe6iYyXxUq8CbFAIBrTqQlkQPGWzPRYs";
@@ -299,5 +301,34 @@ fn a_home_that_is_missing_and_one_that_is_a_link_are_watched() {
     let keys = missing.join(".ssh/authorized_keys");
     fs::write(&keys, format!("{KEY} one\n")).expect("it is ours");
     monitor.expect(Expect::action("created").of(&keys));
+    monitor.stop();
+}
+
+#[test]
+fn the_target_of_a_link_within_a_home_is_watched_too() {
+    let scene = Scene::new("fimkdots");
+    let dots = scene.home.join("dots");
+    let (first, second) = (dots.join("one"), dots.join("two"));
+    let keys = scene.ssh("authorized_keys");
+    let user = |line: String| scene.account.sh(&line);
+    user(format!(
+        "mkdir {0} && echo one > {0}/one && echo two > {0}/two && ln -s {0}/one {1}",
+        text(&dots),
+        text(&keys)
+    ));
+    let config = rule(&[Path::new("~/.ssh/authorized_keys")]);
+    let monitor = scene.site.start(&config);
+    let shell = user(format!("echo more >> {}", text(&first)));
+    monitor.expect(Expect::action("modified").of(&first).by(&shell));
+    user(format!("ln -sfn {} {}", text(&second), text(&keys)));
+    monitor.expect(Expect::any_of(&["modified", "created", "renamed"]).of(&keys));
+    // It is watched some seconds later, for users may move links as often as they like.
+    let end = Instant::now() + deadline();
+    let told = || monitor.events().iter().any(|event| event.is_about(&second));
+    while !told() {
+        assert!(Instant::now() < end, "{}", monitor.account());
+        user(format!("echo more >> {}", text(&second)));
+        thread::sleep(Duration::from_millis(100));
+    }
     monitor.stop();
 }

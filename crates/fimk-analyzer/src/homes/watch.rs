@@ -14,10 +14,14 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// When homes that are not watched yet are to be looked at; none while there are none.
+    /// When homes that are not watched yet, or links in them that moved, are to be looked at; none while there
+    /// are none. Users can move links as often as they like, so these wait longer.
     pub(crate) fn homes_due(&self) -> Option<Instant> {
-        let known = Arc::ptr_eq(&self.homes, &self.reader.homes());
-        (!known).then(|| self.last_scan + PAUSE)
+        if !Arc::ptr_eq(&self.homes, &self.reader.homes()) {
+            return Some(self.last_scan + PAUSE);
+        }
+        self.home_link_moved
+            .then(|| self.last_scan + crate::start::SCAN_PAUSE)
     }
 
     /// Watches what the rules want of homes that have come. What is there by then is recorded without an event
@@ -26,16 +30,21 @@ impl Engine {
         if self.homes_due().is_none_or(|due| due > Instant::now()) {
             return Ok(());
         }
-        let wanted = self.config.paths_of_a_home();
+        let moved = std::mem::take(&mut self.home_link_moved);
         let before = std::mem::replace(&mut self.homes, self.reader.homes());
+        let wanted = self.config.paths_of_a_home();
         let (homes, _) = self.homes.for_rules(wanted);
-        if wanted == 0 || homes == before.for_rules(wanted).0 {
+        let come = wanted > 0 && homes != before.for_rules(wanted).0;
+        let count = homes.len();
+        if !(moved || come) {
             return Ok(());
         }
-        let count = homes.len();
         self.follow_links()?;
-        log(format!("{count} homes are watched, for passwd changed"));
-        self.say_homes_left_out()
+        if come {
+            log(format!("{count} homes are watched, for passwd changed"));
+            self.say_homes_left_out()?;
+        }
+        Ok(())
     }
 
     /// A limit that was hit is told.
