@@ -75,3 +75,33 @@ in_place_of() {
 		return 1
 	fi
 }
+
+# The program of the end-to-end tests, as cargo names it.
+e2e_binary() {
+	build --test e2e --message-format=json-render-diagnostics |
+		sed -n 's/.*"target":{"kind":\["test"\][^}]*"name":"e2e".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+}
+
+# `guests LOGS SUITE… -- PROGRAM… [-- ARGUMENTS…]`: scripts/vm for each kernel, as many at once as there are CPUs (a guest
+# keeps one busy), the slowest first if the caller names them so. Leaves LOGS/SUITE.log and LOGS/SUITE.status.
+guests() {
+	local logs=$1 suites=() suite
+	shift
+	while [ "$1" != -- ]; do
+		suites+=("$1")
+		shift
+	done
+	shift
+	# Fetched and made by one, not by all at once; what fails here says so again below, in the log.
+	for suite in "${suites[@]}"; do "$root/scripts/kernel" "$suite" >/dev/null || true; done
+	"$root/scripts/rootfs" >/dev/null || true
+	for suite in "${suites[@]}"; do
+		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+		{
+			local status=0
+			"$root/scripts/vm" "$suite" "$@" >"$logs/$suite.log" 2>&1 || status=$?
+			echo "$status" >"$logs/$suite.status"
+		} &
+	done
+	wait
+}

@@ -25,14 +25,38 @@ fn main() {
     let clang = clang();
     println!("cargo:rerun-if-changed={}", sources.display());
     println!("cargo:rerun-if-env-changed=CLANG");
+    let mut build = Build::new();
     for object in ["process", "file"] {
         let source = sources.join(format!("{object}.bpf.c"));
+        let compiled = out.join(format!("{object}.bpf.o"));
         SkeletonBuilder::new()
             .source(&source)
+            .obj(&compiled)
             .clang(&clang)
             .clang_args(["-Wall", "-Werror", "-D__bpf__"])
             .build_and_generate(out.join(format!("{object}.skel.rs")))
             .unwrap_or_else(|error| panic!("{} cannot be compiled: {error:#}", source.display()));
+        build.add(&std::fs::read(compiled).expect("it was just compiled"));
+    }
+    // The wire version is in a header that both objects include; it is added by itself all the same.
+    build.add(&std::fs::read(sources.join("fimk.h")).expect("it was just included"));
+    let id = format!("{:?}", build.0.to_ne_bytes());
+    std::fs::write(out.join("build_id.rs"), id).expect("cargo gives us a directory");
+}
+
+/// Tells builds apart whose programs or maps may differ: FNV-1a with 128 bits. Nobody has a use for two builds
+/// of one hash, so it need not resist more than chance.
+struct Build(u128);
+
+impl Build {
+    fn new() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+        }
     }
 }
 

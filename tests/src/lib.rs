@@ -15,6 +15,7 @@ mod event;
 mod expect;
 mod monitor;
 mod ran;
+mod service;
 mod site;
 
 use std::{
@@ -29,6 +30,7 @@ pub use event::Event;
 pub use expect::Expect;
 pub use monitor::Monitor;
 pub use ran::{Ran, append_line, attempt, myself, run, run_with_input, text, which};
+pub use service::stop_services;
 pub use site::{Launch, Refusal, Site, rule};
 
 /// How long something may take that happens in milliseconds on an idle machine: `FIMK_DEADLINE_S`

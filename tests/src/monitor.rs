@@ -135,6 +135,19 @@ impl Monitor {
         started
     }
 
+    /// Waits until the log says this.
+    pub fn await_log(&self, words: &str) {
+        let end = Instant::now() + deadline();
+        while !self.errors().contains(words) {
+            assert!(
+                Instant::now() < end,
+                "it does not log {words:?}\n{}",
+                self.account()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until it has started or has given up; its exit status if it has given up.
     pub fn await_start_or_exit(&mut self) -> Option<i32> {
         let started = |heard: &Heard| {

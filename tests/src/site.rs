@@ -105,6 +105,16 @@ impl Site {
         bytes
     }
 
+    /// Where its control socket is.
+    pub fn run_dir(&self) -> PathBuf {
+        self.root.path().join("run")
+    }
+
+    /// The command `fimk`, which was built beside the loader.
+    pub fn fimk(&self) -> PathBuf {
+        loader().with_file_name("fimk")
+    }
+
     /// Starts fimk with one rule on the directory of watched files, and waits until it has started.
     pub fn watch(&self) -> Monitor {
         self.start(&rule(&[&self.files()]))
@@ -126,7 +136,7 @@ impl Site {
             config: file,
             pins: self.pins.clone(),
             state: self.state(),
-            run: self.root.path().join("run"),
+            run: self.run_dir(),
             user: "fimk".to_owned(),
             under: Vec::new(),
         }

@@ -9,8 +9,8 @@ use crate::exit::{Failure, Status};
 /// What the loader hands down; see fimk-analyzer(8).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Args {
-    /// The inherited end of the socketpair.
-    pub channel: RawFd,
+    /// Where the channel to the loader comes from.
+    pub channel: Way,
     /// The configuration file.
     pub config: PathBuf,
     /// Given by flag; wins over the configuration.
@@ -21,12 +21,22 @@ pub struct Args {
     pub source: Option<u32>,
 }
 
+/// How the loader is reached.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The inherited end of its socketpair: it started us.
+    Inherited(RawFd),
+    /// The socket of a loader in service mode.
+    Handover(PathBuf),
+}
+
 /// Parses the command line behind the program's name.
 pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
     let usage =
         |sentence: String| Failure::new(Status::Usage, format!("{sentence}; see fimk-analyzer(8)"));
+    let mut channel = None;
     let mut args = Args {
-        channel: -1,
+        channel: Way::Inherited(-1),
         config: PathBuf::new(),
         state_dir: None,
         run_dir: None,
@@ -37,11 +47,19 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
             .next()
             .ok_or_else(|| usage(format!("{flag} needs a value")))?;
         match flag.as_str() {
-            "--channel" => {
-                args.channel = value
-                    .parse()
-                    .map_err(|_| usage(format!("--channel {value} is not a descriptor")))?;
+            "--channel" | "--handover" if channel.is_some() => {
+                return Err(usage(format!(
+                    "{flag} comes after another way to the loader"
+                )));
             }
+            "--channel" => {
+                // The standard three are not ours to take.
+                let number = value.parse().ok().filter(|&number: &RawFd| number >= 3);
+                channel = Some(Way::Inherited(number.ok_or_else(|| {
+                    usage(format!("--channel {value} is not a descriptor from 3 on"))
+                })?));
+            }
+            "--handover" => channel = Some(Way::Handover(value.into())),
             "--config" => args.config = value.into(),
             "--state-dir" => args.state_dir = Some(value.into()),
             "--run-dir" => args.run_dir = Some(value.into()),
@@ -54,11 +72,12 @@ pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
             _ => return Err(usage(format!("there is no flag {flag}"))),
         }
     }
-    if args.channel < 3 {
-        return Err(usage(
-            "fimk-analyzer is started by fimk-loader, with --channel".into(),
-        ));
-    }
+    args.channel = channel.ok_or_else(|| {
+        usage(
+            "fimk-analyzer is started by fimk-loader, with --channel, or asks it for one, with --handover"
+                .into(),
+        )
+    })?;
     if args.config.as_os_str().is_empty() {
         return Err(usage("--config is missing".into()));
     }
@@ -83,7 +102,9 @@ mod tests {
     fn all_flags_are_taken() {
         let args = parsed("--channel 3 --config /c --state-dir /s --run-dir /r --source fanotify")
             .expect("valid");
-        assert_eq!(args.channel, 3);
+        assert_eq!(args.channel, Way::Inherited(3));
+        let args = parsed("--handover /h --config /c").expect("valid");
+        assert_eq!(args.channel, Way::Handover("/h".into()));
         assert_eq!(args.source, Some(fimk_wire::raw::FIMK_SOURCE_FANOTIFY));
     }
 
@@ -104,12 +125,35 @@ mod tests {
         let flags = flags_in(synopsis);
         assert_eq!(
             flags,
-            ["channel", "config", "source", "state-dir", "run-dir"]
+            [
+                "channel",
+                "config",
+                "handover",
+                "config",
+                "source",
+                "state-dir",
+                "run-dir"
+            ]
         );
-        assert_eq!(flags_in(rest), flags);
+        let mut once = flags.clone();
+        once.remove(1);
+        assert_eq!(flags_in(rest), once);
         for flag in flags {
             let refused = parsed(&format!("--{flag} bpf")).expect_err("it is not enough");
             assert!(!refused.sentence.contains("there is no flag"), "{flag}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_way_to_the_loader() {
+        for line in [
+            "--channel 2",
+            "--channel x",
+            "--channel 3 --handover /h",
+            "--handover /h --handover /h",
+        ] {
+            let failure = parsed(&format!("{line} --config /c")).expect_err(line);
+            assert_eq!(failure.status, Status::Usage, "{line}");
         }
     }
 

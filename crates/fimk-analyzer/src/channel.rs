@@ -19,7 +19,7 @@ use crate::descriptor;
 
 /// Requests kept while the loader is busy. It answers each within a tick, and a packet causes at most three:
 /// more than this means that it has stopped answering.
-const OUTBOX_MAX: usize = 65_536;
+pub const OUTBOX_MAX: usize = 65_536;
 
 /// The loader answers an ARM by a SYNCED with the thread's id: ours begin above all of those.
 const FIRST_COOKIE: u64 = 1 << 32;
@@ -66,6 +66,11 @@ impl Channel {
     /// Whether requests wait for the socket to be writable.
     pub fn wants_to_send(&self) -> bool {
         !self.outbox.is_empty()
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.outbox.len()
     }
 
     /// Sends a request as soon as the socket takes it.

@@ -1,15 +1,36 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod status;
+mod wait;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    os::unix::net::UnixStream,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use crate::{
+    actors::Actors,
+    channel::{Channel, ChannelError, Received},
+    clock,
+    control::Control,
+    exit::{Failure, Status, log},
+    homes::Table,
+    identity::ActorKey,
+    mounts::Mounts,
+    notify::Notify,
+    output::{Output, STDOUT},
+    pending::Settle,
+    read::Reader,
+    signal::Signal,
+    source::{bpf::Bpf, fanotify::Fanotify},
+    stash::Stash,
+    status::{About, Activity},
+    tree::Tree,
+    users::Users,
+    walk::Walker,
+};
 use fimk_consumers::Token;
 use fimk_core::{
     config::Config,
@@ -21,28 +42,6 @@ use fimk_core::{
 };
 use fimk_store::{Commit, Retention, Store, StoreError};
 use fimk_wire::{Packet, raw};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
-
-use crate::{
-    actors::Actors,
-    channel::{Channel, ChannelError, Received},
-    clock,
-    exit::{Failure, Status, log},
-    homes::Table,
-    identity::ActorKey,
-    output::{Output, STDOUT},
-    pending::Settle,
-    read::Reader,
-    signal::Signal,
-    source::{bpf::Bpf, fanotify::Fanotify},
-    stash::Stash,
-    tree::Tree,
-    users::Users,
-    walk::Walker,
-};
 
 /// Packets handled before anything else gets its turn.
 const PACKETS_AT_ONCE: usize = 4_096;
@@ -110,6 +109,10 @@ pub struct Engine {
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
+    pub(crate) control: Control,
+    about: About,
+    activity: Activity,
+    pub(crate) mounts: Mounts,
     asked: HashMap<u64, ActorKey>,
     /// The values of `asked`.
     asked_for: HashSet<ActorKey>,
@@ -121,6 +124,7 @@ pub struct Engine {
     unsynced_since: Option<Instant>,
     alive_at: Instant,
     stop: UnixStream,
+    pub(crate) notify: Notify,
 }
 
 /// What an engine is made of.
@@ -137,6 +141,10 @@ pub struct Parts {
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
+    pub control: Control,
+    pub about: About,
+    pub mounts: Mounts,
+    pub notify: Notify,
 }
 
 impl Engine {
@@ -167,6 +175,10 @@ impl Engine {
             last_scan: Instant::now(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
+            control: parts.control,
+            about: parts.about,
+            activity: Activity::default(),
+            mounts: parts.mounts,
             asked: HashMap::new(),
             asked_for: HashSet::new(),
             unknown: HashSet::new(),
@@ -175,6 +187,7 @@ impl Engine {
             unsynced_since: None,
             alive_at: Instant::now(),
             stop: parts.stop,
+            notify: parts.notify,
         }
     }
 
@@ -203,81 +216,33 @@ impl Engine {
         self.look()?;
         self.look_at_homes()?;
         self.overdue()?;
+        self.look_at_mounts()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
+        self.serve_control();
+        self.notify.beat();
         Ok(true)
-    }
-
-    /// Sleeps until something happens; false when a signal ended us.
-    fn wait(&mut self) -> Result<bool, Trouble> {
-        let timeout = if self.stash.is_empty() {
-            self.patience()
-        } else {
-            Duration::ZERO
-        };
-        let mut interest = PollFlags::POLLIN;
-        interest.set(PollFlags::POLLOUT, self.channel.wants_to_send());
-        let stop: BorrowedFd<'_> = self.stop.as_fd();
-        let mut wanted = vec![
-            PollFd::new(self.channel.as_fd(), interest),
-            PollFd::new(stop, PollFlags::POLLIN),
-        ];
-        if let Eyes::Fanotify(fanotify) = &self.eyes
-            && fanotify.may_read()
-        {
-            wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
-        }
-        // One more millisecond, because poll rounds down and would make us spin.
-        let timeout =
-            PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        match poll(&mut wanted, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(!wanted[1].any().unwrap_or(false)),
-            Err(error) => Err(ChannelError::System(error).into()),
-        }
-    }
-
-    fn patience(&self) -> Duration {
-        let now = Instant::now();
-        let eyes = match &self.eyes {
-            Eyes::Bpf(bpf) => bpf.next_due(),
-            Eyes::Fanotify(_) => None,
-            Eyes::Periodic => {
-                Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s))
-            }
-        };
-        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
-        let alive = Some(self.alive_at + ALIVE_EVERY);
-        [
-            self.settle.next_due(),
-            eyes,
-            sync,
-            alive,
-            self.held.next_due(),
-            self.homes_due(),
-            self.scan_wanted
-                .as_ref()
-                .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
     }
 
     /// Handles what the loader sent; false when there is no more for now.
     pub(crate) fn receive(&mut self) -> Result<bool, Trouble> {
-        for _ in 0..PACKETS_AT_ONCE {
-            let received = match self.stash.pop() {
-                Some(received) => received,
-                None => match self.receive_anew()? {
-                    Some(received) => received,
-                    None => return Ok(false),
-                },
-            };
+        let mut handled = 0;
+        while handled < PACKETS_AT_ONCE
+            && let Some(received) = self.next_packet()?
+        {
             self.handle(&received.0)?;
+            handled += 1;
         }
-        Ok(true)
+        self.settle_books()?;
+        Ok(handled == PACKETS_AT_ONCE)
+    }
+
+    fn next_packet(&mut self) -> Result<Option<Received>, Trouble> {
+        match self.stash.pop() {
+            Some(received) => Ok(Some(received)),
+            None => self.receive_anew(),
+        }
     }
 
     /// From the channel, once the stash is worked off.
@@ -286,7 +251,7 @@ impl Engine {
             for key in self.stash.take_announced() {
                 bpf.want(key);
             }
-            bpf.take(&mut self.channel, self.done.len())?;
+            bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
         }
         Ok(self.channel.receive()?)
     }
@@ -326,22 +291,17 @@ impl Engine {
         self.keep_books()
     }
 
-    /// What a source leaves to be done after its signals.
+    /// What a source leaves to be done after each packet's signals.
     pub(crate) fn keep_books(&mut self) -> Result<(), Trouble> {
         let bpf = match &mut self.eyes {
             Eyes::Bpf(bpf) => bpf,
             Eyes::Fanotify(fanotify) => {
                 let to_walk = std::mem::take(&mut fanotify.to_walk);
-                return to_walk.iter().try_for_each(|(path, touch)| {
-                    self.walk_new(path, std::slice::from_ref(touch))
-                });
+                return self.walk_new(to_walk);
             }
             Eyes::Periodic => return Ok(()),
         };
-        let needs = self.settle.next_id();
-        self.done
-            .extend(bpf.taken.drain(..).map(|(key, take)| (needs, key, take)));
-        bpf.take(&mut self.channel, self.done.len())?;
+        bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
         for object in bpf.unwanted.drain(..) {
             let key = raw::fimk_key {
                 object: object.wire(),
@@ -349,9 +309,22 @@ impl Engine {
             };
             self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
         }
-        let to_walk = std::mem::take(&mut bpf.to_walk);
-        for (path, touch) in to_walk {
-            self.walk_new(&path, &[touch])?;
+        Ok(())
+    }
+
+    /// What waits until all packets that are here were handled. What was taken is done no sooner than what the walk
+    /// finds, which may be of the same touch.
+    fn settle_books(&mut self) -> Result<(), Trouble> {
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            // All at once: each arming waits for the kernel to attach a program.
+            let to_walk = std::mem::take(&mut bpf.to_walk);
+            self.walk_new(to_walk)?;
+        }
+        let needs = self.settle.next_id();
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            let taken = bpf.taken.drain(..);
+            self.done
+                .extend(taken.map(|(key, take)| (needs, key, take)));
         }
         Ok(())
     }
@@ -455,6 +428,9 @@ impl Engine {
         };
         let events = events.map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
+        for event in &events {
+            self.activity.note(event);
+        }
         if self.started {
             for event in &events {
                 self.write(event)?;
@@ -556,6 +532,7 @@ impl Engine {
 
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
+        self.notify.stopping();
         let done = self.drain().and_then(|()| {
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),

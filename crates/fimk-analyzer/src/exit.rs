@@ -8,11 +8,13 @@ use std::fmt;
 pub enum Status {
     /// Wrong flags.
     Usage = 64,
+    /// There is no loader.
+    Unavailable = 69,
     /// Our own fault.
     Internal = 70,
     /// Database or I/O.
     Io = 74,
-    /// A second instance on the same state.
+    /// A second instance on the same state, or at the same loader.
     Second = 75,
     /// Run as root, or without what it needs.
     Permission = 77,

@@ -13,7 +13,7 @@ use crate::{identity::ActorKey, tree::rebased};
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Files held at a time. Each costs a reading every two seconds; what is beyond is read when it is released.
-const HELD_MAX: usize = 1_024;
+pub const HELD_MAX: usize = 1_024;
 
 /// Who holds what.
 #[derive(Default)]
@@ -52,6 +52,11 @@ impl Held {
     /// Whether anybody has it mapped.
     pub fn holds(&self, path: &BytePath) -> bool {
         self.files.keys().any(|(held, _)| held == path)
+    }
+
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.files.len()
     }
 
     /// Those whose time has come; each is due again later.

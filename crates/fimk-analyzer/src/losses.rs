@@ -1,11 +1,23 @@
 //! What was lost on the way, from the counters of the kernel.
+//!
+//! They are sums since the programs were loaded, which may be long before this process began: those last told are
+//! kept in the store, so that only growth is told.
 
 use fimk_wire::{HOOK_NAMES, raw};
+
+use crate::{
+    engine::{Engine, Trouble},
+    exit::Failure,
+};
+
+/// The meta key under which the sums last told are kept: four numbers of 8 bytes, then the boot they belong to.
+const TOLD: &str = "losses";
 
 /// The last sums seen.
 #[derive(Default)]
 pub struct Losses {
     seen: Sums,
+    last: Option<Box<raw::fimk_counters_packet>>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +38,44 @@ pub struct Grown {
 }
 
 impl Losses {
-    /// Takes note of new sums; gives what grew.
+    /// What the loader last said; none if nothing was counted yet.
+    pub fn last(&self) -> Option<&raw::fimk_counters_packet> {
+        self.last.as_deref()
+    }
+
+    /// As an earlier process left them, if that was during this boot.
+    fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
+        let (numbers, of) = bytes.split_at_checked(4 * 8)?;
+        let mut numbers = numbers.as_chunks::<8>().0.iter();
+        let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
+        let seen = Sums {
+            announcements: next()?,
+            entries: next()?,
+            objects: next()?,
+            skipped: next()?,
+        };
+        (of == boot.as_bytes()).then_some(Self { seen, last: None })
+    }
+
+    /// To be kept.
+    fn to_bytes(&self, boot: &str) -> Vec<u8> {
+        let numbers = self.seen.all().map(u64::to_be_bytes);
+        [numbers.as_flattened(), boot.as_bytes()].concat()
+    }
+
+    /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
     pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
+        self.last = Some(Box::new(*packet));
         let sums = sum(packet);
-        let before = std::mem::replace(&mut self.seen, sums);
+        let mut before = std::mem::replace(&mut self.seen, sums);
+        if sums
+            .all()
+            .iter()
+            .zip(before.all())
+            .any(|(now, then)| *now < then)
+        {
+            before = Sums::default();
+        }
         let grown =
             |now: u64, then: u64, name: &str| (now > then).then(|| (name.to_owned(), now - then));
         let counts: Vec<(String, u64)> = [
@@ -47,6 +93,29 @@ impl Losses {
         .collect();
         let compare = counts.iter().any(|(name, _)| name != "announcements_lost");
         (!counts.is_empty()).then_some(Grown { counts, compare })
+    }
+}
+
+impl Sums {
+    fn all(self) -> [u64; 4] {
+        [self.announcements, self.entries, self.objects, self.skipped]
+    }
+}
+
+impl Engine {
+    /// What an earlier process told of these programs is not told again.
+    pub(crate) fn recall_losses(&mut self) -> Result<(), Trouble> {
+        let kept = self.store.meta(TOLD).map_err(Failure::from)?;
+        if let Some(losses) = kept.and_then(|bytes| Losses::kept(&bytes, &self.boot)) {
+            self.losses = losses;
+        }
+        Ok(())
+    }
+
+    /// These sums were told.
+    pub(crate) fn keep_losses(&mut self) -> Result<(), Trouble> {
+        let bytes = self.losses.to_bytes(&self.boot);
+        Ok(self.store.set_meta(TOLD, &bytes).map_err(Failure::from)?)
     }
 }
 
@@ -89,6 +158,36 @@ mod tests {
         assert_eq!(grown.counts, [("announcements_lost".to_owned(), 5)]);
         assert!(!grown.compare);
         assert_eq!(losses.update(&packet), None);
+    }
+
+    #[test]
+    fn what_an_earlier_process_told_is_not_told_again_during_the_same_boot() {
+        let mut losses = Losses::default();
+        let lost = packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5);
+        assert!(losses.update(&lost).is_some());
+        let bytes = losses.to_bytes("this");
+        let mut kept = Losses::kept(&bytes, "this").expect("as it was kept");
+        assert_eq!(kept.update(&lost), None);
+        let more = kept.update(&packet(3, raw::FIMK_COUNT_DIRTY_FULL, 7));
+        assert_eq!(
+            more.expect("it grew").counts,
+            [("dirty_map_full".to_owned(), 2)]
+        );
+        assert!(Losses::kept(&bytes, "another").is_none());
+        for end in 0..bytes.len() {
+            assert!(Losses::kept(&bytes[..end], "this").is_none());
+        }
+    }
+
+    #[test]
+    fn what_programs_that_were_loaded_since_lost_is_told_wholly() {
+        let mut losses = Losses::default();
+        losses.update(&packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5));
+        let grown = losses.update(&packet(3, raw::FIMK_COUNT_DIRTY_FULL, 2));
+        assert_eq!(
+            grown.expect("all of it").counts,
+            [("dirty_map_full".to_owned(), 2)]
+        );
     }
 
     #[test]

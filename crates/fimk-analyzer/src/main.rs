@@ -4,17 +4,23 @@ mod actors;
 mod args;
 mod channel;
 mod clock;
+mod control;
 mod descriptor;
 mod engine;
 mod examine;
 mod exit;
 mod fanotify;
+mod handover;
 mod held;
 mod homes;
 mod identity;
 mod key;
 mod losses;
+mod mounts;
 mod names;
+// What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
+#[path = "../../fimk-loader/src/notify.rs"]
+mod notify;
 mod output;
 mod pending;
 mod read;
@@ -25,6 +31,7 @@ mod signal;
 mod source;
 mod start;
 mod stash;
+mod status;
 mod tree;
 mod users;
 mod verdict;
@@ -54,17 +61,21 @@ use fimk_wire::{Packet, REASON_SENTENCES, SOURCE_NAMES, raw};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
-    args::Args,
+    args::{Args, Way},
     channel::{Channel, no_key},
+    control::Control,
     engine::{Engine, Eyes, Parts},
     exit::{Failure, Status, log},
     fanotify::Group,
     homes::{Homes, Table},
     key::DigestKey,
+    mounts::Mounts,
+    notify::Notify,
     output::Output,
     read::Reader,
     source::fanotify::Fanotify,
     stash::Stash,
+    status::About,
 };
 
 /// Loading and attaching takes the loader seconds, on a slow emulated machine a minute.
@@ -84,6 +95,8 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let args = args::parse(std::env::args().skip(1))?;
     let (config, text) = read_config(&args)?;
+    // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
+    let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
     let mut homes = Homes::default();
     let homes_now = homes.now();
@@ -92,6 +105,9 @@ fn run() -> Result<(), Failure> {
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
+    let control = Control::bind(&config.run_dir)?;
+    let mounts = Mounts::open();
+    let notify = Notify::from_environment();
     let report = sandbox::enter(&config.state_dir, &config.run_dir)
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
@@ -100,15 +116,10 @@ fn run() -> Result<(), Failure> {
     let stop = stop_signal()?;
     let (store, opened) = Store::open(&config.state_dir)?;
     let past = start::past(&store, opened, &homes_now)?;
-    let channel = descriptor::adopt(args.channel).map_err(|error| {
-        Failure::new(
-            Status::Usage,
-            format!("--channel {} is not open: {error}", args.channel),
-        )
-    })?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
+    let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
         rules,
@@ -118,16 +129,30 @@ fn run() -> Result<(), Failure> {
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
-        output: Output::new(Host { name: host_name() }, severity),
+        output: Output::new(Host { name: host.clone() }, severity),
         boot: boot_id(),
         stash,
         stop,
+        control,
+        about: About::new(ready, &args.config, report, host),
+        mounts,
+        notify,
         config,
     });
     engine
         .start(&ready, &past, &text)
         .map_err(engine::Trouble::into_failure)?;
     engine.run()
+}
+
+fn reach_loader(way: &Way) -> Result<OwnedFd, Failure> {
+    match way {
+        Way::Handover(path) => handover::channel(path),
+        Way::Inherited(number) => descriptor::adopt(*number).map_err(|error| {
+            let sentence = format!("--channel {number} is not open: {error}");
+            Failure::new(Status::Usage, sentence)
+        }),
+    }
 }
 
 fn read_config(args: &Args) -> Result<(Config, String), Failure> {

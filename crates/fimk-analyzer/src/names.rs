@@ -31,6 +31,7 @@ impl Engine {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
+            Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
         Ok(())
@@ -228,7 +229,7 @@ impl Engine {
         }
     }
 
-    fn recorded_below(&self, path: &BytePath) -> Result<Vec<BytePath>, Trouble> {
+    pub(crate) fn recorded_below(&self, path: &BytePath) -> Result<Vec<BytePath>, Trouble> {
         let mut below = Vec::new();
         for item in self.store.records(Some(path)) {
             let (recorded, _) = item.map_err(Failure::from)?;
@@ -239,11 +240,34 @@ impl Engine {
         Ok(below)
     }
 
-    /// A directory that came with content of its own: it is watched, then what is in it is examined, and
-    /// what is recorded there and is not in it.
-    pub(crate) fn walk_new(&mut self, path: &BytePath, touches: &[Touch]) -> Result<(), Trouble> {
+    /// Directories that came with content of their own, and who brought them.
+    pub(crate) fn walk_new(&mut self, tops: Vec<(BytePath, Touch)>) -> Result<(), Trouble> {
+        let tops = tops.into_iter().map(|(path, touch)| (path, vec![touch]));
+        self.walk_all(&tops.collect::<Vec<_>>())
+    }
+
+    /// Watches what is below these, then examines what is in them, and what is recorded there and is not in them.
+    fn walk_all(&mut self, tops: &[(BytePath, Vec<Touch>)]) -> Result<(), Trouble> {
+        let found = self.watch_trees(tops.iter().map(|(path, _)| path))?;
+        for ((path, touches), found) in tops.iter().zip(found) {
+            if found.is_empty()
+                && let Eyes::Bpf(bpf) = &mut self.eyes
+            {
+                bpf.missed(&self.tree, path);
+            }
+            self.examine_walked(path, touches, found)?;
+        }
+        Ok(())
+    }
+
+    fn examine_walked(
+        &mut self,
+        path: &BytePath,
+        touches: &[Touch],
+        found: Vec<FoundName>,
+    ) -> Result<(), Trouble> {
         let mut present = HashSet::new();
-        for it in self.watch_below(path)? {
+        for it in found {
             if it.covered && it.path != *path && !self.is_as_recorded(&it.path)? {
                 self.found(&it.path, touches);
             }
@@ -264,7 +288,7 @@ impl Engine {
     }
 
     /// Found by looking. What waits already has a record of the kernel that says who did it.
-    fn found(&mut self, path: &BytePath, touches: &[Touch]) {
+    pub(crate) fn found(&mut self, path: &BytePath, touches: &[Touch]) {
         if self.settle.waits(path) {
             return;
         }
@@ -306,15 +330,12 @@ impl Engine {
         }
         // All at once: each arming waits for the kernel to attach a program.
         self.watch(&new)?;
-        for it in new {
-            if it.covered {
-                self.found(&it.path, touches);
-            }
-            if it.directory {
-                self.walk_new(&it.path, touches)?;
-            }
+        for it in new.iter().filter(|it| it.covered) {
+            self.found(&it.path, touches);
         }
-        Ok(())
+        let directories = new.into_iter().filter(|it| it.directory);
+        let tops = directories.map(|it| (it.path, touches.to_vec()));
+        self.walk_all(&tops.collect::<Vec<_>>())
     }
 
     /// Whether the tree has this name, and for the object that stands under it.
@@ -328,19 +349,33 @@ impl Engine {
 
     /// Watches a name and all below it that rules reach, each directory before it is listed; gives what it found.
     pub(crate) fn watch_below(&mut self, top: &BytePath) -> Result<Vec<FoundName>, Trouble> {
+        let mut found = self.watch_trees(std::iter::once(top))?;
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    /// As [`Self::watch_below`] for each of these, with no more armings than the deepest of them needs.
+    fn watch_trees<'a>(
+        &mut self,
+        tops: impl Iterator<Item = &'a BytePath>,
+    ) -> Result<Vec<Vec<FoundName>>, Trouble> {
         let walker = self.walker.clone();
-        let mut all: Vec<FoundName> = Vec::new();
-        let mut level: Vec<FoundName> = walker.look(top).into_iter().collect();
+        let mut all: Vec<Vec<FoundName>> = Vec::new();
+        let mut level: Vec<(usize, FoundName)> = Vec::new();
+        for (at, top) in tops.enumerate() {
+            all.push(Vec::new());
+            level.extend(walker.look(top).map(|it| (at, it)));
+        }
         while !level.is_empty() {
-            self.watch(&level)?;
-            let directories = level
-                .iter()
-                .filter(|it| it.directory && Walker::may_enter(&it.path));
-            let next = directories
-                .flat_map(|it| walker.entries(&it.path))
-                .collect();
-            all.append(&mut level);
-            level = next;
+            let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
+            self.watch(&found)?;
+            for (&at, it) in of.iter().zip(&found) {
+                if it.directory && Walker::may_enter(&it.path) {
+                    level.extend(walker.entries(&it.path).into_iter().map(|it| (at, it)));
+                }
+            }
+            for (at, it) in of.into_iter().zip(found) {
+                all[at].push(it);
+            }
         }
         Ok(all)
     }

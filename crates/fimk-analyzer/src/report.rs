@@ -484,7 +484,7 @@ fn world_readable(snapshot: Option<&Snapshot>) -> bool {
     snapshot.is_none_or(|snapshot| snapshot.attributes.mode & 0o004 != 0)
 }
 
-fn described(
+pub(crate) fn described(
     actors: &Actors,
     users: &mut Users,
     key: ActorKey,

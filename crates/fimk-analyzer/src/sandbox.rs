@@ -7,7 +7,8 @@
 //! | landlock | writing only beneath the state and the run directory; no TCP, no abstract sockets, no signals to others |
 //! | seccomp | the calls listed in `sandbox/syscalls.rs`; everything else is `EPERM` |
 //!
-//! Who comes after this can open no connection: sockets to other processes are connected before and kept.
+//! Who comes after this can open no connection: sockets to other processes are connected before and kept, and the
+//! control socket is bound before.
 
 mod filter;
 mod syscalls;

@@ -3,7 +3,7 @@
 use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::{OPERATION_NAMES, raw};
 
-use crate::identity::ActorKey;
+use crate::{identity::ActorKey, mounts::Hint};
 
 /// A change of attributes of which the source does not say which: fanotify. Behind the numbers of the wire.
 pub const ATTRIBUTE: u32 = 31;
@@ -46,7 +46,12 @@ impl Operations {
         raw::FIMK_OP_UNLINK,
         raw::FIMK_OP_RENAME,
         raw::FIMK_OP_EXCHANGE,
+        raw::FIMK_OP_MOUNT,
+        raw::FIMK_OP_UNMOUNT,
     ]);
+
+    /// Those of what is mounted on an object: nothing is done to the object itself.
+    pub const MOUNTS: Self = Self::of(&[raw::FIMK_OP_MOUNT, raw::FIMK_OP_UNMOUNT]);
 
     /// Of these numbers.
     pub const fn of(operations: &[u32]) -> Self {
@@ -160,6 +165,8 @@ pub enum Signal {
     },
     /// Records about the names in this directory were lost: compare it. With those whose records they were.
     Compare(BytePath, Vec<Touch>),
+    /// Somebody mounts or unmounts something. The mount table tells what came of it.
+    Mount(Hint),
     /// The source lost something it cannot name: compare everything. With the reason, for a person.
     Lost(String),
 }

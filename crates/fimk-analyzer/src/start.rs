@@ -33,13 +33,16 @@ const RULES: &str = "rules";
 const RULES_BYTES_MAX: usize = 60 * 1024;
 
 /// Records put at once while the baseline is made.
-const BASELINE_BATCH: usize = 256;
+pub(crate) const BASELINE_BATCH: usize = 256;
 
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
-const BASELINE_BYTES: u64 = 2 << 20;
+pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
+
+/// Paths compared before who asks over the control socket gets an answer.
+const CONTROL_EVERY: u64 = 256;
 
 /// What a record keeps of a content at most.
-const TEXT_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Stored events fetched at once for writing.
 const REPLAY_BATCH: usize = 256;
@@ -69,6 +72,7 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
+        self.recall_losses()?;
         let found = self.watch_below(&BytePath::new(b"/"))?;
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
@@ -121,6 +125,9 @@ impl Engine {
         let mut bytes: u64 = 0;
         for path in paths {
             tally.compared += 1;
+            if tally.compared.is_multiple_of(CONTROL_EVERY) {
+                self.serve_control();
+            }
             present.insert(path.clone());
             if self.settle.waits(path) || look_first && self.is_as_recorded(path)? {
                 continue;
@@ -160,7 +167,7 @@ impl Engine {
         Ok(tally)
     }
 
-    fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
+    pub(crate) fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
         let snapshot = self.snapshot(path, matched.rule, false);
@@ -223,6 +230,8 @@ impl Engine {
             ..Commit::default()
         })?;
         self.started = true;
+        self.notify.ready();
+        self.notify.status(&crate::source_sentence(ready));
         for event in self
             .store
             .events_after(before - 1, 1)
@@ -371,7 +380,8 @@ impl Engine {
         self.commit(Commit {
             events: vec![event],
             ..Commit::default()
-        })
+        })?;
+        self.keep_losses()
     }
 
     /// Something is not watched as it should be.
@@ -407,9 +417,10 @@ fn is_new_ground(path: &BytePath, past: &Past) -> bool {
             .is_some_and(|rules| rules.covers(path).is_none())
 }
 
-fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
+/// How each hook is served, by name.
+pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
     let hooks = fimk_wire::HOOK_NAMES.iter().zip(ready.plan.iter());
-    let plan = hooks
+    hooks
         .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
         .map(|(hook, &plan)| {
             let word = fimk_wire::PLAN_NAMES
@@ -418,10 +429,13 @@ fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
                 .unwrap_or("unknown");
             ((*hook).to_owned(), word.to_owned())
         })
-        .collect();
+        .collect()
+}
+
+fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
     Notice {
         message: crate::source_sentence(ready),
-        plan,
+        plan: plan(ready),
         counts: vec![("objects_watched".to_owned(), tally.compared)],
         gap: None,
     }

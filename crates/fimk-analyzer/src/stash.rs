@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Whole records kept: at no more than 2.7 KiB each, 44 MiB.
-const PACKETS_MAX: usize = 16_384;
+pub const PACKETS_MAX: usize = 16_384;
 
 /// Packets, and what became of those that were too many.
 #[derive(Default)]
@@ -44,6 +44,11 @@ impl Stash {
     /// The dirty entries whose records were not kept.
     pub fn take_announced(&mut self) -> HashSet<Key> {
         std::mem::take(&mut self.announced)
+    }
+
+    /// How many whole records are kept.
+    pub fn len(&self) -> usize {
+        self.packets.len()
     }
 
     /// Whether nothing is kept.

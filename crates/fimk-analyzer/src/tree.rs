@@ -30,7 +30,6 @@ pub struct Tree {
 
 impl Tree {
     /// How many names are known.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.names.len()
     }

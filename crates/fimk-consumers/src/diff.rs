@@ -65,7 +65,7 @@ fn identify<'a>(old: &[Line<'a>], new: &[Line<'a>]) -> (Vec<usize>, Vec<usize>) 
 }
 
 /// The edits that turn one into the other, and an upper bound of the steps taken to find them.
-fn operations(old: &[usize], new: &[usize]) -> (Vec<DiffOp>, usize) {
+pub(crate) fn operations(old: &[usize], new: &[usize]) -> (Vec<DiffOp>, usize) {
     let mut edits = Edits::default();
     let (mut old_at, mut new_at) = (0, 0);
     for (old_anchor, new_anchor) in anchors(old, new) {

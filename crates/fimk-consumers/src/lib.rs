@@ -7,14 +7,19 @@
 //! | module | knows |
 //! |---|---|
 //! | [`passwd`], [`shadow`] | the fields of one line; `table` has what both files share, `password` the password field |
+//! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
+//! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
 //! | [`redact`] | which parts of a string are secrets |
 //! | [`pieces`] | redacted strings, the numbers of tokens in one comparison, escaping |
 
 use serde::{Deserialize, Serialize};
 
+pub mod access;
+pub mod authorized_keys;
 mod diff;
 mod lines;
+pub mod others;
 pub mod passwd;
 mod password;
 pub mod pieces;
@@ -55,6 +60,18 @@ pub struct Difference {
     pub after: Option<String>,
 }
 
+impl Difference {
+    /// Something about the file as a whole, said in the words of `after`.
+    pub(crate) fn of_file(field: &str, after: &str) -> Self {
+        Self {
+            subject: "file".into(),
+            field: field.into(),
+            before: None,
+            after: Some(after.into()),
+        }
+    }
+}
+
 /// Which parser a file is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Consumer {
@@ -62,6 +79,10 @@ pub enum Consumer {
     Passwd,
     /// shadow(5)
     Shadow,
+    /// `authorized_keys` of sshd(8)
+    AuthorizedKeys,
+    /// access.conf(5)
+    Access,
     /// Everything else; what turns out not to be text becomes [`State::Binary`].
     Text,
 }
@@ -73,9 +94,17 @@ impl Consumer {
         let mut components = path
             .rsplit(|&byte| byte == b'/')
             .filter(|component| !component.is_empty());
-        match (components.next(), components.next()) {
-            (Some(b"passwd" | b"passwd-"), Some(b"etc")) => Self::Passwd,
-            (Some(b"shadow" | b"shadow-"), Some(b"etc")) => Self::Shadow,
+        let name = components.next().unwrap_or_default();
+        match (name, components.next().unwrap_or_default()) {
+            (b"passwd" | b"passwd-", b"etc") => Self::Passwd,
+            (b"shadow" | b"shadow-", b"etc") => Self::Shadow,
+            (b"authorized_keys" | b"authorized_keys2", b".ssh") => Self::AuthorizedKeys,
+            (b"access.conf", b"security") => Self::Access,
+            (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
+            // A file for each user, as AuthorizedKeysFile of sshd_config(5) often says.
+            (_, b"authorized_keys" | b"authorized_keys.d") if components.next() == Some(b"ssh") => {
+                Self::AuthorizedKeys
+            }
             _ => Self::Text,
         }
     }
@@ -102,37 +131,31 @@ pub enum State {
     Text(text::State),
     /// Not text: only its digest, which is kept elsewhere, tells whether it changed.
     Binary,
+    // Stored states are known by the number of their variant: new ones go here, at the end.
+    /// The keys of an `authorized_keys` file.
+    AuthorizedKeys(authorized_keys::State),
+    /// The rules of an access.conf.
+    Access(access::State),
 }
 
 /// Reads the content of a file.
 pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Reading {
-    match consumer {
-        Consumer::Passwd => {
-            let (state, secrets) = table::read(bytes, tokenize);
-            Reading {
-                state: State::Passwd(state),
-                secrets,
-            }
-        }
-        Consumer::Shadow => {
-            let (state, secrets) = table::read(bytes, tokenize);
-            Reading {
-                state: State::Shadow(state),
-                secrets,
-            }
-        }
-        Consumer::Text if text::is_binary(bytes) => Reading {
-            state: State::Binary,
-            secrets: false,
-        },
-        Consumer::Text => {
-            let (state, secrets) = text::read(bytes, tokenize);
-            Reading {
-                state: State::Text(state),
-                secrets,
-            }
-        }
-    }
+    let (state, secrets) = match consumer {
+        Consumer::Passwd => kept(table::read(bytes, tokenize), State::Passwd),
+        Consumer::Shadow => kept(table::read(bytes, tokenize), State::Shadow),
+        Consumer::AuthorizedKeys => kept(
+            authorized_keys::read(bytes, tokenize),
+            State::AuthorizedKeys,
+        ),
+        Consumer::Access => kept(access::read(bytes, tokenize), State::Access),
+        Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
+        Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
+    };
+    Reading { state, secrets }
+}
+
+fn kept<S>((state, secrets): (S, bool), variant: fn(S) -> State) -> (State, bool) {
+    (variant(state), secrets)
 }
 
 /// What differs between two states of one file.
@@ -158,6 +181,12 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (Some(State::Shadow(before)), Some(State::Shadow(after))) => {
             semantic(table::compare(before, after))
         }
+        (Some(State::AuthorizedKeys(before)), Some(State::AuthorizedKeys(after))) => {
+            semantic(authorized_keys::compare(before, after))
+        }
+        (Some(State::Access(before)), Some(State::Access(after))) => {
+            semantic(access::compare(before, after))
+        }
         (Some(State::Text(before)), Some(State::Text(after))) => {
             diff::unified(Some(before), Some(after))
         }
@@ -165,6 +194,8 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (None, Some(State::Text(after))) => diff::unified(None, Some(after)),
         (None, Some(State::Passwd(after))) => semantic(table::created(after)),
         (None, Some(State::Shadow(after))) => semantic(table::created(after)),
+        (None, Some(State::AuthorizedKeys(after))) => semantic(authorized_keys::created(after)),
+        (None, Some(State::Access(after))) => semantic(access::created(after)),
         (before, after) => semantic(kinds(before, after)),
     };
     if comparison.changes.len() > MAX_CHANGES {
@@ -202,6 +233,8 @@ fn describe(state: &State) -> String {
     match state {
         State::Passwd(table) => table.describe(),
         State::Shadow(table) => table.describe(),
+        State::AuthorizedKeys(keys) => keys.describe(),
+        State::Access(rules) => rules.describe(),
         State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Token, Tokenize};
+use crate::{Difference, Token, Tokenize};
 
 /// A state keeps the lines that lie wholly within this many bytes of content: a record is one value in
 /// the store of a process that is to live in 64 MiB.
@@ -47,4 +47,10 @@ pub(crate) fn rest(content: &[u8], rest: &[u8], tokenize: &dyn Tokenize) -> Opti
         bytes: content.len() as u64,
         token: tokenize.token(rest),
     })
+}
+
+/// Whether what was not kept differs.
+pub(crate) fn beyond(before: Option<&Rest>, after: Option<&Rest>) -> Option<Difference> {
+    (before != after)
+        .then(|| Difference::of_file("rest", "more differs after the first 20,000 lines or 1 MiB"))
 }

@@ -41,6 +41,40 @@ impl Pieces {
         self.0.iter().any(|piece| matches!(piece, Piece::Secret(_)))
     }
 
+    /// The lines of a string of several, none for an empty string.
+    pub(crate) fn lines(&self) -> Vec<Self> {
+        let mut lines = Vec::new();
+        let mut line = Self::default();
+        for piece in &self.0 {
+            let Piece::Text(text) = piece else {
+                line.0.push(piece.clone());
+                continue;
+            };
+            for (index, part) in text.split('\n').enumerate() {
+                if index > 0 {
+                    lines.push(std::mem::take(&mut line));
+                }
+                line.push_text(part);
+            }
+        }
+        if !self.0.is_empty() {
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// Appends text and another string.
+    pub(crate) fn extend(&mut self, between: &str, more: &Self) {
+        self.push_text(between);
+        self.0.extend_from_slice(&more.0);
+    }
+
+    fn push_text(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.0.push(Piece::Text(text.to_owned()));
+        }
+    }
+
     /// For a person; at most `limit` bytes and what tells that more was there.
     pub(crate) fn render(&self, numbers: &mut Numbers, limit: usize) -> Rendered {
         let mut out = Rendered::default();

@@ -25,6 +25,28 @@ pub fn text(bytes: &[u8], tokenize: &dyn Tokenize) -> Pieces {
     Pieces::new(bytes, &spans_of(bytes), tokenize)
 }
 
+/// Redacts lines of the form `name="value"`: for what the name says of the value, and for what the value is
+/// by itself, such as a command or an assignment.
+pub(crate) fn options(lines: &[u8], tokenize: &dyn Tokenize) -> Pieces {
+    let mut spans = Spans::default();
+    spans.extend(spans_of(lines));
+    let mut start = 0;
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let mut quotes = (0..line.len()).filter(|&at| line[at] == b'"');
+        if let (Some(first), Some(last)) = (quotes.next(), quotes.next_back()) {
+            let value = start + first + 1;
+            let found = spans_of(&line[first + 1..last]).into_iter();
+            spans.extend(
+                found
+                    .map(|span| span.start + value..span.end + value)
+                    .collect(),
+            );
+        }
+        start += line.len();
+    }
+    Pieces::new(lines, &spans.merged(), tokenize)
+}
+
 /// Redacts a string that is to be printed.
 pub fn line(text: &str) -> String {
     replace(text, &spans_of(text.as_bytes()))

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Difference, Token, Tokenize,
     lines::{self, Rest},
+    others::{self, OtherLine},
     pieces::Numbers,
     redact::Redactor,
 };
@@ -205,32 +206,22 @@ pub(crate) fn created<U: Account>(after: &Table<U>) -> Vec<Difference> {
 pub(crate) fn compare<U: Account>(before: &Table<U>, after: &Table<U>) -> Vec<Difference> {
     let mut numbers = Numbers::default();
     let mut changes = users(before, after, &mut numbers);
-    changes.extend(other_lines(before, after, &mut numbers));
+    changes.extend(others::compare(
+        &other_lines(before),
+        &other_lines(after),
+        &mut numbers,
+    ));
     if reordered(before, after) {
-        changes.push(of_file("order", "lines stand in another order"));
+        changes.push(Difference::of_file("order", "lines stand in another order"));
     }
-    if before.rest != after.rest {
-        changes.push(of_file(
-            "rest",
-            "more differs after the first 20,000 lines or 1 MiB",
-        ));
-    }
+    changes.extend(lines::beyond(before.rest.as_ref(), after.rest.as_ref()));
     if changes.is_empty() && before.whole != after.whole {
-        changes.push(of_file(
+        changes.push(Difference::of_file(
             "whitespace",
             "only blanks, digits' leading zeros or line ends differ",
         ));
     }
     changes
-}
-
-fn of_file(field: &str, after: &str) -> Difference {
-    Difference {
-        subject: "file".into(),
-        field: field.into(),
-        before: None,
-        after: Some(after.into()),
-    }
 }
 
 /// All lines of each name, and the names in order of appearance.
@@ -302,14 +293,8 @@ fn of_user<U: Account>(
     }
 }
 
-/// A line that is no user, as it is compared: a line that only moved is no difference.
-struct OtherLine<'a> {
-    subject: String,
-    words: String,
-    key: (&'a str, Token),
-}
-
-fn others<'a, U>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
+/// The lines that are no user.
+fn other_lines<'a, U>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
     let line = |(index, row): (usize, &'a Row<U>)| match row {
         Row::User { .. } => None,
         Row::Nis { name, token } => Some(OtherLine {
@@ -323,7 +308,7 @@ fn others<'a, U>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
             token,
         } => Some(OtherLine {
             subject: format!("line {}", index + 1),
-            words: format!("malformed, {bytes} bytes ({})", fault.words()),
+            words: others::malformed_words(*bytes, fault.words()),
             key: ("", *token),
         }),
     };
@@ -341,77 +326,6 @@ fn nis_words(name: &str) -> String {
         format!("NIS adds {who}")
     } else {
         format!("NIS removes {who}")
-    }
-}
-
-fn other_lines<U>(before: &Table<U>, after: &Table<U>, numbers: &mut Numbers) -> Vec<Difference> {
-    let (old, new) = (others(before), others(after));
-    let (gone, come) = (unmatched(&old, &new), unmatched(&new, &old));
-    let mut pairs: BTreeMap<&str, [Option<&OtherLine<'_>>; 2]> = BTreeMap::new();
-    let mut order = Vec::new();
-    let mut lone = Vec::new();
-    for (side, lines) in [gone, come].into_iter().enumerate() {
-        for line in lines {
-            let pair = pairs.entry(&line.subject).or_insert_with(|| {
-                order.push(line.subject.as_str());
-                [None; 2]
-            });
-            if pair[side].is_none() {
-                pair[side] = Some(line);
-            } else {
-                lone.push((side, line));
-            }
-        }
-    }
-    let mut changes: Vec<Difference> = order
-        .into_iter()
-        .map(|subject| of_pair(subject, pairs[subject], numbers))
-        .collect();
-    changes.extend(lone.into_iter().map(|(side, line)| {
-        let pair = if side == 0 {
-            [Some(line), None]
-        } else {
-            [None, Some(line)]
-        };
-        of_pair(&line.subject, pair, numbers)
-    }));
-    changes
-}
-
-/// Lines of the one that the other lacks, each as often as it lacks them.
-fn unmatched<'a, 'b>(
-    lines: &'b [OtherLine<'a>],
-    other: &[OtherLine<'a>],
-) -> Vec<&'b OtherLine<'a>> {
-    let mut left: BTreeMap<(&str, Token), usize> = BTreeMap::new();
-    for line in other {
-        *left.entry(line.key).or_default() += 1;
-    }
-    let mut unmatched = Vec::new();
-    for line in lines {
-        match left.get_mut(&line.key) {
-            Some(count) if *count > 0 => *count -= 1,
-            _ => unmatched.push(line),
-        }
-    }
-    unmatched
-}
-
-fn of_pair(subject: &str, pair: [Option<&OtherLine<'_>>; 2], numbers: &mut Numbers) -> Difference {
-    let numbered = matches!(pair, [Some(before), Some(after)] if before.words == after.words);
-    let [before, after] = pair.map(|line| {
-        let line = line?;
-        Some(if numbered {
-            format!("{} {}", line.words, numbers.name(line.key.1))
-        } else {
-            line.words.clone()
-        })
-    });
-    Difference {
-        subject: subject.to_owned(),
-        field: String::new(),
-        before,
-        after,
     }
 }
 

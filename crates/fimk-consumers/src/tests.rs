@@ -1,10 +1,31 @@
 //! The whole crate from outside: what a change of a file becomes in words.
+//!
+//! What bpfink finds no difference in, takes for one, or panics at, and the test that says otherwise:
+//!
+//! | change | test |
+//! |---|---|
+//! | uid 1000 → 0 | `users::a_changed_uid_is_named_with_both_values` |
+//! | nologin → shell | `users::a_service_account_that_gets_a_shell_is_named` |
+//! | uid 0, no password | `users::a_new_uid_0_user_with_an_empty_password_field_is_said_to_need_none`, `users::a_password_field_that_is_emptied_is_said`, `shadow::a_new_user_with_an_empty_password_is_said_to_need_none` |
+//! | keys other than ssh-rsa | `keys::an_ed25519_key_that_is_added_is_named`, `keys::every_type_of_key_has_the_fingerprint_that_ssh_keygen_prints` |
+//! | commented-out key | `keys::a_key_that_is_commented_out_is_no_key` |
+//! | `command=` added | `keys::a_command_that_is_added_to_a_key_is_named` |
+//! | hash of the same length and end | `shadow::a_changed_hash_of_the_same_length_and_end_is_a_change` |
+//! | NIS, blank, short lines | `users::nis_entries_are_named_as_such`, `users::malformed_lines_are_named_by_number_and_length_and_never_quoted`, `shadow::short_lines_are_reported_and_hidden` |
+//! | indented comment in access.conf | `access::malformed_lines_are_named_by_number_and_length_and_never_quoted` |
+//! | origin → ALL, rules swapped | `access::an_origin_that_becomes_all_is_named_with_both_values`, `access::rules_that_were_swapped_are_said_to_have_moved` |
+//! | `#includedir` | `text::an_includedir_in_sudoers_is_no_comment_that_is_skipped` |
+//! | 70 KB line | `text::a_line_behind_a_very_long_one_is_shown` |
+//! | duplicate, reordered lines | `text::duplicates_and_order_are_differences` |
+//! | identical content | `text::an_identical_rewrite_is_no_difference`, `users::the_same_content_written_again_is_no_difference` |
 #![allow(clippy::expect_used, reason = "a test says what it expected")]
 
 use proptest::prelude::*;
 
 use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
 
+mod access;
+mod keys;
 mod redaction;
 mod shadow;
 mod text;
@@ -69,6 +90,19 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/root/.ssh/authorized_keys", Consumer::AuthorizedKeys),
+        (b"/home/a/.ssh//authorized_keys2", Consumer::AuthorizedKeys),
+        (b"/etc/ssh/authorized_keys/alice", Consumer::AuthorizedKeys),
+        (
+            b"/etc/ssh/authorized_keys.d/alice",
+            Consumer::AuthorizedKeys,
+        ),
+        (b"/etc/security/access.conf", Consumer::Access),
+        (b"/etc/security/access.d/10-site.conf", Consumer::Access),
+        (b"/etc/security/access.d/README", Consumer::Text),
+        (b"/root/authorized_keys", Consumer::Text),
+        (b"/srv/authorized_keys/alice", Consumer::Text),
+        (b"/root/.ssh/known_hosts", Consumer::Text),
         (b"/etc/pam.d/passwd", Consumer::Text),
         (b"/etc/shadow.bak", Consumer::Text),
         (b"", Consumer::Text),
@@ -105,6 +139,8 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
     prop_oneof![
         Just(Consumer::Passwd),
         Just(Consumer::Shadow),
+        Just(Consumer::AuthorizedKeys),
+        Just(Consumer::Access),
         Just(Consumer::Text)
     ]
 }
@@ -136,6 +172,14 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
             "\"",
             "é",
             "eyJ",
+            "+:",
+            "-:ALL EXCEPT ",
+            ":ALL\n",
+            "# ",
+            "ssh-ed25519 ",
+            "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
+            "command=\"",
+            "no-pty,",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),
     ];

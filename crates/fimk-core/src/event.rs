@@ -9,7 +9,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// `event.action`. Of several in one window the first in this order names the event.
+/// `event.action`. Of several in one window the first in this order names the event. Stored events hold the
+/// place in this list: new ones go to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Action {
@@ -25,6 +26,8 @@ pub enum Action {
     Gap,
     EventsLost,
     Degraded,
+    Mounted,
+    Unmounted,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -226,12 +229,14 @@ impl Action {
             Self::Gap => "gap",
             Self::EventsLost => "events_lost",
             Self::Degraded => "degraded",
+            Self::Mounted => "mounted",
+            Self::Unmounted => "unmounted",
         }
     }
 
     /// Whether it happened to a watched object, and not to fimk itself.
     pub fn is_change(self) -> bool {
-        self <= Self::Linked
+        self <= Self::Linked || matches!(self, Self::Mounted | Self::Unmounted)
     }
 
     /// As `event.kind` has it.
@@ -249,7 +254,12 @@ impl Action {
         match self {
             Self::Created => "creation",
             Self::Deleted => "deletion",
-            Self::Renamed | Self::Modified | Self::AttributesModified | Self::Linked => "change",
+            Self::Renamed
+            | Self::Modified
+            | Self::AttributesModified
+            | Self::Linked
+            | Self::Mounted
+            | Self::Unmounted => "change",
             Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
             Self::BaselineCreated | Self::Gap | Self::EventsLost | Self::Degraded => "info",

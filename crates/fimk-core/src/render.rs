@@ -15,4 +15,5 @@ pub use self::{
     cut::LINE_BYTES_MAX,
     ecs::{Host, ecs_line},
     fields::{FIELDS, Kind},
+    json::{is_active, one_line},
 };

@@ -10,8 +10,11 @@ use std::io::{IoSliceMut, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use fimk_wire::{Packet, leaf_first_to_path, raw, request, spanned};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, send};
+use fimk_wire::{BUSY, HANDED, Packet, leaf_first_to_path, raw, request, spanned};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect, recvmsg,
+    send, socket,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 fn main() {
@@ -20,10 +23,13 @@ fn main() {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1).cloned()
     };
-    let number = value("--channel")
-        .expect("--channel N")
-        .parse()
-        .expect("a number");
+    let number = match value("--handover") {
+        Some(path) => ask_for_channel(&path),
+        None => value("--channel").and_then(|number| number.parse().ok()),
+    };
+    let Some(number) = number else {
+        return;
+    };
     // SAFETY: the loader hands the channel over under this number; nothing else here uses it.
     let channel = unsafe { OwnedFd::from_raw_fd(number) };
     let script = std::fs::read_to_string(value("--config").expect("--config FILE"))
@@ -42,6 +48,41 @@ fn main() {
         print(&packet);
     }
     say("end");
+}
+
+/// The channel of a loader in service mode; says so if it is refused.
+fn ask_for_channel(path: &str) -> Option<i32> {
+    let socket = socket(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        SockFlag::empty(),
+        None,
+    )
+    .expect("a socket");
+    let address = UnixAddr::new(path).expect("a short path");
+    if let Err(cause) = connect(socket.as_raw_fd(), &address) {
+        say(&format!("no connection {cause}"));
+        return None;
+    }
+    let mut bytes = [0; 2];
+    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let flags = MsgFlags::empty();
+    let answer = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)
+        .expect("an answer");
+    let mut channel = None;
+    for control in answer.cmsgs().expect("whole control messages") {
+        if let ControlMessageOwned::ScmRights(descriptors) = control {
+            channel = descriptors.first().copied();
+        }
+    }
+    let length = answer.bytes;
+    match (&bytes[..length], channel) {
+        (&[HANDED], Some(channel)) => return Some(channel),
+        (&[BUSY], None) => say("busy"),
+        _ => say("turned away"),
+    }
+    None
 }
 
 fn take_step(channel: &OwnedFd, step: &str) {
@@ -100,6 +141,14 @@ fn take_step(channel: &OwnedFd, step: &str) {
                     request(raw::FIMK_REQUEST_HELLO, source, key, 0).as_bytes(),
                 );
                 print(&receive(channel).expect("READY"));
+            }
+            Some(("who", pid)) => {
+                key.actor.pid = pid.parse().expect("a pid");
+                ask(
+                    channel,
+                    request(raw::FIMK_REQUEST_WHO, 0, key, 76).as_bytes(),
+                );
+                until_synced(channel);
             }
             Some(("exit", status)) => std::process::exit(status.parse().expect("a status")),
             _ => panic!("unknown step {step}"),
@@ -197,10 +246,11 @@ fn receive(channel: &OwnedFd) -> Option<Packet> {
 fn print(packet: &Packet) {
     match packet {
         Packet::Ready(ready) => say(&format!(
-            "ready source={} reason={} error={} plan={:?}",
+            "ready source={} reason={} error={} kept={} plan={:?}",
             ready.source,
             ready.reason,
             ready.error,
+            ready.objects_kept,
             &ready.plan[..raw::FIMK_HOOKS as usize]
         )),
         Packet::Actor(actor) => say(&format!(

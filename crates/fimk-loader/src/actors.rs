@@ -23,10 +23,15 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Reads the ring `map`; keeps at most `capacity` keys. Those of what ended before are never removed:
-    /// an image that is not forgotten costs its place in the map and nothing else.
-    pub fn new(map: MapHandle, capacity: u32) -> Result<Self> {
-        let ended = Rc::new(RefCell::new(Keys::new()));
+    /// Reads the ring `map`; keeps at most as many keys as `actors` has room for. Those that ended while a loader
+    /// before us read the ring are found in `actors`.
+    pub fn new(
+        map: MapHandle,
+        actors: &Table<raw::fimk_actor_key, raw::fimk_actor>,
+    ) -> Result<Self> {
+        let capacity = actors.capacity();
+        let entries = actors.entries()?.map(|(key, actor)| (actor.exit_ns, key));
+        let ended = Rc::new(RefCell::new(in_order_of_end(entries)));
         let mut builder = RingBufferBuilder::new();
         let to = Rc::clone(&ended);
         builder.add(&map, move |record| {
@@ -76,6 +81,13 @@ pub fn bytes_of(key: &raw::fimk_actor_key) -> Bytes {
     bytes
 }
 
+/// Of those that have ended.
+fn in_order_of_end(actors: impl Iterator<Item = (u64, raw::fimk_actor_key)>) -> Keys {
+    let mut ended: Vec<_> = actors.filter(|&(exit_ns, _)| exit_ns != 0).collect();
+    ended.sort_unstable_by_key(|&(exit_ns, _)| exit_ns);
+    ended.into_iter().map(|(_, key)| key).collect()
+}
+
 /// Takes the first `count` keys out; those that are named go to the end and wait for another time.
 fn oldest(ended: &mut Keys, count: usize, named: &HashSet<Bytes>) -> Vec<raw::fimk_actor_key> {
     let first: Vec<_> = ended.drain(..count.min(ended.len())).collect();
@@ -96,6 +108,16 @@ mod tests {
             image: 0,
             start_ns: 0,
         }
+    }
+
+    #[test]
+    fn those_that_ended_under_another_loader_are_known_in_their_order() {
+        let found = [(30, key(3)), (0, key(1)), (20, key(2))];
+        let pids: Vec<u32> = in_order_of_end(found.into_iter())
+            .iter()
+            .map(|key| key.pid)
+            .collect();
+        assert_eq!(pids, [2, 3]);
     }
 
     #[test]

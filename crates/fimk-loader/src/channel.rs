@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use fimk_wire::{PACKET_MAX, raw};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessage, MsgFlags, Shutdown, UnixAddr, recv, send, sendmsg, shutdown,
 };
@@ -66,6 +67,18 @@ impl Channel {
     /// Whether the other end was closed. Its process may live on.
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the other end is closed, though what it sent may not be read to its end.
+    pub fn is_hung_up(&self) -> bool {
+        let Some(socket) = self.descriptor() else {
+            return false;
+        };
+        let mut ends = [PollFd::new(socket, PollFlags::empty())];
+        poll(&mut ends, PollTimeout::ZERO).is_ok()
+            && ends[0]
+                .revents()
+                .is_some_and(|event| event.contains(PollFlags::POLLHUP))
     }
 
     /// To wait on.

@@ -25,6 +25,11 @@ impl Counts {
         self.programs.extend(programs);
     }
 
+    /// Adds programs by themselves.
+    pub fn add_programs(&mut self, programs: &mut Vec<OwnedFd>) {
+        self.programs.append(programs);
+    }
+
     /// Over all maps and CPUs.
     pub fn sums(&self) -> Result<Sums> {
         let mut sums = [raw::fimk_counters {
@@ -49,11 +54,10 @@ impl Counts {
     }
 }
 
-/// How many announcements the ring had no room for.
-pub fn ring_full(sums: &Sums) -> u64 {
-    sums.iter()
-        .map(|hook| hook.of[raw::FIMK_COUNT_RING_FULL as usize])
-        .sum()
+/// A cause (`FIMK_COUNT_*`) over the hooks of the file object: those of processes count something else.
+pub fn counted(sums: &Sums, cause: u32) -> u64 {
+    let hooks = &sums[..raw::FIMK_HOOK_EXEC as usize];
+    hooks.iter().map(|hook| hook.of[cause as usize]).sum()
 }
 
 fn add(sum: &mut raw::fimk_counters, counters: &raw::fimk_counters) {

@@ -1,4 +1,4 @@
-//! The analyzer's two directories, made without ever following anything that a user could have put there.
+//! Directories, made without ever following anything that a user could have put there.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
-use nix::unistd::fchown;
+use nix::unistd::{Uid, fchown};
 
 use crate::error::{Error, Result};
 use crate::exit::Status;
@@ -65,9 +65,35 @@ pub fn make_parent(path: &Path) -> Result<(OwnedFd, PathBuf)> {
 
 /// As [`make_parent`], but a directory that is missing is an error.
 pub fn open_parent(path: &Path) -> Result<(OwnedFd, PathBuf)> {
-    walk(path, |parent, name| {
-        openat(parent, name, EXISTING, Mode::empty())
-    })
+    walk(path, open)
+}
+
+/// Opens the directory in which the socket `path` is to lie, and gives it with the socket's name. It is made,
+/// of root and the group of `account` with mode 0750, if it is missing; one that exists must be root's, and
+/// nobody else may write to it.
+pub fn shared_parent(path: &Path, account: Account) -> Result<(OwnedFd, PathBuf)> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| refused(path, "it names no file"))?;
+    let above = path.parent().unwrap_or(Path::new("/"));
+    let (parent, last) = make_parent(above)?;
+    let failed = |cause| io(above, "cannot be made", cause);
+    let directory = match open(&parent, &last) {
+        Err(Errno::ENOENT) => {
+            let made = make(&parent, &last, PRIVATE).map_err(failed)?;
+            fchown(&made, Some(Uid::from_raw(0)), Some(account.gid))
+                .and_then(|()| fchmod(&made, Mode::from_bits_truncate(0o750)))
+                .map_err(failed)?;
+            made
+        }
+        opened => opened.map_err(failed)?,
+    };
+    let found = fstat(&directory).map_err(|cause| io(above, "cannot be read", cause))?;
+    if found.st_uid != 0 || found.st_mode & OTHERS_MAY_WRITE != 0 {
+        let why = "others than root may write to it: name a directory of root's with mode 750";
+        return Err(refused(above, why));
+    }
+    Ok((directory, PathBuf::from(name)))
 }
 
 fn walk(
@@ -126,17 +152,22 @@ fn only_root_renames_in(found: &FileStat) -> bool {
     found.st_uid == 0 && (found.st_mode & OTHERS_MAY_WRITE == 0 || found.st_mode & STICKY != 0)
 }
 
+/// Opens the directory `name` of `parent`.
+pub fn open(parent: &OwnedFd, name: &Path) -> nix::Result<OwnedFd> {
+    openat(parent, name, EXISTING, Mode::empty())
+}
+
 /// Opens the directory `name` of `parent`; makes it, exactly of this mode, if it is missing.
 pub fn make(parent: &OwnedFd, name: &Path, mode: Mode) -> nix::Result<OwnedFd> {
-    match openat(parent, name, EXISTING, Mode::empty()) {
+    match open(parent, name) {
         Err(Errno::ENOENT) => {}
         opened => return opened,
     }
     match mkdirat(parent, name, PRIVATE) {
-        Err(Errno::EEXIST) => return openat(parent, name, EXISTING, Mode::empty()),
+        Err(Errno::EEXIST) => return open(parent, name),
         done => done?,
     }
-    let directory = openat(parent, name, EXISTING, Mode::empty())?;
+    let directory = open(parent, name)?;
     fchmod(&directory, mode)?;
     Ok(directory)
 }

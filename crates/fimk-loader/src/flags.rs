@@ -7,13 +7,19 @@ use fimk_wire::{SOURCE_NAMES, raw};
 
 use crate::error::{Error, Result};
 use crate::exit::Status;
+use crate::handover;
 
 /// Shown by `--help`.
 pub const HELP: &str = "\
-fimk-loader: loads fimk's kernel programs and runs the analyzer as an unprivileged user
+fimk-loader: loads fimk's kernel programs and serves an analyzer, which runs as an unprivileged user
 
-usage: fimk-loader --run-analyzer --config FILE [flags]
+usage: fimk-loader [--handover PATH] [--pin-dir DIR] [--user NAME]
+       fimk-loader --run-analyzer --config FILE [flags]
+       fimk-loader --detach [--pin-dir DIR]
 
+Without --run-analyzer it serves whichever analyzer connects to its socket.
+
+  --handover PATH    the socket where analyzers ask for a channel (/run/fimk-loader/handover.sock)
   --run-analyzer     start the analyzer and stay in the foreground; events on standard output
   --config FILE      the analyzer's configuration; the loader does not read it
   --source NAME      auto, bpf, fanotify or periodic; wins over the configuration
@@ -23,6 +29,7 @@ usage: fimk-loader --run-analyzer --config FILE [flags]
   --user NAME        the user that the analyzer becomes (fimk)
   --analyzer PATH    the analyzer's executable (fimk-analyzer beside this one)
   --keep             leave the pins in place at the end
+  --detach           remove the pins that a loader left, so that no program stays, and exit
   --version, --help  print and exit
 
 Start it as root. See fimk-loader(8).
@@ -37,6 +44,21 @@ pub enum Command {
     Version,
     /// Run in the foreground.
     Run(Box<Flags>),
+    /// Serve whoever connects.
+    Serve(Service),
+    /// Remove the pins from this directory.
+    Detach(PathBuf),
+}
+
+/// The flags of service mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The socket to listen at.
+    pub handover: PathBuf,
+    /// Where maps and links are pinned.
+    pub pin_dir: PathBuf,
+    /// Whose processes are served.
+    pub user: String,
 }
 
 /// The flags of the foreground mode.
@@ -74,7 +96,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
             }
             "--run-analyzer" => given.run_analyzer = true,
             "--keep" => given.keep = true,
-            "--detach" | "--probe" => return Err(not_built(name)),
+            "--detach" => given.detach = true,
+            "--probe" => return Err(not_built(name)),
             _ => {
                 let slot = given.slot(name).ok_or_else(|| unknown(&argument))?;
                 let value = value
@@ -93,7 +116,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
 #[derive(Default)]
 struct Given {
     run_analyzer: bool,
+    detach: bool,
     keep: bool,
+    handover: Option<OsString>,
     config: Option<OsString>,
     source: Option<OsString>,
     pin_dir: Option<OsString>,
@@ -106,6 +131,7 @@ struct Given {
 impl Given {
     fn slot(&mut self, name: &str) -> Option<&mut Option<OsString>> {
         Some(match name {
+            "--handover" => &mut self.handover,
             "--config" => &mut self.config,
             "--source" => &mut self.source,
             "--pin-dir" => &mut self.pin_dir,
@@ -118,29 +144,88 @@ impl Given {
     }
 
     fn finish(self) -> Result<Command> {
-        if !self.run_analyzer {
-            return Err(not_built("service mode (without --run-analyzer)"));
+        match (self.run_analyzer, self.detach) {
+            (true, true) => Err(usage("--detach and --run-analyzer exclude each other")),
+            (true, false) => self.foreground(),
+            (false, true) => self.detach(),
+            (false, false) => self.service(),
         }
+    }
+
+    fn foreground(mut self) -> Result<Command> {
+        self.refuse(
+            &["--handover"],
+            "is of service mode: leave out --run-analyzer",
+        )?;
+        let (pin_dir, user) = (self.pin_dir(), self.user()?);
         let config = self
             .config
             .ok_or_else(|| usage("--run-analyzer needs --config FILE"))?;
-        let user = self.user.unwrap_or_else(|| "fimk".into());
         Ok(Command::Run(Box::new(Flags {
             config: config.into(),
             source: self.source.as_deref().map(source).transpose()?,
-            pin_dir: self
-                .pin_dir
-                .map_or_else(|| "/sys/fs/bpf/fimk".into(), PathBuf::from),
+            pin_dir,
             state_dir: self.state_dir.map(PathBuf::from),
             run_dir: self.run_dir.map(PathBuf::from),
-            user: user
-                .into_string()
-                .map_err(|_| usage("--user must be a name in UTF-8"))?,
+            user,
             analyzer: self.analyzer.map(PathBuf::from),
             keep: self.keep,
         })))
     }
+
+    fn service(mut self) -> Result<Command> {
+        self.refuse(&OF_FOREGROUND, "needs --run-analyzer")?;
+        if self.keep {
+            return Err(usage(
+                "--keep needs --run-analyzer: a service keeps its pins",
+            ));
+        }
+        Ok(Command::Serve(Service {
+            pin_dir: self.pin_dir(),
+            user: self.user()?,
+            handover: self
+                .handover
+                .unwrap_or_else(|| handover::DEFAULT.into())
+                .into(),
+        }))
+    }
+
+    fn detach(mut self) -> Result<Command> {
+        let why = "is of no use with --detach";
+        self.refuse(&OF_FOREGROUND, why)?;
+        self.refuse(&["--handover", "--user"], why)?;
+        Ok(Command::Detach(self.pin_dir()))
+    }
+
+    fn refuse(&mut self, names: &[&str], why: &str) -> Result<()> {
+        for name in names {
+            if self.slot(name).is_some_and(|slot| slot.is_some()) {
+                return Err(usage(format!("{name} {why}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn pin_dir(&mut self) -> PathBuf {
+        let given = self.pin_dir.take();
+        given.map_or_else(|| "/sys/fs/bpf/fimk".into(), PathBuf::from)
+    }
+
+    fn user(&mut self) -> Result<String> {
+        let user = self.user.take().unwrap_or_else(|| "fimk".into());
+        user.into_string()
+            .map_err(|_| usage("--user must be a name in UTF-8"))
+    }
 }
+
+/// Flags that need `--run-analyzer`.
+const OF_FOREGROUND: [&str; 5] = [
+    "--config",
+    "--source",
+    "--state-dir",
+    "--run-dir",
+    "--analyzer",
+];
 
 /// `--name=value` or `--name`. A flag's name is ASCII; what is not becomes a name that no flag has.
 fn split(argument: &OsStr) -> (&str, Option<OsString>) {
@@ -185,9 +270,7 @@ fn unknown(argument: &OsStr) -> Error {
 }
 
 fn not_built(what: &str) -> Error {
-    usage(format!(
-        "{what} is not built yet: start fimk-loader --run-analyzer --config FILE"
-    ))
+    usage(format!("{what} is not built yet"))
 }
 
 #[cfg(test)]
@@ -223,6 +306,18 @@ mod tests {
     }
 
     #[test]
+    fn without_run_analyzer_it_is_a_service_or_detaches() {
+        let Ok(Command::Serve(service)) = parsed("--pin-dir /p --user u") else {
+            panic!("no service");
+        };
+        assert_eq!(service.handover, PathBuf::from(handover::DEFAULT));
+        assert_eq!((service.pin_dir, service.user), ("/p".into(), "u".into()));
+        assert!(matches!(parsed(""), Ok(Command::Serve(_))));
+        let detach = parsed("--detach --pin-dir=/p").expect("it is a flag");
+        assert_eq!(detach, Command::Detach("/p".into()));
+    }
+
+    #[test]
     fn both_ways_of_giving_a_value_mean_the_same() {
         assert_eq!(
             flags("--run-analyzer --config f --source bpf --user x --keep"),
@@ -241,8 +336,14 @@ mod tests {
     #[test]
     fn every_wrong_line_is_a_usage_error() {
         for line in [
-            "",
             "--config f",
+            "--keep",
+            "--run-analyzer --config f --handover s",
+            "--run-analyzer --config f --detach",
+            "--detach --user u",
+            "--detach --config f",
+            "--detach=now",
+            "stray",
             "--run-analyzer",
             "--run-analyzer --config",
             "--run-analyzer --config=",
@@ -251,7 +352,6 @@ mod tests {
             "--run-analyzer --config f --keep=yes",
             "--run-analyzer --config f stray",
             "--run-analyzer --config f --unknown",
-            "--detach",
             "--probe",
         ] {
             assert_eq!(
@@ -289,10 +389,11 @@ mod tests {
         let help: Vec<_> = HELP
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| line.starts_with('-'))
             .flat_map(|line| line.split([' ', ',']))
             .filter_map(|word| word.strip_prefix("--"))
             .collect();
-        assert_eq!(help.len(), 11);
+        assert_eq!(help.len(), 13);
         assert_eq!(flags_in(synopsis), help);
         assert_eq!(flags_in(list), help);
     }
@@ -300,6 +401,7 @@ mod tests {
     #[test]
     fn every_flag_is_in_the_help() {
         for name in [
+            "--handover",
             "--config",
             "--source",
             "--pin-dir",

@@ -3,6 +3,8 @@
 //! its flags and nothing else.
 
 mod actors;
+mod adopt;
+mod analyzers;
 mod capabilities;
 mod channel;
 mod child;
@@ -13,8 +15,11 @@ mod error;
 mod exit;
 mod fanotify;
 mod flags;
+mod foreground;
 mod forward;
+mod handover;
 mod log;
+mod notify;
 mod objects;
 mod packets;
 mod pins;
@@ -28,6 +33,7 @@ mod spawner;
 mod system;
 mod table;
 mod take;
+mod tally;
 mod user;
 
 use std::io::Write;
@@ -39,7 +45,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 
 use error::{Error, Result};
-use flags::{Command, Flags};
+use flags::{Command, Flags, Service};
+use foreground::Foreground;
+use handover::Handover;
+use notify::Notify;
 use pins::Pins;
 use run::Run;
 use spawner::Spawner;
@@ -49,6 +58,8 @@ fn main() -> ExitCode {
         Command::Help => print(flags::HELP),
         Command::Version => print(concat!("fimk-loader ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Run(flags) => run(&flags),
+        Command::Serve(flags) => serve(&flags),
+        Command::Detach(pin_dir) => detach(&pin_dir),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,18 +93,65 @@ fn run(flags: &Flags) -> Result<()> {
     )?;
     digest_key::ensure(account)?;
     let signals = stop_signals()?;
-    let spawner = Spawner::fork(&image)?;
+    let mut analyzers = Foreground::new(Spawner::fork(&image)?);
+    let notify = Notify::from_environment();
     let mut pins = Pins::lock(&flags.pin_dir)?;
-    let result = Run::new(&spawner, &mut pins, signals).run_until_stopped();
+    let result = Run::new(&mut analyzers, &mut pins, signals, notify).run_until_stopped();
     if flags.keep && result.is_ok() {
-        log::line(format_args!(
-            "the pins stay in {}: remove them with rm -r",
-            flags.pin_dir.display()
-        ));
+        tell_of_pins(&flags.pin_dir);
     } else {
         pins.remove();
     }
     result
+}
+
+/// As [`run`], but analyzers come to us, and the pins stay whatever happens: the kernel goes on without us.
+fn serve(flags: &Service) -> Result<()> {
+    user::require_root()?;
+    harden()?;
+    let account = user::look_up(&flags.user)?;
+    digest_key::ensure(account)?;
+    let signals = stop_signals()?;
+    let notify = Notify::from_environment();
+    let mut pins = Pins::lock(&flags.pin_dir)?;
+    let mut analyzers = Handover::listen(&flags.handover, account)?;
+    let listens = format!("waits for an analyzer at {}", flags.handover.display());
+    log::line(&listens);
+    notify.ready();
+    notify.status(&listens);
+    let result = Run::new(&mut analyzers, &mut pins, signals, notify).run_until_stopped();
+    if pins.len() > 0 {
+        tell_of_pins(&flags.pin_dir);
+    }
+    result
+}
+
+fn tell_of_pins(pin_dir: &Path) {
+    let path = pin_dir.display();
+    log::line(format_args!(
+        "the pins stay in {path} and go on noting changes: fimk-loader --detach --pin-dir {path} removes them"
+    ));
+}
+
+/// Removes what a loader left, so that nothing of it runs in the kernel any more.
+fn detach(pin_dir: &Path) -> Result<()> {
+    user::require_root()?;
+    let Some(mut pins) = Pins::lock_existing(pin_dir)? else {
+        log::line(format_args!("nothing is pinned in {}", pin_dir.display()));
+        return Ok(());
+    };
+    adopt::are_ours(&pins)?;
+    let removed = pins.remove();
+    if pin_dir.exists() {
+        let path = pin_dir.display();
+        let sentence = format!("{path} could not be removed: the lines above say why");
+        return Err(Error::new(exit::Status::Io, sentence));
+    }
+    log::line(format_args!(
+        "{removed} pins were removed from {}",
+        pin_dir.display()
+    ));
+    Ok(())
 }
 
 /// Nothing we make is for others, no descriptor of our caller reaches the analyzer, exec gives nobody

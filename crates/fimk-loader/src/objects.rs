@@ -6,8 +6,13 @@ use std::sync::Mutex;
 
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, Result};
+use libbpf_rs::{
+    ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, ProgramMut, Result,
+};
 
+use crate::adopt;
+use crate::pins::Pins;
+use crate::system;
 use crate::table::Table;
 
 /// The skeleton of `bpf/process.bpf.c`.
@@ -61,12 +66,12 @@ pub struct File {
 }
 
 impl Process {
-    /// Loads the object; nothing is attached yet.
-    pub fn load() -> Result<Self> {
+    /// Loads the object, on the maps that `pins` adopts; nothing is attached yet.
+    pub fn load(pins: &mut Pins) -> Result<Self> {
         messages();
-        let skeleton = process::ProcessSkelBuilder::default()
-            .open(storage())?
-            .load()?;
+        let mut open = process::ProcessSkelBuilder::default().open(storage())?;
+        adopt::reuse(open.open_object_mut(), pins)?;
+        let skeleton = open.load()?;
         Ok(Self {
             actors: Table::new(MapHandle::try_from(&skeleton.maps.actors)?),
             pids: Table::new(MapHandle::try_from(&skeleton.maps.pids)?),
@@ -98,10 +103,12 @@ impl Process {
 }
 
 impl File {
-    /// Loads the programs of the hooks that `wanted` says yes to, sharing `actors` with `process`.
-    pub fn load(process: &Process, wanted: impl Fn(u32) -> bool) -> Result<Self> {
+    /// Loads the programs of the hooks that `wanted` says yes to, on the maps that `pins` adopts, sharing
+    /// `actors` with `process`.
+    pub fn load(process: &Process, pins: &mut Pins, wanted: impl Fn(u32) -> bool) -> Result<Self> {
         messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
+        let shares = adopt::reuse(open.open_object_mut(), pins)?;
         open.maps
             .actors
             .reuse_fd(process.skeleton.maps.actors.as_fd())?;
@@ -110,7 +117,10 @@ impl File {
                 (0..raw::FIMK_HOOKS).find(|&hook| program.name() == program_name(hook).as_str());
             program.set_autoload(hook.is_some_and(&wanted));
         }
-        let skeleton = open.load()?;
+        let mut skeleton = open.load()?;
+        if shares && let Some(variables) = skeleton.maps.bss_data.as_mut() {
+            system::share(*variables, skeleton.maps.bss.as_fd()).map_err(std::io::Error::from)?;
+        }
         Ok(Self {
             watch: Table::new(MapHandle::try_from(&skeleton.maps.watch)?),
             dirty: Table::new(MapHandle::try_from(&skeleton.maps.dirty)?),
@@ -162,12 +172,16 @@ pub fn program_name(hook: u32) -> String {
 
 /// Attaches the program of a hook.
 pub fn attach(object: &Object, hook: u32) -> Result<Link> {
+    program(object, hook)?.attach()
+}
+
+/// The program of a hook.
+pub fn program(object: &Object, hook: u32) -> Result<ProgramMut<'_>> {
     let name = program_name(hook);
     let program = object
         .progs_mut()
         .find(|program| program.name() == name.as_str());
-    let program = program.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, name))?;
-    program.attach()
+    Ok(program.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, name))?)
 }
 
 /// Descriptors of an object's loaded programs.

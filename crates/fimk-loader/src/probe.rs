@@ -1,19 +1,21 @@
 //! Brings up the best source that this kernel gives.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use fimk_wire::{HOOK_NAMES, REASON_SENTENCES, raw};
 use libbpf_rs::Link;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, FuncProto};
+use nix::sys::fanotify::Fanotify;
 
+use crate::adopt;
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
 use crate::log;
 use crate::objects::{self, File, Process};
-use crate::pins::Pins;
+use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
 
 /// What serves.
@@ -29,9 +31,11 @@ pub struct Source {
     /// What happens to files; only with bpf.
     pub file: Option<File>,
     /// The group and its flags; only with fanotify.
-    pub fanotify: Option<(OwnedFd, u32)>,
+    pub fanotify: Option<(Fanotify, u32)>,
     /// What holds the programs in place.
     links: Vec<Link>,
+    /// The programs of those links that were taken over: not the ones that we loaded, but like them.
+    pub adopted: Vec<OwnedFd>,
 }
 
 /// Loads, attaches and pins the source that was asked for.
@@ -45,7 +49,9 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
         file: None,
         fanotify: None,
         links: Vec::new(),
+        adopted: Vec::new(),
     };
+    let takeover = adopt::begin(pins)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         if has_btf() {
             bring_up_process(&mut source, pins)?;
@@ -71,6 +77,7 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
+                takeover.finish(pins)?;
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -87,7 +94,7 @@ fn has_btf() -> bool {
 }
 
 fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
-    match Process::load() {
+    match Process::load(pins) {
         Ok(process) => {
             for (name, map) in [
                 ("exits", process.exits()),
@@ -149,7 +156,7 @@ fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Re
     let fitting: Vec<u32> = plan::FILE_HOOKS
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let file = match File::load(process, |hook| fitting.contains(&hook)) {
+    let file = match File::load(process, pins, |hook| fitting.contains(&hook)) {
         Ok(file) => file,
         Err(cause) => return Ok(Err(refused_trampolines(source, &cause))),
     };
@@ -217,9 +224,17 @@ fn attach_and_pin(
     pins: &mut Pins,
 ) -> Result<()> {
     let name = HOOK_NAMES[hook as usize];
+    if let Ok(program) = objects::program(object, hook)
+        && let Some((link, theirs)) = adopt::link(pins, name, program.as_fd())
+    {
+        source.links.push(link);
+        source.adopted.push(theirs);
+        source.plan[hook as usize] = plan::served(hook);
+        return Ok(());
+    }
     match objects::attach(object, hook) {
         Ok(mut link) => {
-            pins.pin(&format!("link_{name}"), |path| link.pin(path))?;
+            pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
             source.links.push(link);
             source.plan[hook as usize] = plan::served(hook);
         }

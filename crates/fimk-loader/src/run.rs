@@ -1,7 +1,6 @@
-//! The loop: waits, serves, starts analyzers again, stops.
+//! The loop: waits, serves one analyzer after the other, stops.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,18 +10,19 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
+use crate::analyzers::{Analyzers, End};
 use crate::channel::{Channel, Received};
 use crate::error::{Error, Result};
 use crate::exit::{self, Status};
 use crate::flags::source_name;
 use crate::forward::SharedChannel;
 use crate::log;
+use crate::notify::Notify;
 use crate::pins::Pins;
 use crate::probe;
 use crate::requests::{self, Nonsense};
 use crate::sandbox;
 use crate::serve::{Fault, Next, Server};
-use crate::spawner::{End, Spawner};
 
 /// After records: soon enough that a lost announcement is not felt.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,10 +34,10 @@ const SOON: Duration = Duration::from_millis(1);
 const SETTLE: Duration = Duration::from_secs(2);
 /// For the analyzer to end once the channel has.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Starts allowed within [`STARTS_WITHIN`], the first and five more; after that something is broken that a
-/// start does not mend.
-const STARTS_MAX: usize = 6;
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+/// Between two lines that say what was seen and done.
+const TALLY_EVERY: Duration = Duration::from_secs(600);
+/// How long a queue is filled for an analyzer that does not come: what it then misses, it finds by comparing.
+const FORSAKEN_AFTER: Duration = Duration::from_secs(60);
 
 /// How far a stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,27 +45,36 @@ enum Phase {
     Serving,
     /// Asked to stop; what was seen is still served until then.
     Settling(Instant),
-    /// The channel is half closed; the analyzer is killed then.
+    /// The channel is half closed; the analyzer is ended then.
     Ending(Instant),
     Killed,
 }
 
+/// The analyzer that is served.
+struct Peer {
+    pid: u32,
+    /// It said HELLO.
+    greeted: bool,
+    /// It sent nonsense, and nothing is heard from it any more.
+    dropped: bool,
+}
+
 /// Everything the loop holds.
 pub struct Run<'a> {
-    spawner: &'a Spawner,
+    analyzers: &'a mut dyn Analyzers,
     pins: &'a mut Pins,
     signals: SignalFd,
+    notify: Notify,
     channel: SharedChannel,
     server: Option<Server>,
-    greeted: bool,
-    analyzer: u32,
-    starts: VecDeque<Instant>,
+    peer: Option<Peer>,
+    /// [`Analyzers::descriptor`] was readable.
+    called: bool,
     phase: Phase,
-    /// Why the analyzer is being killed, so that its end is not told as a riddle.
-    dropped: bool,
-    /// When an analyzer that closed its channel and does not end is killed.
-    gone: Option<Instant>,
     tick: Instant,
+    tally_at: Instant,
+    /// Since when there is no analyzer.
+    vacant: Option<Instant>,
     /// From when on an ended process may wake us: on a host that starts thousands, ten times a second do.
     ends_from: Instant,
     activity: u64,
@@ -73,21 +82,26 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// `signals` delivers SIGTERM and SIGINT.
-    pub fn new(spawner: &'a Spawner, pins: &'a mut Pins, signals: SignalFd) -> Self {
+    pub fn new(
+        analyzers: &'a mut dyn Analyzers,
+        pins: &'a mut Pins,
+        signals: SignalFd,
+        notify: Notify,
+    ) -> Self {
         let now = Instant::now();
         Self {
-            spawner,
+            analyzers,
             pins,
             signals,
+            notify,
             channel: Rc::new(RefCell::new(Channel::default())),
             server: None,
-            greeted: false,
-            analyzer: 0,
-            starts: VecDeque::with_capacity(STARTS_MAX),
+            peer: None,
+            called: false,
             phase: Phase::Serving,
-            dropped: false,
-            gone: None,
             tick: now + IDLE_TICK,
+            tally_at: now + TALLY_EVERY,
+            vacant: Some(now),
             ends_from: now,
             activity: 0,
         }
@@ -96,24 +110,23 @@ impl<'a> Run<'a> {
     /// Runs until a stop is asked for and done, or cannot go on.
     pub fn run_until_stopped(&mut self) -> Result<()> {
         let result = self.serve_until_stopped();
+        self.tell_tally();
         if result.is_err() {
             self.channel.borrow_mut().close();
-            let _ = self.spawner.kill();
+            let _ = self.analyzers.end();
         }
         result
     }
 
     fn serve_until_stopped(&mut self) -> Result<()> {
-        self.start_analyzer()?;
         let mut next = Next::Wait;
         loop {
-            self.wait(next)?;
-            self.answer_signals()?;
-            if let Some(end) = self.spawner.ended()?
-                && self.analyzer_ended(end)?
-            {
+            self.welcome()?;
+            if self.peer.is_none() && self.phase != Phase::Serving {
                 return Ok(());
             }
+            self.wait(next)?;
+            self.answer_signals()?;
             next = match self.serve() {
                 Ok(next) => next,
                 Err(Fault::Nonsense(nonsense)) => {
@@ -122,48 +135,40 @@ impl<'a> Run<'a> {
                 }
                 Err(Fault::Fatal(error)) => return Err(error),
             };
-            self.advance_stop()?;
-            self.end_the_gone()?;
-        }
-    }
-
-    /// An analyzer without a channel is of no use: what it still writes down, it has [`PATIENCE`] for.
-    fn end_the_gone(&mut self) -> Result<()> {
-        let now = Instant::now();
-        match self.gone {
-            None if self.channel.borrow().has_ended() => self.gone = Some(now + PATIENCE),
-            Some(until) if now >= until => {
-                self.gone = Some(now + PATIENCE);
-                return self.spawner.kill();
+            let left = self.channel.borrow().has_ended();
+            if let Some(end) = self.analyzers.ended(left)?
+                && self.analyzer_ended(end)?
+            {
+                return Ok(());
             }
-            _ => {}
+            self.advance_stop()?;
+            self.notify.beat();
         }
-        Ok(())
     }
 
-    fn start_analyzer(&mut self) -> Result<()> {
-        let now = Instant::now();
-        while self
-            .starts
-            .front()
-            .is_some_and(|start| now.duration_since(*start) > STARTS_WITHIN)
-        {
-            self.starts.pop_front();
+    /// Takes the next analyzer, if there is one and a place for it.
+    fn welcome(&mut self) -> Result<()> {
+        let vacant = self.peer.is_none() && self.phase == Phase::Serving;
+        // One that is gone is first heard to its end: then there is a place.
+        let leaves = self.channel.borrow().is_hung_up();
+        if !(vacant || self.called && !leaves) {
+            return Ok(());
         }
-        if self.starts.len() >= STARTS_MAX {
-            let sentence = format!(
-                "the analyzer ended {STARTS_MAX} times within a minute: its messages above say why"
-            );
-            return Err(Error::new(Status::Internal, sentence));
+        if let Some(started) = self.analyzers.next(vacant)? {
+            self.channel.borrow_mut().open(started.channel);
+            if self.analyzers.keeps_pins() {
+                log::line(format_args!(
+                    "an analyzer (pid {}) is attached",
+                    started.pid
+                ));
+            }
+            self.vacant = None;
+            self.peer = Some(Peer {
+                pid: started.pid,
+                greeted: false,
+                dropped: false,
+            });
         }
-        if !self.starts.is_empty() {
-            log::line(format_args!("the analyzer is started again"));
-        }
-        self.starts.push_back(now);
-        let started = self.spawner.start()?;
-        self.channel.borrow_mut().open(started.channel);
-        (self.analyzer, self.greeted, self.dropped) = (started.pid, false, false);
-        self.gone = None;
         Ok(())
     }
 
@@ -171,11 +176,12 @@ impl<'a> Run<'a> {
     fn wait(&mut self, next: Next) -> Result<()> {
         let now = Instant::now();
         let channel = self.channel.borrow();
-        let mut ready = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.spawner.as_fd(), PollFlags::POLLIN),
-        ];
-        if let Some(descriptor) = channel.descriptor().filter(|_| !self.dropped) {
+        let mut ready = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let caller = self.analyzers.descriptor(now).map(|descriptor| {
+            ready.push(PollFd::new(descriptor, PollFlags::POLLIN));
+            ready.len() - 1
+        });
+        if let Some(descriptor) = channel.descriptor() {
             // While a packet is held, room is all that helps.
             let event = if channel.is_held() {
                 PollFlags::POLLOUT
@@ -186,10 +192,11 @@ impl<'a> Run<'a> {
                 ready.push(PollFd::new(descriptor, event));
             }
         }
+        let greeted = self.peer.as_ref().is_some_and(|peer| peer.greeted);
         let mut until = self.deadline();
         if let Some((records, ends)) = self.server.as_ref().map(Server::rings) {
             if let Some(records) =
-                records.filter(|_| next != Next::Soon && channel.is_free() && self.greeted)
+                records.filter(|_| next != Next::Soon && channel.is_free() && greeted)
             {
                 ready.push(PollFd::new(records.as_fd(), PollFlags::POLLIN));
             }
@@ -213,9 +220,11 @@ impl<'a> Run<'a> {
             .div_ceil(1000);
         let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
         match poll(&mut ready, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(cause) => Err(Error::internal("poll", cause)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(cause) => return Err(Error::internal("poll", cause)),
         }
+        self.called = caller.is_some_and(|at| ready[at].any().unwrap_or(false));
+        Ok(())
     }
 
     fn deadline(&self) -> Instant {
@@ -225,15 +234,23 @@ impl<'a> Run<'a> {
             Phase::Settling(until) => self.tick.min(until).min(Instant::now() + TICK),
             Phase::Ending(until) => until,
         };
-        self.gone.map_or(phase, |gone| gone.min(phase))
+        let others = [self.analyzers.wakes(), self.notify.next_due()];
+        others.into_iter().flatten().fold(phase, Instant::min)
     }
 
     fn serve(&mut self) -> std::result::Result<Next, Fault> {
-        if self.dropped {
-            return Ok(Next::Wait);
-        }
-        if !self.greeted {
-            return self.await_hello();
+        let next = self.converse()?;
+        self.keep_house()?;
+        Ok(next)
+    }
+
+    /// What goes on between the server and the analyzer.
+    fn converse(&mut self) -> std::result::Result<Next, Fault> {
+        match &self.peer {
+            Some(peer) if peer.dropped => return Ok(Next::Wait),
+            Some(peer) if !peer.greeted => return self.await_hello(),
+            Some(_) => {}
+            None => return Ok(Next::Wait),
         }
         let Some(server) = &mut self.server else {
             return Ok(Next::Wait);
@@ -242,8 +259,19 @@ impl<'a> Run<'a> {
             server.finish()?;
             return Ok(Next::Wait);
         }
-        let next = server.work()?;
+        server.work()
+    }
+
+    /// What is due now and then, whether there is an analyzer or not.
+    fn keep_house(&mut self) -> std::result::Result<(), Fault> {
         let now = Instant::now();
+        let due = now >= self.tick;
+        if due {
+            self.tick = now + IDLE_TICK;
+        }
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
         if server.activity() != self.activity {
             self.activity = server.activity();
             self.tick = self.tick.min(now + TICK);
@@ -251,11 +279,21 @@ impl<'a> Run<'a> {
         if now >= self.ends_from && server.forget()? {
             self.ends_from = now + TICK;
         }
-        if now >= self.tick {
+        if due && self.peer.as_ref().is_some_and(|peer| peer.greeted) {
             server.tick()?;
-            self.tick = now + IDLE_TICK;
         }
-        Ok(next)
+        if self
+            .vacant
+            .is_some_and(|since| now >= since + FORSAKEN_AFTER)
+        {
+            self.vacant = None;
+            server.forsake();
+        }
+        if now >= self.tally_at {
+            self.tally_at = now + TALLY_EVERY;
+            self.tell_tally();
+        }
+        Ok(())
     }
 
     fn await_hello(&mut self) -> std::result::Result<Next, Fault> {
@@ -272,10 +310,17 @@ impl<'a> Run<'a> {
         if self.server.is_none() {
             self.server = Some(self.bring_up(wanted).map_err(Fault::Fatal)?);
         }
-        if let Some(server) = &mut self.server {
-            server.greet(self.analyzer)?;
+        if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
+            server.greet(peer.pid)?;
+            peer.greeted = true;
+            if wanted != raw::FIMK_SOURCE_AUTO && wanted != server.source.number {
+                log::line(format_args!(
+                    "the analyzer asks for the source {}: {} serves until this loader is started again",
+                    source_name(wanted),
+                    source_name(server.source.number)
+                ));
+            }
         }
-        self.greeted = true;
         Ok(Next::More)
     }
 
@@ -283,26 +328,31 @@ impl<'a> Run<'a> {
     fn bring_up(&mut self, wanted: u32) -> Result<Server> {
         let source = probe::bring_up(wanted, self.pins)?;
         let server = Server::new(source, &self.channel)?;
-        sandbox::enter(self.pins.descriptors())?;
+        sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES
             .get(server.source.refusal.reason as usize)
             .copied()
             .unwrap_or_default();
-        log::line(format_args!(
+        let sentence = format!(
             "the source {} serves: {why}",
             source_name(server.source.number)
-        ));
+        );
+        log::line(&sentence);
+        self.notify.ready();
+        self.notify.status(&sentence);
         Ok(server)
     }
 
     fn drop_analyzer(&mut self, nonsense: Nonsense) -> Result<()> {
-        log::line(format_args!(
-            "the analyzer (pid {}) is dropped: {nonsense}",
-            self.analyzer
-        ));
-        self.dropped = true;
+        if let Some(peer) = &mut self.peer {
+            log::line(format_args!(
+                "the analyzer (pid {}) is dropped: {nonsense}",
+                peer.pid
+            ));
+            peer.dropped = true;
+        }
         self.channel.borrow_mut().close();
-        self.spawner.kill()
+        self.analyzers.end()
     }
 
     /// Whether that was the end we waited for.
@@ -311,6 +361,8 @@ impl<'a> Run<'a> {
         if let Some(server) = &mut self.server {
             server.end_arming();
         }
+        self.vacant = Some(Instant::now());
+        let peer = self.peer.take();
         if let End::Exited(status) = end
             && let Some(status) = exit::is_final(status)
         {
@@ -318,11 +370,17 @@ impl<'a> Run<'a> {
         }
         match (self.phase, end) {
             (Phase::Serving, end) => {
-                if !self.dropped {
-                    log::line(format_args!("the analyzer (pid {}) {end}", self.analyzer));
+                if let Some(peer) = peer.filter(|peer| !peer.dropped) {
+                    log::line(format_args!("the analyzer (pid {}) {end}", peer.pid));
                 }
-                self.start_analyzer()?;
                 Ok(false)
+            }
+            (Phase::Killed, End::Left) => {
+                log::line(format_args!(
+                    "the analyzer did not end within {} s: what it has not done is told to the next",
+                    PATIENCE.as_secs()
+                ));
+                Ok(true)
             }
             (Phase::Killed, _) => Err(Error::new(
                 Status::Internal,
@@ -331,7 +389,7 @@ impl<'a> Run<'a> {
                     PATIENCE.as_secs()
                 ),
             )),
-            (_, End::Exited(0)) => Ok(true),
+            (_, End::Exited(0) | End::Left) => Ok(true),
             (_, end) => Err(Error::new(
                 Status::Internal,
                 format!("while stopping, the analyzer {end}"),
@@ -343,6 +401,7 @@ impl<'a> Run<'a> {
         loop {
             match self.signals.read_signal() {
                 Ok(Some(_)) if self.phase == Phase::Serving => {
+                    self.notify.stopping();
                     self.phase = Phase::Settling(Instant::now() + SETTLE);
                 }
                 Ok(Some(_)) | Err(Errno::EINTR) => {}
@@ -356,8 +415,10 @@ impl<'a> Run<'a> {
         let now = Instant::now();
         match self.phase {
             Phase::Settling(until) => {
-                let quiet = !self.greeted || self.server.as_ref().is_none_or(Server::is_quiet);
-                if quiet || self.dropped || now >= until {
+                let serves = |peer: &Peer| peer.greeted && !peer.dropped;
+                let quiet = !self.peer.as_ref().is_some_and(serves)
+                    || self.server.as_ref().is_none_or(Server::is_quiet);
+                if quiet || now >= until {
                     self.channel.borrow_mut().finish();
                     self.phase = Phase::Ending(now + PATIENCE);
                 }
@@ -365,9 +426,16 @@ impl<'a> Run<'a> {
             }
             Phase::Ending(until) if now >= until => {
                 self.phase = Phase::Killed;
-                self.spawner.kill()
+                self.analyzers.end()
             }
             _ => Ok(()),
+        }
+    }
+
+    /// So that an analyzer that lies does not lie in silence.
+    fn tell_tally(&self) {
+        if let Some(Ok(tally)) = self.server.as_ref().map(Server::tally) {
+            log::line(tally);
         }
     }
 }

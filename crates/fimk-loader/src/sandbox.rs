@@ -48,16 +48,21 @@ const CALLS: [libc::c_long; 28] = [
 ///
 /// What the filter does not list fails with EPERM. The process is not killed: a C library that calls
 /// something new must not blind the monitor, and who has taken over the process gains nothing by an errno.
-pub fn enter(unlink_in: [i32; 2]) -> Result<()> {
+///
+/// `service`: analyzers come to us, and are given channels.
+pub fn enter(unlink_in: [i32; 2], service: bool) -> Result<()> {
     let internal = |cause: &dyn std::fmt::Display| {
         Error::internal("the loader's privileges cannot be cut", cause)
     };
     capabilities::keep_for_forwarding().map_err(|cause| internal(&cause))?;
-    let program = filter(unlink_in).map_err(|cause| internal(&cause))?;
+    let program = filter(unlink_in, service).map_err(|cause| internal(&cause))?;
     seccompiler::apply_filter(&program).map_err(|cause| internal(&cause))
 }
 
-fn filter(unlink_in: [i32; 2]) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
+fn filter(
+    unlink_in: [i32; 2],
+    service: bool,
+) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         CALLS.into_iter().map(|call| (call, Vec::new())).collect();
     #[cfg(target_arch = "x86_64")]
@@ -76,6 +81,9 @@ fn filter(unlink_in: [i32; 2]) -> std::result::Result<BpfProgram, Box<dyn std::e
         .map(|query| equal(1, query))
         .collect::<std::result::Result<_, _>>()?;
     rules.insert(libc::SYS_fcntl, queries);
+    if service {
+        rules.extend(handing_over()?);
+    }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let filter = SeccompFilter::new(
         rules,
@@ -84,6 +92,23 @@ fn filter(unlink_in: [i32; 2]) -> std::result::Result<BpfProgram, Box<dyn std::e
         std::env::consts::ARCH.try_into()?,
     )?;
     Ok(filter.try_into()?)
+}
+
+/// What a service needs besides: it answers callers, asks who they are and makes channels; and it takes marks off
+/// the fanotify group that nobody reads, but adds none.
+fn handing_over() -> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
+{
+    let no_mark = equal(1, libc::FAN_MARK_FLUSH.cast_signed())?;
+    let credentials = SeccompRule::new(vec![
+        is(1, SeccompCmpOp::Eq, libc::SOL_SOCKET)?,
+        is(2, SeccompCmpOp::Eq, libc::SO_PEERCRED)?,
+    ])?;
+    Ok(BTreeMap::from([
+        (libc::SYS_accept4, Vec::new()),
+        (libc::SYS_getsockopt, vec![credentials]),
+        (libc::SYS_socketpair, vec![equal(0, libc::AF_UNIX)?]),
+        (libc::SYS_fanotify_mark, vec![no_mark]),
+    ]))
 }
 
 fn equal(argument: u8, value: i32) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
@@ -107,13 +132,16 @@ fn condition(
     operator: SeccompCmpOp,
     value: i32,
 ) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![is(argument, operator, value)?])
+}
+
+fn is(
+    argument: u8,
+    operator: SeccompCmpOp,
+    value: i32,
+) -> std::result::Result<SeccompCondition, seccompiler::BackendError> {
     let value = u64::from(value.cast_unsigned());
-    SeccompRule::new(vec![SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Dword,
-        operator,
-        value,
-    )?])
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
 }
 
 #[cfg(test)]
@@ -122,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_filter_compiles_and_lists_no_call_that_makes_or_starts_anything() {
-        assert!(filter([3, 4]).is_ok());
+        assert!(filter([3, 4], false).is_ok() && filter([3, 4], true).is_ok());
         for forbidden in [
             libc::SYS_openat,
             libc::SYS_execve,
@@ -132,6 +160,8 @@ mod tests {
             libc::SYS_clone,
             libc::SYS_ptrace,
             libc::SYS_setresuid,
+            libc::SYS_accept4,
+            libc::SYS_socketpair,
         ] {
             assert!(!CALLS.contains(&forbidden), "{forbidden}");
         }

@@ -10,8 +10,9 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::actors::{Ends, bytes_of};
 use crate::channel::Received;
-use crate::counts::{Counts, Sums, ring_full};
+use crate::counts::{Counts, Sums, counted};
 use crate::error::{Error, Result};
+use crate::fanotify;
 use crate::forward::{Forward, SharedChannel};
 use crate::objects;
 use crate::packets;
@@ -19,6 +20,7 @@ use crate::plan;
 use crate::probe::Source;
 use crate::requests::{self, Nonsense};
 use crate::take::{self, Taken};
+use crate::tally::Tally;
 
 /// Requests answered before the loop looks at signals again.
 const STEPS_A_ROUND: usize = 256;
@@ -90,19 +92,21 @@ pub struct Server {
     arming: Option<Link>,
     reattaches: bool,
     analyzer: u32,
+    /// The number of the last take.
     takes: u64,
     served: u64,
+    tally: Tally,
 }
 
 impl Server {
     /// Builds the rings and reads the counters once: later, no file may be opened.
-    pub fn new(source: Source, channel: &SharedChannel) -> Result<Self> {
+    pub fn new(mut source: Source, channel: &SharedChannel) -> Result<Self> {
         let internal = |cause| Error::internal("a BPF ring cannot be read", cause);
         let mut counts = Counts::default();
         let (mut forward, mut ends) = (None, None);
         if let Some(process) = &source.process {
             let exits = process.exits().map_err(internal)?;
-            ends = Some(Ends::new(exits, process.actors.capacity()).map_err(internal)?);
+            ends = Some(Ends::new(exits, &process.actors).map_err(internal)?);
             counts.add(
                 process.counters().map_err(internal)?,
                 objects::programs(process.object()),
@@ -116,8 +120,11 @@ impl Server {
                 objects::programs(file.object()),
             );
         }
+        counts.add_programs(&mut source.adopted);
         counts.sums().map_err(internal)?;
+        let takes = source.file.as_ref().map_or(Ok(0), take::last);
         Ok(Self {
+            takes: takes.map_err(internal)?,
             source,
             channel: Rc::clone(channel),
             forward,
@@ -131,8 +138,8 @@ impl Server {
             reattaches: nix::sys::utsname::uname()
                 .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches)),
             analyzer: 0,
-            takes: 0,
             served: 0,
+            tally: Tally::default(),
         })
     }
 
@@ -221,8 +228,9 @@ impl Server {
             return Ok(());
         }
         let now = (self.counts.skipped(), self.counts.sums()?);
-        let before = self.told.map_or(0, |(_, sums)| ring_full(&sums));
-        self.sweep_due |= ring_full(&now.1) > before;
+        let lost = |sums: &Sums| counted(sums, raw::FIMK_COUNT_RING_FULL);
+        let before = self.told.map_or(0, |(_, sums)| lost(&sums));
+        self.sweep_due |= lost(&now.1) > before;
         if self.sweep_due && self.announcements.is_empty() {
             self.announce_again()?;
             self.sweep_due = false;
@@ -268,6 +276,27 @@ impl Server {
         self.served + self.forward.as_ref().map_or(0, Forward::forwarded)
     }
 
+    /// What was seen and done.
+    pub fn tally(&self) -> libbpf_rs::Result<Tally> {
+        let sums = self.counts.sums()?;
+        let file = self.source.file.as_ref();
+        Ok(Tally {
+            announced: counted(&sums, raw::FIMK_COUNT_ANNOUNCED),
+            lost: counted(&sums, raw::FIMK_COUNT_RING_FULL),
+            delivered: self.forward.as_ref().map_or(0, Forward::forwarded),
+            watched: file.map_or(0, |file| file.watch.len()),
+            ..self.tally
+        })
+    }
+
+    /// Nobody reads the queue of fanotify, which has no limit: it is not filled any more. The next analyzer
+    /// marks anew.
+    pub fn forsake(&self) {
+        if let Some((group, _)) = &self.source.fanotify {
+            fanotify::remove_marks(group);
+        }
+    }
+
     /// The rings to wait on: that of the records, and that of the ends.
     pub fn rings(&self) -> (Option<&Forward>, Option<&Ends>) {
         (self.forward.as_ref(), self.ends.as_ref())
@@ -298,12 +327,13 @@ impl Server {
             raw::FIMK_REQUEST_UNWATCH => {
                 if let Some(file) = &self.source.file {
                     file.watch.remove(&request.key.object)?;
+                    self.tally.unwatched += 1;
                 }
             }
             raw::FIMK_REQUEST_TAKE => self.take(&request.key)?,
             raw::FIMK_REQUEST_DONE => {
                 if let Some(file) = &self.source.file {
-                    take::done(file, &request.key, request.cookie)?;
+                    self.tally.done += u64::from(take::done(file, &request.key, request.cookie)?);
                 }
             }
             raw::FIMK_REQUEST_SYNC => {
@@ -422,7 +452,10 @@ impl Server {
         if let Some(file) = &self.source.file {
             self.takes += 1;
             match take::take(file, key, self.takes)? {
-                Taken::Entry(found) => entry = *found,
+                Taken::Entry(found) => {
+                    entry = *found;
+                    self.tally.taken += u64::from(entry.count > 0);
+                }
                 Taken::Full => return Err(Nonsense::TooManyTaken.into()),
             }
         }

@@ -4,7 +4,6 @@
 //! user. So a small process is forked before anything is loaded. It knows two words, one byte each, and
 //! never sees a byte that an analyzer wrote; the process that does see them cannot start anything.
 
-use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -13,12 +12,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    recv, recvmsg, send, sendmsg, socketpair,
+    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recv, recvmsg, send, sendmsg,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, setpgid};
 
+use crate::analyzers::{End, Started};
 use crate::capabilities;
 use crate::child::Image;
 use crate::error::{Error, Result};
@@ -32,28 +31,11 @@ pub struct Spawner {
     socket: OwnedFd,
 }
 
-/// An analyzer that was started.
-pub struct Started {
-    /// Our end of its channel.
-    pub channel: OwnedFd,
-    /// Its process.
-    pub pid: u32,
-}
-
-/// How an analyzer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// With this exit status.
-    Exited(i32),
-    /// By this signal.
-    Signalled(i32),
-}
-
 impl Spawner {
     /// Forks the spawner. Call it before anything is opened that analyzers must not inherit.
     pub fn fork(image: &Image) -> Result<Self> {
         let internal = |cause| Error::internal("the spawner cannot be started", cause);
-        let (ours, theirs) = pair().map_err(internal)?;
+        let (ours, theirs) = system::channel().map_err(internal)?;
         let ours_number = ours.as_raw_fd();
         system::fork(|| {
             let _ = nix::unistd::close(ours_number);
@@ -103,15 +85,6 @@ impl AsFd for Spawner {
     }
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(status) => write!(f, "ended with status {status}"),
-            Self::Signalled(signal) => write!(f, "was ended by signal {signal}"),
-        }
-    }
-}
-
 impl End {
     fn from_bytes(bytes: [u8; 8]) -> Self {
         let [a, b, c, d, kind, ..] = bytes;
@@ -127,19 +100,12 @@ impl End {
         let (number, kind) = match self {
             Self::Exited(status) => (status, 0),
             Self::Signalled(signal) => (signal, 1),
+            // The spawner sees every end.
+            Self::Left => (0, 0),
         };
         let [a, b, c, d] = number.to_ne_bytes();
         [a, b, c, d, kind, 0, 0, 0]
     }
-}
-
-fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
-    socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
 }
 
 /// One message of the spawner: eight bytes, and a descriptor if there is one.
@@ -202,7 +168,7 @@ fn attend(loader: &OwnedFd, image: &Image) -> std::result::Result<(), Box<dyn st
 }
 
 fn start(loader: &OwnedFd, image: &Image) -> nix::Result<Pid> {
-    let (ours, theirs) = pair()?;
+    let (ours, theirs) = system::channel()?;
     let pid = system::fork(|| image.become_analyzer(theirs.as_fd()))?;
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&pid.as_raw().to_ne_bytes());

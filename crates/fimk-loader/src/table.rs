@@ -81,6 +81,14 @@ impl<K: Plain, V: Plain> Table<K, V> {
         self.map.keys().next().is_none()
     }
 
+    /// How many entries it has. Walks them all.
+    pub fn len(&self) -> u64 {
+        self.entries()
+            .map_or(0, Iterator::count)
+            .try_into()
+            .unwrap_or(u64::MAX)
+    }
+
     /// Walks all entries. One inserted or removed meanwhile may or may not be met.
     pub fn entries(&self) -> Result<impl Iterator<Item = (K, V)>> {
         let entries =

@@ -37,12 +37,18 @@ pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
     Ok(Taken::Entry(Box::new(entry)))
 }
 
-/// Forgets a taken entry, if the number is still its own.
-pub fn done(file: &File, key: &raw::fimk_key, take: u64) -> Result<()> {
+/// Forgets a taken entry, if the number is still its own. Says whether it was.
+pub fn done(file: &File, key: &raw::fimk_key, take: u64) -> Result<bool> {
     match file.taken.get(key)? {
-        Some(entry) if entry.take == take => file.taken.remove(key),
-        _ => Ok(()),
+        Some(entry) if entry.take == take => file.taken.remove(key).map(|()| true),
+        _ => Ok(false),
     }
+}
+
+/// The highest number among the taken entries: those of a loader before us keep theirs.
+pub fn last(file: &File) -> Result<u64> {
+    let taken = file.taken.entries()?;
+    Ok(taken.map(|(_, entry)| entry.take).max().unwrap_or(0))
 }
 
 /// One entry for two spans of time.

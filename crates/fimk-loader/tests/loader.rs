@@ -5,153 +5,17 @@
     reason = "a test that cannot go on must stop"
 )]
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+mod harness;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid, User};
+use std::io::BufRead;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-/// A directory with a BPF file system, a script, and a copy of the analyzer that anybody may execute.
-struct Place {
-    root: tempfile::TempDir,
-    /// The loader makes this one; ours would be readable by the wrong group.
-    key_is_ours: bool,
-}
+use nix::unistd::User;
 
-const KEY: &str = "/etc/fimk/digest.key";
-
-/// A loader that runs.
-struct Loader {
-    child: Child,
-    output: BufReader<ChildStdout>,
-    log: ChildStderr,
-}
-
-impl Place {
-    /// `None`, said loudly, where the test cannot run.
-    fn new(script: &str) -> Option<Self> {
-        if !Uid::effective().is_root() {
-            eprintln!("NOT RUN: needs root, a BPF file system and the loader's real privileges");
-            return None;
-        }
-        let place = Self {
-            root: tempfile::tempdir().expect("a directory"),
-            key_is_ours: !Path::new(KEY).exists(),
-        };
-        std::fs::set_permissions(place.root.path(), PermissionsExt::from_mode(0o755))
-            .expect("ours");
-        std::fs::create_dir(place.path("bpf")).expect("a new directory");
-        let mounted = Command::new("mount")
-            .args(["-t", "bpf", "bpf"])
-            .arg(place.path("bpf"))
-            .status();
-        assert!(
-            mounted.expect("mount").success(),
-            "a BPF file system can be mounted"
-        );
-        std::fs::copy(built("examples/fake_analyzer"), place.path("analyzer"))
-            .expect("the example is built");
-        std::fs::write(place.path("script"), script).expect("a new file");
-        Some(place)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fimk-loader"));
-        command.arg("--run-analyzer").args(["--user", "nobody"]);
-        for (flag, name) in [
-            ("--config", "script"),
-            ("--analyzer", "analyzer"),
-            ("--pin-dir", "bpf/fimk"),
-            ("--state-dir", "state"),
-            ("--run-dir", "run"),
-        ] {
-            command.arg(flag).arg(self.path(name));
-        }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&self) -> Loader {
-        Loader::from(self.command())
-    }
-
-    fn pins(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.path("bpf/fimk")) else {
-            return Vec::new();
-        };
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path("bpf")).status();
-        if self.key_is_ours {
-            let _ = std::fs::remove_file(KEY);
-            let _ = std::fs::remove_dir("/etc/fimk");
-        }
-    }
-}
-
-impl Loader {
-    fn from(mut command: Command) -> Self {
-        let mut child = command.spawn().expect("the loader is built");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        let log = child.stderr.take().expect("piped");
-        Self { child, output, log }
-    }
-
-    /// The analyzer's lines up to and with the first that starts so.
-    fn until(&mut self, start: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        for line in self.output.by_ref().lines() {
-            lines.push(line.expect("text"));
-            if lines.last().is_some_and(|line| line.starts_with(start)) {
-                return lines;
-            }
-        }
-        let mut log = String::new();
-        let _ = self.log.read_to_string(&mut log);
-        panic!("no line starts with {start:?}: {lines:#?}\n{log}");
-    }
-
-    fn stop(&self) {
-        kill(
-            Pid::from_raw(self.child.id().cast_signed()),
-            Signal::SIGTERM,
-        )
-        .expect("it runs");
-    }
-
-    /// The exit status and what was logged.
-    fn end(mut self) -> (i32, String) {
-        let began = Instant::now();
-        let mut log = String::new();
-        self.log.read_to_string(&mut log).expect("text");
-        let status = self.child.wait().expect("our child");
-        assert!(began.elapsed() < Duration::from_secs(30), "it ends in time");
-        (status.code().unwrap_or(-1), log)
-    }
-}
-
-/// A file beside the loader's executable.
-fn built(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_fimk-loader"))
-        .with_file_name("")
-        .join(name)
-}
+use harness::{Loader, Place};
 
 fn status_of(pid: &str, field: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -404,7 +268,7 @@ fn a_second_instance_is_refused_and_a_killed_one_leaves_nothing_that_hinders() {
     let (status, log) = second.end();
     assert_eq!(status, 0, "{log}");
     assert!(
-        log.contains("of a loader that is gone were removed"),
+        log.contains("of a loader that is gone are taken over"),
         "{log}"
     );
 }

@@ -25,6 +25,7 @@
 mod chain;
 mod codec;
 mod error;
+mod measure;
 mod open;
 mod retention;
 mod size;

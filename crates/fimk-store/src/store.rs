@@ -307,6 +307,18 @@ impl Store {
         Ok(self.get(META, ANCHOR_KEY)?.unwrap_or_default())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.database.path
+    }
+
+    /// A number that RocksDB keeps about a family.
+    pub(crate) fn estimate(&self, family: &str, property: &str) -> Result<Option<u64>, StoreError> {
+        self.database
+            .db
+            .property_int_value_cf(self.family(family)?, property)
+            .map_err(|error| self.failed(&error))
+    }
+
     pub(crate) fn head(&self) -> Link {
         self.database.head
     }

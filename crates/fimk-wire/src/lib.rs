@@ -9,7 +9,9 @@ mod names;
 mod packet;
 mod request;
 
-pub use names::{HOOK_NAMES, OPERATION_NAMES, PLAN_NAMES, REASON_SENTENCES, SOURCE_NAMES};
+pub use names::{
+    COUNT_NAMES, HOOK_NAMES, OPERATION_NAMES, PLAN_NAMES, REASON_SENTENCES, SOURCE_NAMES,
+};
 pub use packet::{DecodeError, NUMBERS_OF, Packet, leaf_first_to_path, spanned};
 pub use request::request;
 
@@ -18,6 +20,11 @@ pub use request::request;
 pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/fimk.rs"));
 }
+
+/// The byte with which the loader hands over a channel, at the socket where an analyzer asks for one.
+pub const HANDED: u8 = b'c';
+/// The byte with which it refuses, because it serves another analyzer.
+pub const BUSY: u8 = b'b';
 
 /// The largest packet, in bytes. See `bpf/fimk.h`.
 pub const PACKET_MAX: usize = raw::FIMK_PACKET_MAX as usize;

@@ -45,6 +45,18 @@ pub const PLAN_NAMES: [&str; 6] = [
     "refused",
 ];
 
+/// Of `enum fimk_count`, by number.
+pub const COUNT_NAMES: [&str; raw::FIMK_COUNTS as usize] = [
+    "seen",
+    "announced",
+    "coalesced",
+    "ring_full",
+    "dirty_full",
+    "watch_full",
+    "actors_full",
+    "path_cut",
+];
+
 /// Of `enum fimk_source`, by number.
 pub const SOURCE_NAMES: [&str; 4] = ["auto", "bpf", "fanotify", "periodic"];
 

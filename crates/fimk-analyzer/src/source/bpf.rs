@@ -12,9 +12,10 @@ use crate::{
     channel::{Channel, ChannelError},
     clock,
     identity::{ActorKey, Object},
+    mounts::Hint,
     signal::{Fact, Operations, Signal, Touch},
     source::takes::{Key, Takes},
-    tree::{Entry, Tree},
+    tree::{Entry, Tree, rebased},
     walk::Walker,
 };
 
@@ -52,6 +53,8 @@ pub struct Bpf {
     pub taken: Vec<(raw::fimk_key, u64)>,
     /// New objects that no rule reaches: the kernel is to forget them.
     pub unwanted: Vec<Object>,
+    /// Directories that had moved on when they were to be walked: what is in them is not watched yet.
+    unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -192,6 +195,7 @@ impl Bpf {
             return;
         }
         self.unwanted.push(object);
+        self.unwalked.remove(&object);
         if self.forgotten.insert(object) {
             self.forgotten_order.push_back(object);
         }
@@ -203,7 +207,7 @@ impl Bpf {
     }
 
     /// Takes a name and all below it out of the tree.
-    fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
+    pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
         for (_, entry) in tree.remove_below(path) {
             if let Some(object) = entry.object {
                 self.forget(tree, object);
@@ -219,16 +223,33 @@ impl Bpf {
         }
     }
 
+    /// Nothing was found where this was to be walked: it moved again, and the record of that is on its way.
+    pub fn missed(&mut self, tree: &Tree, path: &BytePath) {
+        let object = tree.get(path).and_then(|entry| entry.object);
+        self.unwalked.extend(object);
+    }
+
+    /// What is still to be walked moved. There is no more of it than packets that are handled at once.
+    fn walk_elsewhere(&mut self, old: &BytePath, new: &BytePath) {
+        for (path, _) in &mut self.to_walk {
+            if path.is_in(old) {
+                *path = rebased(path, old, new);
+            }
+        }
+    }
+
     /// A name appeared, went or moved.
     pub fn name(&mut self, tree: &mut Tree, walker: &Walker, name: &raw::fimk_name) -> Vec<Signal> {
         let record = NameRecord::of(name);
-        for directory in record.directories() {
-            self.see_name((directory, actor_of(name.actor)));
+        for object in record.counted_by() {
+            self.see_name((object, actor_of(name.actor)));
         }
         match name.operation {
             raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
             raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
             raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, &record),
+            raw::FIMK_OP_MOUNT => vec![Signal::Mount(record.mount_hint(tree, false))],
+            raw::FIMK_OP_UNMOUNT => vec![Signal::Mount(record.mount_hint(tree, true))],
             _ => self.moved(tree, walker, &record),
         }
     }
@@ -317,7 +338,11 @@ impl Bpf {
                 },
             );
             let led_to = record.is_symlink && walker.spells_out(path);
-            if record.is_directory && !known || led_to {
+            if let Some(old) = old_reached.as_ref().filter(|_| record.is_directory) {
+                self.walk_elsewhere(old, path);
+            }
+            let unwalked = self.unwalked.remove(&record.object);
+            if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
                 self.watch_again(path, record);
@@ -370,13 +395,13 @@ impl Bpf {
     }
 }
 
-/// As it is, the key of nobody and nothing included: what came must go out again.
-/// The dirty entries of directories that a record of names announces.
+/// The dirty entries that a record of names announces. As they are, the key of nobody and nothing included: what
+/// came must go out again.
 pub fn keys_of(name: &raw::fimk_name) -> impl Iterator<Item = Key> {
     let actor = actor_of(name.actor);
     NameRecord::of(name)
-        .directories()
-        .map(move |directory| (directory, actor))
+        .counted_by()
+        .map(move |object| (object, actor))
         .collect::<Vec<_>>()
         .into_iter()
 }
@@ -411,6 +436,7 @@ fn signals(
     accessed: Option<&BytePath>,
 ) -> Vec<Signal> {
     let names = tree.names_of(object);
+    touch.operations = touch.operations.without(Operations::MOUNTS);
     if names
         .iter()
         .any(|path| tree.get(path).is_some_and(|entry| entry.directory))
@@ -476,12 +502,16 @@ impl NameRecord {
         }
     }
 
-    /// The directories whose entries count this record, each once.
-    fn directories(&self) -> impl Iterator<Item = Object> {
+    /// The objects whose entries count this record, each once: directories, but for a mount on the root of a
+    /// file system, which has none.
+    fn counted_by(&self) -> impl Iterator<Item = Object> {
+        let covered =
+            Operations::of(&[self.operation]).meets(Operations::MOUNTS) && self.directory.is_none();
+        let root = covered.then_some(self.object);
         let old = self
             .old_directory
             .filter(|old| Some(*old) != self.directory);
-        self.directory.into_iter().chain(old)
+        self.directory.into_iter().chain(old).chain(root)
     }
 
     /// The names that were meant, one for each name of the directory.
@@ -506,6 +536,18 @@ impl NameRecord {
 
     fn old_path_elsewhere(&self) -> Option<BytePath> {
         elsewhere(&self.old_path, &self.old_name)
+    }
+
+    /// Of the covered object and of the place in its directory, whichever is known.
+    fn mount_hint(&self, tree: &Tree, unmount: bool) -> Hint {
+        let mut points = self.new_names(tree);
+        points.extend_from_slice(tree.names_of(self.object));
+        Hint {
+            points,
+            covered: self.object,
+            unmount,
+            touch: self.touch(None),
+        }
     }
 
     fn touch(&self, fact: Option<Fact>) -> Touch {

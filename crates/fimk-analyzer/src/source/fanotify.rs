@@ -127,6 +127,12 @@ impl Fanotify {
         Ok(())
     }
 
+    /// A name and all below it stand for other objects now.
+    pub fn forget(&mut self, tree: &mut Tree, path: &BytePath) {
+        tree.remove_below(path);
+        self.group.forget(path);
+    }
+
     /// Whether another reading may be made while the loader has not answered for those before.
     pub fn may_read(&self) -> bool {
         self.batches.len() < BATCHES_MAX

@@ -9,7 +9,7 @@ pub type Key = (Object, ActorKey);
 
 /// Entries asked for or taken and not yet done: half of the kernel's `taken` map. The loader drops a peer that
 /// takes more than the map holds, and the next analyzer finds there what this one left.
-const TAKEN_MAX: usize = 8_192;
+pub const TAKEN_MAX: usize = 8_192;
 
 /// What is to be taken and what was asked for. No longer than the kernel's `dirty` map, but for directories
 /// that are not watched themselves: those are answered with nothing, and go.

@@ -67,8 +67,9 @@ impl Formatter for OneLine {
     }
 }
 
-/// All of them lie in the basic plane, so that one `\u` names them.
-fn is_active(character: char) -> bool {
+/// Whether a terminal or a log reader takes it for more than text, though JSON does not make it be escaped. All of
+/// them lie in the basic plane, so that one `\u` names them.
+pub fn is_active(character: char) -> bool {
     matches!(
         character,
         '\u{7f}'..='\u{9f}'
@@ -92,6 +93,13 @@ pub(super) fn character_length(character: char) -> usize {
 pub(super) fn line(document: &Object) -> String {
     let mut bytes = Vec::with_capacity(2048);
     write(&document.0, &mut bytes);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// A value as one line of JSON, without its end, that acts on no terminal: see [`OneLine`].
+pub fn one_line(value: &Value) -> String {
+    let mut bytes = Vec::new();
+    write(value, &mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
 }
 

@@ -486,6 +486,8 @@ fn the_manual_describes_every_action() {
         Action::Gap,
         Action::EventsLost,
         Action::Degraded,
+        Action::Mounted,
+        Action::Unmounted,
     ] {
         assert!(
             page.lines()

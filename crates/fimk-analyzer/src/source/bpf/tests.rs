@@ -232,3 +232,72 @@ fn spans_beyond_the_tail_and_counts_beyond_reason_harm_nobody() {
         world.taken(&taken(DIRECTORY, raw::FIMK_OP_RENAME, u64::MAX));
     }
 }
+
+fn hints(signals: &[Signal]) -> Vec<(Vec<String>, bool)> {
+    let hint = |signal: &Signal| match signal {
+        Signal::Mount(hint) => Some((
+            hint.points.iter().map(ToString::to_string).collect(),
+            hint.unmount,
+        )),
+        _ => None,
+    };
+    signals.iter().filter_map(hint).collect()
+}
+
+#[test]
+fn a_mount_call_is_only_a_hint_and_moves_nothing() {
+    let mut world = world();
+    for (operation, unmount) in [(raw::FIMK_OP_MOUNT, false), (raw::FIMK_OP_UNMOUNT, true)] {
+        let signals = world.name(&record(operation, 20, "dir", None));
+        let points = vec!["/watched/dir".to_owned()];
+        assert_eq!(hints(&signals), [(points, unmount)]);
+        assert_eq!(world.tree.len(), 1);
+        assert!(world.taken(&taken(DIRECTORY, operation, 1)).is_empty());
+        assert!(world.bpf.next_due().is_none(), "its record came");
+    }
+}
+
+#[test]
+fn a_mount_on_the_root_of_a_mount_is_known_by_that_root_and_accounted_for() {
+    let mut world = world();
+    let mut covering = record(raw::FIMK_OP_MOUNT, DIRECTORY, "/", None);
+    covering.directory = raw::fimk_object::new_zeroed();
+    let signals = world.name(&covering);
+    assert_eq!(hints(&signals), [(vec!["/watched".to_owned()], false)]);
+    let signals = world.taken(&taken(DIRECTORY, raw::FIMK_OP_MOUNT, 1));
+    assert!(signals.is_empty() && world.bpf.next_due().is_none());
+}
+
+/// A directory that moves into the watched one, or within it.
+fn directory_moves(name: &str, old: Option<&str>) -> raw::fimk_name {
+    let mut moves = record(raw::FIMK_OP_RENAME, 20, name, old);
+    moves.mode = 0o040_755;
+    moves
+}
+
+fn to_walk(world: &World) -> Vec<String> {
+    let paths = world.bpf.to_walk.iter().map(|(path, _)| path.to_string());
+    paths.collect()
+}
+
+#[test]
+fn a_directory_that_moves_on_before_it_is_walked_is_walked_where_it_is() {
+    let mut world = world();
+    world.name(&directory_moves("one", None));
+    assert_eq!(to_walk(&world), ["/watched/one"]);
+    world.name(&directory_moves("two", Some("one")));
+    assert_eq!(to_walk(&world), ["/watched/two"]);
+}
+
+#[test]
+fn a_directory_that_had_moved_on_when_it_was_walked_is_walked_again() {
+    let mut world = world();
+    world.name(&directory_moves("one", None));
+    world.bpf.to_walk.clear();
+    world.bpf.missed(&world.tree, &path("/watched/one"));
+    world.name(&directory_moves("two", Some("one")));
+    assert_eq!(to_walk(&world), ["/watched/two"]);
+    world.bpf.to_walk.clear();
+    world.name(&directory_moves("three", Some("two")));
+    assert!(to_walk(&world).is_empty(), "it was walked");
+}

@@ -1,0 +1,159 @@
+//! Answers over the control socket.
+
+use std::{fs, time::Duration};
+
+use fimk_core::{path::BytePath, render::one_line};
+use fimk_wire::raw;
+use serde_json::{Value, json};
+
+use super::{Engine, Eyes};
+use crate::{
+    channel::OUTBOX_MAX,
+    control::{CONNECTIONS_MAX, Command},
+    held::HELD_MAX,
+    source::takes::TAKEN_MAX,
+    stash::PACKETS_MAX,
+    status::{self, known, queue},
+};
+
+impl Engine {
+    /// Answers who asked. Never waits, and nothing that anybody sends there can make it fail.
+    pub(crate) fn serve_control(&mut self) {
+        for question in self.control.turn() {
+            let mut answer = match question.command {
+                Command::Status => self.status(),
+            };
+            if !question.trusted {
+                status::leave_out_names(&mut answer);
+            }
+            self.control
+                .answer(question.number, one_line(&answer) + "\n");
+        }
+    }
+
+    /// How fimk is. The fields are those of fimk(1).
+    fn status(&self) -> Value {
+        let about = &self.about;
+        let state = if self.started { "watching" } else { "starting" };
+        let compared = self.started.then(|| self.compared.rfc3339());
+        let bytes = self.store.disk_bytes().ok();
+        known([
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ("wire", json!(raw::FIMK_WIRE_VERSION)),
+            ("pid", json!(std::process::id())),
+            ("state", json!(state)),
+            ("since", json!(about.since.rfc3339())),
+            (
+                "uptime_seconds",
+                json!(about.since_instant.elapsed().as_secs()),
+            ),
+            ("problems", json!(self.problems())),
+            ("host", self.host()),
+            ("config", self.configured()),
+            ("source", status::source(&about.ready, self.source().name())),
+            ("objects", self.objects()),
+            ("events", self.reported()),
+            ("last_comparison", json!(compared)),
+            ("counters", json!(self.losses.last().map(status::counters))),
+            ("queues", self.queues()),
+            ("outputs", json!(self.outputs())),
+            ("database", known([("bytes", json!(bytes))])),
+            ("sandbox", status::sandbox(&about.sandbox)),
+            ("control", self.connections()),
+        ])
+    }
+
+    fn problems(&self) -> Vec<Value> {
+        let interval = Duration::from_secs(self.config.scan_interval_s);
+        status::problems(&status::Signs {
+            periodic: matches!(self.eyes, Eyes::Periodic).then_some(interval),
+            reads_everything: self.about.sandbox.reads_everything,
+            watched: self.tree.len(),
+            limit: self.watch_max(),
+            activity: &self.activity,
+            comparing: self.scan_wanted.as_deref(),
+        })
+    }
+
+    fn host(&self) -> Value {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+        let boot = Some(&self.boot).filter(|id| !id.is_empty());
+        known([
+            ("name", json!(self.about.host)),
+            ("boot_id", json!(boot)),
+            ("kernel", json!(kernel.as_deref().map(str::trim))),
+        ])
+    }
+
+    fn configured(&self) -> Value {
+        let path = BytePath::new(self.about.config.as_os_str().as_encoded_bytes());
+        json!({ "path": status::path(&path), "rules": self.config.rules.len() })
+    }
+
+    fn objects(&self) -> Value {
+        known([
+            ("watched", json!(self.tree.len())),
+            ("limit", json!(self.watch_max())),
+            (
+                "recorded_about",
+                json!(self.store.records_about().ok().flatten()),
+            ),
+        ])
+    }
+
+    /// What the kernel's map takes; the other sources have none.
+    fn watch_max(&self) -> Option<u32> {
+        let limit = self.about.ready.watch_max;
+        (matches!(self.eyes, Eyes::Bpf(_)) && limit > 0).then_some(limit)
+    }
+
+    fn reported(&self) -> Value {
+        let range = self.store.event_range().ok().flatten();
+        let last = range.and_then(|(_, last)| {
+            let events = self.store.events_after(last.checked_sub(1)?, 1).ok()?;
+            events.first().map(status::event)
+        });
+        known([
+            ("first_sequence", json!(range.map(|(first, _)| first))),
+            ("last_sequence", json!(range.map(|(_, last)| last))),
+            ("last", json!(last)),
+            ("since_start", self.activity.counts()),
+            ("last_degraded", json!(self.activity.last_degraded())),
+        ])
+    }
+
+    /// Each cursor, and how many stored events are behind it.
+    fn outputs(&self) -> Option<Vec<Value>> {
+        let newest = self.store.event_range().ok()?.map_or(0, |(_, last)| last);
+        let cursors = self.store.cursors().ok()?;
+        let output = |(name, cursor): (String, u64)| json!({ "name": name, "cursor": cursor, "lag": newest.saturating_sub(cursor) });
+        Some(cursors.into_iter().map(output).collect())
+    }
+
+    fn queues(&self) -> Value {
+        let undone =
+            matches!(self.eyes, Eyes::Bpf(_)).then(|| queue(self.done.len(), Some(TAKEN_MAX)));
+        known([
+            ("settling", queue(self.settle.len(), None)),
+            ("held", queue(self.held.len(), Some(HELD_MAX))),
+            ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
+            ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
+            ("asked", queue(self.asked.len(), None)),
+            ("undone", json!(undone)),
+        ])
+    }
+
+    fn connections(&self) -> Value {
+        let counts = self.control.counts();
+        json!({
+            "connections_max": CONNECTIONS_MAX,
+            "answered": counts.answered,
+            "refused": {
+                "busy": counts.busy,
+                "too_long": counts.too_long,
+                "bad_request": counts.bad_request,
+                "too_slow": counts.too_slow,
+            },
+        })
+    }
+}

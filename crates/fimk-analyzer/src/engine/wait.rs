@@ -1,0 +1,85 @@
+//! Where the loop sleeps.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use super::{ALIVE_EVERY, Engine, Eyes, SYNC_WITHIN, Trouble};
+use crate::{channel::ChannelError, mounts};
+
+impl Engine {
+    /// Sleeps until something happens; false when a signal ended us.
+    pub(super) fn wait(&mut self) -> Result<bool, Trouble> {
+        let timeout = if self.stash.is_empty() {
+            self.patience()
+        } else {
+            Duration::ZERO
+        };
+        let mut interest = PollFlags::POLLIN;
+        interest.set(PollFlags::POLLOUT, self.channel.wants_to_send());
+        let stop: BorrowedFd<'_> = self.stop.as_fd();
+        let mut wanted = vec![
+            PollFd::new(self.channel.as_fd(), interest),
+            PollFd::new(stop, PollFlags::POLLIN),
+        ];
+        if let Eyes::Fanotify(fanotify) = &self.eyes
+            && fanotify.may_read()
+        {
+            wanted.push(PollFd::new(fanotify.as_fd(), PollFlags::POLLIN));
+        }
+        let table = wanted.len();
+        let polled = self.mounts.fd();
+        wanted.extend(polled.map(|table| PollFd::new(table, mounts::CHANGED)));
+        wanted.extend(self.control.interest());
+        // One more millisecond, because poll rounds down and would make us spin.
+        let timeout =
+            PollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut wanted, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(ChannelError::System(error).into()),
+        }
+        let ended = wanted[1].any().unwrap_or(false);
+        let changed = polled.and_then(|_| wanted[table].revents());
+        if changed.is_some_and(|it| it.intersects(mounts::CHANGED)) {
+            self.mounts.notice();
+        }
+        Ok(!ended)
+    }
+
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let eyes = match &self.eyes {
+            Eyes::Bpf(bpf) => bpf.next_due(),
+            Eyes::Fanotify(_) => None,
+            Eyes::Periodic => {
+                Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s))
+            }
+        };
+        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
+        let alive = Some(self.alive_at + ALIVE_EVERY);
+        [
+            self.settle.next_due(),
+            eyes,
+            sync,
+            alive,
+            self.held.next_due(),
+            self.homes_due(),
+            self.mounts.next_due(),
+            self.notify.next_due(),
+            self.scan_wanted
+                .as_ref()
+                .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
+            self.control.next_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map_or(ALIVE_EVERY, |when| when.saturating_duration_since(now))
+    }
+}

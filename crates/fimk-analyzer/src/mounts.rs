@@ -1,0 +1,338 @@
+//! Mounts: what is seen under watched names changes without any record about the objects.
+//!
+//! The truth is the mount table of our own mount namespace, which the kernel lets us poll; the records of
+//! mount calls only say who. A record without a difference of the table (a call that failed, another mount
+//! namespace) is no event; a difference without a record is an event without a process.
+
+mod compare;
+mod difference;
+mod hints;
+mod report;
+mod table;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io::{self, Seek, SeekFrom},
+    os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+use fimk_core::path::BytePath;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use self::{difference::Difference, hints::Hints, table::Table};
+use crate::{
+    engine::{Engine, Eyes, Trouble},
+    signal::Touch,
+};
+
+pub use hints::Hint;
+
+/// What the kernel says when the mount table changed: proc(5).
+pub const CHANGED: PollFlags = PollFlags::POLLPRI.union(PollFlags::POLLERR);
+
+/// How long a difference waits for the record that says who made it.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long it waits for what is known of a process whose record came.
+const ACTORS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Of the time, one part in so many goes into reading the table, however fast mounts come and go.
+const SHARE: u32 = 10;
+
+/// The mount table, and what is known of who changed it.
+#[derive(Default)]
+pub struct Mounts {
+    /// None where it cannot be read.
+    file: Option<File>,
+    table: Table,
+    hints: Hints,
+    /// The table changed since it was read.
+    noticed: bool,
+    /// Not to be read again before.
+    rest_until: Option<Instant>,
+    /// Differences that wait for who made them, and since when.
+    waiting: Option<(Instant, Vec<Difference>)>,
+    /// To be told: the table cannot be read, or not wholly.
+    complaint: Option<String>,
+    complained: bool,
+}
+
+impl Mounts {
+    /// Opens and reads the table. To be called before anything is watched: later differences are events.
+    pub fn open() -> Self {
+        let mut mounts = Self::default();
+        match File::open("/proc/self/mountinfo") {
+            Ok(file) => mounts.file = Some(file),
+            Err(error) => mounts.complain(&error.to_string()),
+        }
+        mounts.table = mounts.read().unwrap_or_default();
+        mounts
+    }
+
+    /// To be polled for [`CHANGED`].
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The table changed: the kernel says so once.
+    pub fn notice(&mut self) {
+        self.noticed = true;
+    }
+
+    /// A record of the kernel about a mount call.
+    pub fn hint(&mut self, hint: Hint) {
+        self.hints.add(hint);
+    }
+
+    /// When there is something to do.
+    pub fn next_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let read = self.noticed.then(|| self.rest_until.unwrap_or(now));
+        let due = match &self.waiting {
+            Some((since, _)) => Some((*since + PATIENCE).max(now + PATIENCE / 5)),
+            None => read,
+        };
+        due.into_iter().chain(self.hints.next_due()).min()
+    }
+
+    fn complain(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.complained, true) {
+            self.complaint = Some(format!("mounts are not watched: {why}"));
+        }
+    }
+
+    fn read(&mut self) -> Option<Table> {
+        let mut file = self.file.as_ref()?;
+        let begun = Instant::now();
+        let read = forget_notice(file)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| Table::read(file));
+        self.rest_until = Some(Instant::now() + begun.elapsed() * SHARE);
+        match read {
+            Ok(table) => {
+                if table.incomplete {
+                    self.complain("/proc/self/mountinfo has more mounts, or other lines, than this build takes: those beyond are left out");
+                }
+                Some(table)
+            }
+            Err(error) => {
+                self.complain(&format!("/proc/self/mountinfo cannot be read ({error})"));
+                None
+            }
+        }
+    }
+
+    /// Reads the table, if it changed and it is time; gives what differs.
+    fn look(&mut self) -> Option<Vec<Difference>> {
+        let rests = self.rest_until.is_some_and(|until| until > Instant::now());
+        if !self.noticed || rests || self.waiting.is_some() {
+            return None;
+        }
+        self.noticed = false;
+        let new = self.read()?;
+        let old = std::mem::replace(&mut self.table, new);
+        Some(difference::differences(&old, &self.table))
+    }
+
+    /// Whether something was unmounted, as it seems, where something is mounted still.
+    fn unmounted_without_a_trace(&mut self) -> bool {
+        let expired = self.hints.expired();
+        let points: HashSet<&BytePath> = expired
+            .iter()
+            .filter(|hint| hint.unmount)
+            .flat_map(|hint| &hint.points)
+            .filter(|point| point.parent().is_some())
+            .collect();
+        let mut mounts = self.table.mounts.values();
+        !points.is_empty() && mounts.any(|mount| points.contains(&mount.point))
+    }
+}
+
+/// What changes while the table is read is to be noticed after: so not what changed before.
+fn forget_notice(file: &File) -> io::Result<()> {
+    let mut wanted = [PollFd::new(file.as_fd(), CHANGED)];
+    poll(&mut wanted, PollTimeout::ZERO)?;
+    Ok(())
+}
+
+impl Engine {
+    /// Looks whether mounts came or went, and does what follows from it.
+    pub(crate) fn look_at_mounts(&mut self) -> Result<(), Trouble> {
+        if let Some(sentence) = self.mounts.complaint.take() {
+            self.degraded(&sentence)?;
+        }
+        if self.mounts.unmounted_without_a_trace() {
+            // Unmounted and mounted again with the same number between two looks, perhaps.
+            self.scan_wanted = Some("something was unmounted and left no trace".to_owned());
+        }
+        if let Some(differences) = self.mounts.look() {
+            self.mounts_differ(differences)?;
+        }
+        let Some((since, differences)) = self.mounts.waiting.take() else {
+            return Ok(());
+        };
+        if self.is_explained(since, &differences)? {
+            self.tell_mounts(&differences)
+        } else {
+            self.mounts.waiting = Some((since, differences));
+            Ok(())
+        }
+    }
+
+    /// What is seen at these places now is watched at once; events and comparison wait for who did it.
+    fn mounts_differ(&mut self, mut differences: Vec<Difference>) -> Result<(), Trouble> {
+        if differences.is_empty() {
+            self.without_a_trace();
+            return Ok(());
+        }
+        differences.retain(|it| self.concerns(it));
+        if differences.is_empty() {
+            return Ok(());
+        }
+        for point in changed_points(&differences) {
+            self.forget_below(&point);
+        }
+        self.keep_books()?;
+        let now = Instant::now();
+        if !self.is_explained(now, &differences)? {
+            for point in changed_points(&differences) {
+                self.watch_below(&point)?;
+            }
+        }
+        self.mounts.waiting = Some((now, differences));
+        Ok(())
+    }
+
+    /// The kernel said that the table changed, and it did not: something may have been unmounted and mounted
+    /// again. With fanotify its marks are gone then; the BPF programs told us of the calls.
+    fn without_a_trace(&mut self) {
+        let mut mounts = self.mounts.table.mounts.values();
+        let elsewhere =
+            mounts.any(|mount| mount.point.parent().is_some() && self.reaches(&mount.point));
+        if elsewhere && matches!(self.eyes, Eyes::Fanotify(_)) {
+            self.scan_wanted = Some("mounts changed and left no trace".to_owned());
+        }
+    }
+
+    fn reaches(&self, point: &BytePath) -> bool {
+        self.walker.reaches(point, true).is_some()
+    }
+
+    fn concerns(&self, difference: &Difference) -> bool {
+        let both = difference.before.iter().chain(&difference.after);
+        both.into_iter().any(|mount| self.reaches(&mount.point))
+    }
+
+    /// Whether it is known who made each of these differences, as far as it will ever be.
+    fn is_explained(
+        &mut self,
+        since: Instant,
+        differences: &[Difference],
+    ) -> Result<bool, Trouble> {
+        if !matches!(self.eyes, Eyes::Bpf(_)) {
+            return Ok(true);
+        }
+        let (mut hinted, mut known) = (true, true);
+        for difference in differences {
+            let touches = self.mounters(difference);
+            // The programs do not tell of other options.
+            hinted &= !touches.is_empty() || difference.points().is_empty();
+            for touch in touches {
+                known &= self.want(touch.actor)?;
+            }
+        }
+        let patience = if hinted { ACTORS_PATIENCE } else { PATIENCE };
+        Ok(hinted && known || since.elapsed() >= patience)
+    }
+
+    /// Who made a difference: one, or several of whom it was one.
+    fn mounters(&self, difference: &Difference) -> Vec<Touch> {
+        let unmount = difference.after.is_none();
+        let places = difference.after.iter().chain(&difference.before);
+        let mut touches = places.map(|mount| {
+            let seen = self.tree.get(&mount.point).and_then(|entry| entry.object);
+            self.mounts.hints.at(&mount.point, unmount, seen)
+        });
+        touches.find(|it| !it.is_empty()).unwrap_or_default()
+    }
+
+    fn tell_mounts(&mut self, differences: &[Difference]) -> Result<(), Trouble> {
+        let mut touches: HashMap<&BytePath, Vec<Touch>> = HashMap::new();
+        for difference in differences {
+            let who = self.mounters(difference);
+            self.tell_mount(difference, &who)?;
+            for point in difference.points() {
+                touches.entry(point).or_default().extend_from_slice(&who);
+            }
+        }
+        for difference in differences {
+            for mount in difference.before.iter().chain(&difference.after) {
+                self.mounts.hints.used(&mount.point);
+            }
+        }
+        for point in changed_points(differences) {
+            let who = touches.remove(&point).unwrap_or_default();
+            self.compare_mounted(&point, &who)?;
+        }
+        self.mark_other_names(differences);
+        Ok(())
+    }
+}
+
+/// The places where something else is seen now, without those below others of them.
+fn changed_points(differences: &[Difference]) -> Vec<BytePath> {
+    let mut points: Vec<BytePath> = differences
+        .iter()
+        .flat_map(Difference::points)
+        .cloned()
+        .collect();
+    // By components: what lies below a path follows it.
+    points.sort_by(|one, other| one.as_path().cmp(other.as_path()));
+    points.dedup_by(|later, earlier| later.is_in(earlier));
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn places_below_others_are_looked_at_with_them() {
+        let lines = "2 1 0:2 / /a rw - t t rw\n3 1 0:3 / /a/b rw - t t rw\n4 1 0:4 / /a-b rw - t t rw\n5 1 0:5 / /a/b/c rw - t t rw\n";
+        let table = Table::read(lines.as_bytes()).expect("memory can be read");
+        let all = difference::differences(&Table::default(), &table);
+        let points: Vec<String> = changed_points(&all)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(points, ["/a", "/a-b"]);
+    }
+
+    #[test]
+    fn the_table_is_read_once_for_a_notice_and_never_without_one() {
+        let mut mounts = Mounts::open();
+        assert!(mounts.complaint.is_none() && mounts.fd().is_some());
+        assert_eq!(mounts.look(), None);
+        mounts.notice();
+        mounts.rest_until = None;
+        assert!(mounts.next_due().is_some());
+        assert!(mounts.look().is_some());
+        assert_eq!(mounts.look(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_once() {
+        let mut mounts = Mounts::default();
+        mounts.complain("one");
+        mounts.complain("two");
+        assert_eq!(
+            mounts.complaint.take().as_deref(),
+            Some("mounts are not watched: one")
+        );
+        mounts.complain("three");
+        assert_eq!(mounts.complaint, None);
+    }
+}

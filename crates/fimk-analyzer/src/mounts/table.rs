@@ -1,0 +1,253 @@
+//! The mount table of our mount namespace, as `proc_pid_mountinfo(5)` describes it.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, BufReader, Read},
+};
+
+use fimk_core::path::{BytePath, escaped};
+
+/// Mounts kept. A busy container host has some thousands; each costs about 300 bytes here. The kernel's own
+/// limit (fs.mount-max) is 100,000, which is more than our memory is meant for.
+const MOUNTS_MAX: usize = 32_768;
+
+/// Bytes read: 512 for each mount on average, and overlays with many layers have lines of several KiB.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// One mount. Texts are escaped as paths are, so that any byte may be printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The mount it is on.
+    pub parent: u64,
+    /// `st_dev` of what is on it: major, minor.
+    pub device: (u32, u32),
+    /// Which directory or file of its file system is seen: `/` but for bind mounts.
+    pub root: BytePath,
+    /// Where it is.
+    pub point: BytePath,
+    /// Its own options: `ro,nosuid`.
+    pub options: String,
+    /// The type, `tmpfs`.
+    pub file_system: String,
+    /// The device, or what the file system has in its place.
+    pub source: String,
+    /// Options of the file system, which all its mounts have in common.
+    pub super_options: String,
+}
+
+/// The mounts by their numbers, which the kernel uses again.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// All that were kept.
+    pub mounts: BTreeMap<u64, Mount>,
+    /// There were more than are kept, or lines of an unknown form.
+    pub incomplete: bool,
+}
+
+impl Table {
+    /// Reads a whole table.
+    ///
+    /// # Errors
+    /// Those of the reader. What cannot be understood or is too much is left out, and said in `incomplete`.
+    pub fn read(from: impl Read) -> io::Result<Self> {
+        // One byte more than is taken tells whether there was more.
+        let mut lines = BufReader::with_capacity(64 << 10, from.take(BYTES_MAX + 1));
+        let mut table = Self::default();
+        let (mut line, mut bytes) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            let length = lines.read_until(b'\n', &mut line)?;
+            bytes += length as u64;
+            if length == 0 {
+                return Ok(table);
+            }
+            if bytes > BYTES_MAX || table.mounts.len() >= MOUNTS_MAX {
+                table.incomplete = true;
+                return Ok(table);
+            }
+            match parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                Some((id, mount)) => drop(table.mounts.insert(id, mount)),
+                None => table.incomplete = true,
+            }
+        }
+    }
+
+    /// Whether a file system of this device is mounted anywhere.
+    pub fn has_device(&self, device: (u32, u32)) -> bool {
+        self.mounts.values().any(|mount| mount.device == device)
+    }
+}
+
+/// `36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue`: any number of optional fields
+/// before the dash.
+fn parse(line: &[u8]) -> Option<(u64, Mount)> {
+    let mut fields = line.split(|&byte| byte == b' ');
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let mut device = fields.next()?.splitn(2, |&byte| byte == b':');
+    let device = (number(device.next()?)?, number(device.next()?)?);
+    let root = unescaped(fields.next()?);
+    let point = absolute(unescaped(fields.next()?))?;
+    let options = text(fields.next()?);
+    fields.by_ref().find(|field| *field == b"-")?;
+    let file_system = text(fields.next()?);
+    let source = text(fields.next().unwrap_or_default());
+    let rest: Vec<&[u8]> = fields.collect();
+    let mount = Mount {
+        parent,
+        device,
+        // The kernel appends this to the name of what was deleted while it was mounted.
+        root: BytePath::new(root.strip_suffix(b"//deleted").unwrap_or(&root)),
+        point: BytePath::new(&point),
+        options,
+        file_system,
+        source,
+        super_options: text(&rest.join(&b' ')),
+    };
+    Some((id, mount))
+}
+
+fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+fn absolute(path: Vec<u8>) -> Option<Vec<u8>> {
+    (path.first() == Some(&b'/') && !path.contains(&0)).then_some(path)
+}
+
+fn text(field: &[u8]) -> String {
+    escaped(&unescaped(field))
+}
+
+/// The kernel writes space, tab, newline, backslash and some others as `\` and three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, behind)) = rest.split_first() {
+        if let Some(byte) = octal(rest) {
+            out.push(byte);
+            rest = &rest[4..];
+        } else {
+            out.push(first);
+            rest = behind;
+        }
+    }
+    out
+}
+
+fn octal(bytes: &[u8]) -> Option<u8> {
+    let [b'\\', digits @ ..] = bytes.first_chunk::<4>()? else {
+        return None;
+    };
+    let digits = std::str::from_utf8(digits).ok()?;
+    u8::from_str_radix(digits, 8).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn only(line: &[u8]) -> Mount {
+        let table = Table::read(line).expect("memory can be read");
+        assert!(!table.incomplete, "{table:?}");
+        table.mounts.into_values().next().expect("one mount")
+    }
+
+    #[test]
+    fn a_line_is_understood_with_any_number_of_optional_fields() {
+        for optional in ["", "master:1 ", "shared:7 master:1 propagate_from:2 "] {
+            let line = format!(
+                "36 35 98:0 /sub /mnt/a rw,noatime {optional}- ext3 /dev/root rw,errors=continue\n"
+            );
+            let mount = only(line.as_bytes());
+            assert_eq!((mount.parent, mount.device), (35, (98, 0)));
+            assert_eq!(
+                (mount.root, mount.point),
+                (BytePath::new(b"/sub"), BytePath::new(b"/mnt/a"))
+            );
+            let texts = [
+                mount.options,
+                mount.file_system,
+                mount.source,
+                mount.super_options,
+            ];
+            assert_eq!(
+                texts,
+                ["rw,noatime", "ext3", "/dev/root", "rw,errors=continue"]
+            );
+        }
+    }
+
+    #[test]
+    fn any_byte_of_a_mount_point_comes_back() {
+        let mount = only(b"1 0 0:1 / /a\\040b\\012c\\134d\xff\\9 rw - tmpfs  rw\n");
+        assert_eq!(mount.point, BytePath::new(b"/a b\nc\\d\xff\\9"));
+        assert_eq!(mount.source, "");
+    }
+
+    #[test]
+    fn a_source_that_was_deleted_is_still_the_same_source() {
+        let line = b"1 0 0:1 /f//deleted /a rw - tmpfs tmpfs rw";
+        assert_eq!(only(line).root, BytePath::new(b"/f"));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_left_out_and_said() {
+        for line in [
+            &b"\n"[..],
+            b"1 0 0:1 / /a rw tmpfs tmpfs rw\n",
+            b"1 0 01 / /a rw - tmpfs tmpfs rw\n",
+            b"1 0 0:1 / relative rw - tmpfs tmpfs rw\n",
+            b"1 0 0:1 / /\\000 rw - tmpfs tmpfs rw\n",
+        ] {
+            let table = Table::read(line).expect("memory can be read");
+            assert!(table.incomplete && table.mounts.is_empty(), "{table:?}");
+        }
+    }
+
+    #[test]
+    fn more_mounts_than_are_kept_are_said_to_be_more() {
+        let lines: Vec<String> = (0..=MOUNTS_MAX)
+            .map(|id| format!("{id} 0 0:1 / /a rw - tmpfs tmpfs rw"))
+            .collect();
+        let table = Table::read(lines.join("\n").as_bytes()).expect("memory can be read");
+        assert!(table.incomplete);
+        assert_eq!(table.mounts.len(), MOUNTS_MAX);
+        let endless = Table::read(io::repeat(b'x')).expect("it ends at the limit");
+        assert!(endless.incomplete && endless.mounts.is_empty());
+    }
+
+    #[test]
+    fn the_table_of_this_process_is_understood_wholly() {
+        let file = std::fs::File::open("/proc/self/mountinfo").expect("/proc is mounted");
+        let table = Table::read(file).expect("it can be read");
+        let root = |mount: &Mount| mount.point == BytePath::new(b"/");
+        assert!(!table.incomplete && table.mounts.values().any(root));
+    }
+
+    fn escape(path: &[u8]) -> Vec<u8> {
+        let each = path.iter().map(|&byte| match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+            byte => vec![byte],
+        });
+        each.flatten().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(Table::read(&bytes[..]).is_ok());
+        }
+
+        #[test]
+        fn every_mount_point_survives_the_kernels_escapes(
+            name in proptest::collection::vec(1u8.., 0..60)
+        ) {
+            let point = [&b"/"[..], &name].concat();
+            let line = [b"7 1 0:9 / ", &escape(&point)[..], b" rw - tmpfs none rw\n"].concat();
+            prop_assert_eq!(only(&line).point, BytePath::new(&point));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What a status is made of: facts that stand since the start, what happened since, and how to say them.
+//!
+//! Every field is described in fimk(1). Unknown is absent, never 0.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use fimk_core::{
+    event::{Action, Body, Event},
+    path::{BytePath, escaped},
+    time::Timestamp,
+};
+use fimk_wire::{COUNT_NAMES, HOOK_NAMES, raw};
+use nix::errno::Errno;
+use serde_json::{Map, Value, json};
+
+use crate::{clock, sandbox::Report};
+
+/// Of a path or sentence in a status: a line for a person. The event itself has it whole.
+const TEXT_BYTES_MAX: usize = 4_096;
+
+/// What stands since the start.
+pub struct About {
+    /// The loader's word on what serves.
+    pub ready: raw::fimk_ready,
+    /// The configuration that was read.
+    pub config: PathBuf,
+    /// What the sandbox came to.
+    pub sandbox: Report,
+    /// `host.name` of events.
+    pub host: String,
+    /// When this process started.
+    pub since: Timestamp,
+    /// The same on the clock that nobody sets.
+    pub since_instant: Instant,
+}
+
+impl About {
+    /// As of now.
+    pub fn new(ready: raw::fimk_ready, config: &Path, sandbox: Report, host: String) -> Self {
+        Self {
+            ready,
+            // Where it is whoever asks from elsewhere.
+            config: std::path::absolute(config).unwrap_or_else(|_| config.to_owned()),
+            sandbox,
+            host,
+            since: clock::now(),
+            since_instant: Instant::now(),
+        }
+    }
+}
+
+/// What was reported since the start.
+#[derive(Debug, Default)]
+pub struct Activity {
+    by_action: BTreeMap<&'static str, u64>,
+    /// The last sentence that said `degraded`, and when.
+    degraded: Option<(Timestamp, String)>,
+}
+
+impl Activity {
+    /// An event was stored.
+    pub fn note(&mut self, event: &Event) {
+        *self.by_action.entry(event.action.name()).or_default() += 1;
+        if let (Action::Degraded, Body::Notice(notice)) = (event.action, &event.body) {
+            self.degraded = Some((event.created, shown(notice.message.as_bytes())));
+        }
+    }
+
+    /// How many events of an action.
+    pub fn count(&self, action: Action) -> u64 {
+        self.by_action.get(action.name()).copied().unwrap_or(0)
+    }
+
+    /// Action → events; those of which there was none are absent.
+    pub fn counts(&self) -> Value {
+        json!(self.by_action)
+    }
+
+    /// See [`Self::degraded`].
+    pub fn last_degraded(&self) -> Option<Value> {
+        self.degraded
+            .as_ref()
+            .map(|(when, message)| json!({ "time": when.rfc3339(), "message": message }))
+    }
+}
+
+/// An object without the members whose value is not known, that is, null.
+pub fn known<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let known: Map<String, Value> = members
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    Value::Object(known)
+}
+
+/// How much waits somewhere, and how much may; without a limit, something else bounds it.
+pub fn queue(length: usize, limit: Option<usize>) -> Value {
+    known([("length", json!(length)), ("limit", json!(limit))])
+}
+
+/// An event in short.
+pub fn event(event: &Event) -> Value {
+    let (path, message) = match &event.body {
+        Body::Change(change) => (Some(shown(change.file.path.bytes())), None),
+        Body::Notice(notice) => (None, Some(shown(notice.message.as_bytes()))),
+    };
+    known([
+        ("sequence", json!(event.sequence)),
+        ("time", json!(event.created.rfc3339())),
+        ("action", json!(event.action.name())),
+        ("severity", json!(event.severity)),
+        ("path", json!(path)),
+        ("message", json!(message)),
+    ])
+}
+
+/// The kernel's counters: hook → cause → number, without those that are 0.
+pub fn counters(packet: &raw::fimk_counters_packet) -> Value {
+    let hooks: Map<String, Value> = HOOK_NAMES
+        .iter()
+        .zip(&packet.hooks)
+        .filter_map(|(hook, counters)| {
+            let causes: Map<String, Value> = COUNT_NAMES
+                .iter()
+                .zip(&counters.of)
+                .filter(|(_, count)| **count > 0)
+                .map(|(cause, count)| ((*cause).to_owned(), json!(count)))
+                .collect();
+            (!causes.is_empty()).then(|| ((*hook).to_owned(), Value::Object(causes)))
+        })
+        .collect();
+    json!({ "skipped": packet.skipped, "hooks": hooks })
+}
+
+/// Which source serves, why, and by which hooks.
+pub fn source(ready: &raw::fimk_ready, name: &str) -> Value {
+    let plan: Map<String, Value> = crate::start::plan(ready)
+        .into_iter()
+        .map(|(hook, plan)| (hook, Value::from(plan)))
+        .collect();
+    let error = (ready.error != 0).then(|| Errno::from_raw(ready.error).desc());
+    known([
+        ("name", json!(name)),
+        ("message", json!(crate::source_sentence(ready))),
+        ("error", json!(error)),
+        ("plan", json!((!plan.is_empty()).then_some(plan))),
+    ])
+}
+
+/// What the sandbox came to. Its seccomp filter is in force, or nothing would have started.
+pub fn sandbox(report: &Report) -> Value {
+    known([
+        ("landlock_abi", json!(report.landlock_abi)),
+        ("landlock_complete", json!(report.landlock_complete)),
+        ("seccomp", json!(true)),
+        ("reads_everything", json!(report.reads_everything)),
+    ])
+}
+
+/// Takes from a status what names files: not everybody may list the directories that they are in.
+pub fn leave_out_names(status: &mut Value) {
+    for (holder, member) in [
+        ("/config", "path"),
+        ("/events", "last_degraded"),
+        ("/events/last", "path"),
+        ("/events/last", "message"),
+    ] {
+        if let Some(Value::Object(members)) = status.pointer_mut(holder) {
+            members.remove(member);
+        }
+    }
+    let problems = status.get_mut("problems").and_then(Value::as_array_mut);
+    for problem in problems.into_iter().flatten() {
+        if let Some(Value::String(code)) = problem.get("code") {
+            problem["message"] = json!(format!(
+                "{code}: ask as root, what it is about is not for this user"
+            ));
+        }
+    }
+}
+
+/// A path as events have it, cut.
+pub fn path(path: &BytePath) -> String {
+    shown(path.bytes())
+}
+
+fn shown(bytes: &[u8]) -> String {
+    escaped(&bytes[..bytes.len().min(TEXT_BYTES_MAX)])
+}
+
+/// What may be wrong.
+pub struct Signs<'a> {
+    /// Whether only comparisons notice anything, and how far apart they are.
+    pub periodic: Option<Duration>,
+    /// See [`Report::reads_everything`].
+    pub reads_everything: bool,
+    /// Names watched.
+    pub watched: usize,
+    /// What the kernel's map takes, where one limits it.
+    pub limit: Option<u32>,
+    /// What was reported since the start.
+    pub activity: &'a Activity,
+    /// Why everything is about to be compared.
+    pub comparing: Option<&'a str>,
+}
+
+/// What is wrong, each as a word and a sentence that says what to do; nothing if all is well.
+pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut say = |code: &str, message: String| {
+        found.push(json!({ "code": code, "message": message }));
+    };
+    if let Some(interval) = signs.periodic {
+        say(
+            "periodic",
+            format!(
+                "no source of changes serves: files are compared every {} s, changes in between go unseen and nobody is named; see the source's reason",
+                interval.as_secs()
+            ),
+        );
+    }
+    if !signs.reads_everything {
+        say("unprivileged", "files of other users cannot be read: CAP_DAC_READ_SEARCH is missing; let fimk-loader start the analyzer".to_owned());
+    }
+    if let Some(limit) = signs.limit.filter(|&limit| signs.watched >= limit as usize) {
+        say(
+            "full",
+            format!(
+                "the kernel watches at most {limit} objects, and the rules cover as many or more: narrow the rules"
+            ),
+        );
+    }
+    if let Some((when, message)) = &signs.activity.degraded {
+        let count = signs.activity.count(Action::Degraded);
+        say(
+            "degraded",
+            format!(
+                "something is not watched as it should be ({count} times since the start, last at {}): {message}",
+                when.rfc3339()
+            ),
+        );
+    }
+    let lost = signs.activity.count(Action::EventsLost);
+    if lost > 0 {
+        say(
+            "events_lost",
+            format!(
+                "records were lost {lost} times since the start: what changed was looked for by comparing, but who changed it may not be known; see the events_lost events"
+            ),
+        );
+    }
+    if let Some(reason) = signs.comparing {
+        say(
+            "comparing",
+            format!("everything is about to be compared, because {reason}: nothing need be done"),
+        );
+    }
+    found
+}

@@ -1,0 +1,316 @@
+//! Takes over what a loader before us left pinned: its maps with all that is in them, and its attached programs.
+//!
+//! The map `meta` says whose the pins are. Its last field, `complete`, is written when all of them are there and
+//! cleared before any is changed: pins of a loader that died in between are of no use and go.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use fimk_wire::raw;
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, OpenMapMut, OpenObject, Program};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::error::{Error, Result};
+use crate::exit::Status;
+use crate::log;
+use crate::pins::{LINK, Pins};
+use crate::system;
+
+const META: &str = "meta";
+/// "fimk", so that a directory of somebody else's pins is not taken for ours.
+const MAGIC: u32 = 0x6669_6d6b;
+/// Of [`Meta`] and of the names of the pins.
+const LAYOUT: u32 = 1;
+const BUILD: [u8; 16] = include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
+
+/// Pins of builds that made no `meta`, by which their directory is known for fimk's.
+const OLD_NAMES: [&str; 10] = [
+    "actors",
+    "dirty",
+    "exits",
+    "file_counters",
+    "filter",
+    "pids",
+    "process_counters",
+    "ring",
+    "taken",
+    "watch",
+];
+
+/// The one value of `meta`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Meta {
+    magic: u32,
+    layout: u32,
+    wire: u32,
+    /// 1: whole.
+    complete: u32,
+    /// Hash of both BPF objects and the wire version; see build.rs.
+    build: [u8; 16],
+}
+
+impl Meta {
+    fn ours(complete: bool) -> Self {
+        Self {
+            magic: MAGIC,
+            layout: LAYOUT,
+            wire: raw::FIMK_WIRE_VERSION,
+            complete: u32::from(complete),
+            build: BUILD,
+        }
+    }
+}
+
+/// What is to be done with what was found.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing was found.
+    Nothing,
+    /// It is of this build, and whole.
+    Adopt,
+    /// It is of another build, and whole: it serves until ours does.
+    Replace,
+    /// It is of no use.
+    Discard(&'static str),
+    /// It is not fimk's.
+    Refuse,
+}
+
+/// The map `meta` of the pins that are being made.
+pub struct Takeover {
+    meta: MapHandle,
+}
+
+/// Decides on what a loader before us left, and marks the pins as incomplete.
+pub fn begin(pins: &mut Pins) -> Result<Takeover> {
+    let old = pins.found_map(META);
+    let found = old.as_ref().and_then(read);
+    let names: Vec<&str> = pins.names_found().collect();
+    match judge(found.as_ref(), &names) {
+        Verdict::Nothing => {}
+        Verdict::Refuse => return Err(not_ours(pins)),
+        Verdict::Adopt => {
+            let (dirty, taken) = left(pins);
+            log::line(format_args!(
+                "the pins of a loader that is gone are taken over, with {dirty} changes that nobody was told of \
+                 and {taken} that are not done"
+            ));
+            pins.adopts = true;
+            pins.keep(META);
+        }
+        Verdict::Replace => {
+            let (dirty, taken) = left(pins);
+            log::line(format_args!(
+                "the pins in {} are of another build and are replaced; of its changes {} are lost and found by \
+                 comparing, without who made them",
+                pins.path().display(),
+                dirty + taken
+            ));
+        }
+        Verdict::Discard(why) => {
+            let removed = pins.discard_found()?;
+            log::line(format_args!(
+                "{removed} pins of a loader that is gone were removed from {}, because {why}; what they held is \
+                 found by comparing, without who did it",
+                pins.path().display()
+            ));
+        }
+    }
+    if let Some(old) = old.filter(|_| found.is_some_and(|found| found.complete == 1)) {
+        // The flag alone: whose it is stays readable.
+        let incomplete = found.map(|found| Meta {
+            complete: 0,
+            ..found
+        });
+        write(&old, incomplete.unwrap_or(Meta::ours(false)))?;
+        if pins.adopts {
+            return Ok(Takeover { meta: old });
+        }
+    }
+    make(pins)
+}
+
+/// Whether the pins found are fimk's, so that they may be removed.
+pub fn are_ours(pins: &Pins) -> Result<()> {
+    let found = pins.found_map(META).as_ref().and_then(read);
+    let names: Vec<&str> = pins.names_found().collect();
+    match judge(found.as_ref(), &names) {
+        Verdict::Refuse => Err(not_ours(pins)),
+        _ => Ok(()),
+    }
+}
+
+impl Takeover {
+    /// Once everything is pinned: ours takes the place of what was found, and is whole.
+    pub fn finish(self, pins: &mut Pins) -> Result<()> {
+        pins.settle()?;
+        write(&self.meta, Meta::ours(true))
+    }
+}
+
+/// Makes an object that is not loaded yet use the maps that were found. Says whether its variables are among them:
+/// libbpf does not map those into our memory.
+pub fn reuse(object: &mut OpenObject, pins: &mut Pins) -> libbpf_rs::Result<bool> {
+    let mut variables = false;
+    for mut map in object.maps_mut() {
+        let own = map.name().to_string_lossy().into_owned();
+        let name = if own.strip_suffix(".bss").is_some() {
+            "filter"
+        } else {
+            &own
+        };
+        if !pins.adopts {
+            return Ok(false);
+        }
+        let Some(found) = pins.found_map(name) else {
+            continue;
+        };
+        if !has_shape_of(&found, &map) {
+            log::line(format_args!(
+                "the pinned {name} is not ours: it is made anew"
+            ));
+            pins.adopts = false;
+            return Ok(variables);
+        }
+        map.reuse_fd(found.as_fd())?;
+        pins.adopted_maps.push(found.info()?.info.id);
+        pins.keep(name);
+        variables |= name == "filter";
+    }
+    Ok(variables)
+}
+
+/// The link that was found under this hook's name, and its program, if that is the same as `ours` and works on
+/// the same maps.
+pub fn link(pins: &mut Pins, name: &str, ours: BorrowedFd<'_>) -> Option<(Link, OwnedFd)> {
+    if !pins.adopts {
+        return None;
+    }
+    let name = format!("{LINK}{name}");
+    let link = Link::open(pins.found(&name)?).ok()?;
+    let program = Program::fd_from_id(link.info().ok()?.prog_id).ok()?;
+    let (ours, theirs) = (
+        system::program_identity(ours)?,
+        system::program_identity(program.as_fd())?,
+    );
+    let adopted = |maps: &[u32]| -> Vec<u32> {
+        let adopted = pins.adopted_maps.iter().copied();
+        adopted.filter(|map| maps.contains(map)).collect()
+    };
+    if ours.tag != theirs.tag || adopted(&ours.maps) != adopted(&theirs.maps) {
+        return None;
+    }
+    pins.keep(&name);
+    Some((link, program))
+}
+
+fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
+    let known = |name: &&str| {
+        let name = name.trim_start_matches("new_");
+        name == META || name.starts_with(LINK) || OLD_NAMES.contains(&name)
+    };
+    match found {
+        None if names.is_empty() => Verdict::Nothing,
+        None if names.iter().all(known) => Verdict::Discard("they are not whole"),
+        None => Verdict::Refuse,
+        Some(meta) if meta.magic != MAGIC => Verdict::Refuse,
+        Some(meta) if meta.layout != LAYOUT => Verdict::Discard("their layout is another build's"),
+        Some(meta) if meta.complete != 1 => Verdict::Discard("they are not whole"),
+        Some(meta) if *meta == Meta::ours(true) => Verdict::Adopt,
+        Some(_) => Verdict::Replace,
+    }
+}
+
+/// How many dirty and taken entries were found.
+fn left(pins: &Pins) -> (usize, usize) {
+    let count = |name| pins.found_map(name).map_or(0, |map| map.keys().count());
+    (count("dirty"), count("taken"))
+}
+
+fn has_shape_of(found: &MapHandle, map: &OpenMapMut<'_>) -> bool {
+    (
+        found.map_type(),
+        found.key_size(),
+        found.value_size(),
+        found.max_entries(),
+    ) == (
+        map.map_type(),
+        map.key_size(),
+        map.value_size(),
+        map.max_entries(),
+    )
+}
+
+/// `None`: it is no `meta` of any layout.
+fn read(map: &MapHandle) -> Option<Meta> {
+    let bytes = map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).ok()??;
+    Meta::read_from_prefix(&bytes).ok().map(|(meta, _)| meta)
+}
+
+fn write(map: &MapHandle, meta: Meta) -> Result<()> {
+    map.update(&0u32.to_ne_bytes(), meta.as_bytes(), MapFlags::ANY)
+        .map_err(|cause| Error::internal("the map meta cannot be written", cause))
+}
+
+fn make(pins: &mut Pins) -> Result<Takeover> {
+    let options = system::map_options();
+    let size = u32::try_from(size_of::<Meta>()).unwrap_or(u32::MAX);
+    let mut meta = MapHandle::create(MapType::Array, Some("fimk_meta"), 4, size, 1, &options)
+        .map_err(|cause| {
+            let sentence = format!("this kernel makes no BPF map: {cause}");
+            Error::new(Status::Kernel, sentence)
+        })?;
+    write(&meta, Meta::ours(false))?;
+    pins.pin(META, |path| meta.pin(path))?;
+    Ok(Takeover { meta })
+}
+
+fn not_ours(pins: &Pins) -> Error {
+    let path = pins.path().display();
+    let sentence = format!("the pins in {path} are not fimk's: name another --pin-dir");
+    Error::new(Status::Io, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_pins_of_this_very_build_are_adopted() {
+        let ours = Meta::ours(true);
+        let other = Meta {
+            build: [7; 16],
+            ..ours
+        };
+        let names = ["meta", "actors"];
+        assert_eq!(judge(Some(&ours), &names), Verdict::Adopt);
+        assert_eq!(judge(Some(&other), &names), Verdict::Replace);
+        assert_eq!(
+            judge(Some(&Meta { wire: 1, ..ours }), &names),
+            Verdict::Replace
+        );
+        for useless in [
+            Meta::ours(false),
+            Meta { layout: 9, ..ours },
+            Meta {
+                complete: 7,
+                ..other
+            },
+        ] {
+            assert!(matches!(judge(Some(&useless), &names), Verdict::Discard(_)));
+        }
+    }
+
+    #[test]
+    fn pins_without_meta_are_removed_only_if_their_names_are_fimks() {
+        assert_eq!(judge(None, &[]), Verdict::Nothing);
+        let half = ["new_actors", "link_vfs_write", "new_link_d_move"];
+        assert!(matches!(judge(None, &half), Verdict::Discard(_)));
+        assert_eq!(judge(None, &["actors", "cilium_calls"]), Verdict::Refuse);
+        let foreign = Meta {
+            magic: 0,
+            ..Meta::ours(true)
+        };
+        assert_eq!(judge(Some(&foreign), &["meta"]), Verdict::Refuse);
+    }
+}

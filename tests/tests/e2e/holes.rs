@@ -1,0 +1,362 @@
+//! What an earlier monitor of this kind, bpfink, does not notice, or what ends it: each hole is a test here.
+//!
+//! | hole | test |
+//! |---|---|
+//! | uid becomes 0 | `a_uid_that_becomes_0_is_told` |
+//! | service account gets a shell | `a_service_account_that_gets_a_shell_is_told` |
+//! | uid-0 user without a password, in passwd or shadow | `a_new_uid_0_user_without_a_password_is_told` |
+//! | keys that are not ssh-rsa | `an_ed25519_and_an_ecdsa_key_of_root_are_told` |
+//! | a commented-out key taken for a key | `a_key_that_is_commented_out_is_not_told_as_a_key` |
+//! | options of a key | `a_command_added_to_a_key_is_told` |
+//! | a hash with the same length and end | `a_password_hash_of_the_same_length_and_end_is_told` |
+//! | odd lines end the process | `lines_that_are_none_are_told_and_end_nothing` |
+//! | origins and order in access.conf | `an_origin_that_becomes_all_is_told`, `swapped_access_rules_are_told` |
+//! | `#includedir` taken for a comment | `an_includedir_in_sudoers_is_told` |
+//! | what follows a long line | `a_line_behind_a_long_one_is_told` |
+//! | duplicates and order of lines | `a_duplicate_and_another_order_of_lines_are_told` |
+//! | identical content called modified | `identical_content_is_not_called_a_change`, `silence::the_same_bytes_written_again_are_not_printed` |
+//! | one record for all generic files | `two_files_have_records_of_their_own_over_a_restart` |
+//! | changes while it was down | `changes_of_every_consumer_while_stopped_are_told`, `restarts::a_change_while_stopped_is_reported_once_as_a_gap_with_its_bounds` |
+//! | a short key file | unit test `a_key_that_is_missing_short_long_or_a_link_is_refused_in_a_sentence` of the analyzer |
+//! | writes that no hook sees | `writes`; `content::a_store_to_a_mapping_…` (2), `content::a_write_through_io_uring_is_seen`, `content::a_truncated_file_loses_its_lines`, `content::a_copy_within_the_kernel_is_seen` |
+//! | chmod, chown | `content::a_changed_mode_is_named_with_both_values`, `content::a_set_id_bit_is_named`, `content::a_changed_owner_is_named` |
+//! | utimes, symlink, mknod | `writes::times_that_are_set_are_told`, `writes::a_new_symbolic_link_and_a_new_fifo_are_told` |
+//! | link | `links::a_new_hard_link_in_a_rule_is_reported`, `links::a_write_through_a_hard_link_elsewhere_…` |
+//! | old content read before the write | every test that asks `with_content_of` |
+//! | unlink and create again drops the watch | `every_classic_file_stays_watched_when_it_is_made_again`, `names::a_file_removed_and_made_again_stays_watched` |
+//! | a missing file that appears is never watched | `links::a_rule_path_that_appears_later_is_picked_up` |
+//! | names of 32 bytes and more | `writes::long_names_are_whole` |
+//! | equal inode numbers on two file systems | `writes::equal_inode_numbers_on_two_file_systems_are_two_files` |
+//! | order of events lost | `content::every_line_has_the_fields_that_are_promised_for_all` (numbers rise) |
+//! | a process named puppet | `writes::a_process_that_calls_itself_puppet_is_told` |
+//! | mkdir, then a file at once; rmdir | `names::a_new_directory_and_what_is_in_it_are_seen`, `names::a_removed_tree_is_deleted_name_by_name` |
+//! | files of a chroot | all here: they lie in `…/etc`, not in `/etc` |
+//! | secrets in differences | `secrets`, `a_secret_in_a_text_is_not_shown` |
+//! | SIGTERM | `Monitor::stop`, which ends every test |
+//! | waits for ever on a held database | `refusals::a_second_instance_on_the_same_state_is_refused_and_the_first_goes_on` |
+
+use fimk_tests::{Event, Expect, Site, append_line, run, text};
+
+pub(crate) const ED25519: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY";
+const ED25519_SUBJECT: &str = "key SHA256:b71XwJZhTN4A6MpP4lj8cNyeqZU25LcAxjevwG17enw";
+const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBAlRirwL0t1R4ugdK/1lErcCpenzdjzh3cUDDNY+OVgC/tsCCfLCKTsnMeJz1mfADW98CFEmRkJiR3r2vQISDlk=";
+const P256_SUBJECT: &str = "key SHA256:gN8wScTeZDnPMhYkyIjfRwpgzCxbQQpxLAR9JFBmyoU";
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33:www:/var/www:/usr/sbin/nologin\nalice:x:1000:1000:Alice:/home/alice:/bin/bash\n";
+const SHADOW: &str = "root:$6$aaaaaaaa$bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbWXYZ:19000:0:99999:7:::\nalice:!:19000:0:99999:7:::\n";
+const ACCESS: &str = "# who may log in\n+:root:LOCAL\n+:john:127.0.0.0/24\n-:ALL:ALL\n";
+const KEYS: &str = "root/.ssh/authorized_keys";
+const RULES: &str = "etc/security/access.conf";
+
+fn modified() -> Expect {
+    Expect::action("modified")
+}
+
+/// Puts another text in the place of a file and waits for what is to be told of it.
+fn told(name: &str, before: &str, after: &str, expected: Expect) -> Event {
+    let site = Site::new();
+    let path = site.write(name, before);
+    let monitor = site.watch();
+    site.replace(&path, after);
+    let event = monitor.expect(expected.of(&path));
+    monitor.stop();
+    event
+}
+
+/// The thing is new, and these words are said of it.
+fn added(expected: Expect, subject: &'static str, words: &'static str) -> Expect {
+    expected.and(format!("{subject} is new: {words}"), move |event| {
+        event.changes().iter().any(|change| {
+            change["subject"] == subject
+                && change.get("before").is_none()
+                && change["after"]
+                    .as_str()
+                    .is_some_and(|after| after.contains(words))
+        })
+    })
+}
+
+#[test]
+fn a_uid_that_becomes_0_is_told() {
+    let after = PASSWD.replace("alice:x:1000:", "alice:x:0:");
+    let expected = modified().says("user alice", "uid", Some("1000"), Some("0"));
+    told("etc/passwd", PASSWD, &after, expected);
+}
+
+#[test]
+fn a_service_account_that_gets_a_shell_is_told() {
+    let after = PASSWD.replace("/usr/sbin/nologin", "/bin/sh");
+    let (before, shell) = (Some("/usr/sbin/nologin"), Some("/bin/sh"));
+    let expected = modified().says("user www-data", "shell", before, shell);
+    told("etc/passwd", PASSWD, &after, expected);
+}
+
+#[test]
+fn a_new_uid_0_user_without_a_password_is_told() {
+    let after = format!("{PASSWD}toor::0:0::/root:/bin/sh\n");
+    let expected = added(modified(), "user toor", "uid 0");
+    let expected = added(expected, "user toor", "password empty");
+    told("etc/passwd", PASSWD, &after, expected);
+    let after = format!("{SHADOW}toor::19000:0:99999:7:::\n");
+    let expected = added(modified(), "user toor", "password empty");
+    told("etc/shadow", SHADOW, &after, expected);
+    let after = PASSWD.replace("alice:x:", "alice::");
+    let (before, empty) = (Some("in shadow"), Some("empty (no password needed)"));
+    let expected = modified().says("user alice", "password", before, empty);
+    told("etc/passwd", PASSWD, &after, expected);
+}
+
+#[test]
+fn an_ed25519_and_an_ecdsa_key_of_root_are_told() {
+    let after = format!("{ED25519} mallory\nno-pty {P256}\n");
+    let expected = added(
+        modified(),
+        ED25519_SUBJECT,
+        "ssh-ed25519, mallory, no options",
+    );
+    let expected = added(
+        expected,
+        P256_SUBJECT,
+        "ecdsa-sha2-nistp256, options no-pty",
+    );
+    told(KEYS, "# none yet\n", &after, expected);
+}
+
+#[test]
+fn a_key_that_is_commented_out_is_not_told_as_a_key() {
+    let before = format!("{ED25519} alice\n");
+    let after = format!("{before}# {P256} mallory\n");
+    let words = "only comments, blanks or the order of lines differ";
+    let expected = modified().says("file", "layout", None, Some(words));
+    let event = told(KEYS, &before, &after, expected);
+    assert_eq!(event.changes().len(), 1, "{event:?}");
+}
+
+#[test]
+fn a_command_added_to_a_key_is_told() {
+    let before = format!("{ED25519} alice\n");
+    let command = "command=\"/bin/sh -c \\\"id\\\"\"";
+    let after = format!("{command} {before}");
+    let expected = modified().says(ED25519_SUBJECT, "options", None, Some(command));
+    told(KEYS, &before, &after, expected);
+}
+
+#[test]
+fn a_password_hash_of_the_same_length_and_end_is_told() {
+    let after = SHADOW.replace("$bbbb", "$cccc");
+    let (before, other) = (
+        Some("[redacted 1] (SHA-512)"),
+        Some("[redacted 2] (SHA-512)"),
+    );
+    let expected = modified().says("user root", "password", before, other);
+    told("etc/shadow", SHADOW, &after, expected);
+}
+
+#[test]
+fn lines_that_are_none_are_told_and_end_nothing() {
+    for (name, before, odd, subjects) in [
+        (
+            "etc/passwd",
+            PASSWD,
+            "+\n\nmallory:x\n",
+            ["NIS entry +", "line 5", "line 6"],
+        ),
+        (
+            "etc/shadow",
+            SHADOW,
+            "mallory\n\n:\n",
+            ["line 3", "line 4", "line 5"],
+        ),
+        (
+            RULES,
+            ACCESS,
+            "   # indented\n+\n\u{e9}:x:y\n",
+            ["line 5", "line 6", "line 7"],
+        ),
+        (
+            KEYS,
+            "",
+            "ssh-rsa\nssh-rsa AAAA\nfrom=\"\n",
+            ["line 1", "line 2", "line 3"],
+        ),
+    ] {
+        let site = Site::new();
+        let path = site.write(name, before);
+        let monitor = site.watch();
+        site.replace(&path, &format!("{before}{odd}"));
+        let all = subjects.into_iter().fold(modified(), Expect::mentions);
+        monitor.expect(all.of(&path));
+        // It goes on: the lines that went are told as well.
+        site.replace(&path, before);
+        let gone = move |event: &Event| {
+            event.changes().iter().any(|change| {
+                change["subject"] == subjects[2]
+                    && change.get("before").is_some()
+                    && change.get("after").is_none()
+            })
+        };
+        monitor.expect(modified().of(&path).and("the lines went".to_owned(), gone));
+        assert!(
+            !monitor.errors().contains("panicked"),
+            "{}",
+            monitor.errors()
+        );
+        monitor.stop();
+    }
+}
+
+#[test]
+fn an_origin_that_becomes_all_is_told() {
+    let after = ACCESS.replace("127.0.0.0/24", "ALL");
+    let expected = modified().says("rule 2", "origins", Some("127.0.0.0/24"), Some("ALL"));
+    told(RULES, ACCESS, &after, expected);
+}
+
+#[test]
+fn swapped_access_rules_are_told() {
+    let after = "# who may log in\n+:root:LOCAL\n-:ALL:ALL\n+:john:127.0.0.0/24\n";
+    let expected = modified().and("a rule has moved".to_owned(), |event| {
+        event
+            .changes()
+            .iter()
+            .any(|change| change["field"] == "order" && change.get("before").is_some())
+    });
+    told(RULES, ACCESS, after, expected);
+}
+
+#[test]
+fn an_includedir_in_sudoers_is_told() {
+    let before = "root ALL=(ALL:ALL) ALL\n";
+    let after = format!("{before}#includedir /tmp/evil\n");
+    let expected = modified().adds("#includedir /tmp/evil");
+    told("etc/sudoers", before, &after, expected);
+}
+
+#[test]
+fn a_line_behind_a_long_one_is_told() {
+    let before = "root ALL=(ALL:ALL) ALL\n";
+    let evil = "evil ALL=(ALL) NOPASSWD: ALL";
+    let after = format!("{before}# {}\n{evil}\n", "x".repeat(70_000));
+    told("etc/sudoers", before, &after, modified().adds(evil));
+}
+
+#[test]
+fn a_duplicate_and_another_order_of_lines_are_told() {
+    let after = "two\none\nthree\nthree\n";
+    let event = told("list", "one\ntwo\nthree\n", after, modified().adds("three"));
+    assert!(
+        event.diff_has("+one") || event.diff_has("+two"),
+        "{event:?}"
+    );
+}
+
+#[test]
+fn identical_content_is_not_called_a_change() {
+    let site = Site::new();
+    let path = site.write("quiet", "one\n");
+    let sentinel = site.write("sentinel", "one\n");
+    let monitor = site.watch();
+    site.replace(&path, "one\n");
+    run("touch", &[&path]);
+    append_line(&sentinel, "two");
+    monitor.expect(modified().of(&sentinel).adds("two"));
+    for event in monitor.stop() {
+        if event.text("file.path") == Some(text(&path)) {
+            assert_eq!(event.text("fimk.diff"), None, "{event:?}");
+            assert_ne!(event.text("fimk.content"), Some("changed"), "{event:?}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_in_a_text_is_not_shown() {
+    let after = "user = x\npassword = swordfish-2\n";
+    let expected = modified().adds("password = [redacted 2]");
+    let event = told(
+        "app.conf",
+        "user = x\npassword = swordfish-1\n",
+        after,
+        expected,
+    );
+    assert!(!format!("{event:?}").contains("swordfish"), "{event:?}");
+}
+
+#[test]
+fn two_files_have_records_of_their_own_over_a_restart() {
+    let site = Site::new();
+    let one = site.write("one", "first\n");
+    let two = site.write("two", "second\n");
+    site.watch().stop();
+    append_line(&one, "more of one");
+    append_line(&two, "more of two");
+    let monitor = site.watch();
+    for (path, own, other) in [
+        (&one, "more of one", "second"),
+        (&two, "more of two", "first"),
+    ] {
+        let event = monitor.expect(modified().of(path).adds(own));
+        assert!(
+            !event
+                .text("fimk.diff")
+                .is_some_and(|diff| diff.contains(other)),
+            "a record of the other: {event:?}"
+        );
+    }
+    monitor.stop();
+}
+
+#[test]
+fn changes_of_every_consumer_while_stopped_are_told() {
+    let site = Site::new();
+    let key = format!("{ED25519} alice\n");
+    let files = [
+        ("etc/passwd", PASSWD.to_owned()),
+        ("etc/shadow", SHADOW.to_owned()),
+        (KEYS, key.clone()),
+        (RULES, ACCESS.to_owned()),
+    ];
+    let paths = files.map(|(name, text)| site.write(name, &text));
+    site.watch().stop();
+    let [passwd, shadow, keys, rules] = &paths;
+    site.replace(passwd, &PASSWD.replace("alice:x:1000:", "alice:x:0:"));
+    site.replace(shadow, &SHADOW.replace("alice:!:", "alice::"));
+    site.replace(keys, &format!("no-pty {key}"));
+    site.replace(rules, &ACCESS.replace("-:ALL", "+:ALL"));
+    let monitor = site.watch();
+    let gap = |path| modified().of(path).field("fimk.detected_by", "gap");
+    monitor.expect(gap(passwd).says("user alice", "uid", Some("1000"), Some("0")));
+    monitor.expect(gap(shadow).mentions("user alice"));
+    monitor.expect(gap(keys).says(ED25519_SUBJECT, "options", None, Some("no-pty")));
+    let permission = (Some("- (deny)"), Some("+ (grant)"));
+    monitor.expect(gap(rules).says("rule 3", "permission", permission.0, permission.1));
+    monitor.stop();
+}
+
+#[test]
+fn every_classic_file_stays_watched_when_it_is_made_again() {
+    let site = Site::new();
+    let user = |name: &str| format!("{name}:x:7:7::/:/bin/sh\n");
+    let shadow = |name: &str| format!("{name}:!:19000:0:99999:7:::\n");
+    let files = [
+        ("etc/passwd", user("eve"), "user eve"),
+        ("etc/shadow", shadow("eve"), "user eve"),
+        (KEYS, format!("{ED25519}\n"), ED25519_SUBJECT),
+        (RULES, "+:eve:ALL\n".to_owned(), "rule 1"),
+    ];
+    let paths = files
+        .each_ref()
+        .map(|(name, ..)| site.write(name, "# nothing\n"));
+    // The rule names the files themselves, so nothing but their own names keeps them watched.
+    let named: Vec<_> = paths.iter().map(std::path::PathBuf::as_path).collect();
+    let monitor = site.start(&fimk_tests::rule(&named));
+    for ((_, line, subject), path) in files.iter().zip(&paths) {
+        let rm = run("rm", &[path]);
+        monitor.expect(Expect::action("deleted").of(path).by(&rm));
+        let maker = run("sh", &["-c", "echo '# again' > \"$0\"", text(path)]);
+        monitor.expect(Expect::action("created").of(path).by(&maker));
+        let writer = append_line(path, line.trim_end());
+        monitor.expect(modified().of(path).by(&writer).mentions(subject));
+    }
+    monitor.stop();
+}

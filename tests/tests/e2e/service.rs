@@ -1,0 +1,233 @@
+//! Two services that may be started, stopped and killed in any order.
+//!
+//! What needs a hand inside the pins (another build, half-written and squatted ones) is tested beside the loader.
+
+use std::fs;
+
+use fimk_tests::{Expect, Launch, Monitor, Site, append_line, rule, stop_services};
+use nix::sys::signal::Signal;
+
+fn launch(site: &Site) -> Launch {
+    site.launch(&rule(&[&site.files()]))
+}
+
+fn kill(mut monitor: Monitor) {
+    monitor.signal(Signal::SIGKILL);
+    monitor.await_exit();
+}
+
+#[test]
+fn a_change_is_reported_and_a_stop_leaves_pins_until_detach() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    let shell = append_line(&path, "two");
+    analyzer.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    let refused = launch.detach();
+    assert!(
+        !refused.succeeded && refused.output.contains("another fimk-loader uses"),
+        "{refused:?}"
+    );
+    let (loader, _) = stop_services(loader, analyzer);
+    assert!(
+        loader.errors().contains("fimk-loader --detach"),
+        "{}",
+        loader.errors()
+    );
+    assert!(fs::read_dir(&launch.pins).is_ok_and(|mut pins| pins.next().is_some()));
+    let detached = launch.detach();
+    assert!(detached.succeeded, "{detached:?}");
+    loader.assert_no_pin();
+    assert!(launch.detach().succeeded, "with nothing there");
+}
+
+#[test]
+fn a_stopped_loader_lets_the_analyzer_end_in_order() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let launch = launch(&site);
+    let mut loader = launch.serve();
+    let mut analyzer = launch.analyze();
+    append_line(&path, "two");
+    loader.signal(Signal::SIGTERM);
+    assert!(analyzer.await_exit().success(), "{}", analyzer.account());
+    assert!(loader.await_exit().success(), "{}", loader.account());
+    let events = analyzer.events();
+    assert!(
+        events.iter().any(|event| event.action() == "modified"),
+        "{}",
+        analyzer.account()
+    );
+    assert_eq!(
+        events.last().map(fimk_tests::Event::action),
+        Some("monitor_stopped")
+    );
+}
+
+#[test]
+fn a_second_analyzer_is_refused_with_status_75() {
+    let site = Site::new();
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    let mut second = launch.analyze_without_waiting();
+    assert_eq!(second.await_exit().code(), Some(75), "{}", second.account());
+    assert!(
+        second.errors().contains("serves another analyzer"),
+        "{}",
+        second.errors()
+    );
+    stop_services(loader, analyzer);
+}
+
+#[test]
+fn another_user_gets_no_channel() {
+    let site = Site::new();
+    let launch = launch(&site);
+    let loader = launch.serve();
+    // Without the group the directory is closed; with it the kernel still says who asks.
+    for (group, words) in [
+        ("nogroup", "may not be connected to"),
+        ("fimk", "does not serve this user"),
+    ] {
+        let mut stranger = launch.analyze_as("nobody", group);
+        // It cannot read the digest key either: with the group it gets as far as the socket.
+        let status = stranger.await_exit().code();
+        if group == "fimk" {
+            assert_eq!(status, Some(77), "{}", stranger.account());
+        }
+        assert!(
+            stranger.errors().contains(words) || status == Some(78),
+            "{}",
+            stranger.account()
+        );
+    }
+    let analyzer = launch.analyze();
+    stop_services(loader, analyzer);
+}
+
+#[test]
+fn an_analyzer_that_is_started_first_waits_for_its_loader() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let launch = launch(&site);
+    let analyzer = launch.analyze_without_waiting();
+    let loader = launch.serve();
+    analyzer.await_start();
+    let shell = append_line(&path, "two");
+    analyzer.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    stop_services(loader, analyzer);
+}
+
+#[test]
+fn a_change_while_the_loader_is_dead_is_reported() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let mut analyzer = launch.analyze();
+    let is_bpf = analyzer.is_bpf();
+    kill(loader);
+    assert!(
+        analyzer.await_exit().success(),
+        "it ends with its channel\n{}",
+        analyzer.account()
+    );
+    let shell = append_line(&path, "two");
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    let expected = Expect::action("modified").of(&path).adds("two");
+    // The programs stay attached and the maps pinned; a fanotify group dies with its loader.
+    analyzer.expect(if is_bpf {
+        expected.by(&shell).field("fimk.detected_by", "event")
+    } else {
+        expected.field("fimk.detected_by", "gap")
+    });
+    assert!(
+        loader.errors().contains("are taken over"),
+        "{}",
+        loader.errors()
+    );
+    let shell = append_line(&path, "three");
+    analyzer.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .adds("three"),
+    );
+    stop_services(loader, analyzer);
+}
+
+#[test]
+fn a_change_while_the_analyzer_is_dead_is_reported() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    let is_bpf = analyzer.is_bpf();
+    kill(analyzer);
+    let shell = append_line(&path, "two");
+    let analyzer = launch.analyze();
+    let expected = Expect::action("modified").of(&path).adds("two");
+    analyzer.expect(if is_bpf {
+        expected.by(&shell)
+    } else {
+        expected
+    });
+    let shell = append_line(&path, "three");
+    analyzer.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .adds("three"),
+    );
+    stop_services(loader, analyzer);
+}
+
+#[test]
+fn both_may_be_killed_and_come_back_in_the_other_order() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let new = site.file("new");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    let is_bpf = analyzer.is_bpf();
+    kill(loader);
+    kill(analyzer);
+    let shell = append_line(&path, "two");
+    let maker = append_line(&new, "made");
+    let analyzer = launch.analyze_without_waiting();
+    let loader = launch.serve();
+    analyzer.await_start();
+    for (expected, who) in [
+        (Expect::action("modified").of(&path).adds("two"), &shell),
+        (Expect::action("created").of(&new), &maker),
+    ] {
+        analyzer.expect(if is_bpf { expected.by(who) } else { expected });
+    }
+    stop_services(loader, analyzer);
+}
+
+#[test]
+fn a_service_and_a_foreground_run_take_turns_on_the_same_pins() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    stop_services(loader, analyzer);
+    let shell = append_line(&path, "two");
+    let monitor = launch.spawn();
+    monitor.await_start();
+    let expected = Expect::action("modified").of(&path).adds("two");
+    monitor.expect(if monitor.is_bpf() {
+        expected.by(&shell)
+    } else {
+        expected
+    });
+    monitor.stop();
+}
