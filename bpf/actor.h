@@ -21,6 +21,7 @@ struct {
 /* Room to compose an actor in. `task` is an address: a global function takes no pointers on 5.10. */
 struct actor_scratch {
 	struct fimk_actor actor;
+	__u8 slack[FIMK_NAME_MAX]; /* see struct tail */
 	__u64 task;
 	__u64 exec_ns;
 	__u64 end; /* of the tail */
@@ -120,7 +121,38 @@ static __always_inline void gather_arguments(struct fimk_actor *actor, struct ta
 	actor->arguments.length = length;
 	*tail->end = end + length;
 	/* A process may overwrite its arguments, the last NUL as well. */
-	actor->tail[(end + length - 1) & (sizeof(actor->tail) - 1)] = 0;
+	end += length - 1;
+	barrier_var(end);
+	if (end < sizeof(actor->tail))
+		actor->tail[end] = 0;
+}
+
+static __always_inline struct kernfs_node *above(struct kernfs_node *node)
+{
+	struct kernfs_node___before_6_15 *before = (void *)node;
+
+	if (bpf_core_field_exists(node->__parent))
+		return BPF_CORE_READ(node, __parent);
+	return BPF_CORE_READ(before, parent);
+}
+
+/* Last in the tail, so that a fork into another group can replace it. */
+static __always_inline void gather_cgroup(struct fimk_actor *actor, volatile __u64 *end, struct task_struct *task)
+{
+	struct tail tail = { actor->tail, sizeof(actor->tail), end };
+	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+	__u64 start = *end;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < FIMK_CGROUP_STEPS_MAX; i++) {
+		struct kernfs_node *parent = above(node);
+
+		if (!parent || !append(&tail, start + FIMK_CGROUP_MAX, BPF_CORE_READ(node, name)))
+			break;
+		node = parent;
+	}
+	actor->cgroup_path.start = start;
+	actor->cgroup_path.length = *end - start;
 }
 
 static __always_inline void gather_actor(struct actor_scratch *scratch, bool with_arguments)
@@ -143,6 +175,7 @@ static __always_inline void gather_actor(struct actor_scratch *scratch, bool wit
 		if (with_arguments)
 			gather_arguments(actor, &tail, mm);
 	}
+	gather_cgroup(actor, &scratch->end, task);
 	actor->header.length = __builtin_offsetof(struct fimk_actor, tail) + *tail.end;
 }
 

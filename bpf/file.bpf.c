@@ -6,6 +6,7 @@
  */
 #include "fimk.h"
 #include "actor.h"
+#include "args.h"
 #include "maps.h"
 #include "names.h"
 #include "touch.h"
@@ -85,6 +86,16 @@ int BPF_PROG(fimk_vfs_fallocate, struct file *file, int mode, __s64 offset, __s6
 	return ret == 0 ? touch_file(FIMK_HOOK_FALLOCATE, FIMK_OP_ALLOCATE, file, 0) : 0;
 }
 
+/* In place of any of the above that this kernel lacks or does not run. Before the change: what is read too early
+ * is read again when the description is released. Not by default, because every read comes by here too. */
+SEC("?fentry/security_file_permission")
+int BPF_PROG(fimk_security_file_permission, struct file *file, int mask)
+{
+	if (!(mask & MAY_WRITE) || (file->f_inode->i_mode & S_IFMT) != S_IFREG)
+		return 0;
+	return touch_file(FIMK_HOOK_FILE_PERMISSION, FIMK_OP_WRITE, file, 0);
+}
+
 /* ---- Attributes and truncation ------------------------------------------------------------- */
 
 #define ATTR_OWNER (ATTR_UID | ATTR_GID)
@@ -92,17 +103,16 @@ int BPF_PROG(fimk_vfs_fallocate, struct file *file, int mode, __s64 offset, __s6
 #define ATTR_TIMES (ATTR_ATIME_SET | ATTR_MTIME_SET | ATTR_TIMES_SET | ATTR_TOUCH)
 
 /* A call that only drops privileges (a write to a set-user-ID file) is by now a change of mode. */
-static __always_inline int touch_attributes(struct dentry *dentry, struct iattr *attributes, int ret)
+static __always_inline int touch_attributes(__u32 hook, struct dentry *dentry, __u32 valid)
 {
 	struct touched what = { .inode = dentry->d_inode, .dentry = dentry };
-	__u32 valid = attributes->ia_valid;
 
-	if (ret || !(valid & (ATTR_SIZE | ATTR_MODE | ATTR_OWNER | ATTR_TIMES)))
+	if (!(valid & (ATTR_SIZE | ATTR_MODE | ATTR_OWNER | ATTR_TIMES)))
 		return 0;
 	what.operation = valid & ATTR_SIZE ? FIMK_OP_TRUNCATE :
 			 valid & ATTR_MODE ? FIMK_OP_CHMOD :
 			 valid & ATTR_OWNER ? FIMK_OP_CHOWN : FIMK_OP_UTIMES;
-	touch(FIMK_HOOK_NOTIFY_CHANGE, what);
+	touch(hook, what);
 	if (valid & ATTR_MODE && what.operation != FIMK_OP_CHMOD)
 		touch_also(what.inode, FIMK_OP_CHMOD);
 	if (valid & ATTR_OWNER && what.operation != FIMK_OP_CHOWN)
@@ -112,15 +122,106 @@ static __always_inline int touch_attributes(struct dentry *dentry, struct iattr 
 	return 0;
 }
 
-/* The arguments moved by one when mounts became idmapped; the branch not taken is never verified. */
 SEC("?fexit/notify_change")
 int fimk_notify_change(__u64 *ctx)
 {
-	struct vfsmount *mount = NULL;
+	struct dentry *dentry = (struct dentry *)SHIFTED(ctx, 0);
+	struct iattr *attributes = (struct iattr *)SHIFTED(ctx, 1);
 
-	if (bpf_core_field_exists(mount->mnt_idmap) || bpf_core_field_exists(mount->mnt_userns))
-		return touch_attributes((struct dentry *)ctx[1], (struct iattr *)ctx[2], ctx[4]);
-	return touch_attributes((struct dentry *)ctx[0], (struct iattr *)ctx[1], ctx[3]);
+	return (int)SHIFTED(ctx, 3) ? 0 : touch_attributes(FIMK_HOOK_NOTIFY_CHANGE, dentry, attributes->ia_valid);
+}
+
+/* In place of notify_change: by kernels since 6.9, and before the change by all. */
+SEC("?fentry/security_inode_post_setattr")
+int BPF_PROG(fimk_security_inode_post_setattr, void *idmap, struct dentry *dentry, int valid)
+{
+	return touch_attributes(FIMK_HOOK_POST_SETATTR, dentry, valid);
+}
+
+SEC("?fentry/security_inode_setattr")
+int fimk_security_inode_setattr(__u64 *ctx)
+{
+	struct dentry *dentry = (struct dentry *)SHIFTED(ctx, 0);
+	struct iattr *attributes = (struct iattr *)SHIFTED(ctx, 1);
+
+	return touch_attributes(FIMK_HOOK_SETATTR, dentry, attributes->ia_valid);
+}
+
+static __always_inline int touch_dentry(__u32 hook, enum fimk_operation operation, struct dentry *dentry)
+{
+	struct touched what = { .operation = operation, .inode = dentry->d_inode, .dentry = dentry };
+
+	return touch(hook, what);
+}
+
+/* ACLs are extended attributes to kernels before 6.2, and come by here. */
+SEC("?fentry/security_inode_post_setxattr")
+int BPF_PROG(fimk_security_inode_post_setxattr, struct dentry *dentry)
+{
+	return touch_dentry(FIMK_HOOK_POST_SETXATTR, FIMK_OP_SETXATTR, dentry);
+}
+
+SEC("?fexit/__vfs_setxattr_noperm")
+int fimk___vfs_setxattr_noperm(__u64 *ctx)
+{
+	struct dentry *dentry = (struct dentry *)SHIFTED(ctx, 0);
+
+	return (int)SHIFTED(ctx, 5) ? 0 : touch_dentry(FIMK_HOOK_SETXATTR, FIMK_OP_SETXATTR, dentry);
+}
+
+SEC("?fentry/security_inode_post_removexattr")
+int BPF_PROG(fimk_security_inode_post_removexattr, struct dentry *dentry)
+{
+	return touch_dentry(FIMK_HOOK_POST_REMOVEXATTR, FIMK_OP_SETXATTR, dentry);
+}
+
+SEC("?fexit/__vfs_removexattr_locked")
+int fimk___vfs_removexattr_locked(__u64 *ctx)
+{
+	struct dentry *dentry = (struct dentry *)SHIFTED(ctx, 0);
+
+	return (int)SHIFTED(ctx, 3) ? 0 : touch_dentry(FIMK_HOOK_REMOVEXATTR, FIMK_OP_SETXATTR, dentry);
+}
+
+SEC("?fexit/vfs_set_acl")
+int BPF_PROG(fimk_vfs_set_acl, void *idmap, struct dentry *dentry, const char *name, void *acl, int ret)
+{
+	return ret ? 0 : touch_dentry(FIMK_HOOK_SET_ACL, FIMK_OP_SETACL, dentry);
+}
+
+SEC("?fexit/vfs_remove_acl")
+int BPF_PROG(fimk_vfs_remove_acl, void *idmap, struct dentry *dentry, const char *name, int ret)
+{
+	return ret ? 0 : touch_dentry(FIMK_HOOK_REMOVE_ACL, FIMK_OP_SETACL, dentry);
+}
+
+SEC("?fexit/vfs_fileattr_set")
+int BPF_PROG(fimk_vfs_fileattr_set, void *idmap, struct dentry *dentry, void *attributes, int ret)
+{
+	return ret ? 0 : touch_dentry(FIMK_HOOK_FILEATTR_SET, FIMK_OP_SETFLAGS, dentry);
+}
+
+SEC("?fentry/security_inode_file_setattr")
+int BPF_PROG(fimk_security_inode_file_setattr, struct dentry *dentry)
+{
+	return touch_dentry(FIMK_HOOK_FILE_SETATTR, FIMK_OP_SETFLAGS, dentry);
+}
+
+/* Before 5.13 each file system has its own ioctl, and only this is common to all: it is read again when the
+ * description is released, which is opened for reading as a rule. */
+SEC("?fentry/security_file_ioctl")
+int BPF_PROG(fimk_security_file_ioctl, struct file *file, unsigned int command)
+{
+	__u64 address = (__u64)file;
+	__u8 yes = 1;
+
+	if (command != FS_IOC_SETFLAGS && command != FS_IOC32_SETFLAGS && command != FS_IOC_FSSETXATTR)
+		return 0;
+	if (!maybe_watched(file->f_inode))
+		return 0;
+	any_flagged = true;
+	bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY);
+	return touch_file(FIMK_HOOK_FILE_IOCTL, FIMK_OP_SETFLAGS, file, 0);
 }
 
 /* ---- Names: functions that run only after success, with the same arguments everywhere ------ */
@@ -160,13 +261,32 @@ int BPF_PROG(fimk_d_delete, struct dentry *dentry)
 
 /* ---- Ends and mappings --------------------------------------------------------------------- */
 
-/* The last use of a description or of its mappings: what came by no hook is read then. */
+/* The last use of a description or of its mappings: what came by no hook, or by one before the change, is
+ * read then. */
+static __always_inline int release(__u32 hook, struct file *file)
+{
+	bool writable = file->f_mode & FMODE_WRITE && (file->f_inode->i_mode & S_IFMT) == S_IFREG;
+	__u64 address = (__u64)file;
+	int error;
+
+	if (any_flagged) {
+		error = bpf_map_delete_elem(&flagged, &address);
+		if (!error)
+			return touch_file(hook, writable ? FIMK_OP_CLOSE : FIMK_OP_SETFLAGS, file, 0);
+	}
+	return writable ? touch_file(hook, FIMK_OP_CLOSE, file, 0) : 0;
+}
+
 SEC("?fentry/__fput")
 int BPF_PROG(fimk___fput, struct file *file)
 {
-	if (!(file->f_mode & FMODE_WRITE) || (file->f_inode->i_mode & S_IFMT) != S_IFREG)
-		return 0;
-	return touch_file(FIMK_HOOK_FPUT, FIMK_OP_CLOSE, file, 0);
+	return release(FIMK_HOOK_FPUT, file);
+}
+
+SEC("?fentry/security_file_release")
+int BPF_PROG(fimk_security_file_release, struct file *file)
+{
+	return release(FIMK_HOOK_FILE_RELEASE, file);
 }
 
 SEC("?fentry/security_mmap_file")
@@ -188,6 +308,38 @@ int BPF_PROG(fimk_security_file_mprotect, struct vm_area_struct *area, unsigned 
 	if (!file || !(protection & PROT_WRITE) || !(area->vm_flags & VM_SHARED))
 		return 0;
 	return touch_file(FIMK_HOOK_MPROTECT, FIMK_OP_MAP, file, 0);
+}
+
+/* ---- Mounts: what they cover. Only path_mount comes after the change; the others announce it -------- */
+
+SEC("?fexit/path_mount")
+int BPF_PROG(fimk_path_mount, const char *source, struct path *path, const char *type, unsigned long flags,
+	     void *data, int ret)
+{
+	if (ret || flags & (MS_REMOUNT | MS_PROPAGATION))
+		return 0;
+	return name_covered(FIMK_HOOK_PATH_MOUNT, FIMK_OP_MOUNT, path->dentry);
+}
+
+SEC("?fentry/security_move_mount")
+int BPF_PROG(fimk_security_move_mount, const struct path *from, const struct path *to)
+{
+	return name_covered(FIMK_HOOK_MOVE_MOUNT, FIMK_OP_MOUNT, to->dentry);
+}
+
+SEC("?fentry/security_sb_umount")
+int BPF_PROG(fimk_security_sb_umount, struct vfsmount *vfsmount)
+{
+	struct mount *mount = mount_of((__u64)vfsmount);
+
+	return name_covered(FIMK_HOOK_UMOUNT, FIMK_OP_UNMOUNT, BPF_CORE_READ(mount, mnt_mountpoint));
+}
+
+/* The root that was is mounted on old. */
+SEC("?fentry/security_sb_pivotroot")
+int BPF_PROG(fimk_security_sb_pivotroot, const struct path *old, const struct path *new)
+{
+	return name_covered(FIMK_HOOK_PIVOT_ROOT, FIMK_OP_MOUNT, old->dentry);
 }
 
 /* ---- Arming by touch ------------------------------------------------------------------------ */

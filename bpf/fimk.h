@@ -31,6 +31,9 @@
 /* Bytes kept of an executable's path and of its arguments as of exec. */
 #define FIMK_EXECUTABLE_MAX 512
 #define FIMK_ARGUMENTS_MAX 512
+/* Bytes kept of a control group's path, and components walked: the leaf and what is next to it name a container. */
+#define FIMK_CGROUP_MAX 256
+#define FIMK_CGROUP_STEPS_MAX 6
 
 /* ---- Identity ---------------------------------------------------------------------------- */
 
@@ -82,7 +85,8 @@ enum fimk_operation {
 	FIMK_OPERATIONS_MAX = 32, /* a power of two: an index is masked, not compared */
 };
 
-/* Every program by its place in the plan and in the counters. */
+/* Every program by its place in the counters. Which of them serve an operation, and in which order they are
+ * tried, is the table in crates/fimk-wire/src/plan.rs. */
 enum fimk_hook {
 	FIMK_HOOK_VFS_WRITE = 0,
 	FIMK_HOOK_VFS_WRITEV = 1,
@@ -106,18 +110,35 @@ enum fimk_hook {
 	FIMK_HOOK_FORK = 19,
 	FIMK_HOOK_EXIT = 20,
 	FIMK_HOOK_TASKS = 21, /* the iterator that fills the actors at start */
-	FIMK_HOOKS = 22,
+	FIMK_HOOK_POST_SETXATTR = 22,
+	FIMK_HOOK_SETXATTR = 23,
+	FIMK_HOOK_POST_REMOVEXATTR = 24,
+	FIMK_HOOK_REMOVEXATTR = 25,
+	FIMK_HOOK_SET_ACL = 26,
+	FIMK_HOOK_REMOVE_ACL = 27,
+	FIMK_HOOK_FILEATTR_SET = 28,
+	FIMK_HOOK_FILE_SETATTR = 29,
+	FIMK_HOOK_FILE_IOCTL = 30,
+	FIMK_HOOK_PATH_MOUNT = 31,
+	FIMK_HOOK_MOVE_MOUNT = 32,
+	FIMK_HOOK_UMOUNT = 33,
+	FIMK_HOOK_PIVOT_ROOT = 34,
+	FIMK_HOOK_FILE_PERMISSION = 35,
+	FIMK_HOOK_POST_SETATTR = 36,
+	FIMK_HOOK_SETATTR = 37,
+	FIMK_HOOK_FILE_RELEASE = 38,
+	FIMK_HOOKS = 39,
 	FIMK_HOOKS_MAX = 48,
 };
 
-/* How a hook is served: fimk_ready.plan. */
+/* How an operation is served: a byte of fimk_ready.plan for each row of the plan table. */
 enum fimk_plan {
 	FIMK_PLAN_NONE = 0, /* not part of this source */
-	FIMK_PLAN_TRAMPOLINE = 1, /* fentry or fexit on the function itself */
-	FIMK_PLAN_TRACEPOINT = 2,
-	FIMK_PLAN_ITERATOR = 3,
-	FIMK_PLAN_ABSENT = 4, /* this kernel lacks the function */
-	FIMK_PLAN_REFUSED = 5, /* the kernel refused to load or attach it */
+	FIMK_PLAN_NUMBER = 0x0f, /* mask: which of the row's plans serves, from 1 */
+	FIMK_PLAN_SEEN = 0x10, /* the self-test saw it; with neither bit it was not tested */
+	FIMK_PLAN_UNSEEN = 0x20, /* attached, but the self-test did not see the operation */
+	FIMK_PLAN_ABSENT = 0x40, /* no plan serves: this kernel lacks the functions */
+	FIMK_PLAN_REFUSED = 0x80, /* no plan serves: the kernel refused to load or attach the programs */
 };
 
 enum fimk_source {
@@ -275,7 +296,8 @@ struct fimk_armed {
 #define FIMK_ACTOR_EXECUTABLE_CUT 8u
 #define FIMK_ACTOR_UNKNOWN 16u /* answer to WHO: nobody of that key or pid is known */
 
-/* A process and the image it runs, gathered at exec, copied at fork. Credentials as of then. */
+/* A process and the image it runs, gathered at exec, copied at fork. Credentials and control group (of the
+ * unified hierarchy) as of then. */
 struct fimk_actor {
 	struct fimk_header header;
 	struct fimk_actor_key key;
@@ -295,7 +317,9 @@ struct fimk_actor {
 	__u8 name[16]; /* comm, NUL-padded */
 	struct fimk_span executable; /* leaf first, as in fimk_touch */
 	struct fimk_span arguments; /* each ended by NUL */
-	__u8 tail[FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX];
+	struct fimk_span cgroup_path; /* leaf first; empty: the root's, or not known */
+	__u32 reserved;
+	__u8 tail[FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX];
 };
 
 /* Answer to HELLO, once hooks are attached. With source fanotify it carries the group's descriptor. */
@@ -307,7 +331,7 @@ struct fimk_ready {
 	__u32 watch_max;
 	__u32 fanotify_flags; /* of fanotify_init */
 	__u32 objects_kept; /* dirty or taken entries found, that were left by an earlier run */
-	__u8 plan[FIMK_HOOKS_MAX];
+	__u8 plan[FIMK_HOOKS_MAX]; /* enum fimk_plan, by row of the plan table */
 };
 
 /* Answer to TAKE; unasked for each entry taken by an analyzer that is gone. entry.count 0: not dirty. */
@@ -361,7 +385,7 @@ FIMK_SIZE(fimk_header, 8);
 FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
-FIMK_SIZE(fimk_actor, 136 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX);
+FIMK_SIZE(fimk_actor, 144 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX);
 FIMK_SIZE(fimk_ready, 80);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);

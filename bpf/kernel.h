@@ -3,7 +3,8 @@
  * What fimk reads of the kernel. Only the fields in use are declared; CO-RE finds each by name in the
  * running kernel's BTF, so that one object serves 5.10 to 7.x. Differences between kernels:
  *
- *   notify_change    has a leading argument since 5.12: see struct vfsmount
+ *   arguments        of some functions moved by one in 5.12: see args.h
+ *   kernfs_node      its `parent` is `__parent` since 6.15
  *   current as BTF   bpf_get_current_task_btf() came in 5.11: see enum bpf_func_id___fimk
  *   io_write         has two arguments since 5.12 and in 5.10.162 and later; a kernel between with three
  *                    refuses the program, and __fput reports the file in its place
@@ -50,6 +51,7 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 #define S_IFDIR 0040000
 
 #define FMODE_WRITE 0x2
+#define MAY_WRITE 0x2
 #define PROT_WRITE 0x2
 #define MAP_TYPE 0x0f
 #define MAP_SHARED 0x01
@@ -67,6 +69,14 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 #define ATTR_TOUCH (1u << 17)
 
 #define PIDTYPE_SID 3
+
+#define FS_IOC_SETFLAGS 0x40086602
+#define FS_IOC32_SETFLAGS 0x40046602
+#define FS_IOC_FSSETXATTR 0x401c5820
+
+/* Calls of mount(2) that mount nothing: remount, and changes of propagation. */
+#define MS_REMOUNT (1u << 5)
+#define MS_PROPAGATION (0xfu << 17)
 
 /* Which helpers exist. */
 enum bpf_func_id___fimk {
@@ -118,8 +128,7 @@ struct dentry {
 	struct inode *d_inode;
 };
 
-/* Idmapped mounts came in 5.12 and put an argument in front of notify_change's; their field here, of
- * either name, tells. */
+/* Idmapped mounts came in 5.12; their field, of either name, tells: see args.h. */
 struct vfsmount {
 	struct dentry *mnt_root;
 	void *mnt_userns; /* 5.12 to 6.1 */
@@ -174,6 +183,12 @@ struct cred {
 
 struct kernfs_node {
 	__u64 id;
+	const char *name;
+	struct kernfs_node *__parent;
+};
+
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
 };
 
 struct cgroup {

@@ -69,6 +69,18 @@ struct {
 	__type(value, struct file_scratch);
 } file_scratch SEC(".maps");
 
+/* Open files, by address, on which an ioctl asked for other flags, where only a hook before the change sees
+ * that: their release makes the object dirty again. As many as may be inside such a call at once, and more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u8);
+} flagged SEC(".maps");
+
+/* Whether `flagged` was ever used: spares every release the lookup. */
+bool any_flagged;
+
 /*
  * Which objects may be watched: one byte for each value of filter_slot(). Set before the object enters
  * `watch` and never cleared, so a byte of 0 is certain; it is all that a write to any other file costs.
@@ -91,6 +103,11 @@ static __always_inline __u64 filter_slot(__u64 inode, __u32 device)
 static __always_inline bool maybe_watched(const struct inode *inode)
 {
 	return filter[filter_slot(inode->i_ino, inode->i_sb->s_dev)];
+}
+
+static __always_inline bool maybe_watched_object(const struct fimk_object *object)
+{
+	return filter[filter_slot(object->inode, object->device)];
 }
 
 static __always_inline void pass_filter(const struct fimk_object *object)

@@ -144,6 +144,13 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 	scratch->bytes = 0;
 }
 
+/* Whether the record's object has come to be in its directory. */
+static __always_inline bool appeared(const struct fimk_name *name)
+{
+	return name->operation != FIMK_OP_UNLINK && name->operation != FIMK_OP_MOUNT &&
+	       name->operation != FIMK_OP_UNMOUNT;
+}
+
 /* The slow path: one of the objects that the scratch's record names may be watched. */
 __attribute__((noinline)) int record_name(__u32 hook)
 {
@@ -164,7 +171,7 @@ __attribute__((noinline)) int record_name(__u32 hook)
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
-	if (name->operation != FIMK_OP_UNLINK)
+	if (appeared(name))
 		watch_child(hook, are.directory, &name->object, name->mode);
 	if (name->operation == FIMK_OP_EXCHANGE)
 		watch_child(hook, are.old_directory, &name->replaced, scratch->replaced_mode);
@@ -241,6 +248,32 @@ static __always_inline int name_two(__u32 hook, enum fimk_operation operation, s
 	scratch->name.links = inode->i_nlink;
 	scratch->dentry = (__u64)target;
 	scratch->old_dentry = (__u64)dentry;
+	return record_name(hook);
+}
+
+/* Names an object that something is mounted on, or was, by the address of its dentry. Mounts are rare: all is
+ * read by probes. The root of a file system has no directory. */
+static __always_inline int name_covered(__u32 hook, enum fimk_operation operation, struct dentry *dentry)
+{
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+
+	if (!scratch || !inode)
+		return 0;
+	object_at(&scratch->name.object, inode);
+	scratch->name.directory = (struct fimk_object){};
+	if (parent != dentry)
+		object_at(&scratch->name.directory, BPF_CORE_READ(parent, d_inode));
+	if (!maybe_watched_object(&scratch->name.directory) && !maybe_watched_object(&scratch->name.object))
+		return 0;
+	scratch->name.old_directory = (struct fimk_object){};
+	scratch->name.replaced = (struct fimk_object){};
+	scratch->name.operation = operation;
+	scratch->name.mode = BPF_CORE_READ(inode, i_mode);
+	scratch->name.links = BPF_CORE_READ(inode, i_nlink);
+	scratch->dentry = (__u64)dentry;
+	scratch->old_dentry = 0;
 	return record_name(hook);
 }
 

@@ -74,12 +74,23 @@ static __always_inline struct fimk_actor *parent_of_fork(struct task_struct *par
 	return bpf_map_lookup_elem(&actors, &key);
 }
 
+/* The parent was moved to another control group after its exec, or the child was made in one. */
+static __always_inline void replace_cgroup(struct actor_scratch *scratch, struct task_struct *child)
+{
+	struct fimk_actor *actor = &scratch->actor;
+
+	scratch->end = actor->cgroup_path.start;
+	gather_cgroup(actor, &scratch->end, child);
+	actor->header.length = __builtin_offsetof(struct fimk_actor, tail) + scratch->end;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(fimk_sched_process_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 hook = FIMK_HOOK_FORK;
 	struct actor_scratch *scratch;
 	struct fimk_actor *known;
+	__u64 cgroup;
 
 	if (child->pid != child->tgid)
 		return 0;
@@ -90,7 +101,10 @@ int BPF_PROG(fimk_sched_process_fork, struct task_struct *parent, struct task_st
 	if (known)
 		bpf_probe_read_kernel(&scratch->actor, sizeof(scratch->actor), known);
 	/* else the map is full, and the scratch holds what could not be stored */
+	cgroup = scratch->actor.cgroup;
 	gather_identity(&scratch->actor, child);
+	if (scratch->actor.cgroup != cgroup)
+		replace_cgroup(scratch, child);
 	scratch->actor.exit_ns = 0;
 	if (bpf_map_update_elem(&actors, &scratch->actor.key, &scratch->actor, BPF_ANY))
 		count(hook, FIMK_COUNT_ACTORS_FULL);

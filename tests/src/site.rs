@@ -163,7 +163,7 @@ fn next_number() -> u32 {
 }
 
 /// `FIMK_LOADER`, or the one that was built beside this test.
-fn loader() -> PathBuf {
+pub fn loader() -> PathBuf {
     env::var_os("FIMK_LOADER").map_or_else(
         || {
             let test = env::current_exe().expect("it runs");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use fimk_consumers::redact;
 use fimk_core::{
+    container::container_id,
     event::{Actor, Process},
     path::{BytePath, escaped},
 };
@@ -25,6 +26,7 @@ pub struct Known {
     uid: u32,
     login_uid: Option<u32>,
     session: Option<u32>,
+    container: Option<String>,
     /// When its last thread exited, if it has.
     pub exit_ns: Option<u64>,
 }
@@ -74,6 +76,7 @@ impl Actors {
             user: None,
             login_uid: known.login_uid,
             session: known.session,
+            container: known.container.clone(),
         }
     }
 
@@ -118,6 +121,7 @@ fn decode(wire: &raw::fimk_actor) -> Known {
         uid: wire.uid,
         login_uid: set(wire.login_uid),
         session: set(wire.session),
+        container: container_id(&leaf_first_to_path(spanned(&wire.tail, wire.cgroup_path))),
         exit_ns: (wire.exit_ns != 0).then_some(wire.exit_ns),
     }
 }

@@ -14,7 +14,7 @@ use fimk_store::Commit;
 
 use crate::{
     clock,
-    engine::{Engine, Trouble},
+    engine::{Engine, Eyes, Trouble},
     exit::Failure,
     pending::{Found, Pending},
     read::{ReadError, Wanted, unchanged},
@@ -65,6 +65,9 @@ impl Engine {
         verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
         if !pending.unexplained && unexplained(pending, &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
+            return Ok(false);
+        }
+        if verdict.differs() && self.others_are_on_the_way(path, pending)? {
             return Ok(false);
         }
         let case = Case {
@@ -153,6 +156,26 @@ impl Engine {
                     .attributes(path)
                     .is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
             })
+    }
+
+    /// Whether the fanotify queue holds events of other processes about what was just read: theirs are older than the
+    /// reading, so what differs may be their work. (A BPF entry is taken before the reading, with everybody in it.)
+    fn others_are_on_the_way(
+        &mut self,
+        path: &BytePath,
+        pending: &Pending,
+    ) -> Result<bool, Trouble> {
+        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+            return Ok(false);
+        };
+        if pending.unexplained || pending.found.is_some() || pending.touches.is_empty() {
+            return Ok(false);
+        }
+        // A group that fails says so again at the next turn, which ends us.
+        let _ = fanotify.read(&mut self.channel)?;
+        let actors = pending.touches.iter().filter_map(|touch| touch.actor);
+        let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
+        Ok(fanotify.awaits_another(path, &known))
     }
 
     /// Reads a path under a rule; none when it is gone.

@@ -43,18 +43,9 @@ impl Losses {
         self.last.as_deref()
     }
 
-    /// As an earlier process left them, if that was during this boot.
-    fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
-        let (numbers, of) = bytes.split_at_checked(4 * 8)?;
-        let mut numbers = numbers.as_chunks::<8>().0.iter();
-        let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
-        let seen = Sums {
-            announcements: next()?,
-            entries: next()?,
-            objects: next()?,
-            skipped: next()?,
-        };
-        (of == boot.as_bytes()).then_some(Self { seen, last: None })
+    /// Takes over what an earlier process told, if that was during this boot.
+    fn recall(&mut self, bytes: &[u8], boot: &str) {
+        self.seen = Sums::kept(bytes, boot).unwrap_or_default();
     }
 
     /// To be kept.
@@ -97,6 +88,19 @@ impl Losses {
 }
 
 impl Sums {
+    fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
+        let (numbers, of) = bytes.split_at_checked(4 * 8)?;
+        let mut numbers = numbers.as_chunks::<8>().0.iter();
+        let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
+        let seen = Self {
+            announcements: next()?,
+            entries: next()?,
+            objects: next()?,
+            skipped: next()?,
+        };
+        (of == boot.as_bytes()).then_some(seen)
+    }
+
     fn all(self) -> [u64; 4] {
         [self.announcements, self.entries, self.objects, self.skipped]
     }
@@ -106,9 +110,7 @@ impl Engine {
     /// What an earlier process told of these programs is not told again.
     pub(crate) fn recall_losses(&mut self) -> Result<(), Trouble> {
         let kept = self.store.meta(TOLD).map_err(Failure::from)?;
-        if let Some(losses) = kept.and_then(|bytes| Losses::kept(&bytes, &self.boot)) {
-            self.losses = losses;
-        }
+        self.losses.recall(&kept.unwrap_or_default(), &self.boot);
         Ok(())
     }
 
@@ -166,16 +168,17 @@ mod tests {
         let lost = packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5);
         assert!(losses.update(&lost).is_some());
         let bytes = losses.to_bytes("this");
-        let mut kept = Losses::kept(&bytes, "this").expect("as it was kept");
+        let mut kept = Losses::default();
+        kept.recall(&bytes, "this");
         assert_eq!(kept.update(&lost), None);
         let more = kept.update(&packet(3, raw::FIMK_COUNT_DIRTY_FULL, 7));
         assert_eq!(
             more.expect("it grew").counts,
             [("dirty_map_full".to_owned(), 2)]
         );
-        assert!(Losses::kept(&bytes, "another").is_none());
+        assert!(Sums::kept(&bytes, "another").is_none());
         for end in 0..bytes.len() {
-            assert!(Losses::kept(&bytes[..end], "this").is_none());
+            assert!(Sums::kept(&bytes[..end], "this").is_none());
         }
     }
 

@@ -21,10 +21,11 @@ use std::{
 use fimk_core::path::BytePath;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use self::{difference::Difference, hints::Hints, table::Table};
+use self::{difference::Difference, hints::Hints, report::Seen, table::Table};
 use crate::{
     engine::{Engine, Eyes, Trouble},
     signal::Touch,
+    walk::Found,
 };
 
 pub use hints::Hint;
@@ -52,11 +53,20 @@ pub struct Mounts {
     noticed: bool,
     /// Not to be read again before.
     rest_until: Option<Instant>,
-    /// Differences that wait for who made them, and since when.
-    waiting: Option<(Instant, Vec<Difference>)>,
-    /// To be told: the table cannot be read, or not wholly.
+    waiting: Option<Waiting>,
+    /// To be told once: the table cannot be read, or not wholly.
     complaint: Option<String>,
     complained: bool,
+}
+
+/// Differences that wait for who made them. What is seen at their places is watched by then.
+struct Waiting {
+    since: Instant,
+    differences: Vec<Difference>,
+    /// The places themselves.
+    seen: Seen,
+    /// Each place where something else is seen now, and what.
+    places: Vec<(BytePath, Vec<Found>)>,
 }
 
 impl Mounts {
@@ -65,7 +75,9 @@ impl Mounts {
         let mut mounts = Self::default();
         match File::open("/proc/self/mountinfo") {
             Ok(file) => mounts.file = Some(file),
-            Err(error) => mounts.complain(&error.to_string()),
+            Err(error) => mounts.complain(format!(
+                "mounts are not watched: /proc/self/mountinfo cannot be opened ({error})"
+            )),
         }
         mounts.table = mounts.read().unwrap_or_default();
         mounts
@@ -91,15 +103,15 @@ impl Mounts {
         let now = Instant::now();
         let read = self.noticed.then(|| self.rest_until.unwrap_or(now));
         let due = match &self.waiting {
-            Some((since, _)) => Some((*since + PATIENCE).max(now + PATIENCE / 5)),
+            Some(waiting) => Some((waiting.since + PATIENCE).max(now + PATIENCE / 5)),
             None => read,
         };
         due.into_iter().chain(self.hints.next_due()).min()
     }
 
-    fn complain(&mut self, why: &str) {
+    fn complain(&mut self, sentence: String) {
         if !std::mem::replace(&mut self.complained, true) {
-            self.complaint = Some(format!("mounts are not watched: {why}"));
+            self.complaint = Some(sentence);
         }
     }
 
@@ -113,12 +125,14 @@ impl Mounts {
         match read {
             Ok(table) => {
                 if table.incomplete {
-                    self.complain("/proc/self/mountinfo has more mounts, or other lines, than this build takes: those beyond are left out");
+                    self.complain("not all mounts are watched: /proc/self/mountinfo has more of them, or other lines, than this build takes".to_owned());
                 }
                 Some(table)
             }
             Err(error) => {
-                self.complain(&format!("/proc/self/mountinfo cannot be read ({error})"));
+                self.complain(format!(
+                    "mounts are not watched: /proc/self/mountinfo cannot be read ({error})"
+                ));
                 None
             }
         }
@@ -170,18 +184,19 @@ impl Engine {
         if let Some(differences) = self.mounts.look() {
             self.mounts_differ(differences)?;
         }
-        let Some((since, differences)) = self.mounts.waiting.take() else {
+        let Some(waiting) = self.mounts.waiting.take() else {
             return Ok(());
         };
-        if self.is_explained(since, &differences)? {
-            self.tell_mounts(&differences)
+        if self.is_explained(&waiting)? {
+            self.tell_mounts(waiting)
         } else {
-            self.mounts.waiting = Some((since, differences));
+            self.mounts.waiting = Some(waiting);
             Ok(())
         }
     }
 
-    /// What is seen at these places now is watched at once; events and comparison wait for who did it.
+    /// What is seen at the places of those that concern us is watched at once; events and comparison wait for
+    /// who did it.
     fn mounts_differ(&mut self, mut differences: Vec<Difference>) -> Result<(), Trouble> {
         if differences.is_empty() {
             self.without_a_trace();
@@ -191,17 +206,26 @@ impl Engine {
         if differences.is_empty() {
             return Ok(());
         }
-        for point in changed_points(&differences) {
-            self.forget_below(&point);
+        let seen = self.see_mount_points(&differences)?;
+        let points = changed_points(&differences);
+        for point in &points {
+            self.forget_below(point);
         }
         self.keep_books()?;
-        let now = Instant::now();
-        if !self.is_explained(now, &differences)? {
-            for point in changed_points(&differences) {
-                self.watch_below(&point)?;
+        let mut places = Vec::new();
+        for point in points {
+            // What is behind an automount that waits is as it was: the records stay.
+            if !self.mounts.table.waits_at(&point) {
+                let found = self.watch_below(&point)?;
+                places.push((point, found));
             }
         }
-        self.mounts.waiting = Some((now, differences));
+        self.mounts.waiting = Some(Waiting {
+            since: Instant::now(),
+            differences,
+            seen,
+            places,
+        });
         Ok(())
     }
 
@@ -226,16 +250,12 @@ impl Engine {
     }
 
     /// Whether it is known who made each of these differences, as far as it will ever be.
-    fn is_explained(
-        &mut self,
-        since: Instant,
-        differences: &[Difference],
-    ) -> Result<bool, Trouble> {
+    fn is_explained(&mut self, waiting: &Waiting) -> Result<bool, Trouble> {
         if !matches!(self.eyes, Eyes::Bpf(_)) {
             return Ok(true);
         }
         let (mut hinted, mut known) = (true, true);
-        for difference in differences {
+        for difference in &waiting.differences {
             let touches = self.mounters(difference);
             // The programs do not tell of other options.
             hinted &= !touches.is_empty() || difference.points().is_empty();
@@ -244,7 +264,7 @@ impl Engine {
             }
         }
         let patience = if hinted { ACTORS_PATIENCE } else { PATIENCE };
-        Ok(hinted && known || since.elapsed() >= patience)
+        Ok(hinted && known || waiting.since.elapsed() >= patience)
     }
 
     /// Who made a difference: one, or several of whom it was one.
@@ -258,11 +278,12 @@ impl Engine {
         touches.find(|it| !it.is_empty()).unwrap_or_default()
     }
 
-    fn tell_mounts(&mut self, differences: &[Difference]) -> Result<(), Trouble> {
+    fn tell_mounts(&mut self, waiting: Waiting) -> Result<(), Trouble> {
+        let differences = &waiting.differences;
         let mut touches: HashMap<&BytePath, Vec<Touch>> = HashMap::new();
         for difference in differences {
             let who = self.mounters(difference);
-            self.tell_mount(difference, &who)?;
+            self.tell_mount(difference, &waiting.seen, &who)?;
             for point in difference.points() {
                 touches.entry(point).or_default().extend_from_slice(&who);
             }
@@ -272,9 +293,9 @@ impl Engine {
                 self.mounts.hints.used(&mount.point);
             }
         }
-        for point in changed_points(differences) {
+        for (point, found) in waiting.places {
             let who = touches.remove(&point).unwrap_or_default();
-            self.compare_mounted(&point, &who)?;
+            self.compare_mounted(&point, found, &who)?;
         }
         self.mark_other_names(differences);
         Ok(())
@@ -326,13 +347,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told_once() {
         let mut mounts = Mounts::default();
-        mounts.complain("one");
-        mounts.complain("two");
-        assert_eq!(
-            mounts.complaint.take().as_deref(),
-            Some("mounts are not watched: one")
-        );
-        mounts.complain("three");
+        mounts.complain("one".to_owned());
+        mounts.complain("two".to_owned());
+        assert_eq!(mounts.complaint.take().as_deref(), Some("one"));
+        mounts.complain("three".to_owned());
         assert_eq!(mounts.complaint, None);
     }
 }

@@ -417,18 +417,11 @@ fn is_new_ground(path: &BytePath, past: &Past) -> bool {
             .is_some_and(|rules| rules.covers(path).is_none())
 }
 
-/// How each hook is served, by name.
+/// How each operation is served, in words.
 pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
-    let hooks = fimk_wire::HOOK_NAMES.iter().zip(ready.plan.iter());
-    hooks
-        .filter(|(_, plan)| u32::from(**plan) != raw::FIMK_PLAN_NONE)
-        .map(|(hook, &plan)| {
-            let word = fimk_wire::PLAN_NAMES
-                .get(usize::from(plan))
-                .copied()
-                .unwrap_or("unknown");
-            ((*hook).to_owned(), word.to_owned())
-        })
+    fimk_wire::plan::in_words(&ready.plan)
+        .into_iter()
+        .map(|(operation, words)| (operation.to_owned(), words))
         .collect()
 }
 

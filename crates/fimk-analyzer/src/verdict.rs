@@ -31,6 +31,11 @@ impl Verdict {
     pub fn content_changed(&self) -> bool {
         self.content == Some(ContentVerdict::Changed)
     }
+
+    /// Whether there is something that somebody did.
+    pub fn differs(&self) -> bool {
+        self.content_changed() || !self.attributes.is_empty() || self.replaced
+    }
 }
 
 /// Compares. `tokens_fit`: both were read with the same digest key; if not, what was redacted cannot be compared,

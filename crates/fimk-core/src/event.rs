@@ -92,6 +92,8 @@ pub struct Actor {
     pub login_uid: Option<u32>,
     /// Audit session.
     pub session: Option<u32>,
+    /// The container it ran in, as its control group names it.
+    pub container: Option<String>,
 }
 
 /// The window in which an unattended change happened.

@@ -1,6 +1,7 @@
 //! The words of fimk: rules, records, events, and how they are rendered. No I/O, no clock, no thread.
 
 pub mod config;
+pub mod container;
 pub mod event;
 pub mod path;
 pub mod pattern;

@@ -3,9 +3,10 @@
 //! The map `meta` says whose the pins are. Its last field, `complete`, is written when all of them are there and
 //! cleared before any is changed: pins of a loader that died in between are of no use and go.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use fimk_wire::raw;
+use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, OpenMapMut, OpenObject, Program};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::log;
 use crate::pins::{LINK, Pins};
+use crate::plan::Plan;
 use crate::system;
 
 const META: &str = "meta";
@@ -47,6 +49,8 @@ struct Meta {
     complete: u32,
     /// Hash of both BPF objects and the wire version; see build.rs.
     build: [u8; 16],
+    /// How the operations are served, as the self-test of the loader that attached the programs found it.
+    plan: Plan,
 }
 
 impl Meta {
@@ -57,7 +61,12 @@ impl Meta {
             wire: raw::FIMK_WIRE_VERSION,
             complete: u32::from(complete),
             build: BUILD,
+            plan: [0; _],
         }
+    }
+
+    fn is_of_this_build(&self) -> bool {
+        self.wire == raw::FIMK_WIRE_VERSION && self.build == BUILD
     }
 }
 
@@ -79,6 +88,8 @@ enum Verdict {
 /// The map `meta` of the pins that are being made.
 pub struct Takeover {
     meta: MapHandle,
+    /// Of the pins that are adopted.
+    pub plan: Option<Plan>,
 }
 
 /// Decides on what a loader before us left, and marks the pins as incomplete.
@@ -124,7 +135,8 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
         });
         write(&old, incomplete.unwrap_or(Meta::ours(false)))?;
         if pins.adopts {
-            return Ok(Takeover { meta: old });
+            let plan = found.map(|found| found.plan);
+            return Ok(Takeover { meta: old, plan });
         }
     }
     make(pins)
@@ -142,9 +154,13 @@ pub fn are_ours(pins: &Pins) -> Result<()> {
 
 impl Takeover {
     /// Once everything is pinned: ours takes the place of what was found, and is whole.
-    pub fn finish(self, pins: &mut Pins) -> Result<()> {
+    pub fn finish(self, pins: &mut Pins, plan: Plan) -> Result<()> {
         pins.settle()?;
-        write(&self.meta, Meta::ours(true))
+        let whole = Meta {
+            plan,
+            ..Meta::ours(true)
+        };
+        write(&self.meta, whole)
     }
 }
 
@@ -204,6 +220,15 @@ pub fn link(pins: &mut Pins, name: &str, ours: BorrowedFd<'_>) -> Option<(Link, 
     Some((link, program))
 }
 
+/// The hooks of which a loader before us left a link.
+pub fn hooks(pins: &Pins) -> BTreeSet<u32> {
+    pins.names_found()
+        .filter_map(|name| name.strip_prefix(LINK))
+        .filter_map(|name| HOOK_NAMES.iter().position(|hook| *hook == name))
+        .filter_map(|hook| u32::try_from(hook).ok())
+        .collect()
+}
+
 fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
     let known = |name: &&str| {
         let name = name.trim_start_matches("new_");
@@ -216,7 +241,7 @@ fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
         Some(meta) if meta.magic != MAGIC => Verdict::Refuse,
         Some(meta) if meta.layout != LAYOUT => Verdict::Discard("their layout is another build's"),
         Some(meta) if meta.complete != 1 => Verdict::Discard("they are not whole"),
-        Some(meta) if *meta == Meta::ours(true) => Verdict::Adopt,
+        Some(meta) if meta.is_of_this_build() => Verdict::Adopt,
         Some(_) => Verdict::Replace,
     }
 }
@@ -262,7 +287,7 @@ fn make(pins: &mut Pins) -> Result<Takeover> {
         })?;
     write(&meta, Meta::ours(false))?;
     pins.pin(META, |path| meta.pin(path))?;
-    Ok(Takeover { meta })
+    Ok(Takeover { meta, plan: None })
 }
 
 fn not_ours(pins: &Pins) -> Error {

@@ -30,6 +30,7 @@ Without --run-analyzer it serves whichever analyzer connects to its socket.
   --analyzer PATH    the analyzer's executable (fimk-analyzer beside this one)
   --keep             leave the pins in place at the end
   --detach           remove the pins that a loader left, so that no program stays, and exit
+  --probe            print how this kernel serves each operation, and exit
   --version, --help  print and exit
 
 Start it as root. See fimk-loader(8).
@@ -42,6 +43,8 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Print the plan of this kernel.
+    Probe,
     /// Run in the foreground.
     Run(Box<Flags>),
     /// Serve whoever connects.
@@ -97,7 +100,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
             "--run-analyzer" => given.run_analyzer = true,
             "--keep" => given.keep = true,
             "--detach" => given.detach = true,
-            "--probe" => return Err(not_built(name)),
+            "--probe" => return Ok(Command::Probe),
             _ => {
                 let slot = given.slot(name).ok_or_else(|| unknown(&argument))?;
                 let value = value
@@ -269,10 +272,6 @@ fn unknown(argument: &OsStr) -> Error {
     usage(format!("unknown argument {}", argument.display()))
 }
 
-fn not_built(what: &str) -> Error {
-    usage(format!("{what} is not built yet"))
-}
-
 #[cfg(test)]
 #[allow(
     clippy::expect_used,
@@ -352,7 +351,7 @@ mod tests {
             "--run-analyzer --config f --keep=yes",
             "--run-analyzer --config f stray",
             "--run-analyzer --config f --unknown",
-            "--probe",
+            "--probe=yes",
         ] {
             assert_eq!(
                 parsed(line).map_err(|error| error.status),
@@ -363,7 +362,8 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_need_nothing_else() {
+    fn help_version_and_probe_need_nothing_else() {
+        assert_eq!(parsed("--probe").expect("it is a flag"), Command::Probe);
         assert_eq!(parsed("--help").expect("it is a flag"), Command::Help);
         assert_eq!(
             parsed("--version --nonsense").expect("it is a flag"),
@@ -393,7 +393,7 @@ mod tests {
             .flat_map(|line| line.split([' ', ',']))
             .filter_map(|word| word.strip_prefix("--"))
             .collect();
-        assert_eq!(help.len(), 13);
+        assert_eq!(help.len(), 14);
         assert_eq!(flags_in(synopsis), help);
         assert_eq!(flags_in(list), help);
     }

@@ -25,9 +25,11 @@ mod packets;
 mod pins;
 mod plan;
 mod probe;
+mod report;
 mod requests;
 mod run;
 mod sandbox;
+mod selftest;
 mod serve;
 mod spawner;
 mod system;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     let done = flags::parse(std::env::args_os().skip(1)).and_then(|command| match command {
         Command::Help => print(flags::HELP),
         Command::Version => print(concat!("fimk-loader ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Probe => report::probe(),
         Command::Run(flags) => run(&flags),
         Command::Serve(flags) => serve(&flags),
         Command::Detach(pin_dir) => detach(&pin_dir),

@@ -1,5 +1,6 @@
 //! The two BPF objects: opening, loading and what is in them.
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
@@ -7,7 +8,7 @@ use std::sync::Mutex;
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{
-    ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, ProgramMut, Result,
+    ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, Program, ProgramMut, Result,
 };
 
 use crate::adopt;
@@ -67,10 +68,12 @@ pub struct File {
 
 impl Process {
     /// Loads the object, on the maps that `pins` adopts; nothing is attached yet.
-    pub fn load(pins: &mut Pins) -> Result<Self> {
+    pub fn load(pins: Option<&mut Pins>) -> Result<Self> {
         messages();
         let mut open = process::ProcessSkelBuilder::default().open(storage())?;
-        adopt::reuse(open.open_object_mut(), pins)?;
+        if let Some(pins) = pins {
+            adopt::reuse(open.open_object_mut(), pins)?;
+        }
         let skeleton = open.load()?;
         Ok(Self {
             actors: Table::new(MapHandle::try_from(&skeleton.maps.actors)?),
@@ -102,31 +105,83 @@ impl Process {
     }
 }
 
+/// How large the maps are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// As in `bpf/maps.h`.
+    Full,
+    /// For the few objects of the self-test.
+    Trial,
+}
+
+/// Entries of each hash of a trial, several times what the self-test makes.
+const TRIAL_ENTRIES: u32 = 1024;
+
 impl File {
-    /// Loads the programs of the hooks that `wanted` says yes to, on the maps that `pins` adopts, sharing
-    /// `actors` with `process`.
-    pub fn load(process: &Process, pins: &mut Pins, wanted: impl Fn(u32) -> bool) -> Result<Self> {
+    /// Loads the programs of these hooks on maps of their own, but for `actors`, which is `process`'s.
+    pub fn load(process: &Process, wanted: &BTreeSet<u32>, size: Size) -> Result<Self> {
+        messages();
+        let mut open = file::FileSkelBuilder::default().open(storage())?;
+        if size == Size::Trial {
+            open.maps.watch.set_max_entries(TRIAL_ENTRIES)?;
+            open.maps.dirty.set_max_entries(TRIAL_ENTRIES)?;
+            open.maps.taken.set_max_entries(1)?;
+        }
+        Self::finish(open, process, wanted)
+    }
+
+    /// Loads the programs of these hooks on the maps that `pins` adopts.
+    pub fn load_on(process: &Process, wanted: &BTreeSet<u32>, pins: &mut Pins) -> Result<Self> {
         messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
         let shares = adopt::reuse(open.open_object_mut(), pins)?;
+        let mut file = Self::finish(open, process, wanted)?;
+        let maps = &mut file.skeleton.maps;
+        if shares && let Some(variables) = maps.bss_data.as_mut() {
+            system::share(*variables, maps.bss.as_fd()).map_err(std::io::Error::from)?;
+        }
+        Ok(file)
+    }
+
+    fn finish(
+        mut open: file::OpenFileSkel<'static>,
+        process: &Process,
+        wanted: &BTreeSet<u32>,
+    ) -> Result<Self> {
         open.maps
             .actors
             .reuse_fd(process.skeleton.maps.actors.as_fd())?;
         for mut program in open.open_object_mut().progs_mut() {
             let hook =
                 (0..raw::FIMK_HOOKS).find(|&hook| program.name() == program_name(hook).as_str());
-            program.set_autoload(hook.is_some_and(&wanted));
+            program.set_autoload(hook.is_some_and(|hook| wanted.contains(&hook)));
         }
-        let mut skeleton = open.load()?;
-        if shares && let Some(variables) = skeleton.maps.bss_data.as_mut() {
-            system::share(*variables, skeleton.maps.bss.as_fd()).map_err(std::io::Error::from)?;
-        }
+        let skeleton = open.load()?;
         Ok(Self {
             watch: Table::new(MapHandle::try_from(&skeleton.maps.watch)?),
             dirty: Table::new(MapHandle::try_from(&skeleton.maps.dirty)?),
             taken: Table::new(MapHandle::try_from(&skeleton.maps.taken)?),
             skeleton,
         })
+    }
+
+    /// Nothing is watched or dirty after this, and no record is left. For an object that serves nobody yet.
+    pub fn forget_all(&mut self) -> Result<()> {
+        self.watch.clear()?;
+        self.dirty.clear()?;
+        let mut builder = libbpf_rs::RingBufferBuilder::new();
+        let ring = self.ring()?;
+        builder.add(&ring, |_| 0)?;
+        builder.build()?.consume_raw();
+        if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
+            variables.filter.fill(0);
+        }
+        Ok(())
+    }
+
+    /// Open files on which an ioctl asked for other flags.
+    pub fn flagged(&self) -> Result<MapHandle> {
+        MapHandle::try_from(&self.skeleton.maps.flagged)
     }
 
     /// The ring of the records to forward.
@@ -184,13 +239,25 @@ pub fn program(object: &Object, hook: u32) -> Result<ProgramMut<'_>> {
     Ok(program.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, name))?)
 }
 
-/// Descriptors of an object's loaded programs.
-pub fn programs(object: &Object) -> Vec<OwnedFd> {
+/// An object's loaded programs: the kernel function of each, and a descriptor.
+pub fn programs(object: &Object) -> Vec<(String, OwnedFd)> {
+    let named = |program: &Program<'_>| {
+        let descriptor = program.as_fd().try_clone_to_owned().ok()?;
+        let name = program.name().to_string_lossy().into_owned();
+        let function = name.strip_prefix("fimk_").unwrap_or(&name).to_owned();
+        Some((function, descriptor))
+    };
     object
         .progs()
-        .filter(libbpf_rs::Program::autoload)
-        .filter_map(|program| program.as_fd().try_clone_to_owned().ok())
+        .filter(Program::autoload)
+        .filter_map(|program| named(&program))
         .collect()
+}
+
+/// The hook whose program the verifier refused, by what libbpf said of it.
+pub fn hook_blamed(messages: &str) -> Option<u32> {
+    (0..raw::FIMK_HOOKS)
+        .find(|&hook| messages.contains(&format!("prog '{}': failed to load", program_name(hook))))
 }
 
 /// The errno nearest to an error of libbpf, for `fimk_ready.error`.

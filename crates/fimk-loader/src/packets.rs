@@ -71,6 +71,7 @@ pub fn actor(mut actor: raw::fimk_actor) -> Vec<u8> {
     let end = |span: raw::fimk_span| usize::from(span.start) + usize::from(span.length);
     let used = end(actor.executable)
         .max(end(actor.arguments))
+        .max(end(actor.cgroup_path))
         .min(actor.tail.len());
     let length = NUMBERS_OF::ACTOR + used;
     actor.header = header(raw::FIMK_PACKET_ACTOR, length);

@@ -185,6 +185,13 @@ impl Pins {
         }
     }
 
+    /// Takes that back: what is pinned under this name is to be replaced.
+    pub fn give_up(&mut self, name: &str) {
+        if self.pinned.remove(name) {
+            self.found.insert(name.to_owned());
+        }
+    }
+
     /// How many things are pinned by this loader or taken over by it.
     pub fn len(&self) -> usize {
         self.pinned.len() + self.fresh.len()

@@ -1,18 +1,118 @@
-//! Which source serves and how each hook is served: decisions on facts, without a system call.
+//! Which source serves and which program serves each row: decisions on facts, without a system call.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use fimk_wire::plan::{PROGRAMS, ROWS, Row, Served, Verdict};
 use fimk_wire::raw;
 use nix::libc;
 
-/// The plan of every hook, `FIMK_PLAN_*` by `FIMK_HOOK_*`.
+/// How each row of the plan table is served: `Served::byte` by the row's place.
 pub type Plan = [u8; raw::FIMK_HOOKS_MAX as usize];
 
-/// The hooks of the file object: all before the first of the process object.
-pub const FILE_HOOKS: std::ops::Range<u32> = 0..raw::FIMK_HOOK_EXEC;
-/// The hooks of the process object.
-pub const PROCESS_HOOKS: std::ops::Range<u32> = raw::FIMK_HOOK_EXEC..raw::FIMK_HOOKS;
+/// The programs of the process object; all others are the file object's.
+pub const PROCESS_HOOKS: std::ops::RangeInclusive<u32> = raw::FIMK_HOOK_EXEC..=raw::FIMK_HOOK_TASKS;
 
 /// The kernel's own "not supported", which libc does not know; trampolines are refused with it.
 const ENOTSUPP: i32 = 524;
+
+/// Whether a row is served by the process object.
+pub fn is_of_processes(row: &Row) -> bool {
+    row.programs.iter().all(|hook| PROCESS_HOOKS.contains(hook))
+}
+
+/// The rows of one object with their places.
+pub fn rows(of_processes: bool) -> impl Iterator<Item = (usize, &'static Row)> {
+    ROWS.iter()
+        .enumerate()
+        .filter(move |(_, row)| is_of_processes(row) == of_processes)
+}
+
+/// Says the same of every row of one object.
+pub fn fill(plan: &mut Plan, of_processes: bool, served: Served) {
+    for (place, row) in rows(of_processes) {
+        plan[place] = served.byte(row);
+    }
+}
+
+/// Whether a program fits a kernel function with this many parameters (`None`: there is no such function).
+pub fn fits(hook: u32, parameters: Option<usize>) -> bool {
+    let expected = PROGRAMS[hook as usize].parameters;
+    parameters.is_some_and(|count| expected.is_empty() || expected.contains(&count))
+}
+
+/// Why a program cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// The kernel has no such function, or one of another shape.
+    Absent,
+    /// The kernel refused to load or attach it.
+    Refused,
+}
+
+/// Which program is to serve each row of the file object, as far as is known.
+#[derive(Debug, Default)]
+pub struct Choices {
+    lacking: BTreeMap<u32, Lack>,
+    verdicts: BTreeMap<(usize, u32), Verdict>,
+}
+
+impl Choices {
+    /// A program that cannot serve.
+    pub fn exclude(&mut self, hook: u32, lack: Lack) {
+        self.lacking.insert(hook, lack);
+    }
+
+    /// What the self-test found of a program in a row.
+    pub fn judge(&mut self, place: usize, hook: u32, verdict: Verdict) {
+        self.verdicts.insert((place, hook), verdict);
+    }
+
+    /// The first program of a row that can serve and was not overlooked by the self-test; where all
+    /// were, the first: attached it may still see what the test did not show.
+    pub fn serving(&self, place: usize) -> Option<u32> {
+        let able = || {
+            let programs = ROWS.get(place).map_or(&[][..], |row| row.programs);
+            programs
+                .iter()
+                .copied()
+                .filter(|hook| !self.lacking.contains_key(hook))
+        };
+        able()
+            .find(|&hook| self.verdicts.get(&(place, hook)) != Some(&Verdict::Unseen))
+            .or_else(|| able().next())
+    }
+
+    /// What there is to say of a row.
+    pub fn served(&self, place: usize) -> Served {
+        if let Some(hook) = self.serving(place) {
+            let verdict = self.verdicts.get(&(place, hook)).copied();
+            return Served::By(hook, verdict.unwrap_or(Verdict::Untested));
+        }
+        let refused = ROWS.get(place).is_some_and(|row| {
+            let mut lacks = row.programs.iter().map(|hook| self.lacking.get(hook));
+            lacks.any(|lack| lack == Some(&Lack::Refused))
+        });
+        if refused {
+            Served::Refused
+        } else {
+            Served::Absent
+        }
+    }
+
+    /// All programs that serve a row of the file object.
+    pub fn programs(&self) -> BTreeSet<u32> {
+        rows(false)
+            .filter_map(|(place, _)| self.serving(place))
+            .collect()
+    }
+
+    /// The rows of the file object, for READY.
+    pub fn write(&self, plan: &mut Plan) {
+        for (place, row) in rows(false) {
+            plan[place] = self.served(place).byte(row);
+        }
+    }
+}
 
 /// Why a better source did not come to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,39 +165,6 @@ pub fn reason(wanted: u32, refusal: Option<Refusal>) -> Refusal {
     }
 }
 
-/// Whether a program fits a kernel function with this many parameters (`None`: there is no such function).
-pub fn fits(hook: u32, parameters: Option<usize>) -> bool {
-    match parameters {
-        None => false,
-        // Read as (request, issue flags): kernels between 5.10 and 5.12 have a third in front of the result.
-        Some(count) if hook == raw::FIMK_HOOK_IO_WRITE => count == 2,
-        Some(_) => true,
-    }
-}
-
-/// How a hook is served once it is attached.
-pub fn served(hook: u32) -> u8 {
-    let plan = match hook {
-        raw::FIMK_HOOK_EXEC | raw::FIMK_HOOK_FORK | raw::FIMK_HOOK_EXIT => {
-            raw::FIMK_PLAN_TRACEPOINT
-        }
-        raw::FIMK_HOOK_TASKS => raw::FIMK_PLAN_ITERATOR,
-        _ => raw::FIMK_PLAN_TRAMPOLINE,
-    };
-    number(plan)
-}
-
-/// Sets the plan of several hooks.
-pub fn fill(plan: &mut Plan, hooks: std::ops::Range<u32>, with: u32) {
-    for hook in hooks {
-        plan[hook as usize] = number(with);
-    }
-}
-
-fn number(plan: u32) -> u8 {
-    u8::try_from(plan).unwrap_or(u8::MAX)
-}
-
 /// Whether a program that was detached from a trampoline can be attached to it again. Linux 5.10 says
 /// ENOENT to that, and there is no way to ask that does not spend a program, so here the version decides.
 pub fn reattaches(release: &str) -> bool {
@@ -111,6 +178,7 @@ pub fn reattaches(release: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
 
@@ -144,7 +212,45 @@ mod tests {
     fn a_function_of_another_shape_is_not_hooked() {
         assert!(!fits(raw::FIMK_HOOK_IO_WRITE, Some(3)));
         assert!(fits(raw::FIMK_HOOK_IO_WRITE, Some(2)));
+        assert!(fits(raw::FIMK_HOOK_NOTIFY_CHANGE, Some(3)));
+        assert!(fits(raw::FIMK_HOOK_NOTIFY_CHANGE, Some(4)));
+        assert!(!fits(raw::FIMK_HOOK_NOTIFY_CHANGE, Some(5)));
         assert!(!fits(raw::FIMK_HOOK_VFS_WRITE, None));
+        assert!(fits(raw::FIMK_HOOK_DELETE, Some(1)));
+    }
+
+    #[test]
+    fn what_is_not_seen_falls_to_the_next_plan_and_the_last_stays() {
+        let mut choices = Choices::default();
+        assert_eq!(choices.serving(0), Some(raw::FIMK_HOOK_VFS_WRITE));
+        choices.judge(0, raw::FIMK_HOOK_VFS_WRITE, Verdict::Unseen);
+        assert_eq!(choices.serving(0), Some(raw::FIMK_HOOK_FILE_PERMISSION));
+        choices.judge(0, raw::FIMK_HOOK_FILE_PERMISSION, Verdict::Unseen);
+        let first = Served::By(raw::FIMK_HOOK_VFS_WRITE, Verdict::Unseen);
+        assert_eq!(choices.served(0), first);
+    }
+
+    #[test]
+    fn only_programs_that_serve_are_wanted() {
+        let mut choices = Choices::default();
+        assert!(!choices.programs().contains(&raw::FIMK_HOOK_FILE_PERMISSION));
+        choices.exclude(raw::FIMK_HOOK_IO_WRITE, Lack::Absent);
+        assert!(choices.programs().contains(&raw::FIMK_HOOK_FILE_PERMISSION));
+        assert!(!choices.programs().contains(&raw::FIMK_HOOK_IO_WRITE));
+        assert!(!choices.programs().contains(&raw::FIMK_HOOK_EXEC));
+    }
+
+    #[test]
+    fn a_row_without_a_program_says_whether_the_kernel_lacks_or_refuses_it() {
+        let place = ROWS
+            .iter()
+            .position(|row| row.operation == "setacl")
+            .unwrap();
+        let mut choices = Choices::default();
+        choices.exclude(raw::FIMK_HOOK_SET_ACL, Lack::Absent);
+        assert_eq!(choices.served(place), Served::Absent);
+        choices.exclude(raw::FIMK_HOOK_SET_ACL, Lack::Refused);
+        assert_eq!(choices.served(place), Served::Refused);
     }
 
     #[test]
@@ -166,11 +272,16 @@ mod tests {
     }
 
     #[test]
-    fn every_hook_belongs_to_one_object() {
-        assert_eq!(FILE_HOOKS.end, PROCESS_HOOKS.start);
-        assert_eq!(
-            FILE_HOOKS.len() + PROCESS_HOOKS.len(),
-            raw::FIMK_HOOKS as usize
-        );
+    fn every_row_belongs_to_one_object() {
+        assert_eq!(rows(true).count() + rows(false).count(), ROWS.len());
+        for row in &ROWS {
+            let of_processes = |hook: &&u32| PROCESS_HOOKS.contains(hook);
+            let count = row.programs.iter().filter(of_processes).count();
+            assert!(
+                count == 0 || count == row.programs.len(),
+                "{}",
+                row.operation
+            );
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Brings up the best source that this kernel gives.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
+use fimk_wire::plan::{Served, Verdict};
 use fimk_wire::{HOOK_NAMES, REASON_SENTENCES, raw};
 use libbpf_rs::Link;
 use libbpf_rs::btf::Btf;
@@ -14,9 +16,10 @@ use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
 use crate::log;
-use crate::objects::{self, File, Process};
+use crate::objects::{self, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
+use crate::selftest::{self, Tested};
 
 /// What serves.
 pub struct Source {
@@ -24,52 +27,53 @@ pub struct Source {
     pub number: u32,
     /// Why not a better one.
     pub refusal: Refusal,
-    /// How each hook is served.
+    /// How each operation is served.
     pub plan: Plan,
+    /// Why an operation could not be tested, by its row.
+    pub untested: BTreeMap<usize, String>,
     /// Who runs; absent where BPF does not load at all.
     pub process: Option<Process>,
     /// What happens to files; only with bpf.
     pub file: Option<File>,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
+    /// The arming program, still attached from the self-test.
+    pub arming: Option<Link>,
     /// What holds the programs in place.
     links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
-    pub adopted: Vec<OwnedFd>,
+    pub adopted: Vec<(String, OwnedFd)>,
 }
 
-/// Loads, attaches and pins the source that was asked for.
+impl Source {
+    fn new(wanted: u32) -> Self {
+        Self {
+            number: raw::FIMK_SOURCE_PERIODIC,
+            refusal: plan::reason(wanted, None),
+            plan: [0; raw::FIMK_HOOKS_MAX as usize],
+            untested: BTreeMap::new(),
+            process: None,
+            file: None,
+            fanotify: None,
+            arming: None,
+            links: Vec::new(),
+            adopted: Vec::new(),
+        }
+    }
+}
+
+/// Loads, tests, attaches and pins the source that was asked for.
 pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
-    let mut source = Source {
-        number: raw::FIMK_SOURCE_PERIODIC,
-        refusal: plan::reason(wanted, None),
-        plan: [0; raw::FIMK_HOOKS_MAX as usize],
-        process: None,
-        file: None,
-        fanotify: None,
-        links: Vec::new(),
-        adopted: Vec::new(),
-    };
+    let mut source = Source::new(wanted);
     let takeover = adopt::begin(pins)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
-        if has_btf() {
-            bring_up_process(&mut source, pins)?;
-        } else {
-            log::line(format_args!(
-                "events will not say who: this kernel has no BTF ({BTF}); boot one built with CONFIG_DEBUG_INFO_BTF"
-            ));
-            plan::fill(
-                &mut source.plan,
-                plan::PROCESS_HOOKS,
-                raw::FIMK_PLAN_REFUSED,
-            );
-        }
+        bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins)?,
+            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.plan.as_ref())?,
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -77,13 +81,37 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
-                takeover.finish(pins)?;
+                takeover.finish(pins, source.plan)?;
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
         }
     }
     Err(none_serves(wanted, refusal))
+}
+
+/// What [`bring_up`] would do, with everything gone again when the result is dropped: nothing is pinned, and no
+/// file program is attached when this returns.
+pub fn examine() -> Result<Source> {
+    objects::keep_messages();
+    let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
+    bring_up_process(&mut source, None)?;
+    let refusal = match test_programs(&mut source, Size::Trial) {
+        Ok(tested) => {
+            tested.choices.write(&mut source.plan);
+            source.number = raw::FIMK_SOURCE_BPF;
+            return Ok(source);
+        }
+        Err(refusal) => refusal,
+    };
+    source.refusal = match open_fanotify(&mut source) {
+        Ok(()) => {
+            source.number = raw::FIMK_SOURCE_FANOTIFY;
+            refusal
+        }
+        Err(refusal) => refusal,
+    };
+    Ok(source)
 }
 
 /// Without it no program of ours can be loaded.
@@ -93,114 +121,168 @@ fn has_btf() -> bool {
     std::path::Path::new(BTF).exists()
 }
 
-fn bring_up_process(source: &mut Source, pins: &mut Pins) -> Result<()> {
-    match Process::load(pins) {
-        Ok(process) => {
-            for (name, map) in [
-                ("exits", process.exits()),
-                ("process_counters", process.counters()),
-            ] {
-                pin_map(pins, name, map)?;
-            }
-            pin_map(pins, "actors", process.actors.handle())?;
-            pin_map(pins, "pids", process.pids.handle())?;
-            for hook in [
-                raw::FIMK_HOOK_EXEC,
-                raw::FIMK_HOOK_FORK,
-                raw::FIMK_HOOK_EXIT,
-            ] {
-                attach_and_pin(source, process.object(), hook, pins)?;
-            }
-            source.plan[raw::FIMK_HOOK_TASKS as usize] = match process.gather_running() {
-                Ok(()) => plan::served(raw::FIMK_HOOK_TASKS),
-                Err(_) => refused(),
-            };
-            source.process = Some(process);
-        }
+fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<()> {
+    if !has_btf() {
+        log::line(format_args!(
+            "events will not say who: this kernel has no BTF ({BTF}); boot one built with CONFIG_DEBUG_INFO_BTF"
+        ));
+        plan::fill(&mut source.plan, true, Served::Refused);
+        return Ok(());
+    }
+    let process = match Process::load(pins.as_deref_mut()) {
+        Ok(process) => process,
         Err(cause) => {
             log::line(format_args!(
                 "events will not say who: the process programs cannot be loaded: {cause:#}\n{}",
                 objects::messages()
             ));
-            plan::fill(
-                &mut source.plan,
-                plan::PROCESS_HOOKS,
-                raw::FIMK_PLAN_REFUSED,
-            );
+            plan::fill(&mut source.plan, true, Served::Refused);
+            return Ok(());
+        }
+    };
+    if let Some(pins) = pins.as_deref_mut() {
+        for (name, map) in [
+            ("exits", process.exits()),
+            ("process_counters", process.counters()),
+        ] {
+            pin_map(pins, name, map)?;
+        }
+        pin_map(pins, "actors", process.actors.handle())?;
+        pin_map(pins, "pids", process.pids.handle())?;
+    }
+    plan::fill(&mut source.plan, true, Served::Refused);
+    for (place, row) in plan::rows(true) {
+        for &hook in row.programs {
+            let served = match hook {
+                raw::FIMK_HOOK_TASKS => process.gather_running().is_ok(),
+                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut())?,
+            };
+            if served {
+                source.plan[place] = Served::By(hook, Verdict::Untested).byte(row);
+            }
         }
     }
+    let untested = selftest::judge_processes(&process, &mut source.plan);
+    source.untested.extend(untested);
+    source.process = Some(process);
     Ok(())
 }
 
-/// The outer error is ours and ends the start; the inner is the kernel's, and the next source is tried.
-fn bring_up_file(source: &mut Source, pins: &mut Pins) -> Result<std::result::Result<(), Refusal>> {
-    if !has_btf() {
-        plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
-        return Ok(Err(Refusal {
-            reason: raw::FIMK_REASON_NO_BTF,
-            error: 0,
-        }));
-    }
+/// Loads, attaches and tests the file programs that serve on this kernel.
+fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested, Refusal> {
+    let refused = |reason| Refusal { reason, error: 0 };
+    plan::fill(&mut source.plan, false, Served::Refused);
+    let btf = Some(())
+        .filter(|()| has_btf())
+        .and_then(|()| Btf::from_vmlinux().ok())
+        .ok_or(refused(raw::FIMK_REASON_NO_BTF))?;
     let Some(process) = &source.process else {
-        return Ok(Err(Refusal {
-            reason: raw::FIMK_REASON_LOAD_FAILED,
-            error: 0,
-        }));
+        return Err(refused(raw::FIMK_REASON_LOAD_FAILED));
     };
-    let Ok(btf) = Btf::from_vmlinux() else {
-        return Ok(Err(Refusal {
-            reason: raw::FIMK_REASON_NO_BTF,
-            error: 0,
-        }));
-    };
-    let fitting: Vec<u32> = plan::FILE_HOOKS
+    let fitting: BTreeSet<u32> = (0..raw::FIMK_HOOKS)
+        .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let file = match File::load(process, pins, |hook| fitting.contains(&hook)) {
-        Ok(file) => file,
-        Err(cause) => return Ok(Err(refused_trampolines(source, &cause))),
+    let tested = selftest::run(process, &fitting, size)
+        .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
+    source.untested.extend(tested.untested.clone());
+    Ok(tested)
+}
+
+/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
+/// where there are none, or none that can be used.
+fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
+    let mut hooks = adopt::hooks(pins);
+    hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
+    let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
+        return Ok(false);
     };
-    plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_ABSENT);
-    let before = pins.len();
-    for hook in fitting {
-        if hook == raw::FIMK_HOOK_GETATTR {
-            source.plan[hook as usize] = plan::served(hook);
-            continue;
+    // It is never pinned.
+    hooks.insert(raw::FIMK_HOOK_GETATTR);
+    let file = match File::load_on(process, &hooks, pins) {
+        Ok(file) => file,
+        Err(cause) => {
+            log::line(format_args!(
+                "the file programs of the loader before cannot be taken over, and are replaced: {cause:#}\n{}",
+                objects::messages()
+            ));
+            FILE_MAPS.iter().for_each(|name| pins.give_up(name));
+            return Ok(false);
         }
-        attach_and_pin(source, file.object(), hook, pins)?;
+    };
+    hooks.remove(&raw::FIMK_HOOK_GETATTR);
+    let mut lost = BTreeSet::new();
+    for hook in hooks {
+        if !attach_and_pin(source, file.object(), hook, Some(pins))? {
+            lost.insert(hook);
+        }
     }
-    if pins.len() == before {
-        let cause = libbpf_rs::Error::from(std::io::Error::from_raw_os_error(nix::libc::EPERM));
-        return Ok(Err(refused_trampolines(source, &cause)));
+    for (place, row) in plan::rows(false) {
+        source.plan[place] = match Served::of(row, found[place]) {
+            Served::By(hook, _) if lost.contains(&hook) => Served::Refused.byte(row),
+            _ => found[place],
+        };
     }
     pin_file_maps(&file, pins)?;
     source.file = Some(file);
+    Ok(true)
+}
+
+/// The outer error is ours and ends the start; the inner is the kernel's, and the next source is tried.
+fn bring_up_file(
+    source: &mut Source,
+    pins: &mut Pins,
+    found: Option<&Plan>,
+) -> Result<std::result::Result<(), Refusal>> {
+    if let Some(found) = found
+        && pins.adopts
+        && adopt_file(source, pins, found)?
+    {
+        return Ok(Ok(()));
+    }
+    let mut tested = match test_programs(source, Size::Full) {
+        Ok(tested) => tested,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    tested.forget().map_err(|cause| {
+        Error::internal("the maps cannot be cleared after the self-test", cause)
+    })?;
+    tested.choices.write(&mut source.plan);
+    // Attached only while the analyzer walks, but for kernels that attach it only once.
+    source.arming = tested.links.remove(&raw::FIMK_HOOK_GETATTR);
+    for (hook, mut link) in tested.links {
+        let name = HOOK_NAMES[hook as usize];
+        pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
+        source.links.push(link);
+    }
+    pin_file_maps(&tested.file, pins)?;
+    source.file = Some(tested.file);
     Ok(Ok(()))
 }
+
+/// What [`pin_file_maps`] pins.
+const FILE_MAPS: [&str; 7] = [
+    "ring",
+    "file_counters",
+    "filter",
+    "flagged",
+    "watch",
+    "dirty",
+    "taken",
+];
 
 fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
     for (name, map) in [
         ("ring", file.ring()),
         ("file_counters", file.counters()),
         ("filter", file.variables()),
+        ("flagged", file.flagged()),
     ] {
         pin_map(pins, name, map)?;
     }
     pin_map(pins, "watch", file.watch.handle())?;
     pin_map(pins, "dirty", file.dirty.handle())?;
     pin_map(pins, "taken", file.taken.handle())
-}
-
-fn refused_trampolines(source: &mut Source, cause: &libbpf_rs::Error) -> Refusal {
-    let refusal = Refusal::of_trampolines(objects::errno_of(cause));
-    if refusal.reason == raw::FIMK_REASON_LOAD_FAILED {
-        log::line(format_args!(
-            "the file programs cannot be loaded: {cause:#}\n{}",
-            objects::messages()
-        ));
-    }
-    plan::fill(&mut source.plan, plan::FILE_HOOKS, raw::FIMK_PLAN_REFUSED);
-    refusal
 }
 
 fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {
@@ -216,34 +298,35 @@ fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {
     }
 }
 
-/// A hook that the kernel refuses is told and left out; the plan says so to everybody.
+/// Whether it is attached: a hook that the kernel refuses is told and left out; the plan says so to everybody.
 fn attach_and_pin(
     source: &mut Source,
     object: &libbpf_rs::Object,
     hook: u32,
-    pins: &mut Pins,
-) -> Result<()> {
+    mut pins: Option<&mut Pins>,
+) -> Result<bool> {
     let name = HOOK_NAMES[hook as usize];
-    if let Ok(program) = objects::program(object, hook)
+    if let Some(pins) = pins.as_deref_mut()
+        && let Ok(program) = objects::program(object, hook)
         && let Some((link, theirs)) = adopt::link(pins, name, program.as_fd())
     {
         source.links.push(link);
-        source.adopted.push(theirs);
-        source.plan[hook as usize] = plan::served(hook);
-        return Ok(());
+        source.adopted.push((name.to_owned(), theirs));
+        return Ok(true);
     }
     match objects::attach(object, hook) {
         Ok(mut link) => {
-            pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
+            if let Some(pins) = pins {
+                pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
+            }
             source.links.push(link);
-            source.plan[hook as usize] = plan::served(hook);
+            Ok(true)
         }
         Err(cause) => {
             log::line(format_args!("the hook {name} is not served: {cause:#}"));
-            source.plan[hook as usize] = refused();
+            Ok(false)
         }
     }
-    Ok(())
 }
 
 fn pin_map(
@@ -262,10 +345,6 @@ fn parameters(btf: &Btf<'_>, hook: u32) -> Option<usize> {
     FuncProto::try_from(function.referenced_type())
         .ok()
         .map(|prototype| prototype.len())
-}
-
-fn refused() -> u8 {
-    u8::try_from(raw::FIMK_PLAN_REFUSED).unwrap_or(u8::MAX)
 }
 
 fn none_serves(wanted: u32, refusal: Option<Refusal>) -> Error {

@@ -120,9 +120,12 @@ impl Server {
                 objects::programs(file.object()),
             );
         }
-        counts.add_programs(&mut source.adopted);
+        counts.add_programs(std::mem::take(&mut source.adopted));
         counts.sums().map_err(internal)?;
         let takes = source.file.as_ref().map_or(Ok(0), take::last);
+        let reattaches = nix::sys::utsname::uname()
+            .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches));
+        let arming = source.arming.take().filter(|_| !reattaches);
         Ok(Self {
             takes: takes.map_err(internal)?,
             source,
@@ -134,9 +137,8 @@ impl Server {
             answer: None,
             announcements: Vec::new(),
             sweep_due: false,
-            arming: None,
-            reattaches: nix::sys::utsname::uname()
-                .is_ok_and(|kernel| kernel.release().to_str().is_some_and(plan::reattaches)),
+            arming,
+            reattaches,
             analyzer: 0,
             served: 0,
             tally: Tally::default(),

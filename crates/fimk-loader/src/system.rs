@@ -154,3 +154,241 @@ pub fn share<T: Copy>(variables: &mut T, map: BorrowedFd<'_>) -> nix::Result<()>
     }
     Ok(())
 }
+/// What the self-test does that `nix` does not wrap.
+pub mod trial {
+    use std::fs::File;
+    use std::io::{Error, Result};
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::ptr::{null, null_mut};
+
+    use nix::libc;
+
+    /// -1 is the error in errno.
+    fn checked(result: i64) -> Result<i64> {
+        if result < 0 {
+            Err(Error::last_os_error())
+        } else {
+            Ok(result)
+        }
+    }
+
+    /// Maps the first page of a file shared; it is unmapped when dropped.
+    pub struct Mapping {
+        address: *mut libc::c_void,
+        length: usize,
+    }
+
+    impl Mapping {
+        /// `length` bytes from `offset`, anywhere.
+        pub fn new(
+            file: &impl AsRawFd,
+            protection: i32,
+            length: usize,
+            offset: i64,
+        ) -> Result<Self> {
+            let flags = libc::MAP_SHARED;
+            // SAFETY: the kernel chooses the place, so no memory of ours is replaced.
+            let address = unsafe {
+                libc::mmap(
+                    null_mut(),
+                    length,
+                    protection,
+                    flags,
+                    file.as_raw_fd(),
+                    offset,
+                )
+            };
+            if address == libc::MAP_FAILED {
+                return Err(Error::last_os_error());
+            }
+            Ok(Self { address, length })
+        }
+
+        /// Makes it writable.
+        pub fn make_writable(&self) -> Result<()> {
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: exactly what `new` mapped.
+            checked(i64::from(unsafe {
+                libc::mprotect(self.address, self.length, protection)
+            }))
+            .map(drop)
+        }
+
+        /// Stores a number `at` bytes from the start.
+        pub fn store<T>(&mut self, at: usize, number: T) {
+            assert!(at % align_of::<T>() == 0 && at + size_of::<T>() <= self.length);
+            // SAFETY: inside the mapping and aligned, and no Rust object lies there.
+            unsafe { self.address.byte_add(at).cast::<T>().write_volatile(number) };
+        }
+    }
+
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            // SAFETY: exactly what `new` mapped, and nothing refers to it any more.
+            let _ = unsafe { libc::munmap(self.address, self.length) };
+        }
+    }
+
+    /// Moves bytes from a pipe to a file.
+    pub fn splice(pipe: &OwnedFd, file: &File, length: usize) -> Result<()> {
+        // SAFETY: descriptors and numbers; no offsets are pointed to.
+        checked(unsafe {
+            libc::splice(
+                pipe.as_raw_fd(),
+                null_mut(),
+                file.as_raw_fd(),
+                null_mut(),
+                length,
+                0,
+            )
+        } as i64)
+        .map(drop)
+    }
+
+    /// Shares the blocks of one file with another.
+    pub fn clone(from: &File, to: &File) -> Result<()> {
+        // SAFETY: this request takes a descriptor.
+        checked(i64::from(unsafe {
+            libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd())
+        }))
+        .map(drop)
+    }
+
+    /// Writes through Linux's own asynchronous I/O and waits for the end.
+    pub fn aio_write(file: &File, bytes: &[u8]) -> Result<()> {
+        // SAFETY: iocb and io_event are plain numbers, for which zero is a value.
+        let mut request: libc::iocb = unsafe { std::mem::zeroed() };
+        const IOCB_CMD_PWRITE: u16 = 1;
+        request.aio_lio_opcode = IOCB_CMD_PWRITE;
+        request.aio_fildes = file.as_raw_fd().cast_unsigned();
+        request.aio_buf = bytes.as_ptr() as u64;
+        request.aio_nbytes = bytes.len() as u64;
+        let mut context: libc::c_ulong = 0;
+        let mut requests = [&raw mut request];
+        let mut events = [0u64; 4];
+        // SAFETY: all that is pointed to outlives the request, which is awaited; context is 0 as is asked for.
+        unsafe {
+            checked(libc::syscall(libc::SYS_io_setup, 1, &raw mut context))?;
+            let submitted = checked(libc::syscall(
+                libc::SYS_io_submit,
+                context,
+                1,
+                requests.as_mut_ptr(),
+            ));
+            let done = submitted.and_then(|_| {
+                checked(libc::syscall(
+                    libc::SYS_io_getevents,
+                    context,
+                    1,
+                    1,
+                    events.as_mut_ptr(),
+                    null::<libc::timespec>(),
+                ))
+            });
+            libc::syscall(libc::SYS_io_destroy, context);
+            done.map(drop)
+        }
+    }
+
+    /// Writes through an `io_uring` of one entry and waits for the end. The numbers are those of
+    /// `linux/io_uring.h`: 30 words of parameters, of which word 11 is the place of the queue's tail and word
+    /// 16 that of its array; entries of 8 double words.
+    pub fn uring_write(file: &File, bytes: &[u8]) -> Result<()> {
+        const TAIL: usize = 11;
+        const ARRAY: usize = 16;
+        const ENTRIES_OFFSET: i64 = 0x1000_0000;
+        const WRITE: u64 = 23;
+        const GETEVENTS: u32 = 1;
+        let mut parameters = [0u32; 30];
+        // SAFETY: the kernel reads and writes the 120 bytes of the parameters.
+        let ring = checked(unsafe {
+            libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr())
+        })?;
+        let number = i32::try_from(ring).map_err(Error::other)?;
+        // SAFETY: the kernel just made it for us.
+        let ring = unsafe { OwnedFd::from_raw_fd(number) };
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let array = parameters[ARRAY] as usize;
+        let mut queue = Mapping::new(&ring, protection, array + 4, 0)?;
+        let mut entry = Mapping::new(&ring, protection, 64, ENTRIES_OFFSET)?;
+        let descriptor = u64::from(file.as_raw_fd().cast_unsigned());
+        entry.store(0, WRITE | descriptor << 32);
+        entry.store(16, bytes.as_ptr() as u64);
+        entry.store(24, bytes.len() as u64);
+        queue.store(array, 0u32);
+        queue.store(parameters[TAIL] as usize, 1u32);
+        // SAFETY: the bytes outlive the request, which is awaited; no signal mask is pointed to.
+        checked(unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                number,
+                1,
+                1,
+                GETEVENTS,
+                null::<u8>(),
+                0,
+            )
+        })
+        .map(drop)
+    }
+
+    /// Sets an extended attribute.
+    pub fn set_attribute(file: &File, name: &std::ffi::CStr, value: &[u8]) -> Result<()> {
+        // SAFETY: name and value are read only, within their lengths.
+        checked(i64::from(unsafe {
+            libc::fsetxattr(
+                file.as_raw_fd(),
+                name.as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+                0,
+            )
+        }))
+        .map(drop)
+    }
+
+    /// Removes an extended attribute.
+    pub fn remove_attribute(file: &File, name: &std::ffi::CStr) -> Result<()> {
+        // SAFETY: the name is read only.
+        checked(i64::from(unsafe {
+            libc::fremovexattr(file.as_raw_fd(), name.as_ptr())
+        }))
+        .map(drop)
+    }
+
+    /// Sets the flags that chattr(1) sets.
+    pub fn set_flags(file: &File, flags: libc::c_int) -> Result<()> {
+        // SAFETY: this request reads one int.
+        checked(i64::from(unsafe {
+            libc::ioctl(file.as_raw_fd(), libc::FS_IOC_SETFLAGS, &raw const flags)
+        }))
+        .map(drop)
+    }
+
+    /// Mounts a copy of what `from` shows on `to`, by the calls of Linux 5.2.
+    pub fn move_copy(from: &std::ffi::CStr, to: &std::ffi::CStr) -> Result<()> {
+        const OPEN_TREE_CLONE: u32 = 1;
+        const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+        // SAFETY: the paths are read only.
+        let tree = checked(unsafe {
+            libc::syscall(
+                libc::SYS_open_tree,
+                libc::AT_FDCWD,
+                from.as_ptr(),
+                OPEN_TREE_CLONE,
+            )
+        })?;
+        // SAFETY: as above; the descriptor is the one just made.
+        checked(unsafe {
+            libc::syscall(
+                libc::SYS_move_mount,
+                tree,
+                c"".as_ptr(),
+                libc::AT_FDCWD,
+                to.as_ptr(),
+                MOVE_MOUNT_F_EMPTY_PATH,
+            )
+        })
+        .map(drop)
+    }
+}

@@ -76,6 +76,18 @@ impl<K: Plain, V: Plain> Table<K, V> {
         Ok(value)
     }
 
+    /// Removes every entry.
+    pub fn clear(&self) -> Result<()> {
+        let keys: Vec<Vec<u8>> = self.map.keys().collect();
+        for key in keys {
+            match self.map.delete(&key) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it has no entry.
     pub fn is_empty(&self) -> bool {
         self.map.keys().next().is_none()

@@ -151,6 +151,7 @@ fn change() -> Event {
         user: Some("root".into()),
         login_uid: Some(1000),
         session: Some(4),
+        container: Some("web".into()),
     };
     let file = File {
         path: BytePath::new(b"/etc/\x01\xfe"),

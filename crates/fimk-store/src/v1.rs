@@ -179,6 +179,7 @@ impl From<Actor> for event::Actor {
             user: old.user,
             login_uid: old.login_uid,
             session: old.session,
+            container: None,
         }
     }
 }

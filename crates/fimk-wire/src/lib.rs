@@ -7,11 +7,10 @@
 
 mod names;
 mod packet;
+pub mod plan;
 mod request;
 
-pub use names::{
-    COUNT_NAMES, HOOK_NAMES, OPERATION_NAMES, PLAN_NAMES, REASON_SENTENCES, SOURCE_NAMES,
-};
+pub use names::{COUNT_NAMES, HOOK_NAMES, OPERATION_NAMES, REASON_SENTENCES, SOURCE_NAMES};
 pub use packet::{DecodeError, NUMBERS_OF, Packet, leaf_first_to_path, spanned};
 pub use request::request;
 

@@ -1,5 +1,6 @@
 //! The words for the numbers of `bpf/fimk.h`, as status, events and logs show them.
 
+use crate::plan::PROGRAMS;
 use crate::raw;
 
 /// Of `enum fimk_operation`, by number.
@@ -10,40 +11,15 @@ pub const OPERATION_NAMES: [&str; raw::FIMK_OPERATIONS as usize] = [
 ];
 
 /// Of `enum fimk_hook`, by number: the kernel function or tracepoint that carries the program.
-pub const HOOK_NAMES: [&str; raw::FIMK_HOOKS as usize] = [
-    "vfs_write",
-    "vfs_writev",
-    "vfs_iter_write",
-    "io_write",
-    "aio_write",
-    "iter_file_splice_write",
-    "vfs_copy_file_range",
-    "vfs_clone_file_range",
-    "vfs_fallocate",
-    "notify_change",
-    "security_d_instantiate",
-    "d_move",
-    "d_exchange",
-    "d_delete",
-    "__fput",
-    "security_mmap_file",
-    "security_file_mprotect",
-    "security_inode_getattr",
-    "sched_process_exec",
-    "sched_process_fork",
-    "sched_process_exit",
-    "iter/task",
-];
-
-/// Of `enum fimk_plan`, by number.
-pub const PLAN_NAMES: [&str; 6] = [
-    "none",
-    "trampoline",
-    "tracepoint",
-    "iterator",
-    "absent",
-    "refused",
-];
+pub const HOOK_NAMES: [&str; raw::FIMK_HOOKS as usize] = {
+    let mut names = [""; raw::FIMK_HOOKS as usize];
+    let mut hook = 0;
+    while hook < names.len() {
+        names[hook] = PROGRAMS[hook].function;
+        hook += 1;
+    }
+    names
+};
 
 /// Of `enum fimk_count`, by number.
 pub const COUNT_NAMES: [&str; raw::FIMK_COUNTS as usize] = [

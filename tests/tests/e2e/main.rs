@@ -5,13 +5,16 @@
 
 mod attributes;
 mod attribution;
+mod containers;
 mod content;
 mod holes;
 mod homes;
 mod links;
 mod mounts;
 mod names;
+mod operations;
 mod privileges;
+mod probe;
 mod refusals;
 mod restarts;
 mod scenario;

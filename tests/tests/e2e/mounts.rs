@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_tests::{Event, Expect, Monitor, Ran, Site, append_line, attempt, run, text};
+use fimk_tests::{Event, Expect, Monitor, Ran, Site, append_line, attempt, rule, run, text};
 
 /// Mounts that are gone when dropped, in the reverse order.
 #[derive(Default)]
@@ -67,7 +67,9 @@ fn a_file_system_over_a_watched_directory_is_told_with_what_it_hides_and_uncover
         .of(&dir)
         .says("mount", "file system", None, Some("tmpfs"))
         .says("mount", "source", None, Some("fimk-test"))
-        .field("file.type", "dir");
+        .field("file.type", "dir")
+        .field("file.mode", "1777")
+        .field("fimk.before.mode", "0755");
     monitor.expect(by(&monitor, expected, &mount));
     monitor.expect(
         Expect::action("deleted")
@@ -102,6 +104,24 @@ fn a_file_system_over_a_watched_directory_is_told_with_what_it_hides_and_uncover
             .adds("two"),
     );
     monitor.stop();
+}
+
+#[test]
+fn the_periodic_source_tells_of_mounts_at_once() {
+    let site = Site::new();
+    let dir = site.file("dir");
+    fs::create_dir(&dir).expect("it is ours");
+    let config = format!("source = \"periodic\"\n{}", rule(&[&site.files()]));
+    let mut monitor = site.launch(&config).spawn();
+    assert_eq!(monitor.await_start_or_exit(), None);
+    let mut mounted = Mounted::default();
+    mounted.tmpfs(&dir);
+    monitor.expect(Expect::action("mounted").of(&dir));
+    run("umount", &[&dir]);
+    monitor.expect(Expect::action("unmounted").of(&dir));
+    let events = monitor.stop();
+    let of_dir = events.iter().filter(|event| event.is_about(&dir));
+    assert_eq!(of_dir.count(), 2, "{events:?}");
 }
 
 #[test]
@@ -206,7 +226,7 @@ fn a_mount_above_a_watched_file_is_told_and_the_file_compared() {
     let site = Site::new();
     let path = site.write("dir/below/file", "one\n");
     let dir = site.file("dir");
-    let monitor = site.start(&fimk_tests::rule(&[&path]));
+    let monitor = site.start(&rule(&[&path]));
     let mut mounted = Mounted::default();
     let mount = mounted.tmpfs(&dir);
     let expected = Expect::action("mounted")

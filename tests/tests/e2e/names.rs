@@ -122,6 +122,41 @@ fn a_new_directory_and_what_is_in_it_are_seen() {
 }
 
 #[test]
+fn a_file_in_directories_made_a_moment_before_is_never_missed() {
+    const ROUNDS: usize = 1000;
+    let site = Site::new();
+    let monitor = site.watch();
+    let script = format!(
+        "i=0; while [ $i -lt {ROUNDS} ]; do mkdir -p \"$0/$i/a/b/c\" && echo x >\"$0/$i/a/b/c/f\"; i=$((i + 1)); done"
+    );
+    let shell = run("sh", &["-c", &script, text(&site.files())]);
+    let is_bpf = monitor.is_bpf();
+    let files = |events: &[fimk_tests::Event]| {
+        let created = events.iter().filter(|event| event.action() == "created");
+        let paths = created.filter_map(|event| event.text("file.path"));
+        let files = paths.filter(|path| path.ends_with("/a/b/c/f"));
+        files
+            .map(str::to_owned)
+            .collect::<std::collections::HashSet<_>>()
+    };
+    monitor.wait_until("every file is created", |events| {
+        files(events).len() >= ROUNDS
+    });
+    for event in monitor.stop() {
+        let path = event.text("file.path").unwrap_or_default();
+        if is_bpf && event.action() == "created" && path.ends_with("/a/b/c/f") {
+            // The kernel watches what it makes: no walk has to find it.
+            assert_eq!(
+                event.number("process.pid"),
+                Some(u64::from(shell.pid)),
+                "{event:?}"
+            );
+            assert_eq!(event.text("fimk.detected_by"), Some("event"), "{event:?}");
+        }
+    }
+}
+
+#[test]
 fn a_removed_tree_is_deleted_name_by_name() {
     let site = Site::new();
     let path = site.write("a/b/deep", "one\n");

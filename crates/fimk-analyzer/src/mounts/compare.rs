@@ -16,6 +16,7 @@ use crate::{
     severity,
     signal::Touch,
     start::{BASELINE_BATCH, BASELINE_BYTES, TEXT_BYTES_MAX},
+    walk::Found,
 };
 
 /// So many new objects are told one by one; more of them nobody would read: they are counted.
@@ -32,15 +33,16 @@ impl Engine {
         self.held.moved(point, None);
     }
 
-    /// Watches what is there; what has a record is compared with it, and few new objects are events as any.
-    /// Many are recorded without one each.
+    /// What was found there and has a record is compared with it, and few new objects are events as any. Many
+    /// are recorded without one each.
     pub(super) fn compare_mounted(
         &mut self,
         point: &BytePath,
+        found: Vec<Found>,
         who: &[Touch],
     ) -> Result<(), Trouble> {
         let (mut present, mut new) = (HashSet::new(), Vec::new());
-        for it in self.watch_below(point)? {
+        for it in found {
             if it.covered {
                 match self.store.record(&it.path).map_err(Failure::from)? {
                     None => new.push(it.path.clone()),

@@ -1,9 +1,12 @@
 //! A difference of the mount table as events.
 
+use std::collections::HashMap;
+
 use fimk_core::{
     config::Rule,
     event::{Action, Body, Change, DetectedBy, Event, File},
     path::BytePath,
+    record::{FileKind, Record},
 };
 use fimk_store::Commit;
 use fimk_wire::raw;
@@ -12,51 +15,80 @@ use super::difference::Difference;
 use crate::{
     clock,
     engine::{Engine, Trouble},
+    exit::Failure,
     report::described,
     signal::{Operations, Touch},
+    start::BASELINE_BATCH,
 };
 
+/// What is seen at mount points.
+pub(super) type Seen = HashMap<BytePath, File>;
+
 impl Engine {
+    /// What is seen where something came or went. Of a directory the event will tell all there is to compare, its
+    /// attributes: it is recorded so. To be called before it is watched: a later change is an event of its own.
+    pub(super) fn see_mount_points(&mut self, differences: &[Difference]) -> Result<Seen, Trouble> {
+        let (mut seen, mut put) = (Seen::new(), Vec::new());
+        for point in differences.iter().flat_map(Difference::points) {
+            let mut file = self.mount_point(point)?;
+            if let Some((path, record)) = self.record_of(&file) {
+                file.attributes = Some(record.snapshot.attributes.clone());
+                put.push((path, record));
+            }
+            seen.insert(point.clone(), file);
+            if put.len() >= BASELINE_BATCH {
+                self.put(&mut put)?;
+            }
+        }
+        self.put(&mut put)?;
+        Ok(seen)
+    }
+
+    fn put(&mut self, records: &mut Vec<(BytePath, Record)>) -> Result<(), Trouble> {
+        self.commit(Commit {
+            put: std::mem::take(records),
+            ..Commit::default()
+        })
+    }
+
     /// One event, or for what was moved one at each of its places.
     pub(super) fn tell_mount(
         &mut self,
         difference: &Difference,
+        seen: &Seen,
         who: &[Touch],
     ) -> Result<(), Trouble> {
-        let moved = difference.moved();
-        let mut events = Vec::new();
-        if let Some(before) = &difference.before
-            && (difference.after.is_none() || moved.is_some())
-        {
-            let unmounted = Action::Unmounted;
-            let event = self.mount_event(unmounted, &before.point, difference, who);
-            events.extend(event);
+        let (before, after) = (difference.before.as_ref(), difference.after.as_ref());
+        let left = before.filter(|_| after.is_none() || difference.moved().is_some());
+        let unmounted = left.map(|mount| (Action::Unmounted, &mount.point));
+        let mounted = after.map(|mount| (Action::Mounted, &mount.point));
+        let mut commit = Commit::default();
+        for (action, point) in unmounted.into_iter().chain(mounted) {
+            let file = match seen.get(point) {
+                Some(file) => file.clone(),
+                None => self.mount_point(point)?,
+            };
+            let event = self.mount_event(action, file, difference, who);
+            commit.events.extend(event);
         }
-        if let Some(after) = &difference.after {
-            let event = self.mount_event(Action::Mounted, &after.point, difference, who);
-            events.extend(event);
-        }
-        if events.is_empty() {
+        if commit.events.is_empty() {
             return Ok(());
         }
-        self.commit(Commit {
-            events,
-            ..Commit::default()
-        })
+        self.commit(commit)
     }
 
     /// None where no rule covers the place or anything below it.
     fn mount_event(
         &mut self,
         action: Action,
-        point: &BytePath,
+        file: File,
         difference: &Difference,
         who: &[Touch],
     ) -> Option<Event> {
-        if !self.reaches(point) {
+        if !self.reaches(&file.path) {
             return None;
         }
-        let (rule, rules) = self.rules_at(point)?;
+        let (rule, rules) = self.rules_at(&file.path)?;
         let (severity, rule_name, tags) = (rule.severity, rule.name.clone(), rule.tags.clone());
         let now = clock::now();
         let mut actors: Vec<_> = who
@@ -64,14 +96,11 @@ impl Engine {
             .filter_map(|touch| Some((touch.actor?, touch.uid)))
             .map(|(key, uid)| described(&self.actors, &mut self.users, key, uid))
             .collect();
-        let actor = if actors.len() == 1 {
-            actors.pop()
-        } else {
-            None
-        };
+        let one = who.len() == 1;
+        let actor = one.then(|| actors.pop()).flatten();
         let moved = difference.moved();
         let change = Change {
-            file: self.mount_point(point),
+            file,
             actor,
             actors,
             operations: Operations::of(&[operation(action)]).names(),
@@ -110,21 +139,32 @@ impl Engine {
         })
     }
 
-    /// What is there now.
-    fn mount_point(&mut self, point: &BytePath) -> File {
+    /// What is there now, and what was there before.
+    fn mount_point(&mut self, point: &BytePath) -> Result<File, Trouble> {
         let attributes = self.reader.attributes(point).ok();
+        let recorded = self.store.record(point).map_err(Failure::from)?;
+        let before = recorded
+            .map(|record| record.snapshot.attributes)
+            .filter(|old| attributes.as_ref().is_some_and(|new| new != old));
         let (owner, group) = attributes.as_ref().map_or((None, None), |it| {
             (self.users.user(it.uid), self.users.group(it.gid))
         });
-        File {
+        Ok(File {
             path: point.clone(),
             owner: owner.map(|name| name.to_string()),
             group: group.map(|name| name.to_string()),
-            before: None,
+            before,
             attributes,
             digest: None,
             target: None,
-        }
+        })
+    }
+
+    /// The record of a directory that is covered.
+    fn record_of(&self, file: &File) -> Option<(BytePath, Record)> {
+        let attributes = file.attributes.as_ref()?;
+        let directory = attributes.kind == FileKind::Directory;
+        directory.then(|| self.first_record(&file.path)).flatten()
     }
 
     /// The rule that answers for a mount point, and the names of all that do: those that cover it, or else those

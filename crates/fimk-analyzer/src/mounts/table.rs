@@ -72,6 +72,17 @@ impl Table {
         }
     }
 
+    /// Whether what belongs at this place is mounted when somebody enters it (autofs), and is not now. To look
+    /// there would mount it.
+    pub fn waits_at(&self, point: &BytePath) -> bool {
+        let mut here = self
+            .mounts
+            .values()
+            .filter(|it| it.point == *point)
+            .peekable();
+        here.peek().is_some() && here.all(|mount| mount.file_system == "autofs")
+    }
+
     /// Whether a file system of this device is mounted anywhere.
     pub fn has_device(&self, device: (u32, u32)) -> bool {
         self.mounts.values().any(|mount| mount.device == device)
@@ -191,6 +202,18 @@ mod tests {
     fn a_source_that_was_deleted_is_still_the_same_source() {
         let line = b"1 0 0:1 /f//deleted /a rw - tmpfs tmpfs rw";
         assert_eq!(only(line).root, BytePath::new(b"/f"));
+    }
+
+    #[test]
+    fn an_automount_waits_until_something_is_mounted_on_it() {
+        let waiting = "2 1 0:50 / /a rw - autofs systemd-1 rw";
+        let there = "3 2 8:2 / /a rw - vfat /dev/sda2 rw";
+        let waits = |lines: &[&str], point: &[u8]| {
+            let table = Table::read(lines.join("\n").as_bytes()).expect("memory can be read");
+            table.waits_at(&BytePath::new(point))
+        };
+        assert!(waits(&[waiting], b"/a") && !waits(&[waiting], b"/b"));
+        assert!(!waits(&[waiting, there], b"/a") && !waits(&[there], b"/a"));
     }
 
     #[test]

@@ -61,6 +61,8 @@ enum Answer {
 pub struct Fanotify {
     group: Group,
     batches: VecDeque<Batch>,
+    /// How many events of which pid are in `batches`, by each path that they are about.
+    awaited: HashMap<BytePath, HashMap<u32, usize>>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
     answer: Answer,
     /// New directories: to be walked.
@@ -73,6 +75,7 @@ impl Fanotify {
         Self {
             group,
             batches: VecDeque::new(),
+            awaited: HashMap::new(),
             answer: Answer::None,
             to_walk: Vec::new(),
         }
@@ -170,6 +173,12 @@ impl Fanotify {
         if asked.is_empty() {
             asked.push((channel.sync()?, 0));
         }
+        for event in &events {
+            for path in subjects(event) {
+                let pids = self.awaited.entry(path).or_default();
+                *pids.entry(event.pid).or_default() += 1;
+            }
+        }
         self.batches.push_back(Batch {
             events,
             read_ns,
@@ -212,11 +221,36 @@ impl Fanotify {
         let Some(batch) = self.batches.pop_front() else {
             return Vec::new();
         };
+        self.no_longer_awaited(&batch.events);
         batch
             .events
             .iter()
             .flat_map(|event| self.signals(event, &batch, tree, walker, actors))
             .collect()
+    }
+
+    fn no_longer_awaited(&mut self, events: &[FanotifyEvent]) {
+        for event in events {
+            for path in subjects(event) {
+                let Some(pids) = self.awaited.get_mut(&path) else {
+                    continue;
+                };
+                match pids.get_mut(&event.pid) {
+                    Some(count) if *count > 1 => *count -= 1,
+                    _ => drop(pids.remove(&event.pid)),
+                }
+                if pids.is_empty() {
+                    self.awaited.remove(&path);
+                }
+            }
+        }
+    }
+
+    /// Whether events about a path were read that are of another process than these, and are not signals yet.
+    pub fn awaits_another(&self, path: &BytePath, known: &[u32]) -> bool {
+        self.awaited
+            .get(path)
+            .is_some_and(|pids| pids.keys().any(|pid| !known.contains(pid)))
     }
 
     fn signals(
@@ -380,6 +414,13 @@ fn path_of(event: &FanotifyEvent) -> Option<BytePath> {
         Some(directory) => Some(directory.join(&event.name)),
         None => event.object.clone(),
     }
+}
+
+/// The paths that an event is about: the name used, and the object's own if that is another.
+fn subjects(event: &FanotifyEvent) -> impl Iterator<Item = BytePath> + use<> {
+    let path = path_of(event);
+    let object = event.object.clone().filter(|it| Some(it) != path.as_ref());
+    path.into_iter().chain(object)
 }
 
 /// Who had the pid when the event was queued, if that is certain: a process that began after the reading, or

@@ -8,7 +8,7 @@ use super::{
     cut,
     json::{self, Object},
     message::{MESSAGE_BYTES_MAX, sentence},
-    process::{actor, ancestors, process, user},
+    process::{actor, ancestors, container, process, user},
 };
 use crate::{
     event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source},
@@ -50,6 +50,7 @@ fn document(event: &Event, host: &Host) -> Object {
             if let Some(actor) = &change.actor {
                 document.set("process", process(actor));
                 document.set("user", user(actor));
+                document.set("container", container(actor));
             }
             set_change(&mut fimk, change);
         }

@@ -24,10 +24,11 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 90] = [
+pub const FIELDS: [(&str, Kind); 91] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
+    ("container.id", Text),
     ("ecs.version", Text),
     ("event.action", Text),
     ("event.category", Texts),

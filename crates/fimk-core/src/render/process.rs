@@ -49,6 +49,13 @@ pub(super) fn user(actor: &Actor) -> Object {
     object
 }
 
+/// `container`: where it ran.
+pub(super) fn container(actor: &Actor) -> Object {
+    let mut object = Object::default();
+    object.set("id", actor.container.clone());
+    object
+}
+
 /// A member of `fimk.actors`.
 pub(super) fn actor(actor: &Actor) -> Value {
     let mut object = process(actor);
@@ -56,6 +63,7 @@ pub(super) fn actor(actor: &Actor) -> Value {
     object.set("user", user(actor));
     object.set("login_uid", actor.login_uid);
     object.set("session", actor.session);
+    object.set("container", container(actor));
     object.set("ancestors", ancestors(actor));
     object.into()
 }

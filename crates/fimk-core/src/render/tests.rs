@@ -93,6 +93,7 @@ fn change() -> Change {
             user: Some("root".into()),
             login_uid: Some(1000),
             session: Some(3),
+            container: Some("0123456789abcdef".repeat(4)),
         }),
         actors: Vec::new(),
         operations: vec!["rename".into()],

@@ -115,6 +115,8 @@ fn events_of_schema_1_keep_their_chain_and_new_ones_follow() {
 fn without_what_is_new(mut event: Event) -> Event {
     if let Body::Change(change) = &mut event.body {
         change.unread = None;
+        let actors = change.actor.iter_mut().chain(&mut change.actors);
+        actors.for_each(|actor| actor.container = None);
     }
     event
 }

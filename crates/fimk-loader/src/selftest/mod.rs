@@ -1,0 +1,176 @@
+//! The start-up self-test: performs every operation in a private directory, and sees whether the program that
+//! is to serve it counts it. A function may be attached and yet never run, where the compiler has inlined it.
+//!
+//! It works on the file object before anybody else does, in a directory that nobody else uses. Afterwards
+//! [`Tested::forget`] takes out of the maps what it left: no analyzer meets its objects, records or counts.
+
+mod operations;
+mod processes;
+mod room;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fimk_wire::plan::{PROGRAMS, Row, Verdict};
+use fimk_wire::{HOOK_NAMES, raw};
+use libbpf_rs::{Link, MapHandle, Result};
+
+use crate::counts;
+use crate::log;
+use crate::objects::{self, File, Process, Size};
+use crate::plan::{self, Choices, Lack};
+use room::Room;
+
+pub use processes::judge as judge_processes;
+
+/// The file object with the programs that serve, attached.
+pub struct Tested {
+    /// The object.
+    pub file: File,
+    /// Which program serves each row.
+    pub choices: Choices,
+    /// Why a row was not tested, by its place.
+    pub untested: BTreeMap<usize, String>,
+    /// What holds each program in place, the arming one included.
+    pub links: BTreeMap<u32, Link>,
+    counters: MapHandle,
+}
+
+/// Loads, attaches and tests the programs that serve, of those that fit this kernel. The error is the kernel's
+/// refusal of all of them.
+pub fn run(process: &Process, fitting: &BTreeSet<u32>, size: Size) -> Result<Tested> {
+    let mut choices = Choices::default();
+    for hook in (0..raw::FIMK_HOOKS).filter(|hook| !plan::PROCESS_HOOKS.contains(hook)) {
+        if !fitting.contains(&hook) {
+            choices.exclude(hook, Lack::Absent);
+        }
+    }
+    // Once more for each program that has to make way for one that was not loaded: seldom.
+    loop {
+        let mut tested = Tested::load(process, choices, size)?;
+        let wanted = tested.choices.programs();
+        tested.attach(&wanted);
+        if tested.links.is_empty() {
+            return Err(std::io::Error::from_raw_os_error(nix::libc::EPERM).into());
+        }
+        if tested.choices.programs().is_subset(&wanted) {
+            tested.test_all();
+        }
+        if tested.choices.programs().is_subset(&wanted) {
+            return Ok(tested);
+        }
+        choices = tested.choices;
+    }
+}
+
+impl Tested {
+    /// Loads the file object, leaving out each program that the verifier refuses.
+    fn load(process: &Process, mut choices: Choices, size: Size) -> Result<Self> {
+        loop {
+            let wanted = choices.programs();
+            let cause = match File::load(process, &wanted, size) {
+                Ok(file) => {
+                    return Ok(Self {
+                        counters: file.counters()?,
+                        file,
+                        choices,
+                        untested: BTreeMap::new(),
+                        links: BTreeMap::new(),
+                    });
+                }
+                Err(cause) => cause,
+            };
+            let refusal = plan::Refusal::of_trampolines(objects::errno_of(&cause));
+            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
+                return Err(cause);
+            }
+            let messages = objects::messages();
+            let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
+            let Some(hook) = blamed else {
+                log::line(format_args!(
+                    "the file programs cannot be loaded: {cause:#}\n{messages}"
+                ));
+                return Err(cause);
+            };
+            log::line(format_args!(
+                "the program on {} is left out: the kernel does not accept it: {cause:#}\n{messages}",
+                HOOK_NAMES[hook as usize]
+            ));
+            choices.exclude(hook, Lack::Refused);
+        }
+    }
+
+    fn attach(&mut self, wanted: &BTreeSet<u32>) {
+        for &hook in wanted {
+            match objects::attach(self.file.object(), hook) {
+                Ok(link) => drop(self.links.insert(hook, link)),
+                Err(cause) => {
+                    log::line(format_args!(
+                        "the hook {} is not served: {cause:#}",
+                        HOOK_NAMES[hook as usize]
+                    ));
+                    self.choices.exclude(hook, Lack::Refused);
+                }
+            }
+        }
+    }
+
+    fn test_all(&mut self) {
+        let room = match Room::new(&mut self.file) {
+            Ok(room) => room,
+            Err(cause) => {
+                log::line(format_args!(
+                    "the self-test has no place to work in: {cause}; the hooks are attached untested"
+                ));
+                let all = plan::rows(false).map(|(place, _)| (place, cause.to_string()));
+                self.untested.extend(all);
+                return;
+            }
+        };
+        for (place, row) in plan::rows(false) {
+            if !row.untested.is_empty() {
+                self.untested.insert(place, row.untested.to_owned());
+            } else if let Some(hook) = self.choices.serving(place) {
+                self.test(place, row, hook, &room);
+            }
+        }
+        self.file.set_arming(0, 0, 0);
+    }
+
+    fn test(&mut self, place: usize, row: &Row, hook: u32, room: &Room) {
+        let before = std::cell::Cell::new(0);
+        let done = operations::perform(row.operation, room, &|| {
+            before.set(counts::seen(&self.counters, hook));
+        });
+        let seen = counts::seen(&self.counters, hook) > before.get();
+        let verdict = match done {
+            _ if seen => Verdict::Seen,
+            Ok(()) => Verdict::Unseen,
+            Err(cause) => {
+                self.untested.insert(place, cause.to_string());
+                Verdict::Untested
+            }
+        };
+        self.choices.judge(place, hook, verdict);
+        if verdict == Verdict::Unseen {
+            say_unseen(row, hook, self.choices.serving(place));
+        }
+    }
+
+    /// Empties what is empty in a new object: nothing but the test has filled it.
+    pub fn forget(&mut self) -> Result<()> {
+        self.file.forget_all()?;
+        counts::clear(&self.counters)
+    }
+}
+
+fn say_unseen(row: &Row, hook: u32, next: Option<u32>) {
+    let then = match next.filter(|next| row.programs.first() != Some(next)) {
+        Some(next) => format!("{} is tried", PROGRAMS[next as usize].words()),
+        None => "nothing else is left to try; it stays attached".to_owned(),
+    };
+    log::line(format_args!(
+        "self-test: {} does not see {}: {then}",
+        PROGRAMS[hook as usize].words(),
+        row.operation
+    ));
+}
