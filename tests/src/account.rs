@@ -1,6 +1,8 @@
 //! A user in the real /etc that goes away again.
 
-use crate::{Ran, attempt, run};
+use std::{fs, path::Path};
+
+use crate::{Ran, attempt, run, text, which};
 
 /// A user made by the real `useradd`; removed when dropped, also by a panic.
 pub struct Account {
@@ -19,6 +21,42 @@ impl Account {
             &["--no-create-home", "--shell", "/usr/sbin/nologin", &name],
         );
         Self { name, made_by }
+    }
+
+    /// Makes a user with this home, a directory of the user's own.
+    pub fn with_home(prefix: &str, home: &Path) -> Self {
+        let name = format!("{prefix}{}", std::process::id());
+        let made_by = run(
+            "useradd",
+            &["--create-home", "--home-dir", text(home), &name],
+        );
+        Self { name, made_by }
+    }
+
+    /// The number of the user.
+    pub fn uid(&self) -> u32 {
+        let printed = run("id", &["-u", &self.name]).output;
+        printed.trim().parse().expect("id prints a number")
+    }
+
+    /// Runs a line of shell as this user.
+    pub fn sh(&self, line: &str) -> Ran {
+        let id = self.uid().to_string();
+        let arguments = [
+            "--reuid",
+            &id,
+            "--regid",
+            &id,
+            "--clear-groups",
+            "sh",
+            "-c",
+            line,
+        ];
+        let mut ran = run("setpriv", &arguments);
+        // It becomes the shell, with the pid it has.
+        let shell = which(Path::new("sh")).and_then(|shell| fs::canonicalize(shell).ok());
+        ran.executable = shell.expect("there is a shell");
+        ran
     }
 
     /// As `fimk.changes` names it.

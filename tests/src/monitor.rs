@@ -231,6 +231,19 @@ impl Monitor {
         self.ear.heard().events.clone()
     }
 
+    /// Waits until this has been logged.
+    pub fn expect_logged(&self, words: &str) {
+        let end = Instant::now() + deadline();
+        while !self.errors().contains(words) {
+            assert!(
+                Instant::now() < end,
+                "not logged: {words:?}\n{}",
+                self.account()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Everything logged so far.
     pub fn errors(&self) -> String {
         self.ear.heard().errors.clone()

@@ -89,6 +89,22 @@ impl Site {
         self.root.path().join("state")
     }
 
+    /// All bytes of all files in the state directory.
+    pub fn state_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut directories = vec![self.state()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if entry.path().is_dir() {
+                    directories.push(entry.path());
+                } else {
+                    bytes.extend(fs::read(entry.path()).unwrap_or_default());
+                }
+            }
+        }
+        bytes
+    }
+
     /// Where its control socket is.
     pub fn run_dir(&self) -> PathBuf {
         self.root.path().join("run")

@@ -16,6 +16,7 @@ use crate::{
     clock,
     control::Control,
     exit::{Failure, Status, log},
+    homes::Table,
     identity::ActorKey,
     mounts::Mounts,
     notify::Notify,
@@ -83,6 +84,10 @@ pub struct Engine {
     pub(crate) walker: Walker,
     pub(crate) store: Store,
     pub(crate) reader: Reader,
+    /// The homes that the rules were made for.
+    pub(crate) homes: Arc<Table>,
+    /// A link that a rule spells out below a home leads elsewhere now.
+    pub(crate) home_link_moved: bool,
     pub(crate) key_id: Token,
     pub(crate) users: Users,
     pub(crate) actors: Actors,
@@ -128,6 +133,7 @@ pub struct Parts {
     pub rules: Arc<RuleSet>,
     pub store: Store,
     pub reader: Reader,
+    pub homes: Arc<Table>,
     pub key_id: Token,
     pub channel: Channel,
     pub eyes: Eyes,
@@ -147,7 +153,9 @@ impl Engine {
         let window = Duration::from_millis(parts.config.settle_ms);
         Self {
             config: parts.config,
-            walker: Walker::new(&parts.rules),
+            walker: Walker::new(&parts.rules, &parts.homes),
+            homes: parts.homes,
+            home_link_moved: false,
             rules: parts.rules,
             store: parts.store,
             reader: parts.reader,
@@ -206,6 +214,7 @@ impl Engine {
         self.channel.flush()?;
         self.receive()?;
         self.look()?;
+        self.look_at_homes()?;
         self.overdue()?;
         self.look_at_mounts()?;
         self.examine_due()?;

@@ -18,9 +18,9 @@ use crate::{
     exit::Failure,
     pending::{Found, Pending},
     read::{ReadError, Wanted, unchanged},
-    report::{Case, Report, reports, unexplained},
+    report::{Case, Report, is_public, reports, unexplained},
     signal::Operations,
-    verdict::judge,
+    verdict::{Values, judge},
 };
 
 impl Engine {
@@ -56,7 +56,13 @@ impl Engine {
         let tokens_fit = before
             .as_ref()
             .is_none_or(|record| record.key_id == self.key_id);
-        let verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
+        let mut verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
+        let show_private = matched.rule.content == ContentMode::Diff;
+        let values = Values {
+            comparable: tokens_fit,
+            shown: show_private || is_public(before.as_ref(), after.as_ref()),
+        };
+        verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
         if !pending.unexplained && unexplained(pending, &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);
@@ -73,7 +79,7 @@ impl Engine {
             matched: &matched,
             gap,
             compared: self.compared,
-            show_private: matched.rule.content == ContentMode::Diff,
+            show_private,
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
         let reports = reports(&case, &self.actors, &mut self.users);
@@ -98,7 +104,9 @@ impl Engine {
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
             return Ok(true);
         }
-        if leads_elsewhere {
+        if leads_elsewhere && self.homes.above(path).is_some() {
+            self.home_link_moved = true;
+        } else if leads_elsewhere {
             return self.commit_and_follow(commit).map(|()| true);
         }
         self.commit(commit).map(|()| true)
@@ -192,6 +200,7 @@ impl Engine {
         Some(Snapshot {
             attributes,
             content: Content::Unread(error.to_string()),
+            extended: None,
         })
     }
 }

@@ -12,6 +12,7 @@ mod exit;
 mod fanotify;
 mod handover;
 mod held;
+mod homes;
 mod identity;
 mod key;
 mod losses;
@@ -66,6 +67,7 @@ use crate::{
     engine::{Engine, Eyes, Parts},
     exit::{Failure, Status, log},
     fanotify::Group,
+    homes::{Homes, Table},
     key::DigestKey,
     mounts::Mounts,
     notify::Notify,
@@ -96,7 +98,9 @@ fn run() -> Result<(), Failure> {
     // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
     let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
-    let rules = Arc::new(compile(&config)?);
+    let mut homes = Homes::default();
+    let homes_now = homes.now();
+    let rules = Arc::new(compile(&config, &homes_now)?);
     let key = Arc::new(
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
@@ -111,7 +115,7 @@ fn run() -> Result<(), Failure> {
     }
     let stop = stop_signal()?;
     let (store, opened) = Store::open(&config.state_dir)?;
-    let past = start::past(&store, opened)?;
+    let past = start::past(&store, opened, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
@@ -120,7 +124,8 @@ fn run() -> Result<(), Failure> {
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        reader: Reader::new(Arc::clone(&key), config.read_bytes_max),
+        reader: Reader::new(Arc::clone(&key), config.read_bytes_max, homes),
+        homes: homes_now,
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
@@ -169,19 +174,20 @@ fn read_config(args: &Args) -> Result<(Config, String), Failure> {
     Ok((config, text))
 }
 
-/// The rules, with the targets of those of their paths that are links, and without our own directories: what we
+/// The rules, with the homes, with the targets of those of their paths that are links, and without our own directories: what we
 /// write there would be events, and these would be written there.
-pub(crate) fn compile(config: &Config) -> Result<RuleSet, Failure> {
+pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure> {
     let too_complex = |error: fimk_core::rules::TooComplex| {
         Failure::new(Status::Configuration, error.to_string())
     };
-    let mut config = config.clone();
+    let (of_rules, _) = homes.for_rules(config.paths_of_a_home());
+    let mut config = config.clone().with_homes(of_rules);
     let own = own_directories(&config);
     for rule in &mut config.rules {
         rule.exclude.extend(own.iter().cloned().map(Pattern::Path));
     }
     let rules = RuleSet::new(&config).map_err(too_complex)?;
-    let targets = walk::link_targets(&rules);
+    let targets = walk::link_targets(&rules, homes);
     if targets.is_empty() {
         return Ok(rules);
     }

@@ -11,7 +11,6 @@ use crate::{
     exit::Failure,
     identity::ActorKey,
     pending::{Found, Pending},
-    read::unchanged,
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
     tree::rebased,
@@ -285,11 +284,7 @@ impl Engine {
     /// Whether it looks as when it was read last: nothing of it can have changed without the time of change.
     pub(crate) fn is_as_recorded(&self, path: &BytePath) -> Result<bool, Trouble> {
         let record = self.store.record(path).map_err(Failure::from)?;
-        Ok(record.is_some_and(|record| {
-            self.reader
-                .attributes(path)
-                .is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
-        }))
+        Ok(record.is_some_and(|record| self.reader.looks_like(path, &record.snapshot)))
     }
 
     /// Found by looking. What waits already has a record of the kernel that says who did it.

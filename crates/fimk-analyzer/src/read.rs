@@ -2,25 +2,34 @@
 //! a pipe that never ends, a link, a device, or endless.
 //!
 //! An object is first opened as a mere place (`O_PATH`: no driver, pipe or lease notices) and looked at; only what is
-//! a regular file is then opened for reading, through that place, so that both are the same object.
+//! a regular file is then opened for reading, through that place, so that both are the same object. Where the
+//! place was reached by a name that a user may bend to lead elsewhere, nothing is read: see `place`.
 
+mod acl;
 mod attributes;
+mod capabilities;
 mod content;
+mod extended;
 mod open;
+mod place;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fimk_consumers::Consumer;
 use fimk_core::{
     config::ContentMode,
     path::BytePath,
-    record::{Attributes, Content, Digest, FileKind, Snapshot},
+    record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
 };
 use nix::{errno::Errno, fcntl::OFlag};
 use thiserror::Error;
 
-use self::content::Stream;
-use crate::key::DigestKey;
+use self::{content::Stream, place::Refusal};
+use crate::{
+    homes::{Homes, Table},
+    key::DigestKey,
+    users::Users,
+};
 
 pub use self::{attributes::unchanged, open::open_path};
 
@@ -75,15 +84,24 @@ impl From<Errno> for ReadError {
 pub struct Reader {
     key: Arc<DigestKey>,
     read_bytes_max: u64,
+    homes: Arc<Mutex<Homes>>,
 }
 
 impl Reader {
-    /// `read_bytes_max`: a content larger than this is not read, however it grows meanwhile.
-    pub fn new(key: Arc<DigestKey>, read_bytes_max: u64) -> Self {
+    /// `read_bytes_max`: a content larger than this is not read, however it grows meanwhile. `homes`: where
+    /// nothing is read through a link.
+    pub fn new(key: Arc<DigestKey>, read_bytes_max: u64, homes: Homes) -> Self {
         Self {
             key,
             read_bytes_max,
+            homes: Arc::new(Mutex::new(homes)),
         }
+    }
+
+    /// The homes there are now: passwd is read again when it changed, which costs one look at it.
+    pub fn homes(&self) -> Arc<Table> {
+        let homes = self.homes.lock();
+        homes.unwrap_or_else(PoisonError::into_inner).now()
     }
 
     /// The attributes of an object; a link's own, not its target's.
@@ -99,6 +117,27 @@ impl Reader {
             path,
             OFlag::O_PATH | OFlag::O_NOFOLLOW,
         )?)?)
+    }
+
+    /// Whether an object looks as when it was read last: nothing of it can have changed without the time of
+    /// change, but for extended attributes on some file systems (tmpfs before Linux 6.2).
+    pub fn looks_like(&self, path: &BytePath, snapshot: &Snapshot) -> bool {
+        let look = || -> Result<bool, ReadError> {
+            let place = place::find(path, &self.homes())?;
+            let known = snapshot.extended.as_ref();
+            Ok(
+                unchanged(&snapshot.attributes, &attributes::of(&place.object)?)
+                    && (known.is_none() || self.extended(&place).as_ref() == known),
+            )
+        };
+        look().unwrap_or(false)
+    }
+
+    fn extended(&self, place: &place::Place) -> Option<Extended> {
+        if place.refusal.is_some() {
+            return None;
+        }
+        extended::of(&place.object, &self.key)
     }
 
     /// A reading of an object; a link's own, not its target's. May block as long as the file system does.
@@ -117,25 +156,29 @@ impl Reader {
     }
 
     fn once(&self, path: &BytePath, wanted: &Wanted) -> Result<Read, ReadError> {
-        let place = open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
-        let before = attributes::of(&place)?;
-        let content = match before.kind {
-            FileKind::Symlink => Content::Link(content::link(&place)?),
-            FileKind::File if wanted.content == ContentMode::None => {
+        let place = place::find(path, &self.homes())?;
+        let object = &place.object;
+        let before = attributes::of(object)?;
+        let content = match (&place.refusal, before.kind) {
+            (Some(refusal), _) => Content::Unread(refused(refusal)),
+            (None, FileKind::Symlink) => Content::Link(content::link(object)?),
+            (None, FileKind::File) if wanted.content == ContentMode::None => {
                 Content::Unread("the rule wants no content".to_owned())
             }
-            FileKind::File => self.file(
-                &content::file(&place, before.size, self.read_bytes_max, wanted.consumer),
+            (None, FileKind::File) => self.file(
+                &content::file(object, before.size, self.read_bytes_max, wanted.consumer),
                 wanted,
             ),
-            other => Content::Unread(not_read(other).to_owned()),
+            (None, other) => Content::Unread(not_read(other).to_owned()),
         };
-        let after = attributes::of(&place)?;
+        let extended = self.extended(&place);
+        let after = attributes::of(object)?;
         Ok(Read {
             consistent: unchanged(&before, &after),
             snapshot: Snapshot {
                 attributes: after,
                 content,
+                extended,
             },
         })
     }
@@ -163,6 +206,11 @@ impl Reader {
             .map(|reading| reading.state);
         Content::Read { digest, state }
     }
+}
+
+fn refused(refusal: &Refusal) -> String {
+    let mut users = Users::default();
+    refusal.sentence(|uid| users.user(uid).map(|name| name.to_string()))
 }
 
 /// What to think of a content that is too large for its consumer.

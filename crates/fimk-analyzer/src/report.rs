@@ -4,7 +4,7 @@ use fimk_consumers::{Difference, redact};
 use fimk_core::{
     event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
     path::BytePath,
-    record::{Attributes, Content, Record, Snapshot},
+    record::{Attributes, Content, FileKind, Record, Snapshot},
     rules::Match,
     time::Timestamp,
 };
@@ -20,6 +20,8 @@ use crate::{
 
 /// The severity of what is stored and not printed: a write that changed nothing.
 const SILENT: u8 = 0;
+
+const UNREAD: Option<ContentVerdict> = Some(ContentVerdict::Unread);
 
 /// Everything that is known about a path when it is reported.
 pub struct Case<'a> {
@@ -230,6 +232,9 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     if part.content && verdict.content_changed() {
         return Some((Action::Modified, severity));
     }
+    if part.content && unread_and_written(case, group) {
+        return Some((Action::Modified, severity));
+    }
     if part.attributes && !verdict.attributes.is_empty() {
         return Some((Action::AttributesModified, severity));
     }
@@ -245,9 +250,21 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
         return Some((Action::AttributesModified, severity));
     }
     if operations.meets(Operations::WRITES) && case.after.is_some() {
-        return Some((Action::AttributesModified, SILENT));
+        // Without a record nobody knows that the bytes are the same.
+        return Some(match case.before {
+            Some(_) => (Action::AttributesModified, SILENT),
+            None => (Action::Modified, severity),
+        });
     }
     None
+}
+
+/// Whether it was written and cannot be read: then nobody knows that the bytes are the same.
+fn unread_and_written(case: &Case<'_>, group: &Group) -> bool {
+    let operations = group.touch.operations;
+    let written = operations.meets(Operations::WRITES)
+        || case.verdict.times && operations.meets(Operations::CONTENT);
+    case.verdict.content == UNREAD && case.before.is_some() && case.after.is_some() && written
 }
 
 /// Whether the replacement was seen, and reported, before its record came.
@@ -270,6 +287,9 @@ fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {
         (Some(_), Some(_)) if case.verdict.content_changed() => Some((Action::Modified, severity)),
         (Some(_), Some(_)) if !case.verdict.attributes.is_empty() => {
             Some((Action::AttributesModified, severity))
+        }
+        (Some(_), Some(_)) if case.verdict.times && case.verdict.content == UNREAD => {
+            Some((Action::Modified, severity))
         }
         (Some(_), Some(_)) if case.verdict.times => Some((Action::AttributesModified, SILENT)),
         _ => None,
@@ -300,8 +320,7 @@ fn describe(
     let gone = action == Action::Deleted || case.after.is_none();
     let whole = matches!(action, Action::Created | Action::Deleted | Action::Linked);
     let tells = part.content && (verdict.content_changed() || whole || verdict.content.is_none());
-    let public = world_readable(case.before.map(|it| &it.snapshot)) && world_readable(case.after);
-    let private = !(case.show_private || public);
+    let private = !(case.show_private || is_public(case.before, case.after));
     let mut change = Change {
         file: file(case, gone, part, users),
         actor: None,
@@ -336,6 +355,7 @@ fn describe(
             .collect(),
         observed: action == Action::Deleted || case.after.is_some(),
         content: content(case, part, action),
+        unread: unread(case, part, action),
         previous_path: None,
         new_path: None,
         accessed_path: group.touch.accessed.clone(),
@@ -376,6 +396,19 @@ fn content(case: &Case<'_>, part: Part, action: Action) -> Option<ContentVerdict
     match case.verdict.content {
         Some(ContentVerdict::Changed) if !part.content => None,
         verdict => verdict,
+    }
+}
+
+/// Also of what is known to have changed, by its size.
+fn unread(case: &Case<'_>, part: Part, action: Action) -> Option<String> {
+    content(case, part, action)?;
+    match case.after {
+        Some(Snapshot {
+            content: Content::Unread(why),
+            attributes,
+            ..
+        }) if attributes.kind == FileKind::File => Some(why.clone()),
+        _ => None,
     }
 }
 
@@ -440,6 +473,11 @@ fn differing(old: &Snapshot, new: Option<&Attributes>, part: Part) -> Option<Att
     let relevant =
         (part.content || part.attributes) && new.is_some_and(|new| *new != old.attributes);
     relevant.then(|| old.attributes.clone())
+}
+
+/// Whether everybody may read it, before and after.
+pub fn is_public(before: Option<&Record>, after: Option<&Snapshot>) -> bool {
+    world_readable(before.map(|it| &it.snapshot)) && world_readable(after)
 }
 
 fn world_readable(snapshot: Option<&Snapshot>) -> bool {

@@ -18,6 +18,7 @@ use crate::{
     clock,
     engine::{ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
+    homes::Table,
     output::STDOUT,
     pending::{Found, Pending},
     severity,
@@ -276,6 +277,7 @@ impl Engine {
             events,
             ..Commit::default()
         })?;
+        self.say_homes_left_out()?;
         self.say_alive()
     }
 
@@ -334,8 +336,8 @@ impl Engine {
     /// A link in a rule's own path leads elsewhere: what is there now is watched, and recorded without an
     /// event for each object, as nobody could have recorded it before.
     pub(crate) fn follow_links(&mut self) -> Result<(), Trouble> {
-        let rules = Arc::new(crate::compile(&self.config)?);
-        self.walker = Walker::new(&rules);
+        let rules = Arc::new(crate::compile(&self.config, &self.homes)?);
+        self.walker = Walker::new(&rules, &self.homes);
         let before = std::mem::replace(&mut self.rules, rules);
         self.scan(Some(before))
     }
@@ -352,10 +354,21 @@ impl Engine {
             },
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
-        self.compare_all(covered, &past, None)?;
+        let tally = self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
         self.compared = clock::now();
-        Ok(())
+        if tally.baseline == 0 {
+            return Ok(());
+        }
+        let event = self.notice(
+            Action::BaselineCreated,
+            severity::NOTICE,
+            baseline_notice(&tally),
+        );
+        self.commit(Commit {
+            events: vec![event],
+            ..Commit::default()
+        })
     }
 
     /// The kernel's counters: what was lost is said, and looked for if the loader's sweep cannot find it.
@@ -457,7 +470,7 @@ fn gap_notice(gap: Gap) -> Notice {
 }
 
 /// What an earlier run left in the store.
-pub fn past(store: &fimk_store::Store, opened: Opened) -> Result<Past, Failure> {
+pub fn past(store: &fimk_store::Store, opened: Opened, homes: &Table) -> Result<Past, Failure> {
     let watched_until = store
         .meta(ALIVE)?
         .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
@@ -466,8 +479,8 @@ pub fn past(store: &fimk_store::Store, opened: Opened) -> Result<Past, Failure> 
         .meta(RULES)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| config::parse(&text, "the last configuration").ok())
-        // With the targets of its links, or what came behind one while nobody watched would count as new ground.
-        .and_then(|config| crate::compile(&config).ok())
+        // With the homes of now and the targets of its links, or what came behind one while nobody watched would count as new ground.
+        .and_then(|config| crate::compile(&config, homes).ok())
         .map(Arc::new);
     Ok(Past {
         watched_until,

@@ -58,7 +58,7 @@ struct Names {
 
 /// Tells one state of a file from the next.
 #[derive(Debug, PartialEq, Eq)]
-struct Version {
+pub struct Version {
     inode: (u64, u64),
     size: u64,
     ctime: (i64, i64),
@@ -74,9 +74,7 @@ impl Names {
     }
 
     fn name(&mut self, id: u32) -> Option<Arc<str>> {
-        let version = std::fs::metadata(&self.path)
-            .ok()
-            .map(|metadata| Version::of(&metadata));
+        let version = Version::of_path(&self.path);
         if version.is_none() || version != self.seen {
             self.by_number = read(&self.path)
                 .map(|bytes| parse(&bytes))
@@ -89,6 +87,13 @@ impl Names {
 }
 
 impl Version {
+    /// Of the file that is there now, if one is.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        std::fs::metadata(path)
+            .ok()
+            .map(|metadata| Self::of(&metadata))
+    }
+
     fn of(metadata: &std::fs::Metadata) -> Self {
         Self {
             inode: (metadata.dev(), metadata.ino()),
@@ -98,7 +103,8 @@ impl Version {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// The whole of such a file; nothing if it is too large.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
@@ -131,7 +137,8 @@ fn parse(bytes: &[u8]) -> HashMap<u32, Arc<str>> {
     names
 }
 
-fn number(field: &[u8]) -> Option<u32> {
+/// A number of decimal digits.
+pub fn number(field: &[u8]) -> Option<u32> {
     str::from_utf8(field)
         .ok()
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?

@@ -1,5 +1,7 @@
 //! What differs between the record of a path and a new reading of it.
 
+mod extended;
+
 use fimk_consumers::{Comparison, Difference, State, compare, redact};
 use fimk_core::{
     event::ContentVerdict,
@@ -7,12 +9,14 @@ use fimk_core::{
     record::{Attributes, Content, FileKind, Record, Snapshot},
 };
 
+pub use self::extended::Values;
+
 /// The differences, sorted by what causes them.
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// None for what has no content.
     pub content: Option<ContentVerdict>,
-    /// What differs of mode, owner, group and type, in words.
+    /// What differs of mode, owner, group, type, flags, access lists and extended attributes, in words.
     pub attributes: Vec<Difference>,
     /// Only times differ (of what has content).
     pub times: bool,
@@ -145,6 +149,16 @@ fn attribute_differences(old: &Attributes, new: &Attributes) -> Vec<Difference> 
 
 fn octal(mode: u32) -> String {
     format!("{mode:04o}")
+}
+
+/// Of the file itself.
+fn difference_of(field: String, before: Option<String>, after: Option<String>) -> Difference {
+    Difference {
+        subject: "file".to_owned(),
+        field,
+        before,
+        after,
+    }
 }
 
 fn difference(subject: &str, field: &str, before: String, after: String) -> Difference {

@@ -3,9 +3,16 @@
 //! Links are never followed, with one exception: a link that is part of a rule's own literal path, because
 //! whoever wrote the rule meant what lies behind it.
 
-use std::{collections::BTreeSet, fs, os::unix::ffi::OsStrExt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    sync::Arc,
+};
 
 use fimk_core::{path::BytePath, rules::RuleSet};
+
+use crate::homes::{PASSWD, Table};
 
 /// Directories deeper than this are not entered: the kernel's own limit on a path is 4,096 bytes,
 /// two for each name at least.
@@ -31,14 +38,17 @@ pub const PATH_BYTES_MAX: usize = 32 << 10;
 pub struct Walker {
     rules: Arc<RuleSet>,
     literal: Arc<BTreeSet<BytePath>>,
+    homes: Arc<Table>,
 }
 
 impl Walker {
-    /// For these rules.
-    pub fn new(rules: &Arc<RuleSet>) -> Self {
+    /// For these rules, and the list of users: who comes with a home is to be known at once.
+    pub fn new(rules: &Arc<RuleSet>, homes: &Arc<Table>) -> Self {
         let mut literal = BTreeSet::new();
-        for root in rules.roots() {
-            let mut above = Some(root.path.clone());
+        let passwd = BytePath::new(PASSWD.as_bytes());
+        let roots = rules.roots().iter().map(|root| &root.path);
+        for path in roots.chain([&passwd]) {
+            let mut above = Some(path.clone());
             while let Some(path) = above {
                 above = path.parent();
                 literal.insert(path);
@@ -47,6 +57,7 @@ impl Walker {
         Self {
             rules: Arc::clone(rules),
             literal: Arc::new(literal),
+            homes: Arc::clone(homes),
         }
     }
 
@@ -62,7 +73,8 @@ impl Walker {
         }
         let covered = self.rules.covers(path).is_some();
         let on_the_way = directory && (self.literal.contains(path) || self.rules.may_contain(path));
-        (covered || on_the_way).then(|| Found {
+        let is_passwd = path.bytes() == PASSWD.as_bytes();
+        (covered || on_the_way || is_passwd).then(|| Found {
             path: path.clone(),
             directory,
             covered,
@@ -81,11 +93,17 @@ impl Walker {
         let Ok(entries) = fs::read_dir(directory.as_path()) else {
             return Vec::new();
         };
+        // Behind a link of a user only names that a rule spells out: the others are nobody's to print.
+        let spelled_out = |path: &BytePath| self.literal.contains(path);
+        let foreign = spelled_out(directory) && led_out_of_home(directory, &self.homes).is_some();
         entries
             .flatten()
             .filter_map(|entry| {
                 let path = directory.join(entry.file_name().as_bytes());
                 let kind = entry.file_type().ok()?;
+                if foreign && !spelled_out(&path) {
+                    return None;
+                }
                 self.judge(&path, kind)
             })
             .collect()
@@ -108,17 +126,128 @@ impl Walker {
 
 /// The targets of those literal rule paths that are links themselves: they are watched under their own
 /// names as well. With the rule's number.
-pub fn link_targets(rules: &RuleSet) -> Vec<(BytePath, u32)> {
-    rules
-        .roots()
-        .iter()
-        .filter(|root| {
-            root.literal
-                && fs::symlink_metadata(root.path.as_path()).is_ok_and(|meta| meta.is_symlink())
-        })
+///
+/// A link of a user says what the user wants to be watched, and what is watched may be printed: it adds what lies
+/// in the same home, or belongs to that user.
+pub fn link_targets(rules: &RuleSet, homes: &Table) -> Vec<(BytePath, u32)> {
+    let literal = rules.roots().iter().filter(|root| root.literal);
+    literal
         .filter_map(|root| {
-            let target = fs::canonicalize(root.path.as_path()).ok()?;
-            Some((BytePath::new(target.as_os_str().as_bytes()), root.rule))
+            let target = match homes.above(&root.path) {
+                Some(home) => target_in_home(&root.path, &home),
+                None => target_of(&root.path),
+            };
+            Some((target?, root.rule))
         })
         .collect()
+}
+
+/// Without links; none where there is nothing.
+fn real(path: &BytePath) -> Option<BytePath> {
+    let real = fs::canonicalize(path.as_path()).ok()?;
+    Some(BytePath::new(real.as_os_str().as_bytes()))
+}
+
+/// Of a link that is root's, or leads to what belongs to the owner of the link.
+fn target_of(path: &BytePath) -> Option<BytePath> {
+    let link = fs::symlink_metadata(path.as_path()).ok()?;
+    if !link.is_symlink() {
+        return None;
+    }
+    let above = fs::metadata(path.parent()?.as_path()).ok()?;
+    let user = if link.uid() == 0 {
+        above.uid()
+    } else {
+        link.uid()
+    };
+    let target = real(path)?;
+    let owner = fs::symlink_metadata(target.as_path()).ok()?.uid();
+    (user == 0 || user == owner).then_some(target)
+}
+
+/// Of a path with a link below the home, which leads to something in that home.
+fn target_in_home(path: &BytePath, home: &BytePath) -> Option<BytePath> {
+    let (target, real_home) = (real(path)?, real(home)?);
+    let below = &path.bytes()[home.bytes().len()..];
+    let straight = [real_home.bytes(), below].concat();
+    (target.bytes() != straight && target.is_in(&real_home)).then_some(target)
+}
+
+/// Where a path below a home leads, if that is outside of it.
+fn led_out_of_home(path: &BytePath, homes: &Table) -> Option<BytePath> {
+    let home = homes.above(path)?;
+    let (target, real_home) = (real(path)?, real(&home)?);
+    (!target.is_in(&real_home)).then_some(target)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a failed step of a test is its failure")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use fimk_core::config;
+
+    use super::*;
+    use crate::homes::Homes;
+
+    /// A directory with a home in it and something of root's beside it, and the rules with these `paths`.
+    fn scene(paths: &str) -> (tempfile::TempDir, Arc<RuleSet>, Arc<Table>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let home = directory.path().join("eve");
+        fs::create_dir(&home).expect("made");
+        fs::create_dir(directory.path().join("root")).expect("made");
+        for name in ["eve/real", "root/keys", "root/private"] {
+            fs::write(directory.path().join(name), "").expect("written");
+        }
+        let passwd = directory.path().join("passwd");
+        let line = format!("eve:x:7:7::{}:\n", home.display());
+        fs::write(&passwd, line).expect("written");
+        let homes = Homes::at(&passwd).now();
+        let text = format!("[[rule]]\nname = \"r\"\npaths = [{paths}]\n");
+        let config = config::parse(&text, "test").expect("valid");
+        let config = config.with_homes(homes.for_rules(1).0);
+        let rules = Arc::new(RuleSet::new(&config).expect("simple"));
+        (directory, rules, homes)
+    }
+
+    fn path(directory: &tempfile::TempDir, name: &str) -> BytePath {
+        BytePath::new(directory.path().join(name).as_os_str().as_bytes())
+    }
+
+    #[test]
+    fn behind_a_link_out_of_a_home_only_what_a_rule_spells_out_is_named() {
+        for (paths, names) in [
+            ("\"~/.ssh\"", vec![]),
+            ("\"~/.ssh\", \"~/.ssh/keys\"", vec!["eve/.ssh/keys"]),
+        ] {
+            let (directory, rules, homes) = scene(paths);
+            symlink("../root", directory.path().join("eve/.ssh")).expect("linked");
+            let walker = Walker::new(&rules, &homes);
+            let found = walker.entries(&path(&directory, "eve/.ssh"));
+            let found: Vec<BytePath> = found.into_iter().map(|it| it.path).collect();
+            let names: Vec<BytePath> = names.iter().map(|name| path(&directory, name)).collect();
+            assert_eq!(found, names);
+        }
+    }
+
+    #[test]
+    fn a_link_in_a_home_adds_its_target_only_in_that_home() {
+        let (directory, rules, homes) = scene("\"~/.ssh/keys\"");
+        fs::create_dir(directory.path().join("eve/.ssh")).expect("made");
+        let link = directory.path().join("eve/.ssh/keys");
+        for (target, added) in [
+            ("../real", Some("eve/real")),
+            ("../../root/keys", None),
+            ("../nothing", None),
+        ] {
+            symlink(target, &link).expect("linked");
+            let targets = link_targets(&rules, &homes).into_iter();
+            let targets: Vec<BytePath> = targets.map(|(path, _)| path).collect();
+            let added: Vec<BytePath> = added.iter().map(|name| path(&directory, name)).collect();
+            assert_eq!(targets, added, "{target}");
+            fs::remove_file(&link).expect("removed");
+        }
+        fs::write(&link, "").expect("written");
+        assert!(link_targets(&rules, &homes).is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 //! A page of the manual, fimk.toml(5), describes every key; a test holds it to [`KEYS`].
 
 mod error;
+mod homes;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -11,14 +12,14 @@ use std::{collections::HashSet, path::PathBuf};
 
 use toml::de::DeTable;
 
-pub use self::error::ConfigError;
+pub use self::{error::ConfigError, homes::home};
 use self::{
     error::{Source, shown},
     section::{Section, Text},
 };
 use crate::{
     path::BytePath,
-    pattern::{NameGlob, Pattern},
+    pattern::{HomePath, NameGlob, Pattern},
     rules::RuleSet,
 };
 
@@ -30,6 +31,8 @@ pub const RULES_MAX: usize = 1_000;
 pub const PATHS_MAX: usize = 10_000;
 /// Entries with wildcards among them: all are one automaton, which grows with each.
 pub const GLOBS_MAX: usize = 1_000;
+/// Entries that begin with `~/` among them: each is a path for each home.
+pub const HOME_PATHS_MAX: usize = 64;
 /// Of a rule's name and of a tag, in characters: they are repeated on each line of output.
 pub const NAME_CHARACTERS_MAX: usize = 64;
 /// Of a rule: see [`NAME_CHARACTERS_MAX`].
@@ -108,8 +111,10 @@ pub enum SourceWanted {
 pub struct Rule {
     /// Unique.
     pub name: String,
-    /// What it covers; at least one.
+    /// What it covers; with `home_paths` at least one.
     pub paths: Vec<Pattern>,
+    /// What it covers below each home: `~/` and these names. Somebody who knows the homes makes `paths` of them.
+    pub home_paths: Vec<HomePath>,
     /// Whether it covers what is below directories among them, at any depth.
     pub recursive: bool,
     /// What it leaves out all the same: paths with everything below them.
@@ -234,6 +239,7 @@ fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {
         paths: PATHS_MAX,
         excludes: PATHS_MAX,
         globs: GLOBS_MAX,
+        home_paths: HOME_PATHS_MAX,
     };
     let mut rules = Vec::new();
     for section in &sections {
@@ -260,6 +266,7 @@ struct Budget {
     paths: usize,
     excludes: usize,
     globs: usize,
+    home_paths: usize,
 }
 
 fn rule(section: &Section<'_>, budget: &mut Budget) -> Result<Rule, ConfigError> {
@@ -270,9 +277,11 @@ fn rule(section: &Section<'_>, budget: &mut Budget) -> Result<Rule, ConfigError>
     };
     check_label(section, "name", name)?;
     let (exclude, exclude_names) = excludes(section, name.text, budget)?;
+    let (paths, home_paths) = paths(section, name.text, budget)?;
     Ok(Rule {
         name: name.text.to_owned(),
-        paths: paths(section, name.text, budget)?,
+        paths,
+        home_paths,
         recursive: section.boolean("recursive")?.unwrap_or(true),
         exclude,
         exclude_names,
@@ -322,7 +331,7 @@ fn paths(
     section: &Section<'_>,
     rule: &str,
     budget: &mut Budget,
-) -> Result<Vec<Pattern>, ConfigError> {
+) -> Result<(Vec<Pattern>, Vec<HomePath>), ConfigError> {
     let entries = section.strings("paths")?;
     if entries.is_empty() {
         return Err(section.error(format!(
@@ -331,6 +340,7 @@ fn paths(
         )));
     }
     let mut patterns = Vec::with_capacity(entries.len());
+    let mut home_paths = Vec::new();
     for entry in entries {
         spend(
             section,
@@ -339,6 +349,19 @@ fn paths(
             PATHS_MAX,
             "`paths` in all",
         )?;
+        if is_of_homes(entry.text) {
+            spend(
+                section,
+                entry,
+                &mut budget.home_paths,
+                HOME_PATHS_MAX,
+                "paths that begin with ~/",
+            )?;
+            let path =
+                HomePath::parse(entry.text).map_err(|why| refused(section, rule, entry, &why))?;
+            home_paths.push(path);
+            continue;
+        }
         let pattern = pattern(section, rule, entry, budget)?;
         if is_pseudo(pattern.base()) {
             let message = format!(
@@ -350,7 +373,12 @@ fn paths(
         }
         patterns.push(pattern);
     }
-    Ok(patterns)
+    Ok((patterns, home_paths))
+}
+
+/// Whether an entry of `paths` is one of [`HomePath`].
+fn is_of_homes(entry: &str) -> bool {
+    entry.starts_with('~')
 }
 
 fn pattern(
@@ -469,7 +497,9 @@ fn check_exclusions(top: &Section<'_>, config: &Config) -> Result<(), ConfigErro
         .iter()
         .zip((0..).zip(&config.rules))
     {
-        for (entry, pattern) in section.strings("paths")?.into_iter().zip(&rule.paths) {
+        let entries = section.strings("paths")?.into_iter();
+        let anchored = entries.filter(|entry| !is_of_homes(entry.text));
+        for (entry, pattern) in anchored.zip(&rule.paths) {
             if set.excludes_root(number, pattern) {
                 return Err(refused(
                     section,

@@ -163,6 +163,8 @@ pub struct Change {
     pub observed: bool,
     /// What became of the content.
     pub content: Option<ContentVerdict>,
+    /// Why the content was not read: a sentence.
+    pub unread: Option<String>,
     /// The old name, for renames.
     pub previous_path: Option<BytePath>,
     /// The new name, when a watched object was moved out of the rules.

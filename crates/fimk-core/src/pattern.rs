@@ -34,6 +34,9 @@ impl Pattern {
     /// Reads one entry; the error is the end of a sentence that begins with the entry.
     pub fn parse(text: &str) -> Result<Self, String> {
         check_bytes(text)?;
+        if text.split('/').any(|part| part == "~") {
+            return Err("has a `~` where it means no home: that it does only at the beginning, as in ~/.ssh; write the path".into());
+        }
         if !text.starts_with('/') {
             return Err("is not absolute; write the whole path from /".into());
         }
@@ -98,6 +101,38 @@ impl PathGlob {
     /// Bytes before the first wildcard.
     pub fn literal_bytes(&self) -> usize {
         self.literal_bytes
+    }
+}
+
+/// A path below every home: `~/.ssh/authorized_keys`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomePath(String);
+
+impl HomePath {
+    /// Reads one entry; for errors see [`Pattern::parse`].
+    ///
+    /// Wildcards are refused: there are many homes, and each glob is a part of one automaton.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        check_bytes(text)?;
+        let Some(below) = text.strip_prefix("~/") else {
+            return Err("names the home of one user, which is not supported; write the path itself, or ~/ for the homes of all".into());
+        };
+        if is_glob(below) {
+            return Err("has wildcards below ~/, which is not supported; name the files, or their directory".into());
+        }
+        let parts = components(below.split('/'))?;
+        if parts.contains(&"~") {
+            return Err("has a second `~`; write the path".into());
+        }
+        if parts.is_empty() {
+            return Err("is every home as a whole, those of daemons such as /usr/sbin too; name what is meant in them".into());
+        }
+        Ok(Self(parts.join("/")))
+    }
+
+    /// The path below this home.
+    pub fn below(&self, home: &BytePath) -> BytePath {
+        home.join(self.0.as_bytes())
     }
 }
 

@@ -74,6 +74,90 @@ pub struct Attributes {
     pub ctime: Timestamp,
 }
 
+/// What an object has besides [`Attributes`]: flags, access lists, extended attributes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extended {
+    /// Those of statx(2) that are set, in the order of their declaration.
+    pub flags: Vec<FileFlag>,
+    /// The access control list; empty without one, for then the mode says all.
+    pub acl: Vec<AclEntry>,
+    /// Of a directory: the list that what is made in it begins with.
+    pub default_acl: Vec<AclEntry>,
+    /// `security.capability` in the words of `cap_text_formats`(7).
+    pub capabilities: Option<String>,
+    /// All others, by name, those of the system first; see `more`.
+    pub xattrs: Vec<Xattr>,
+    /// How many there are beyond the limit, which were not looked at.
+    pub more: u32,
+}
+
+/// A flag of a file: statx(2), `stx_attributes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum FileFlag {
+    Immutable,
+    AppendOnly,
+    NoDump,
+    Compressed,
+    Encrypted,
+    Verity,
+}
+
+impl FileFlag {
+    /// For a person.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Immutable => "immutable",
+            Self::AppendOnly => "append-only",
+            Self::NoDump => "nodump",
+            Self::Compressed => "compressed",
+            Self::Encrypted => "encrypted",
+            Self::Verity => "verity",
+        }
+    }
+}
+
+/// One entry of an access control list: acl(5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AclEntry {
+    /// Whom it is for.
+    pub who: AclWho,
+    /// Read, write, execute: 4, 2, 1.
+    pub permissions: u8,
+}
+
+/// Whom an entry is for. Numbers, not names: a user who gets another name changes no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum AclWho {
+    Owner,
+    User(u32),
+    OwningGroup,
+    Group(u32),
+    Mask,
+    Other,
+}
+
+/// One extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Xattr {
+    /// With its namespace, escaped: `user.note`.
+    pub name: String,
+    /// None where it could not be read.
+    pub value: Option<XattrValue>,
+}
+
+/// The value of an extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XattrValue {
+    /// Its length in bytes.
+    pub bytes: u32,
+    /// Keyed: a short value could be guessed at.
+    pub digest: [u8; 32],
+    /// A short text as it is, secrets replaced.
+    pub text: Option<String>,
+}
+
 /// The digest of a content. Content in which a secret was found has no plain digest: it could be guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Digest {
@@ -106,6 +190,8 @@ pub struct Snapshot {
     pub attributes: Attributes,
     /// What was read.
     pub content: Content,
+    /// None where it is not known, which differs from nothing.
+    pub extended: Option<Extended>,
 }
 
 /// The accepted state of a path: the last [`Snapshot`] that was reported, or the baseline.

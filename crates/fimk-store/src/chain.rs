@@ -17,6 +17,8 @@ use crate::{
 
 const HASH_BYTES: usize = 32;
 
+impl codec::Stored for Link {}
+
 /// One link of the chain: an event's sequence and hash. The default stands before the first event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
@@ -41,7 +43,8 @@ impl Link {
     /// The event as it is stored, `[schema][hash][bincode]`, and its link.
     pub(crate) fn seal(&self, event: &Event) -> Result<(Self, Vec<u8>), Fault> {
         let mut value = codec::encode(event)?;
-        let link = self.next(event.sequence, codec::SCHEMA, codec::body_of(&value)?);
+        let (schema, body) = codec::parts_of(&value)?;
+        let link = self.next(event.sequence, schema, body);
         value.splice(1..1, link.hash);
         Ok((link, value))
     }
@@ -49,8 +52,8 @@ impl Link {
     /// Whether this stored event follows; its link if so, otherwise `None`.
     pub(crate) fn follow(&self, key: &[u8], value: &[u8]) -> Result<Option<Self>, Fault> {
         let (found, event) = unseal(key, value)?;
-        let (_, body) = split(value)?;
-        let expected = self.next(event.sequence, codec::SCHEMA, body);
+        let (schema, _, body) = split(value)?;
+        let expected = self.next(event.sequence, schema, body);
         Ok((found == expected && found.sequence > self.sequence).then_some(found))
     }
 }
@@ -58,8 +61,8 @@ impl Link {
 /// A stored event and its link.
 pub(crate) fn unseal(key: &[u8], value: &[u8]) -> Result<(Link, Event), Fault> {
     let link = link_of(key, value)?;
-    let (_, body) = split(value)?;
-    let event: Event = codec::decode_body(body)?;
+    let (schema, _, body) = split(value)?;
+    let event: Event = codec::decode_version(schema, body)?;
     if event.sequence == link.sequence {
         Ok((link, event))
     } else {
@@ -74,7 +77,7 @@ pub(crate) fn unseal(key: &[u8], value: &[u8]) -> Result<(Link, Event), Fault> {
 pub(crate) fn link_of(key: &[u8], value: &[u8]) -> Result<Link, Fault> {
     Ok(Link {
         sequence: sequence_of(key)?,
-        hash: *split(value)?.0,
+        hash: *split(value)?.1,
     })
 }
 
@@ -86,10 +89,13 @@ pub(crate) fn sequence_of(key: &[u8]) -> Result<u64, Fault> {
     Ok(u64::from_be_bytes(key))
 }
 
-fn split(value: &[u8]) -> Result<(&[u8; HASH_BYTES], &[u8]), Fault> {
-    codec::body_of(value)?
+/// Its schema, hash and body.
+fn split(value: &[u8]) -> Result<(u8, &[u8; HASH_BYTES], &[u8]), Fault> {
+    let (schema, rest) = codec::parts_of(value)?;
+    let (hash, body) = rest
         .split_first_chunk()
-        .ok_or_else(|| Fault::Damaged("an event without its hash".into()))
+        .ok_or_else(|| Fault::Damaged("an event without its hash".into()))?;
+    Ok((schema, hash, body))
 }
 
 impl Store {

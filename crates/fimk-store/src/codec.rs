@@ -1,11 +1,18 @@
 //! Values as bytes: the schema's version, then bincode. The only module that names bincode.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use fimk_core::{event::Event, record::Record};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Version of everything in the database. It rises when a stored type changes in any way: bincode has no
+use crate::v1;
+
+/// Version of everything that is written. It rises when a stored type changes in any way: bincode has no
 /// names of fields.
-pub(crate) const SCHEMA: u8 = 1;
+pub(crate) const SCHEMA: u8 = 2;
+
+/// The oldest version that is still read. A value keeps its version until it is written anew: events, whose
+/// bytes are in the chain, for ever.
+pub(crate) const OLDEST: u8 = 1;
 
 /// Of one value. A record holds at most the words of one file, an event one line; the process has 64 MiB.
 pub(crate) const VALUE_BYTES_MAX: usize = 8 << 20;
@@ -24,6 +31,29 @@ pub(crate) enum Fault {
     TooLarge(usize),
 }
 
+/// What a value can be.
+pub(crate) trait Stored: DeserializeOwned {
+    /// From the body of a value of schema 1, where that was another.
+    fn from_v1(body: &[u8]) -> Result<Self, Fault> {
+        decode_body(body)
+    }
+}
+
+impl Stored for u64 {}
+impl Stored for Vec<u8> {}
+
+impl Stored for Record {
+    fn from_v1(body: &[u8]) -> Result<Self, Fault> {
+        decode_body::<v1::Record>(body).map(Into::into)
+    }
+}
+
+impl Stored for Event {
+    fn from_v1(body: &[u8]) -> Result<Self, Fault> {
+        decode_body::<v1::Event>(body).map(Into::into)
+    }
+}
+
 /// `[schema][bincode]`
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     let body = bincode::serde::encode_to_vec(value, CONFIG)
@@ -38,14 +68,15 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
 }
 
 /// The reverse of [`encode`]; every byte must be used.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
-    decode_body(body_of(bytes)?)
+pub(crate) fn decode<T: Stored>(bytes: &[u8]) -> Result<T, Fault> {
+    let (version, body) = parts_of(bytes)?;
+    decode_version(version, body)
 }
 
-/// What follows the version, if this program can read it.
-pub(crate) fn body_of(bytes: &[u8]) -> Result<&[u8], Fault> {
+/// The version and what follows it, if this program can read it.
+pub(crate) fn parts_of(bytes: &[u8]) -> Result<(u8, &[u8]), Fault> {
     match bytes.split_first() {
-        Some((&SCHEMA, body)) => Ok(body),
+        Some((&version @ OLDEST..=SCHEMA, body)) => Ok((version, body)),
         Some((&version, _)) if version > SCHEMA => Err(Fault::Newer(version)),
         Some((version, _)) => Err(Fault::Damaged(format!(
             "a value of schema {version}, which never was"
@@ -54,8 +85,16 @@ pub(crate) fn body_of(bytes: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-/// A value whose version was seen to by [`body_of`].
-pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+/// A value whose version was seen to by [`parts_of`].
+pub(crate) fn decode_version<T: Stored>(version: u8, body: &[u8]) -> Result<T, Fault> {
+    if version == SCHEMA {
+        decode_body(body)
+    } else {
+        T::from_v1(body)
+    }
+}
+
+fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     if body.len() > VALUE_BYTES_MAX {
         return Err(Fault::Damaged(format!("a value of {} bytes", body.len())));
     }

@@ -10,7 +10,8 @@
 //! | `cursors` | name of the output | sequence last delivered |
 //! | `meta` | `schema`, `head`, `anchor`, and the caller's under `user/` | small values |
 //!
-//! Every value begins with the schema's version. One [`Store::commit`] is one atomic batch: records, events
+//! Every value begins with the version of its schema: values of older ones are read as they are, and become
+//! those of today when they are written anew. One [`Store::commit`] is one atomic batch: records, events
 //! and the chain's head appear together or not at all. It is in the kernel's hands when `commit` returns, so
 //! that `kill -9` loses nothing; it is on disk when [`Store::sync`] returns. What power failure takes between
 //! the two is found at the next [`Store::open`] and named in [`Opened::lost`].
@@ -32,6 +33,7 @@ mod store;
 mod synced;
 #[cfg(test)]
 mod tests;
+mod v1;
 
 pub use error::StoreError;
 pub use open::{Lost, Opened};

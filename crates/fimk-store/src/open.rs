@@ -11,7 +11,7 @@ use rocksdb::{DB, IteratorMode, Options, WriteOptions};
 
 use crate::{
     chain::{self, Link},
-    codec::{self, Fault, SCHEMA},
+    codec::{self, Fault, OLDEST, SCHEMA},
     error::StoreError,
     size::Sizes,
     synced::{Said, Synced},
@@ -84,7 +84,8 @@ impl Database {
         let mut db = open_rocksdb(&path, families.as_deref(), &sizes)?;
         // After RocksDB has its lock: nobody else writes the file now.
         let (mut synced, said) = Synced::open(dir)?;
-        let created = schema(&db, &path)?.is_none();
+        let found = schema(&db, &path)?;
+        let created = found.is_none();
         if created {
             create(&mut db, &path, &sizes)?;
             if said == Said::Nothing {
@@ -95,6 +96,10 @@ impl Database {
             require_families(&db, &path)?;
         }
         let head = head(&db, &path)?;
+        if found.is_some_and(|found| found < SCHEMA) {
+            // From now on values of this schema are added: a fimk that does not know it must not read them.
+            write_schema(&db, &path)?;
+        }
         let lost = lost(created, head.sequence, said);
         let next_sequence = head.sequence.max(synced.sequence()).checked_add(1);
         let next_sequence =
@@ -175,7 +180,7 @@ fn open_rocksdb(path: &Path, families: Option<&[String]>, sizes: &Sizes) -> Resu
         .map_err(|error| StoreError::rocksdb(path, &error))
 }
 
-/// None when the making of the database was never finished.
+/// Of the values written last; none when the making of the database was never finished.
 fn schema(db: &DB, path: &Path) -> Result<Option<u8>, StoreError> {
     let Some(meta) = db.cf_handle(META) else {
         return Ok(None);
@@ -185,7 +190,7 @@ fn schema(db: &DB, path: &Path) -> Result<Option<u8>, StoreError> {
         .map_err(|error| StoreError::rocksdb(path, &error))?;
     match value.as_deref().map(<[u8]>::split_first) {
         None => Ok(None),
-        Some(Some((&SCHEMA, []))) => Ok(Some(SCHEMA)),
+        Some(Some((&found @ OLDEST..=SCHEMA, []))) => Ok(Some(found)),
         Some(Some((&found, _))) if found > SCHEMA => Err(StoreError::Newer {
             found,
             supported: SCHEMA,

@@ -8,11 +8,11 @@ use fimk_core::{
     record::Record,
 };
 use rocksdb::{ColumnFamily, Direction, IteratorMode, ReadOptions, WriteBatch};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{
     chain::{self, Link},
-    codec::{self, Fault},
+    codec::{self, Fault, Stored},
     error::StoreError,
     open::{CURSORS, Database, EVENTS, HEAD_KEY, META, Opened, RECORDS},
     retention::ANCHOR_KEY,
@@ -367,7 +367,7 @@ impl Store {
             .map_err(|error| self.failed(&error))
     }
 
-    fn get<T: DeserializeOwned>(&self, family: &str, key: &[u8]) -> Result<Option<T>, StoreError> {
+    fn get<T: Stored>(&self, family: &str, key: &[u8]) -> Result<Option<T>, StoreError> {
         let value = self
             .database
             .db
@@ -389,7 +389,7 @@ impl Store {
         codec::encode(value).map_err(|fault| self.fault(fault))
     }
 
-    fn decode<T: DeserializeOwned>(&self, value: &[u8]) -> Result<T, StoreError> {
+    fn decode<T: Stored>(&self, value: &[u8]) -> Result<T, StoreError> {
         codec::decode(value).map_err(|fault| self.fault(fault))
     }
 

@@ -10,6 +10,7 @@ mod chain;
 mod crash;
 mod damage;
 mod keeping;
+mod older;
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,10 @@ use fimk_core::{
         Source,
     },
     path::BytePath,
-    record::{Attributes, Content, Digest, FileKind, Record, Snapshot},
+    record::{
+        AclEntry, AclWho, Attributes, Content, Digest, Extended, FileFlag, FileKind, Record,
+        Snapshot, Xattr, XattrValue,
+    },
     time::Timestamp,
 };
 
@@ -54,9 +58,39 @@ fn record(content: Content) -> Record {
         snapshot: Snapshot {
             attributes: attributes(FileKind::File),
             content,
+            extended: Some(extended()),
         },
         seen: Timestamp(-1),
         key_id: Token([7; 16]),
+    }
+}
+
+/// Everything is set.
+fn extended() -> Extended {
+    let entry = |who| AclEntry {
+        who,
+        permissions: 6,
+    };
+    Extended {
+        flags: vec![FileFlag::Immutable, FileFlag::Verity],
+        acl: vec![entry(AclWho::User(1000)), entry(AclWho::Mask)],
+        default_acl: vec![entry(AclWho::Other)],
+        capabilities: Some("cap_net_raw+ep".into()),
+        xattrs: vec![
+            Xattr {
+                name: "user.note".into(),
+                value: Some(XattrValue {
+                    bytes: 2,
+                    digest: [3; 32],
+                    text: Some("é".into()),
+                }),
+            },
+            Xattr {
+                name: "user.gone".into(),
+                value: None,
+            },
+        ],
+        more: 7,
     }
 }
 
@@ -156,6 +190,7 @@ fn change() -> Event {
         truncated: vec!["fimk.diff".into()],
         observed: true,
         content: Some(ContentVerdict::Changed),
+        unread: Some("it is a fifo".into()),
         previous_path: Some(path("/a")),
         new_path: Some(path("/b")),
         accessed_path: Some(path("/c")),

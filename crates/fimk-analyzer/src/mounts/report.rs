@@ -118,6 +118,7 @@ impl Engine {
             truncated: Vec::new(),
             observed: true,
             content: None,
+            unread: None,
             previous_path: moved
                 .filter(|_| action == Action::Mounted)
                 .map(|(from, _)| from.clone()),

@@ -13,11 +13,11 @@ use nix::{
 };
 
 /// The kernel takes 4096 bytes with the final NUL.
-const PIECE_MAX: usize = 4095;
+pub(super) const PIECE_MAX: usize = 4095;
 
 /// A path longer than this is not opened. Trees as deep as that are built only to hide in, and every look at one
 /// costs time in proportion.
-const PATH_MAX: usize = 1 << 20;
+pub(super) const PATH_MAX: usize = 1 << 20;
 
 /// Opens a path, longer than the kernel's `PATH_MAX` if need be: then directory by directory, in as few pieces as
 /// it can. `flags` hold for the last piece; close-on-exec is added. Links above the last name are followed.

@@ -1,5 +1,8 @@
 #![allow(clippy::expect_used, reason = "a failed step of a test is its failure")]
 
+mod extended;
+mod homes;
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -28,7 +31,11 @@ const TEXT: Wanted = Wanted {
 };
 
 fn reader() -> Reader {
-    Reader::new(Arc::new(DigestKey::from_bytes([7; 32])), MAX)
+    Reader::new(
+        Arc::new(DigestKey::from_bytes([7; 32])),
+        MAX,
+        Homes::default(),
+    )
 }
 
 fn bytes(path: &Path) -> BytePath {
@@ -296,7 +303,11 @@ fn a_file_written_without_a_pause_gives_a_reading_in_the_end_and_says_so() {
     File::create(&path)
         .and_then(|file| file.set_len(48 << 20))
         .expect("created");
-    let reader = Reader::new(Arc::new(DigestKey::from_bytes([7; 32])), u64::MAX);
+    let reader = Reader::new(
+        Arc::new(DigestKey::from_bytes([7; 32])),
+        u64::MAX,
+        Homes::default(),
+    );
     let read = || reader.snapshot(&bytes(&path), &TEXT).expect("a reading");
     let stop = AtomicBool::new(false);
     let inconsistent = thread::scope(|scope| {

@@ -29,6 +29,7 @@ fn snapshot(digest: u8, mode: u32) -> Snapshot {
             digest: Digest::Plain([digest; 32]),
             state: None,
         },
+        extended: None,
     }
 }
 

@@ -110,6 +110,7 @@ fn reads_everything() {
     let reader = crate::read::Reader::new(
         std::sync::Arc::new(crate::key::DigestKey::from_bytes([1; 32])),
         1 << 20,
+        crate::homes::Homes::default(),
     );
     let wanted = crate::read::Wanted {
         consumer: None,
@@ -122,6 +123,7 @@ fn reads_everything() {
         read.snapshot.content,
         fimk_core::record::Content::Read { .. }
     ));
+    assert!(read.snapshot.extended.is_some(), "xattrs are read too");
     assert!(fs::read_dir("/root").is_ok());
     assert!(crate::users::Users::default().user(0).is_some());
 }

@@ -25,6 +25,7 @@ fn read(digest: Digest) -> Snapshot {
             digest,
             state: None,
         },
+        extended: None,
     }
 }
 
@@ -84,6 +85,7 @@ fn a_link_to_what_looks_like_a_secret_is_told_without_it() {
     let link = |target: &[u8]| Snapshot {
         attributes: attributes(),
         content: Content::Link(BytePath::new(target)),
+        extended: None,
     };
     let hash = "$6$abcdefgh$0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopq";
     let before = record(link(b"/a"));

@@ -246,6 +246,34 @@ fn a_path_that_its_own_rule_excludes_is_refused() {
 }
 
 #[test]
+fn a_tilde_stands_for_every_home_and_only_at_the_beginning() {
+    for (path, words) in [
+        ("~eve/.ssh", "names the home of one user"),
+        ("~", "names the home of one user"),
+        ("~/", "is every home as a whole"),
+        ("~/.", "is every home as a whole"),
+        ("~/.ssh/*", "has wildcards below ~/"),
+        ("~/../eve", "has a `..`"),
+        ("~/a/~/b", "has a second `~`"),
+        ("/home/~/.ssh", "has a `~` where it means no home"),
+    ] {
+        let error = path_error(&format!("\"{path}\""));
+        assert!(error.contains(words), "{path}: {error}");
+    }
+    let config = parse(
+        "[[rule]]\nname = \"r\"\npaths = [\"~/.ssh/rc\", \"/etc/a~\"]\n",
+        "x",
+    )
+    .expect("valid");
+    let rule = &config.rules[0];
+    assert_eq!(rule.paths, [Pattern::Path(BytePath::new(b"/etc/a~"))]);
+    assert_eq!(
+        rule.home_paths[0].below(&BytePath::new(b"/home/eve")),
+        BytePath::new(b"/home/eve/.ssh/rc")
+    );
+}
+
+#[test]
 fn limits_are_kept() {
     let rules: Vec<String> = (0..=RULES_MAX)
         .map(|n| format!("[[rule]]\nname=\"{n}\"\npaths=[\"/a\"]\n"))
@@ -256,6 +284,7 @@ fn limits_are_kept() {
     assert!(
         path_error(&many("/a*", GLOBS_MAX + 1)).contains("more than 1000 paths with wildcards")
     );
+    assert!(path_error(&many("~/a", HOME_PATHS_MAX + 1)).contains("more than 64 paths that begin"));
     assert!(error(&"#".repeat(CONFIG_BYTES_MAX + 1)).contains("larger than"));
 }
 
@@ -272,7 +301,8 @@ fn the_packaged_configuration_is_valid() {
     let text = include_str!("../../../../packaging/fimk.toml");
     let config = parse(text, "packaging/fimk.toml").expect("the packaged configuration");
     assert!(config.rules.len() > 5);
-    let set = RuleSet::new(&config).expect("compiles");
+    let homes = [BytePath::new(b"/home/eve")];
+    let set = RuleSet::new(&config.with_homes(&homes)).expect("compiles");
     for (path, rule) in [
         ("/etc/passwd", "identity"),
         ("/home/eve/.ssh/authorized_keys", "ssh"),

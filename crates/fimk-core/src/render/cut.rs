@@ -15,7 +15,7 @@ const NAMES_BYTES_MAX: usize = 2 * 1024;
 const TEXT_BYTES_MIN: usize = 64;
 
 /// All that can be long, what is missed least first. What it was and who did it goes last.
-const CUT_ORDER: [&str; 36] = [
+const CUT_ORDER: [&str; 37] = [
     "fimk.diff",
     "fimk.changes",
     "process.args",
@@ -28,6 +28,7 @@ const CUT_ORDER: [&str; 36] = [
     "fimk.plan",
     "fimk.counts",
     "message",
+    "fimk.unread",
     "file.directory",
     "file.extension",
     "file.name",

@@ -204,6 +204,7 @@ fn set_change(fimk: &mut Object, change: &Change) {
     );
     fimk.set("diff", change.diff.clone());
     fimk.set("content", change.content.map(ContentVerdict::name));
+    fimk.set("unread", change.unread.clone());
     fimk.set("observed", (!change.observed).then_some(false));
     fimk.set("replaced", change.replaced.then_some(true));
     fimk.set("gap", gap(change.gap));

@@ -24,7 +24,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 90] = [
+pub const FIELDS: [(&str, Kind); 91] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -99,6 +99,7 @@ pub const FIELDS: [(&str, Kind); 90] = [
     ("fimk.source", Text),
     ("fimk.target_path_bytes", Text),
     ("fimk.truncated", Texts),
+    ("fimk.unread", Text),
     ("host.boot.id", Text),
     ("host.name", Text),
     ("message", Text),

@@ -37,6 +37,12 @@ pub(super) fn sentence(action: Action, change: &Change) -> String {
     if !change.observed {
         out += "; gone before it could be read";
     }
+    if let Some(why) = &change.unread {
+        put(
+            &mut out,
+            format_args!("; content not read: {}", clipped(why, PATH_BYTES_MAX)),
+        );
+    }
     out += &actor(change);
     out += match change.detected_by {
         DetectedBy::Event => "",

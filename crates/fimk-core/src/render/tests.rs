@@ -114,6 +114,7 @@ fn change() -> Change {
         previous_path: None,
         new_path: None,
         accessed_path: None,
+        unread: None,
         replaced: false,
     }
 }
@@ -161,6 +162,7 @@ fn full() -> Change {
     full.bytes = Some(0);
     full.observed = false;
     full.replaced = true;
+    full.unread = Some("it is a link".into());
     full.truncated = vec!["process.args".into()];
     full.actors = full.actor.iter().cloned().collect();
     if let Some(actor) = &mut full.actor {

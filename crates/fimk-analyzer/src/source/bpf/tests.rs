@@ -50,7 +50,7 @@ fn world() -> World {
     World {
         bpf: Bpf::default(),
         tree,
-        walker: Walker::new(&rules),
+        walker: Walker::new(&rules, &Arc::default()),
     }
 }
 

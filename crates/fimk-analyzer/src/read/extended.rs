@@ -1,0 +1,126 @@
+//! What an object has besides its attributes: flags, access lists, capabilities, extended attributes.
+//!
+//! Attributes of the namespace `trusted` are neither listed nor given without `CAP_SYS_ADMIN` (xattr(7)).
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use fimk_consumers::redact;
+use fimk_core::{
+    path::escaped,
+    record::{Extended, FileFlag, Xattr, XattrValue},
+};
+use rustix::{
+    fs::{AtFlags, StatxAttributes, StatxFlags, getxattr, listxattr, statx},
+    io::Errno,
+};
+use sha2::{Digest, Sha256};
+
+use super::{acl, capabilities};
+use crate::key::DigestKey;
+
+/// The kernel's own limits on a list of names and on a value: `XATTR_LIST_MAX` and `XATTR_SIZE_MAX` of
+/// linux/limits.h.
+const LIST_BYTES_MAX: usize = 64 << 10;
+const VALUE_BYTES_MAX: usize = 64 << 10;
+
+/// Attributes looked at: tools set a handful, and each is stored and compared. Those of the system come first,
+/// so that nobody hides one behind many of their own; the others are counted.
+const XATTRS_MAX: usize = 64;
+
+/// A longer value is told by length and digest: it is not written to be read by people.
+const TEXT_BYTES_MAX: usize = 256;
+
+const CAPABILITIES: &[u8] = b"security.capability";
+const ACL: &[u8] = b"system.posix_acl_access";
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
+/// Flags of statx(2), each with its word.
+const FLAGS: [(StatxAttributes, FileFlag); 6] = [
+    (StatxAttributes::IMMUTABLE, FileFlag::Immutable),
+    (StatxAttributes::APPEND, FileFlag::AppendOnly),
+    (StatxAttributes::NODUMP, FileFlag::NoDump),
+    (StatxAttributes::COMPRESSED, FileFlag::Compressed),
+    (StatxAttributes::ENCRYPTED, FileFlag::Encrypted),
+    (StatxAttributes::VERITY, FileFlag::Verity),
+];
+
+/// Of an object that was opened as a place, a link too; none where the file system does not say.
+pub(super) fn of(place: &OwnedFd, key: &DigestKey) -> Option<Extended> {
+    // The calls that take a descriptor refuse one that is a mere place.
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let mut extended = Extended {
+        flags: flags(place)?,
+        ..Extended::default()
+    };
+    let mut names = names(&path)?;
+    extended.more = u32::try_from(names.len().saturating_sub(XATTRS_MAX)).unwrap_or(u32::MAX);
+    names.truncate(XATTRS_MAX);
+    let mut buffer = vec![0; VALUE_BYTES_MAX];
+    for name in names {
+        let value = match getxattr(path.as_str(), name.as_slice(), &mut buffer[..]) {
+            Ok(length) => buffer.get(..length),
+            // It went meanwhile.
+            Err(Errno::NODATA) => continue,
+            Err(_) => None,
+        };
+        add(&mut extended, &name, value, key);
+    }
+    Some(extended)
+}
+
+fn flags(place: &OwnedFd) -> Option<Vec<FileFlag>> {
+    let stat = statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
+    let set = stat.stx_attributes & stat.stx_attributes_mask;
+    let flags = FLAGS.iter().filter(|(bit, _)| set.contains(*bit));
+    Some(flags.map(|&(_, flag)| flag).collect())
+}
+
+/// Names of attributes, those that only the system sets first; none at all where they cannot be listed.
+fn names(path: &str) -> Option<Vec<Vec<u8>>> {
+    let mut list = vec![0; LIST_BYTES_MAX];
+    let length = match listxattr(path, &mut list[..]) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP) => 0,
+        Err(_) => return None,
+    };
+    let names = list.get(..length)?.split(|&byte| byte == 0);
+    let mut names: Vec<Vec<u8>> = names
+        .filter(|name| !name.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect();
+    names.sort_unstable_by(|a, b| (a.starts_with(b"user."), a).cmp(&(b.starts_with(b"user."), b)));
+    Some(names)
+}
+
+fn add(extended: &mut Extended, name: &[u8], value: Option<&[u8]>, key: &DigestKey) {
+    match (name, value) {
+        (CAPABILITIES, Some(value)) if extended.capabilities.is_none() => {
+            extended.capabilities = Some(capabilities::words(value));
+        }
+        (ACL, Some(value)) if acl::entries(value).is_some() => {
+            extended.acl = acl::entries(value).unwrap_or_default();
+        }
+        (DEFAULT_ACL, Some(value)) if acl::entries(value).is_some() => {
+            extended.default_acl = acl::entries(value).unwrap_or_default();
+        }
+        _ => extended.xattrs.push(Xattr {
+            name: escaped(name),
+            value: value.map(|value| described(value, key)),
+        }),
+    }
+}
+
+fn described(value: &[u8], key: &DigestKey) -> XattrValue {
+    XattrValue {
+        bytes: u32::try_from(value.len()).unwrap_or(u32::MAX),
+        digest: key.keyed_digest(&Sha256::digest(value).into()),
+        text: text(value),
+    }
+}
+
+/// A short text, which may end in a NUL as labels do.
+fn text(value: &[u8]) -> Option<String> {
+    let text = str::from_utf8(value.strip_suffix(b"\0").unwrap_or(value)).ok()?;
+    let plain = text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control);
+    plain.then(|| redact::line(&escaped(text.as_bytes())))
+}

@@ -1,0 +1,158 @@
+//! Values that an older fimk wrote: read as they are, and no difference to those of today.
+
+use super::*;
+use crate::{
+    codec::{self, SCHEMA},
+    open::{EVENTS, HEAD_KEY, META, RECORDS, SCHEMA_KEY},
+    store::Batch,
+};
+
+/// What fimk 0.1 wrote: records of every kind, an event of every action, the head of their chain.
+const SCHEMA_1: &str = include_str!("schema_1.txt");
+
+fn written(kind: &str) -> Vec<Vec<u8>> {
+    let lines = SCHEMA_1
+        .lines()
+        .filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' '));
+    lines
+        .map(|hex| {
+            let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("it is hex");
+            (0..hex.len()).step_by(2).map(digit).collect()
+        })
+        .collect()
+}
+
+/// A database as fimk 0.1 left it.
+fn old_database() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let mut batch = Batch::default();
+    let mut put = |family: &str, key: &[u8], value: &[u8]| {
+        batch
+            .put(store.family(family).unwrap(), key, value)
+            .unwrap();
+    };
+    put(META, SCHEMA_KEY, &[1]);
+    put(META, HEAD_KEY, &written("head")[0]);
+    for (number, record) in written("record").iter().enumerate() {
+        put(RECORDS, format!("/etc/{number}").as_bytes(), record);
+    }
+    for (sequence, event) in (1_u64..).zip(written("event")) {
+        put(EVENTS, &sequence.to_be_bytes(), &event);
+    }
+    store.write(batch).unwrap();
+    store.sync().unwrap();
+    dir
+}
+
+#[test]
+fn records_of_schema_1_say_what_they_said_and_nothing_of_what_was_not_looked_at() {
+    let old = old_database();
+    let store = open(old.path());
+    let read: Vec<Record> = store.records(None).map(|item| item.unwrap().1).collect();
+    assert_eq!(read.len(), 7);
+    assert!(read.iter().all(|record| record.snapshot.extended.is_none()));
+    for (read, written) in read.iter().zip(records()) {
+        let known = Snapshot {
+            extended: None,
+            ..written.snapshot
+        };
+        assert_eq!(
+            (&read.snapshot, read.seen, read.key_id),
+            (&known, written.seen, written.key_id)
+        );
+    }
+    let states = read[4..].iter().map(|record| &record.snapshot.content);
+    let states: Vec<_> = states
+        .map(|content| match content {
+            Content::Read {
+                state: Some(state), ..
+            } => state,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(matches!(
+        states[..],
+        [State::Passwd(_), State::Shadow(_), State::Text(_)]
+    ));
+}
+
+#[test]
+fn events_of_schema_1_keep_their_chain_and_new_ones_follow() {
+    let old = old_database();
+    let mut store = open(old.path());
+    assert_eq!(sequences(&store, 0), (1..=12).collect::<Vec<u64>>());
+    let events = store.events_after(0, 20).unwrap();
+    let actions: Vec<&str> = events.iter().map(|event| event.action.name()).collect();
+    assert_eq!(
+        actions,
+        [
+            "created",
+            "deleted",
+            "renamed",
+            "modified",
+            "attributes_modified",
+            "linked",
+            "monitor_started",
+            "monitor_stopped",
+            "baseline_created",
+            "gap",
+            "events_lost",
+            "degraded"
+        ]
+    );
+    let expected = Event {
+        sequence: 4,
+        ..without_what_is_new(change())
+    };
+    assert_eq!(events[3], expected);
+    add_events(&mut store, 1);
+    store.verify_chain(0).expect("one chain");
+    store.verify_chain(13).expect("also from the new one on");
+}
+
+/// As schema 1 had it.
+fn without_what_is_new(mut event: Event) -> Event {
+    if let Body::Change(change) = &mut event.body {
+        change.unread = None;
+        let actors = change.actor.iter_mut().chain(&mut change.actors);
+        actors.for_each(|actor| actor.container = None);
+    }
+    event
+}
+
+#[test]
+fn an_old_database_that_was_opened_is_refused_by_the_fimk_that_made_it() {
+    let old = old_database();
+    let schema = |store: &Store| {
+        let start = rocksdb::ReadOptions::default();
+        let found = store.scan(META, SCHEMA_KEY, start).next();
+        found.map(|item| item.unwrap().1.into_vec())
+    };
+    assert_eq!(schema(&open(old.path())), Some(vec![SCHEMA]));
+    let mut store = open(old.path());
+    let put = vec![(path("/etc/0"), records().remove(0))];
+    let commit = Commit {
+        put,
+        ..Commit::default()
+    };
+    store.commit(commit).unwrap();
+    let record = store.record(&path("/etc/0")).unwrap();
+    assert_eq!(record, Some(records().remove(0)));
+}
+
+#[test]
+fn a_cut_value_of_schema_1_is_damage() {
+    for whole in written("record") {
+        for length in 0..whole.len() {
+            assert!(codec::decode::<Record>(&whole[..length]).is_err());
+        }
+    }
+    for whole in written("event") {
+        for at in 33..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 0xff;
+            let _ = crate::chain::unseal(&1_u64.to_be_bytes(), &altered);
+        }
+    }
+}
