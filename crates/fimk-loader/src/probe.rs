@@ -206,7 +206,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
                 "the file programs of the loader before cannot be taken over, and are replaced: {cause:#}\n{}",
                 objects::messages()
             ));
-            FILE_MAPS.iter().for_each(|name| pins.give_up(name));
+            for name in FILE_MAPS {
+                pins.give_up(name);
+            }
             return Ok(false);
         }
     };

@@ -10,6 +10,8 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -25,6 +27,11 @@ const NAME: &str = "control.sock";
 
 /// Whoever reaches it may ask: the run directory decides who does.
 const MODE: u32 = 0o666;
+
+/// For an analyzer whose loader died to write down what it has, and for the kernel to clear a killed one away: a
+/// successor that is started at once must not be sent away for it.
+const PREDECESSOR: Duration = Duration::from_secs(2);
+const PREDECESSOR_ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// Where our socket is, and which one it is: by device and inode.
 pub struct Place {
@@ -75,7 +82,7 @@ fn clear(path: &Path) -> Result<(), Failure> {
             ),
         ));
     }
-    match answers(path) {
+    match still_answers(path) {
         Ok(false) => fs::remove_file(path).map_err(|error| not_made(path, &error)),
         Ok(true) => Err(Failure::new(
             Status::Second,
@@ -86,6 +93,18 @@ fn clear(path: &Path) -> Result<(), Failure> {
         )),
         Err(error) => Err(not_made(path, &error.into())),
     }
+}
+
+/// Whether somebody listens there for longer than an end takes.
+fn still_answers(path: &Path) -> nix::Result<bool> {
+    let until = Instant::now() + PREDECESSOR;
+    while answers(path)? {
+        if Instant::now() >= until {
+            return Ok(true);
+        }
+        thread::sleep(PREDECESSOR_ASKED_EVERY);
+    }
+    Ok(false)
 }
 
 /// Whether somebody listens there; without waiting, for nobody need accept.

@@ -107,7 +107,7 @@ fn the_source_says_why_it_serves_and_what_the_kernel_answered() {
     ready.plan[0] = 1;
     let told = source(&ready, "fanotify");
     assert_eq!(told["error"], Errno::EBUSY.desc());
-    assert_eq!(told["plan"], json!({ "vfs_write": "trampoline" }));
+    assert_eq!(told["plan"], json!({ "write": "fexit vfs_write" }));
 }
 
 #[test]
