@@ -25,6 +25,9 @@ use crate::{
 
 /// How long a loader is waited for that is not there yet: both may be started in any order.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a refusal by the file system is not believed: a loader makes directory and socket first, and gives them
+/// to our group then.
+const GIVEN_WITHIN: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,7 +47,8 @@ enum Answer {
 /// # Errors
 /// With a sentence, when it refuses, or when none listens in time.
 pub fn channel(path: &Path) -> Result<OwnedFd, Failure> {
-    let until = Instant::now() + PATIENCE;
+    let began = Instant::now();
+    let until = began + PATIENCE;
     let name = path.display();
     loop {
         match ask(path, until) {
@@ -64,6 +68,9 @@ pub fn channel(path: &Path) -> Result<OwnedFd, Failure> {
                     "the loader at {name} does not serve this user: start fimk-analyzer as the user of its --user"
                 );
                 return Err(Failure::new(Status::Permission, sentence));
+            }
+            Err(Errno::EACCES | Errno::EPERM) if began.elapsed() < GIVEN_WITHIN => {
+                thread::sleep(PAUSE);
             }
             Err(error @ (Errno::EACCES | Errno::EPERM)) => {
                 let sentence = format!(
