@@ -108,7 +108,8 @@ fn silent(path: &Path, patience: Duration) -> Failure {
 fn not_asked(path: &Path, error: &io::Error) -> Failure {
     let at = path.display();
     let (status, sentence) = match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => (
+        // A reset: it died, or was killed, while it was asked.
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => (
             Status::Unavailable,
             format!(
                 "no monitor answers at {at}: start fimk-loader(8), or name the run directory of the one that runs with --run-dir"
