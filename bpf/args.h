@@ -8,6 +8,13 @@
  *
  *   notify_change  security_inode_setattr  __vfs_setxattr_noperm  __vfs_removexattr_locked
  *
+ * as did, of those that only attempts need,
+ *
+ *   vfs_setxattr  vfs_removexattr  vfs_unlink  vfs_rmdir  vfs_mkdir  vfs_symlink  vfs_mknod
+ *   vfs_link (behind its first argument)
+ *
+ * Their results moved once more in 7.x, when some got another argument at the end: see RESULT.
+ *
  * vfs_fileattr_set (5.13), vfs_set_acl and vfs_remove_acl (6.2) and security_inode_post_setattr (6.9) are
  * younger and have always had it; the other hooks never got it. How many arguments a program expects at all
  * is in crates/fimk-wire/src/plan.rs, and one that finds another number is not loaded.
@@ -17,6 +24,7 @@
 
 #include "kernel.h"
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
 
 static __always_inline bool has_idmapped_mounts(void)
 {
@@ -38,6 +46,18 @@ static __always_inline bool has_idmapped_mounts(void)
 			asm volatile("/* before 5.12 */" : "+r"(slot));        \
 		}                                                              \
 		slot;                                                          \
+	})
+
+/* What an fexit program's function returned, as an int: an error, or of a pointer bits that are none, because no
+ * address ends in one. The helper came in 5.17; before, it is in the slot behind the arguments. */
+#define RESULT(ctx, slot)                                                                                       \
+	({                                                                                                      \
+		__u64 result = 0;                                                                               \
+		if (bpf_core_enum_value_exists(enum bpf_func_id___fimk, BPF_FUNC_get_func_ret___fimk))          \
+			bpf_get_func_ret(ctx, &result);                                                         \
+		else                                                                                            \
+			result = (slot);                                                                        \
+		(int)result;                                                                                    \
 	})
 
 #endif

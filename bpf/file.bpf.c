@@ -7,6 +7,7 @@
 #include "fimk.h"
 #include "actor.h"
 #include "args.h"
+#include "attempts.h"
 #include "maps.h"
 #include "names.h"
 #include "touch.h"
@@ -346,10 +347,15 @@ int BPF_PROG(fimk_security_sb_pivotroot, const struct path *old, const struct pa
 
 static __always_inline __u32 arm(const struct inode *inode, const struct fimk_object *object)
 {
-	struct fimk_watch watched = { .rule = arming_rule };
+	struct fimk_watch watched = { .rule = arming_rule, .flags = arming_flags };
+	struct fimk_watch *known;
 
-	if ((inode->i_mode & S_IFMT) == S_IFDIR)
-		watched.flags = arming_flags & FIMK_WATCH_CHILDREN;
+	if ((inode->i_mode & S_IFMT) != S_IFDIR)
+		watched.flags &= FIMK_WATCH_KINDS;
+	/* by another name of it, more may have been asked */
+	known = bpf_map_lookup_elem(&watch, object);
+	if (known)
+		watched.flags |= known->flags & FIMK_WATCH_KINDS;
 	pass_filter(object);
 	if (!bpf_map_update_elem(&watch, object, &watched, BPF_ANY))
 		return 0;

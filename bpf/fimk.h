@@ -17,7 +17,7 @@
 #include <linux/types.h>
 #endif
 
-#define FIMK_WIRE_VERSION 2
+#define FIMK_WIRE_VERSION 3
 
 /* The largest packet. A reader that gives a buffer of this size never sees one truncated. */
 #define FIMK_PACKET_MAX 8192
@@ -53,10 +53,20 @@ struct fimk_actor_key {
 	__u64 start_ns;
 };
 
+/*
+ * Of an entry of `dirty` or `attempts`. A pid ends at 2^22 (PID_MAX_LIMIT): for an attempt, the bits of actor.pid
+ * above say which kind it is and with which errno it was refused (0: it was not), so that each has an entry and a
+ * count of its own and the key stays as short as changes need it. Everywhere else a pid is only a pid.
+ */
 struct fimk_key {
 	struct fimk_object object;
 	struct fimk_actor_key actor;
 };
+
+#define FIMK_PID_MASK 0x003fffffu
+#define FIMK_KIND_SHIFT 22
+#define FIMK_KIND_MASK 3u
+#define FIMK_ERROR_SHIFT 24
 
 /* ---- Vocabulary -------------------------------------------------------------------------- */
 
@@ -81,8 +91,21 @@ enum fimk_operation {
 	FIMK_OP_SETACL = 16,
 	FIMK_OP_MOUNT = 17, /* something was mounted on the object */
 	FIMK_OP_UNMOUNT = 18,
-	FIMK_OPERATIONS = 19,
+	/* only of attempts */
+	FIMK_OP_OPEN_READ = 19,
+	FIMK_OP_OPEN_WRITE = 20,
+	FIMK_OP_EXECUTE = 21,
+	FIMK_OP_SEARCH = 22, /* a path through a directory */
+	FIMK_OPERATIONS = 23,
 	FIMK_OPERATIONS_MAX = 32, /* a power of two: an index is masked, not compared */
+};
+
+/* What an entry is about. All but changes are attempts: watched for only where a rule asks. */
+enum fimk_kind {
+	FIMK_KIND_CHANGE = 0,
+	FIMK_KIND_DENIED = 1, /* refused by permissions or a read-only file system: nothing has changed */
+	FIMK_KIND_OPENED = 2,
+	FIMK_KIND_EXECUTED = 3,
 };
 
 /* Every program by its place in the counters. Which of them serve an operation, and in which order they are
@@ -127,8 +150,26 @@ enum fimk_hook {
 	FIMK_HOOK_POST_SETATTR = 36,
 	FIMK_HOOK_SETATTR = 37,
 	FIMK_HOOK_FILE_RELEASE = 38,
-	FIMK_HOOKS = 39,
-	FIMK_HOOKS_MAX = 48,
+	/* of attempts: loaded only when a rule asks */
+	FIMK_HOOK_FILE_OPEN = 39,
+	FIMK_HOOK_EXECUTED = 40,
+	FIMK_HOOK_BPRM_CHECK = 41,
+	FIMK_HOOK_PATH_OPENAT = 42,
+	FIMK_HOOK_CHMOD_COMMON = 43,
+	FIMK_HOOK_CHOWN_COMMON = 44,
+	FIMK_HOOK_VFS_UTIMES = 45,
+	FIMK_HOOK_VFS_TRUNCATE = 46,
+	FIMK_HOOK_VFS_SETXATTR = 47,
+	FIMK_HOOK_VFS_REMOVEXATTR = 48,
+	FIMK_HOOK_VFS_UNLINK = 49,
+	FIMK_HOOK_VFS_RMDIR = 50,
+	FIMK_HOOK_VFS_RENAME = 51,
+	FIMK_HOOK_VFS_LINK = 52,
+	FIMK_HOOK_VFS_MKDIR = 53,
+	FIMK_HOOK_VFS_SYMLINK = 54,
+	FIMK_HOOK_VFS_MKNOD = 55,
+	FIMK_HOOKS = 56,
+	FIMK_HOOKS_MAX = 96,
 };
 
 /* How an operation is served: a byte of fimk_ready.plan for each row of the plan table. */
@@ -174,6 +215,12 @@ enum fimk_count {
 /* ---- Kernel maps ------------------------------------------------------------------------- */
 
 #define FIMK_WATCH_CHILDREN 1u /* a directory: what appears in it is watched as well */
+/* Attempts on the object to be told: the bit of each enum fimk_kind. Shifted, what new objects in it inherit. */
+#define FIMK_WATCH_DENIED 2u
+#define FIMK_WATCH_OPENED 4u
+#define FIMK_WATCH_EXECUTED 8u
+#define FIMK_WATCH_KINDS 14u
+#define FIMK_WATCH_INHERITED_SHIFT 4
 
 struct fimk_watch {
 	__u32 rule; /* the number the analyzer armed it under */
@@ -356,7 +403,7 @@ struct fimk_counters_packet {
 /* ---- Requests, analyzer -> loader --------------------------------------------------------- */
 
 enum fimk_request_kind {
-	FIMK_REQUEST_HELLO = 1, /* number = source wanted */
+	FIMK_REQUEST_HELLO = 1, /* number = source wanted, cookie = kinds of attempts wanted, as FIMK_WATCH_* */
 	FIMK_REQUEST_ARM = 2, /* number = rule, cookie = thread id, key.actor.image = FIMK_WATCH_* flags; thread 0 ends it */
 	FIMK_REQUEST_UNWATCH = 3, /* key.object */
 	FIMK_REQUEST_TAKE = 4, /* key */
@@ -386,7 +433,7 @@ FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
 FIMK_SIZE(fimk_actor, 144 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX);
-FIMK_SIZE(fimk_ready, 80);
+FIMK_SIZE(fimk_ready, 32 + FIMK_HOOKS_MAX);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
 FIMK_SIZE(fimk_counters_packet, 16 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8);

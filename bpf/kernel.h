@@ -42,16 +42,26 @@ enum {
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 
+#define EPERM 1
 #define EAGAIN 11
+#define EACCES 13
 #define EEXIST 17
+#define ETXTBSY 26
+#define EROFS 30
 #define EIOCBQUEUED 529
 
 #define S_IFMT 0170000
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
 
+#define FMODE_READ 0x1
 #define FMODE_WRITE 0x2
+#define FMODE_EXEC 0x20
+#define FMODE_CREATED 0x100000
+#define MAY_EXEC 0x1
 #define MAY_WRITE 0x2
+#define O_CREAT 0100
+#define O_DIRECTORY 0200000
 #define PROT_WRITE 0x2
 #define MAP_TYPE 0x0f
 #define MAP_SHARED 0x01
@@ -81,6 +91,7 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 /* Which helpers exist. */
 enum bpf_func_id___fimk {
 	BPF_FUNC_get_current_task_btf___fimk = 158,
+	BPF_FUNC_get_func_ret___fimk = 184,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -240,7 +251,26 @@ struct task_struct {
 	__u32 sessionid;
 };
 
-struct linux_binprm;
+struct linux_binprm {
+	struct file *file;
+	const char *filename;
+	const char *interp;
+};
+
+struct nameidata {
+	struct inode *inode;
+};
+
+struct open_flags {
+	int open_flag;
+	int acc_mode;
+};
+
+struct renamedata {
+	struct dentry *old_dentry;
+	struct dentry *new_dentry;
+};
+
 struct pipe_inode_info;
 struct iov_iter;
 

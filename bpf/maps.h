@@ -31,6 +31,14 @@ struct {
 	__type(value, struct fimk_entry);
 } taken SEC(".maps");
 
+/* Attempts that wait for the analyzer. Beside `dirty`, so that no number of them costs a change; about 2 MB. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fimk_key);
+	__type(value, struct fimk_entry);
+} attempts SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 * 1024 * 1024);
@@ -80,6 +88,21 @@ struct {
 
 /* Whether `flagged` was ever used: spares every release the lookup. */
 bool any_flagged;
+
+/* Watched files by the address of the linux_binprm that is to execute them: as many as are inside execve at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct fimk_object);
+} executing SEC(".maps");
+
+/* Whether `executing` was ever used. */
+bool any_executing;
+
+/* The pids of this loader and its analyzer (0: none): what they open is no attempt. */
+__u32 own_loader;
+__u32 own_analyzer;
 
 /*
  * Which objects may be watched: one byte for each value of filter_slot(). Set before the object enters

@@ -19,17 +19,26 @@ static __always_inline void watch_child(__u32 hook, const struct fimk_watch *of_
 					const struct fimk_object *object, __u32 mode)
 {
 	struct fimk_watch child = {};
+	struct fimk_watch *known;
+	__u32 kinds;
 	int error;
 
 	if (!of_directory || !(of_directory->flags & FIMK_WATCH_CHILDREN))
 		return;
 	child.rule = of_directory->rule;
+	kinds = of_directory->flags >> FIMK_WATCH_INHERITED_SHIFT & FIMK_WATCH_KINDS;
+	child.flags = kinds;
 	if ((mode & S_IFMT) == S_IFDIR)
-		child.flags = FIMK_WATCH_CHILDREN;
+		child.flags |= FIMK_WATCH_CHILDREN | kinds << FIMK_WATCH_INHERITED_SHIFT;
 	pass_filter(object);
 	error = bpf_map_update_elem(&watch, object, &child, BPF_NOEXIST);
 	if (error && error != -EEXIST)
 		count(hook, FIMK_COUNT_WATCH_FULL);
+	if (error != -EEXIST || !kinds)
+		return;
+	known = bpf_map_lookup_elem(&watch, object);
+	if (known)
+		known->flags |= child.flags;
 }
 
 static __always_inline bool same_object(const struct fimk_object *one, const struct fimk_object *other)

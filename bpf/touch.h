@@ -54,37 +54,47 @@ static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch
 
 enum dirtied { DIRTY_NEW, DIRTY_COUNTED, DIRTY_LOST };
 
-/* Makes scratch->key dirty, or counts where it is.
+/* Makes scratch->key an entry of the map, or counts where it is.
  * `announced` is what a new entry says of itself before its announcement is out: who sweeps must not
  * announce it again, and to set it afterwards might hit another entry in the same memory. */
-static __always_inline enum dirtied make_dirty(struct file_scratch *scratch, __u32 hook, bool announced)
+static __always_inline enum dirtied make_entry(void *map, struct file_scratch *scratch, __u32 hook, bool announced)
 {
 	struct fimk_entry *entry;
 	int error;
 
-	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
+	entry = bpf_map_lookup_elem(map, &scratch->key);
 	if (!entry) {
-		error = bpf_map_update_elem(&dirty, &scratch->key, new_entry(scratch, announced), BPF_NOEXIST);
+		error = bpf_map_update_elem(map, &scratch->key, new_entry(scratch, announced), BPF_NOEXIST);
 		if (!error)
 			return DIRTY_NEW;
 		if (error != -EEXIST) {
 			count(hook, FIMK_COUNT_DIRTY_FULL);
 			return DIRTY_LOST;
 		}
-		entry = bpf_map_lookup_elem(&dirty, &scratch->key); /* another thread of the actor was faster */
+		entry = bpf_map_lookup_elem(map, &scratch->key); /* another thread of the actor was faster */
 	}
 	if (entry)
 		add_to_entry(entry, scratch->operation, scratch->bytes);
 	return DIRTY_COUNTED;
 }
 
-/* The announcement failed after all: the sweep must make it. Hitting another entry would only announce twice. */
-static __always_inline void mark_unannounced(const struct fimk_key *key)
+static __always_inline enum dirtied make_dirty(struct file_scratch *scratch, __u32 hook, bool announced)
 {
-	struct fimk_entry *entry = bpf_map_lookup_elem(&dirty, key);
+	return make_entry(&dirty, scratch, hook, announced);
+}
+
+/* The announcement failed after all: the sweep must make it. Hitting another entry would only announce twice. */
+static __always_inline void mark_entry_unannounced(void *map, const struct fimk_key *key)
+{
+	struct fimk_entry *entry = bpf_map_lookup_elem(map, key);
 
 	if (entry)
 		entry->announced = 0;
+}
+
+static __always_inline void mark_unannounced(const struct fimk_key *key)
+{
+	mark_entry_unannounced(&dirty, key);
 }
 
 /* An actor is missing when its exec was, or when it is the kernel's or older than the loader. */

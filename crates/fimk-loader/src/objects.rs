@@ -62,6 +62,8 @@ pub struct File {
     pub watch: Table<raw::fimk_object, raw::fimk_watch>,
     /// What was touched and not taken yet.
     pub dirty: Table<raw::fimk_key, raw::fimk_entry>,
+    /// Attempts that were not taken yet: a key says whether it is one of these.
+    pub attempts: Table<raw::fimk_key, raw::fimk_entry>,
     /// What the analyzer is at work on.
     pub taken: Table<raw::fimk_key, raw::fimk_entry>,
 }
@@ -125,6 +127,7 @@ impl File {
         if size == Size::Trial {
             open.maps.watch.set_max_entries(TRIAL_ENTRIES)?;
             open.maps.dirty.set_max_entries(TRIAL_ENTRIES)?;
+            open.maps.attempts.set_max_entries(TRIAL_ENTRIES)?;
             open.maps.taken.set_max_entries(1)?;
         }
         Self::finish(open, process, wanted)
@@ -156,10 +159,15 @@ impl File {
                 (0..raw::FIMK_HOOKS).find(|&hook| program.name() == program_name(hook).as_str());
             program.set_autoload(hook.is_some_and(|hook| wanted.contains(&hook)));
         }
+        // Each program has a slot in these, on each CPU: none for programs that are not loaded.
+        let slots = wanted.last().map_or(1, |hook| hook + 1);
+        open.maps.file_scratch.set_max_entries(slots)?;
+        open.maps.actor_scratch.set_max_entries(slots)?;
         let skeleton = open.load()?;
         Ok(Self {
             watch: Table::new(MapHandle::try_from(&skeleton.maps.watch)?),
             dirty: Table::new(MapHandle::try_from(&skeleton.maps.dirty)?),
+            attempts: Table::new(MapHandle::try_from(&skeleton.maps.attempts)?),
             taken: Table::new(MapHandle::try_from(&skeleton.maps.taken)?),
             skeleton,
         })
@@ -169,6 +177,7 @@ impl File {
     pub fn forget_all(&mut self) -> Result<()> {
         self.watch.clear()?;
         self.dirty.clear()?;
+        self.attempts.clear()?;
         let mut builder = libbpf_rs::RingBufferBuilder::new();
         let ring = self.ring()?;
         builder.add(&ring, |_| 0)?;
@@ -202,6 +211,27 @@ impl File {
     /// The loaded object.
     pub fn object(&self) -> &Object {
         self.skeleton.object()
+    }
+
+    /// The entries that wait to be taken: changes first.
+    pub fn untaken(&self) -> Result<impl Iterator<Item = (raw::fimk_key, raw::fimk_entry)>> {
+        Ok(self.dirty.entries()?.chain(self.attempts.entries()?))
+    }
+
+    /// Where the entry of a key waits to be taken.
+    pub fn waiting(&self, key: &raw::fimk_key) -> &Table<raw::fimk_key, raw::fimk_entry> {
+        match fimk_wire::kind_of(key.actor) {
+            raw::FIMK_KIND_CHANGE => &self.dirty,
+            _ => &self.attempts,
+        }
+    }
+
+    /// Says which processes are our own: what they open is no attempt. 0: none.
+    pub fn set_own(&mut self, loader: u32, analyzer: u32) {
+        if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
+            variables.own_loader = loader;
+            variables.own_analyzer = analyzer;
+        }
     }
 
     /// Names the thread whose statx calls arm (`pid << 32 | tid`, 0: none), and what they arm.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fimk_wire::plan::{PROGRAMS, ROWS, Row, Served, Verdict};
+use fimk_wire::plan::{Attach, PROGRAMS, ROWS, Row, Served, Verdict};
 use fimk_wire::raw;
 use nix::libc;
 
@@ -29,14 +29,40 @@ pub fn rows(of_processes: bool) -> impl Iterator<Item = (usize, &'static Row)> {
 
 /// Says the same of every row of one object.
 pub fn fill(plan: &mut Plan, of_processes: bool, served: Served) {
-    for (place, row) in rows(of_processes) {
+    for (place, row) in rows(of_processes).filter(|(_, row)| row.kind == 0) {
         plan[place] = served.byte(row);
     }
+}
+
+/// Whether a row is loaded for one who asks for these kinds of attempts (`FIMK_WATCH_*`).
+pub fn is_wanted(row: &Row, kinds: u32) -> bool {
+    row.kind == 0 || row.kind & kinds != 0
+}
+
+/// The plan of a loader before us, for these kinds: rows that are asked for only now are served by the first program
+/// that is `able`, untested.
+pub fn adapted(found: &Plan, kinds: u32, able: impl Fn(u32) -> bool) -> Plan {
+    let mut plan = *found;
+    for (place, row) in rows(false).filter(|(_, row)| row.kind != 0) {
+        if !is_wanted(row, kinds) {
+            plan[place] = Served::NotPart.byte(row);
+        } else if Served::of(row, plan[place]) == Served::NotPart {
+            let hook = row.programs.iter().copied().find(|&hook| able(hook));
+            let served = hook.map_or(Served::Absent, |hook| {
+                Served::By(hook, Verdict::Untested)
+            });
+            plan[place] = served.byte(row);
+        }
+    }
+    plan
 }
 
 /// Whether a program fits a kernel function with this many parameters (`None`: there is no such function).
 pub fn fits(hook: u32, parameters: Option<usize>) -> bool {
     let expected = PROGRAMS[hook as usize].parameters;
+    if PROGRAMS[hook as usize].attach == Attach::Tracepoint {
+        return true;
+    }
     parameters.is_some_and(|count| expected.is_empty() || expected.contains(&count))
 }
 
@@ -52,11 +78,26 @@ pub enum Lack {
 /// Which program is to serve each row of the file object, as far as is known.
 #[derive(Debug, Default)]
 pub struct Choices {
+    /// The kinds of attempts that are asked for: `FIMK_WATCH_*`.
+    kinds: u32,
     lacking: BTreeMap<u32, Lack>,
     verdicts: BTreeMap<(usize, u32), Verdict>,
 }
 
 impl Choices {
+    /// Of changes, and of these kinds of attempts.
+    pub fn new(kinds: u32) -> Self {
+        Self {
+            kinds,
+            ..Self::default()
+        }
+    }
+
+    /// The kinds of attempts that are asked for.
+    pub fn kinds(&self) -> u32 {
+        self.kinds
+    }
+
     /// A program that cannot serve.
     pub fn exclude(&mut self, hook: u32, lack: Lack) {
         self.lacking.insert(hook, lack);
@@ -71,7 +112,8 @@ impl Choices {
     /// were, the first: attached it may still see what the test did not show.
     pub fn serving(&self, place: usize) -> Option<u32> {
         let able = || {
-            let programs = ROWS.get(place).map_or(&[][..], |row| row.programs);
+            let row = ROWS.get(place).filter(|row| is_wanted(row, self.kinds));
+            let programs = row.map_or(&[][..], |row| row.programs);
             programs
                 .iter()
                 .copied()
@@ -87,6 +129,12 @@ impl Choices {
         if let Some(hook) = self.serving(place) {
             let verdict = self.verdicts.get(&(place, hook)).copied();
             return Served::By(hook, verdict.unwrap_or(Verdict::Untested));
+        }
+        if ROWS
+            .get(place)
+            .is_none_or(|row| !is_wanted(row, self.kinds))
+        {
+            return Served::NotPart;
         }
         let refused = ROWS.get(place).is_some_and(|row| {
             let mut lacks = row.programs.iter().map(|hook| self.lacking.get(hook));
@@ -251,6 +299,49 @@ mod tests {
         assert_eq!(choices.served(place), Served::Absent);
         choices.exclude(raw::FIMK_HOOK_SET_ACL, Lack::Refused);
         assert_eq!(choices.served(place), Served::Refused);
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_not_loaded_and_not_called_absent() {
+        let hook = raw::FIMK_HOOK_FILE_OPEN;
+        let place = ROWS
+            .iter()
+            .position(|row| row.operation == "opened")
+            .unwrap();
+        let choices = Choices::default();
+        assert!(!choices.programs().contains(&hook));
+        assert_eq!(choices.served(place), Served::NotPart);
+        let mut choices = Choices::new(raw::FIMK_WATCH_OPENED);
+        assert!(choices.programs().contains(&hook));
+        assert!(!choices.programs().contains(&raw::FIMK_HOOK_PATH_OPENAT));
+        choices.exclude(hook, Lack::Absent);
+        assert_eq!(choices.served(place), Served::Absent);
+    }
+
+    #[test]
+    fn a_plan_that_is_taken_over_gets_and_loses_rows_of_attempts() {
+        let mut found: Plan = [0; _];
+        Choices::new(raw::FIMK_WATCH_OPENED).write(&mut found);
+        let adapted = adapted(&found, raw::FIMK_WATCH_DENIED, |hook| {
+            hook != raw::FIMK_HOOK_VFS_LINK
+        });
+        let served = |operation: &str| {
+            let place = ROWS
+                .iter()
+                .position(|row| row.operation == operation)
+                .unwrap();
+            Served::of(&ROWS[place], adapted[place])
+        };
+        assert_eq!(served("opened"), Served::NotPart);
+        assert_eq!(served("denied link"), Served::Absent);
+        assert_eq!(
+            served("denied open"),
+            Served::By(raw::FIMK_HOOK_PATH_OPENAT, Verdict::Untested)
+        );
+        assert_eq!(
+            served("write"),
+            Served::By(raw::FIMK_HOOK_VFS_WRITE, Verdict::Untested)
+        );
     }
 
     #[test]

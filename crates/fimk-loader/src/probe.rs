@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
-use fimk_wire::plan::{Served, Verdict};
+use fimk_wire::plan::{PROGRAMS, Served, Verdict};
 use fimk_wire::{HOOK_NAMES, REASON_SENTENCES, raw};
 use libbpf_rs::Link;
 use libbpf_rs::btf::Btf;
@@ -25,6 +25,8 @@ use crate::selftest::{self, Tested};
 pub struct Source {
     /// `FIMK_SOURCE_*`.
     pub number: u32,
+    /// The kinds of attempts that it was asked for: `FIMK_WATCH_*`.
+    pub kinds: u32,
     /// Why not a better one.
     pub refusal: Refusal,
     /// How each operation is served.
@@ -49,6 +51,7 @@ impl Source {
     fn new(wanted: u32) -> Self {
         Self {
             number: raw::FIMK_SOURCE_PERIODIC,
+            kinds: 0,
             refusal: plan::reason(wanted, None),
             plan: [0; raw::FIMK_HOOKS_MAX as usize],
             untested: BTreeMap::new(),
@@ -63,9 +66,14 @@ impl Source {
 }
 
 /// Loads, tests, attaches and pins the source that was asked for.
-pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
+///
+/// `kinds` of attempts (`FIMK_WATCH_*`) are what is loaded beside changes.
+pub fn bring_up(wanted: u32, kinds: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
-    let mut source = Source::new(wanted);
+    let mut source = Source {
+        kinds,
+        ..Source::new(wanted)
+    };
     let takeover = adopt::begin(pins)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
@@ -94,7 +102,10 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
 /// file program is attached when this returns.
 pub fn examine() -> Result<Source> {
     objects::keep_messages();
-    let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
+    let mut source = Source {
+        kinds: raw::FIMK_WATCH_KINDS,
+        ..Source::new(raw::FIMK_SOURCE_AUTO)
+    };
     bring_up_process(&mut source, None)?;
     let refusal = match test_programs(&mut source, Size::Trial) {
         Ok(tested) => {
@@ -183,7 +194,7 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let tested = selftest::run(process, &fitting, size)
+    let tested = selftest::run(process, &fitting, source.kinds, size)
         .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
     source.untested.extend(tested.untested.clone());
     Ok(tested)
@@ -193,6 +204,19 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
 /// where there are none, or none that can be used.
 fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
+    let btf = Btf::from_vmlinux().ok();
+    let able = |hook| {
+        let parameters = btf.as_ref().and_then(|btf| parameters(btf, hook));
+        plan::fits(hook, parameters)
+    };
+    let found = plan::adapted(found, source.kinds, able);
+    let of_attempts = plan::rows(false).filter(|(_, row)| row.kind != 0);
+    for (place, row) in of_attempts {
+        match Served::of(row, found[place]) {
+            Served::By(hook, _) => drop(hooks.insert(hook)),
+            _ => hooks.retain(|hook| !row.programs.contains(hook)),
+        }
+    }
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
         return Ok(false);
@@ -263,13 +287,14 @@ fn bring_up_file(
 }
 
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 7] = [
+const FILE_MAPS: [&str; 8] = [
     "ring",
     "file_counters",
     "filter",
     "flagged",
     "watch",
     "dirty",
+    "attempts",
     "taken",
 ];
 
@@ -284,6 +309,7 @@ fn pin_file_maps(file: &File, pins: &mut Pins) -> Result<()> {
     }
     pin_map(pins, "watch", file.watch.handle())?;
     pin_map(pins, "dirty", file.dirty.handle())?;
+    pin_map(pins, "attempts", file.attempts.handle())?;
     pin_map(pins, "taken", file.taken.handle())
 }
 
@@ -343,7 +369,7 @@ fn pin_map(
 /// How many parameters the kernel function of a hook has.
 fn parameters(btf: &Btf<'_>, hook: u32) -> Option<usize> {
     use libbpf_rs::btf::ReferencesType;
-    let function = btf.type_by_name::<Func<'_>>(HOOK_NAMES[hook as usize])?;
+    let function = btf.type_by_name::<Func<'_>>(PROGRAMS[hook as usize].function)?;
     FuncProto::try_from(function.referenced_type())
         .ok()
         .map(|prototype| prototype.len())

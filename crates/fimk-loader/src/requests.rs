@@ -20,6 +20,8 @@ pub enum Nonsense {
     GreetedTwice,
     /// HELLO with a source that does not exist.
     Source(u32),
+    /// HELLO with kinds of attempts that do not exist.
+    Kinds(u64),
     /// ARM with a thread id that no thread can have.
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
@@ -41,6 +43,10 @@ impl fmt::Display for Nonsense {
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
+            Self::Kinds(kinds) => write!(
+                f,
+                "it wants kinds of attempts of unknown number {kinds:#x}"
+            ),
             Self::Thread(thread) => {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
@@ -68,6 +74,14 @@ pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
         source if source <= raw::FIMK_SOURCE_PERIODIC => Ok(source),
         source => Err(Nonsense::Source(source)),
     }
+}
+
+/// The kinds of attempts that a HELLO wants, as `FIMK_WATCH_*`.
+pub fn wanted_kinds(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
+    let kinds = u32::try_from(hello.cookie).ok();
+    kinds
+        .filter(|kinds| kinds & !raw::FIMK_WATCH_KINDS == 0)
+        .ok_or(Nonsense::Kinds(hello.cookie))
 }
 
 /// The thread that an ARM names, as the kernel's programs see it; 0 ends the arming.
@@ -130,6 +144,19 @@ mod tests {
         assert_eq!(wanted_source(&hello), Ok(raw::FIMK_SOURCE_PERIODIC));
         hello.number += 1;
         assert!(wanted_source(&hello).is_err());
+    }
+
+    #[test]
+    fn kinds_that_do_not_exist_are_nonsense() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        for kinds in [0, raw::FIMK_WATCH_DENIED, raw::FIMK_WATCH_KINDS] {
+            hello.cookie = kinds.into();
+            assert_eq!(wanted_kinds(&hello), Ok(kinds));
+        }
+        for kinds in [1, 16, u64::MAX, 1 << 33] {
+            hello.cookie = kinds;
+            assert_eq!(wanted_kinds(&hello), Err(Nonsense::Kinds(kinds)));
+        }
     }
 
     #[test]

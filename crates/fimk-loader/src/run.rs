@@ -306,12 +306,19 @@ impl<'a> Run<'a> {
             return Err(Nonsense::NotGreeted.into());
         }
         let wanted = requests::wanted_source(&hello)?;
+        let kinds = requests::wanted_kinds(&hello)?;
         if self.server.is_none() {
-            self.server = Some(self.bring_up(wanted).map_err(Fault::Fatal)?);
+            self.server = Some(self.bring_up(wanted, kinds).map_err(Fault::Fatal)?);
         }
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
             server.greet(peer.pid)?;
             peer.greeted = true;
+            if kinds & !server.source.kinds != 0 {
+                log::line(
+                    "the analyzer asks for attempts whose programs were not loaded: they are told once this loader is \
+                     started again",
+                );
+            }
             if wanted != raw::FIMK_SOURCE_AUTO && wanted != server.source.number {
                 log::line(format_args!(
                     "the analyzer asks for the source {}: {} serves until this loader is started again",
@@ -324,8 +331,8 @@ impl<'a> Run<'a> {
     }
 
     /// Once, at the first HELLO. From here on this process can only forward.
-    fn bring_up(&mut self, wanted: u32) -> Result<Server> {
-        let source = probe::bring_up(wanted, self.pins)?;
+    fn bring_up(&mut self, wanted: u32, kinds: u32) -> Result<Server> {
+        let source = probe::bring_up(wanted, kinds, self.pins)?;
         let server = Server::new(source, &self.channel)?;
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES
@@ -359,6 +366,7 @@ impl<'a> Run<'a> {
         self.channel.borrow_mut().close();
         if let Some(server) = &mut self.server {
             server.end_arming();
+            server.set_own(0);
         }
         self.vacant = Some(Instant::now());
         let peer = self.peer.take();

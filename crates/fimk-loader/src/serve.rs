@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use fimk_wire::raw;
+use fimk_wire::{actor_of_attempt, raw};
 use libbpf_rs::Link;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -148,13 +148,13 @@ impl Server {
     /// Answers the HELLO of a new analyzer, and lines up what the one before left.
     pub fn greet(&mut self, analyzer: u32) -> std::result::Result<(), Fault> {
         self.end_arming();
+        self.set_own(analyzer);
         (self.answer, self.told, self.analyzer) = (None, None, analyzer);
         self.announcements.clear();
         if let Some(file) = &self.source.file {
             // The list is worked off from its end: what was taken comes first.
             self.announcements.extend(
-                file.dirty
-                    .entries()?
+                file.untaken()?
                     .map(|(key, _)| Announcement::Dirty(key)),
             );
             self.announcements.extend(
@@ -257,8 +257,8 @@ impl Server {
         Ok(ends.tick(&process.actors, || {
             let mut named = HashSet::new();
             if let Some(file) = &self.source.file {
-                named.extend(file.dirty.entries()?.map(|(key, _)| bytes_of(&key.actor)));
-                named.extend(file.taken.entries()?.map(|(key, _)| bytes_of(&key.actor)));
+                let keys = file.untaken()?.chain(file.taken.entries()?);
+                named.extend(keys.map(|(key, _)| bytes_of(&actor_of_attempt(key.actor))));
             }
             Ok(named)
         })?)
@@ -266,7 +266,9 @@ impl Server {
 
     /// Whether nothing waits: to be forwarded, taken or done.
     pub fn is_quiet(&self) -> bool {
-        let empty = |file: &objects::File| file.dirty.is_empty() && file.taken.is_empty();
+        let empty = |file: &objects::File| {
+            file.dirty.is_empty() && file.attempts.is_empty() && file.taken.is_empty()
+        };
         self.is_caught_up()
             && self.answer.is_none()
             && self.announcements.is_empty()
@@ -302,6 +304,14 @@ impl Server {
     /// The rings to wait on: that of the records, and that of the ends.
     pub fn rings(&self) -> (Option<&Forward>, Option<&Ends>) {
         (self.forward.as_ref(), self.ends.as_ref())
+    }
+
+    /// Whose opens of watched objects are no attempts, beside ours. 0: the analyzer is gone, and its pid may be given
+    /// to another process.
+    pub fn set_own(&mut self, analyzer: u32) {
+        if let Some(file) = &mut self.source.file {
+            file.set_own(std::process::id(), analyzer);
+        }
     }
 
     /// Ends the arming, if a walk was going on. Where the program could not be attached again, it stays
@@ -475,7 +485,7 @@ impl Server {
                 .get(key)?
                 .map(|entry| packets::taken(*key, entry).as_bytes().to_vec()),
             Announcement::Dirty(key) => file
-                .dirty
+                .waiting(key)
                 .get(key)?
                 .map(|entry| packets::touch(*key, &entry)),
         };
@@ -490,8 +500,7 @@ impl Server {
     fn announce_again(&mut self) -> std::result::Result<(), Fault> {
         if let Some(file) = &self.source.file {
             let silent = file
-                .dirty
-                .entries()?
+                .untaken()?
                 .filter(|(_, entry)| entry.announced == 0);
             self.announcements
                 .extend(silent.map(|(key, _)| Announcement::Dirty(key)));

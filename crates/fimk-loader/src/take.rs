@@ -1,4 +1,4 @@
-//! Moves an entry from `dirty` to `taken`, so that it is in one of them whoever dies when.
+//! Moves an entry from `dirty` or `attempts` to `taken`, so that it is in one of them whoever dies when.
 
 use fimk_wire::raw;
 use libbpf_rs::{ErrorKind, Result};
@@ -16,7 +16,7 @@ pub enum Taken {
 /// Takes `key` under the number `take`. What an earlier take of the same key left is merged in: its
 /// DONE names another number and no longer counts.
 pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
-    let Some(seen) = file.dirty.get(key)? else {
+    let Some(seen) = file.waiting(key).get(key)? else {
         return Ok(Taken::Entry(Box::new(zerocopy::FromZeros::new_zeroed())));
     };
     let before = file.taken.get(key)?;
@@ -30,7 +30,7 @@ pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
         put => put?,
     }
     // What came between the lookup and the removal is in what the removal returns.
-    if let Some(last) = file.dirty.take(key)? {
+    if let Some(last) = file.waiting(key).take(key)? {
         entry = whole(last);
         file.taken.put(key, &entry)?;
     }

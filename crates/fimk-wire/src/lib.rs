@@ -5,11 +5,13 @@
 //! sides. This crate adds what both processes need to read and write it without `unsafe`:
 //! [`Packet::decode`], [`Request`](raw::fimk_request) and the vocabulary's names.
 
+mod attempt;
 mod names;
 mod packet;
 pub mod plan;
 mod request;
 
+pub use attempt::{actor_of_attempt, error_of, kind_of};
 pub use names::{COUNT_NAMES, HOOK_NAMES, OPERATION_NAMES, REASON_SENTENCES, SOURCE_NAMES};
 pub use packet::{DecodeError, NUMBERS_OF, Packet, leaf_first_to_path, spanned};
 pub use request::request;

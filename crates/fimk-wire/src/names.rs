@@ -8,14 +8,19 @@ pub const OPERATION_NAMES: [&str; raw::FIMK_OPERATIONS as usize] = [
     "write", "truncate", "allocate", "clone", "map", "close", "chmod", "chown", "utimes",
     "setxattr", "setflags", "create", "link", "unlink", "rename", "exchange", "setacl", "mount",
     "unmount",
+    "open_read",
+    "open_write",
+    "execute",
+    "search",
 ];
 
-/// Of `enum fimk_hook`, by number: the kernel function or tracepoint that carries the program.
+/// Of `enum fimk_hook`, by number: the kernel function or tracepoint that carries the program, or where one carries
+/// two, a name of its own.
 pub const HOOK_NAMES: [&str; raw::FIMK_HOOKS as usize] = {
     let mut names = [""; raw::FIMK_HOOKS as usize];
     let mut hook = 0;
     while hook < names.len() {
-        names[hook] = PROGRAMS[hook].function;
+        names[hook] = PROGRAMS[hook].name;
         hook += 1;
     }
     names

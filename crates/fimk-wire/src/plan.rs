@@ -29,7 +29,9 @@ pub enum When {
 /// One BPF program.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    /// The kernel function or tracepoint; the program itself has `fimk_` in front.
+    /// Its own name; the program itself has `fimk_` in front.
+    pub name: &'static str,
+    /// The kernel function or tracepoint: mostly of the same name.
     pub function: &'static str,
     /// How it hangs there.
     pub attach: Attach,
@@ -50,10 +52,13 @@ pub struct Row {
     pub else_seen_by: &'static str,
     /// Why the self-test does not perform it; empty: it does.
     pub untested: &'static str,
+    /// The kind of attempts (`FIMK_WATCH_*`) without which nothing of it is loaded; 0: a change, always loaded.
+    pub kind: u32,
 }
 
 const fn fentry(function: &'static str, when: When) -> Program {
     Program {
+        name: function,
         function,
         attach: Attach::Fentry,
         when,
@@ -63,6 +68,7 @@ const fn fentry(function: &'static str, when: When) -> Program {
 
 const fn fexit(function: &'static str, parameters: &'static [usize]) -> Program {
     Program {
+        name: function,
         function,
         attach: Attach::Fexit,
         when: After,
@@ -72,6 +78,7 @@ const fn fexit(function: &'static str, parameters: &'static [usize]) -> Program 
 
 const fn tracepoint(function: &'static str) -> Program {
     Program {
+        name: function,
         function,
         attach: Attach::Tracepoint,
         when: After,
@@ -106,6 +113,7 @@ pub const PROGRAMS: [Program; raw::FIMK_HOOKS as usize] = [
     tracepoint("sched_process_fork"),
     tracepoint("sched_process_exit"),
     Program {
+        name: "iter/task",
         function: "iter/task",
         attach: Attach::Iterator,
         when: After,
@@ -134,6 +142,26 @@ pub const PROGRAMS: [Program; raw::FIMK_HOOKS as usize] = [
         ..fentry("security_inode_setattr", Before)
     },
     fentry("security_file_release", After),
+    fentry("security_file_open", Before),
+    Program {
+        name: "executed",
+        ..tracepoint("sched_process_exec")
+    },
+    fentry("security_bprm_check", Before),
+    fexit("path_openat", &[3]),
+    fexit("chmod_common", &[2]),
+    fexit("chown_common", &[3]),
+    fexit("vfs_utimes", &[2]),
+    fexit("vfs_truncate", &[2]),
+    fexit("vfs_setxattr", &[5, 6]),
+    fexit("vfs_removexattr", &[2, 3]),
+    fexit("vfs_unlink", &[3, 4]),
+    fexit("vfs_rmdir", &[2, 3, 4]),
+    fexit("vfs_rename", &[1]),
+    fexit("vfs_link", &[4, 5]),
+    fexit("vfs_mkdir", &[3, 4, 5]),
+    fexit("vfs_symlink", &[3, 4, 5]),
+    fexit("vfs_mknod", &[4, 5, 6]),
 ];
 
 const fn row(operation: &'static str, programs: &'static [u32]) -> Row {
@@ -142,6 +170,7 @@ const fn row(operation: &'static str, programs: &'static [u32]) -> Row {
         programs,
         else_seen_by: "",
         untested: "",
+        kind: 0,
     }
 }
 
@@ -153,6 +182,18 @@ const fn write(operation: &'static str, programs: &'static [u32]) -> Row {
     }
 }
 
+/// What is loaded only if somebody asks.
+const fn of_kind(kind: u32, operation: &'static str, programs: &'static [u32]) -> Row {
+    Row {
+        kind,
+        ..row(operation, programs)
+    }
+}
+
+const fn denied(operation: &'static str, programs: &'static [u32]) -> Row {
+    of_kind(raw::FIMK_WATCH_DENIED, operation, programs)
+}
+
 const ATTRIBUTES: &[u32] = &[
     raw::FIMK_HOOK_NOTIFY_CHANGE,
     raw::FIMK_HOOK_POST_SETATTR,
@@ -160,7 +201,7 @@ const ATTRIBUTES: &[u32] = &[
 ];
 
 /// The table. A row's place is its byte in `fimk_ready.plan`.
-pub const ROWS: [Row; 39] = [
+pub const ROWS: [Row; 56] = [
     write(
         "write",
         &[raw::FIMK_HOOK_VFS_WRITE, raw::FIMK_HOOK_FILE_PERMISSION],
@@ -259,6 +300,35 @@ pub const ROWS: [Row; 39] = [
     row("fork", &[raw::FIMK_HOOK_FORK]),
     row("exit", &[raw::FIMK_HOOK_EXIT]),
     row("running processes", &[raw::FIMK_HOOK_TASKS]),
+    of_kind(
+        raw::FIMK_WATCH_OPENED,
+        "opened",
+        &[raw::FIMK_HOOK_FILE_OPEN],
+    ),
+    of_kind(
+        raw::FIMK_WATCH_EXECUTED,
+        "executed",
+        &[raw::FIMK_HOOK_EXECUTED],
+    ),
+    of_kind(
+        raw::FIMK_WATCH_EXECUTED,
+        "executed script",
+        &[raw::FIMK_HOOK_BPRM_CHECK],
+    ),
+    denied("denied open", &[raw::FIMK_HOOK_PATH_OPENAT]),
+    denied("denied chmod", &[raw::FIMK_HOOK_CHMOD_COMMON]),
+    denied("denied chown", &[raw::FIMK_HOOK_CHOWN_COMMON]),
+    denied("denied utimes", &[raw::FIMK_HOOK_VFS_UTIMES]),
+    denied("denied truncate", &[raw::FIMK_HOOK_VFS_TRUNCATE]),
+    denied("denied setxattr", &[raw::FIMK_HOOK_VFS_SETXATTR]),
+    denied("denied removexattr", &[raw::FIMK_HOOK_VFS_REMOVEXATTR]),
+    denied("denied unlink", &[raw::FIMK_HOOK_VFS_UNLINK]),
+    denied("denied rmdir", &[raw::FIMK_HOOK_VFS_RMDIR]),
+    denied("denied rename", &[raw::FIMK_HOOK_VFS_RENAME]),
+    denied("denied link", &[raw::FIMK_HOOK_VFS_LINK]),
+    denied("denied mkdir", &[raw::FIMK_HOOK_VFS_MKDIR]),
+    denied("denied symlink", &[raw::FIMK_HOOK_VFS_SYMLINK]),
+    denied("denied mknod", &[raw::FIMK_HOOK_VFS_MKNOD]),
 ];
 
 /// What became of a row, as its byte says.

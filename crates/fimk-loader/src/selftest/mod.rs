@@ -4,6 +4,7 @@
 //! It works on the file object before anybody else does, in a directory that nobody else uses. Afterwards
 //! [`Tested::forget`] takes out of the maps what it left: no analyzer meets its objects, records or counts.
 
+mod attempts;
 mod operations;
 mod processes;
 mod room;
@@ -35,10 +36,16 @@ pub struct Tested {
     counters: MapHandle,
 }
 
-/// Loads, attaches and tests the programs that serve, of those that fit this kernel. The error is the kernel's
+/// Loads, attaches and tests the programs that serve, of those that fit this kernel, for changes and these kinds of
+/// attempts. The error is the kernel's
 /// refusal of all of them.
-pub fn run(process: &Process, fitting: &BTreeSet<u32>, size: Size) -> Result<Tested> {
-    let mut choices = Choices::default();
+pub fn run(
+    process: &Process,
+    fitting: &BTreeSet<u32>,
+    kinds: u32,
+    size: Size,
+) -> Result<Tested> {
+    let mut choices = Choices::new(kinds);
     for hook in (0..raw::FIMK_HOOKS).filter(|hook| !plan::PROCESS_HOOKS.contains(hook)) {
         if !fitting.contains(&hook) {
             choices.exclude(hook, Lack::Absent);
@@ -127,6 +134,9 @@ impl Tested {
             }
         };
         for (place, row) in plan::rows(false) {
+            if !plan::is_wanted(row, self.choices.kinds()) {
+                continue;
+            }
             if !row.untested.is_empty() {
                 self.untested.insert(place, row.untested.to_owned());
             } else if let Some(hook) = self.choices.serving(place) {
@@ -138,9 +148,11 @@ impl Tested {
 
     fn test(&mut self, place: usize, row: &Row, hook: u32, room: &Room) {
         let before = std::cell::Cell::new(0);
-        let done = operations::perform(row.operation, room, &|| {
-            before.set(counts::seen(&self.counters, hook));
-        });
+        let now = || before.set(counts::seen(&self.counters, hook));
+        let done = match row.kind {
+            0 => operations::perform(row.operation, room, &now),
+            _ => attempts::perform(row.operation, room, &now),
+        };
         let seen = counts::seen(&self.counters, hook) > before.get();
         let verdict = match done {
             _ if seen => Verdict::Seen,

@@ -33,7 +33,9 @@ impl Room {
         };
         let (process, thread) = (getpid().as_raw(), gettid().as_raw());
         let thread = u64::from(process.cast_unsigned()) << 32 | u64::from(thread.cast_unsigned());
-        file.set_arming(thread, 0, raw::FIMK_WATCH_CHILDREN);
+        let inherited = raw::FIMK_WATCH_KINDS << raw::FIMK_WATCH_INHERITED_SHIFT;
+        let flags = raw::FIMK_WATCH_CHILDREN | raw::FIMK_WATCH_KINDS | inherited;
+        file.set_arming(thread, 0, flags);
         watch(&room.path)?;
         Ok(room)
     }
