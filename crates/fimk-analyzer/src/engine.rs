@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     actors::Actors,
+    attempts::Attempts,
     channel::{Channel, ChannelError, Received},
     clock,
     control::Control,
@@ -41,7 +42,7 @@ use fimk_core::{
     time::Timestamp,
 };
 use fimk_store::{Commit, Retention, Store, StoreError};
-use fimk_wire::{Packet, raw};
+use fimk_wire::{Packet, actor_of_attempt, raw};
 
 /// Packets handled before anything else gets its turn.
 const PACKETS_AT_ONCE: usize = 4_096;
@@ -94,6 +95,7 @@ pub struct Engine {
     pub(crate) channel: Channel,
     pub(crate) tree: Tree,
     pub(crate) settle: Settle,
+    pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
     pub(crate) output: Output,
     pub(crate) boot: String,
@@ -165,6 +167,7 @@ impl Engine {
             channel: parts.channel,
             tree: Tree::default(),
             settle: Settle::new(window),
+            attempts: Attempts::new(window),
             eyes: parts.eyes,
             output: parts.output,
             boot: parts.boot,
@@ -218,6 +221,7 @@ impl Engine {
         self.overdue()?;
         self.look_at_mounts()?;
         self.examine_due()?;
+        self.report_attempts()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
         self.serve_control();
@@ -266,13 +270,13 @@ impl Engine {
             }
             Packet::Synced(synced) => self.answered(synced.cookie)?,
             Packet::Touch(touch) => {
-                self.want(ActorKey::of(touch.key.actor))?;
+                self.want(ActorKey::of(actor_of_attempt(touch.key.actor)))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     bpf.touch(touch);
                 }
             }
             Packet::Taken(taken) => {
-                self.want(ActorKey::of(taken.key.actor))?;
+                self.want(ActorKey::of(actor_of_attempt(taken.key.actor)))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     let signals = bpf.taken(&self.tree, taken);
                     self.signals(signals)?;
@@ -492,7 +496,8 @@ impl Engine {
     }
 
     fn say_done(&mut self) -> Result<(), Trouble> {
-        let oldest = self.settle.oldest_id().unwrap_or(u64::MAX);
+        let waiting = [self.settle.oldest_id(), self.attempts.oldest_id()];
+        let oldest = waiting.into_iter().flatten().min().unwrap_or(u64::MAX);
         while let Some(&(needs, key, take)) = self.done.front()
             && needs <= oldest
         {
@@ -565,7 +570,7 @@ impl Engine {
             pending.unexplained = true;
             self.examine(&path, &pending)?;
         }
-        Ok(())
+        self.report_all_attempts()
     }
 }
 

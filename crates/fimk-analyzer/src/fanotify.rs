@@ -143,19 +143,23 @@ impl Group {
         })
     }
 
-    /// Watches a directory and the files in it, not the directories below. Marking again is harmless; a
+    /// Watches a directory and the files in it, not the directories below; `attempts` are events beside changes. Marking again is harmless; a
     /// directory marked under another path has the new path from then on.
     ///
     /// # Errors
     /// See [`MarkError`]. Nothing is marked then.
-    pub fn mark_directory(&mut self, path: &BytePath) -> Result<(), MarkError> {
+    pub fn mark_directory(
+        &mut self,
+        path: &BytePath,
+        attempts: MaskFlags,
+    ) -> Result<(), MarkError> {
         let directory = open_path(
             path,
             OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK,
         )?;
         let handle = handle::of(&directory)?;
         self.paths.room_for(&handle)?;
-        self.mark(&directory, None, directory_mask())?;
+        self.mark(&directory, None, directory_mask() | attempts)?;
         self.paths.insert(handle, path);
         Ok(())
     }
@@ -164,12 +168,12 @@ impl Group {
     ///
     /// # Errors
     /// See [`MarkError`]. Nothing is marked then.
-    pub fn mark_file(&mut self, path: &BytePath) -> Result<(), MarkError> {
+    pub fn mark_file(&mut self, path: &BytePath, attempts: MaskFlags) -> Result<(), MarkError> {
         let place = open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
         let handle = handle::of(&place)?;
         self.paths.room_for(&handle)?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
-        self.mark(&place, Some(&name), content_mask())?;
+        self.mark(&place, Some(&name), content_mask() | attempts)?;
         self.paths.insert(handle, path);
         Ok(())
     }

@@ -3,15 +3,18 @@
 //! They are sums since the programs were loaded, which may be long before this process began: those last told are
 //! kept in the store, so that only growth is told.
 
-use fimk_wire::{HOOK_NAMES, raw};
+use fimk_wire::{plan::ROWS, raw};
 
 use crate::{
     engine::{Engine, Trouble},
     exit::Failure,
 };
 
-/// The meta key under which the sums last told are kept: four numbers of 8 bytes, then the boot they belong to.
+/// The meta key under which the sums last told are kept: five numbers of 8 bytes, then the boot they belong to.
 const TOLD: &str = "losses";
+
+/// The count of attempts that nobody will hear of: no comparison finds them.
+pub const ATTEMPTS_LOST: &str = "attempts_lost";
 
 /// The last sums seen.
 #[derive(Default)]
@@ -26,6 +29,7 @@ struct Sums {
     entries: u64,
     objects: u64,
     skipped: u64,
+    attempts: u64,
 }
 
 /// What grew since the last look.
@@ -78,18 +82,22 @@ impl Losses {
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
             grown(sums.skipped, before.skipped, "program_skipped"),
+            grown(sums.attempts, before.attempts, ATTEMPTS_LOST),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let compare = counts.iter().any(|(name, _)| name != "announcements_lost");
+        let found = ["announcements_lost", ATTEMPTS_LOST];
+        let compare = counts
+            .iter()
+            .any(|(name, _)| !found.contains(&name.as_str()));
         (!counts.is_empty()).then_some(Grown { counts, compare })
     }
 }
 
 impl Sums {
     fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
-        let (numbers, of) = bytes.split_at_checked(4 * 8)?;
+        let (numbers, of) = bytes.split_at_checked(5 * 8)?;
         let mut numbers = numbers.as_chunks::<8>().0.iter();
         let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
         let seen = Self {
@@ -97,12 +105,19 @@ impl Sums {
             entries: next()?,
             objects: next()?,
             skipped: next()?,
+            attempts: next()?,
         };
         (of == boot.as_bytes()).then_some(seen)
     }
 
-    fn all(self) -> [u64; 4] {
-        [self.announcements, self.entries, self.objects, self.skipped]
+    fn all(self) -> [u64; 5] {
+        [
+            self.announcements,
+            self.entries,
+            self.objects,
+            self.skipped,
+            self.attempts,
+        ]
     }
 }
 
@@ -121,18 +136,28 @@ impl Engine {
     }
 }
 
+/// Whether a hook fills the map of attempts.
+fn is_of_attempts(hook: u32) -> bool {
+    ROWS.iter()
+        .any(|row| row.kind != 0 && row.programs.contains(&hook))
+}
+
 fn sum(packet: &raw::fimk_counters_packet) -> Sums {
     let mut sums = Sums {
         skipped: packet.skipped,
         ..Sums::default()
     };
-    for counters in packet.hooks.iter().take(HOOK_NAMES.len()) {
+    for (counters, hook) in packet.hooks.iter().zip(0..raw::FIMK_HOOKS) {
         sums.announcements = sums
             .announcements
             .saturating_add(counters.of[raw::FIMK_COUNT_RING_FULL as usize]);
-        sums.entries = sums
-            .entries
-            .saturating_add(counters.of[raw::FIMK_COUNT_DIRTY_FULL as usize]);
+        let full = counters.of[raw::FIMK_COUNT_DIRTY_FULL as usize];
+        let entries = if is_of_attempts(hook) {
+            &mut sums.attempts
+        } else {
+            &mut sums.entries
+        };
+        *entries = entries.saturating_add(full);
         sums.objects = sums
             .objects
             .saturating_add(counters.of[raw::FIMK_COUNT_WATCH_FULL as usize]);
@@ -199,6 +224,15 @@ mod tests {
             let grown = Losses::default().update(&packet(0, cause, 1));
             assert!(grown.expect("it grew").compare);
         }
+    }
+
+    #[test]
+    fn lost_attempts_are_told_and_no_comparison_looks_for_them() {
+        let hook = raw::FIMK_HOOK_FILE_OPEN as usize;
+        let packet = packet(hook, raw::FIMK_COUNT_DIRTY_FULL, 3);
+        let grown = Losses::default().update(&packet).expect("it grew");
+        assert_eq!(grown.counts, [(ATTEMPTS_LOST.to_owned(), 3)]);
+        assert!(!grown.compare);
     }
 
     #[test]

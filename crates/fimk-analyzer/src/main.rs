@@ -2,6 +2,7 @@
 
 mod actors;
 mod args;
+mod attempts;
 mod channel;
 mod clock;
 mod control;
@@ -50,7 +51,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{self, Config, SourceWanted},
+    config::{self, Config, Report, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -118,7 +119,12 @@ fn run() -> Result<(), Failure> {
     let past = start::past(&store, opened, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
-    let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
+    let (ready, group) = hello(
+        &mut channel,
+        wanted(&args, &config),
+        rules.reports(),
+        &mut stash,
+    )?;
     let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
@@ -248,11 +254,17 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
+    report: Report,
     stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
     channel
-        .ask(raw::FIMK_REQUEST_HELLO, source, no_key(), 0)
+        .ask(
+            raw::FIMK_REQUEST_HELLO,
+            source,
+            no_key(),
+            attempts::flags(report).into(),
+        )
         .map_err(failed)?;
     loop {
         match channel.wait(READY_PATIENCE).map_err(failed)? {

@@ -30,6 +30,7 @@ impl Engine {
             } => {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
+            Signal::Attempted(path, attempted) => self.attempted(path, attempted),
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
             Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
@@ -383,7 +384,13 @@ impl Engine {
     fn watch(&mut self, found: &[FoundName]) -> Result<(), Trouble> {
         match &mut self.eyes {
             Eyes::Bpf(_) => {
-                let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
+                let armed = arm::arm(
+                    &mut self.channel,
+                    &mut self.tree,
+                    &self.walker,
+                    found,
+                    &mut self.stash,
+                )?;
                 for path in &armed.mapped {
                     self.held.add(path, None);
                 }
@@ -402,7 +409,7 @@ impl Engine {
                 }
             }
             Eyes::Fanotify(fanotify) => {
-                let refused = fanotify.watch(&mut self.tree, found);
+                let refused = fanotify.watch(&mut self.tree, &self.walker, found);
                 for sentence in refused {
                     self.degraded(&sentence)?;
                 }

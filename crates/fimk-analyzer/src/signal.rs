@@ -1,6 +1,6 @@
 //! What a source says, in words that are the same for all sources.
 
-use fimk_core::{path::BytePath, time::Timestamp};
+use fimk_core::{config::Kind, path::BytePath, time::Timestamp};
 use fimk_wire::{OPERATION_NAMES, raw};
 
 use crate::{identity::ActorKey, mounts::Hint};
@@ -8,7 +8,10 @@ use crate::{identity::ActorKey, mounts::Hint};
 /// A change of attributes of which the source does not say which: fanotify. Behind the numbers of the wire.
 pub const ATTRIBUTE: u32 = 31;
 
-/// A set of `enum fimk_operation` and [`ATTRIBUTE`].
+/// An open of which the source does not say for what: fanotify.
+pub const OPEN: u32 = 30;
+
+/// A set of `enum fimk_operation`, [`OPEN`] and [`ATTRIBUTE`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Operations(u32);
 
@@ -98,7 +101,7 @@ impl Operations {
     pub fn names(self) -> Vec<String> {
         let known = OPERATION_NAMES.iter().copied().zip(0u32..);
         known
-            .chain([("attributes", ATTRIBUTE)])
+            .chain([("open", OPEN), ("attributes", ATTRIBUTE)])
             .filter(|&(_, bit)| self.0 & 1 << bit != 0)
             .map(|(name, _)| name.to_owned())
             .collect()
@@ -163,12 +166,25 @@ pub enum Signal {
         /// By whom.
         touch: Touch,
     },
+    /// Something was done to what stands under this name that does not change it, or was refused.
+    Attempted(BytePath, Attempted),
     /// Records about the names in this directory were lost: compare it. With those whose records they were.
     Compare(BytePath, Vec<Touch>),
     /// Somebody mounts or unmounts something. The mount table tells what came of it.
     Mount(Hint),
     /// The source lost something it cannot name: compare everything. With the reason, for a person.
     Lost(String),
+}
+
+/// An attempt by one actor, or several alike of the same actor.
+#[derive(Debug, Clone)]
+pub struct Attempted {
+    /// What kind of attempt.
+    pub kind: Kind,
+    /// The errno with which it was refused.
+    pub error: Option<u32>,
+    /// By whom, how often, when.
+    pub touch: Touch,
 }
 
 impl Touch {

@@ -19,6 +19,7 @@ use crate::{
     engine::{ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
+    losses::ATTEMPTS_LOST,
     output::STDOUT,
     pending::{Found, Pending},
     severity,
@@ -278,6 +279,7 @@ impl Engine {
             ..Commit::default()
         })?;
         self.say_homes_left_out()?;
+        self.say_unseen_attempts(ready)?;
         self.say_alive()
     }
 
@@ -380,6 +382,8 @@ impl Engine {
             self.scan_wanted =
                 Some("the kernel's maps were full or programs were skipped".to_owned());
             "records of the kernel were lost; everything is compared"
+        } else if grown.counts.iter().all(|(name, _)| name == ATTEMPTS_LOST) {
+            "more was denied, opened or executed at once than there is room for, and is not told"
         } else {
             "announcements were lost; their objects were found dirty by the loader's sweep"
         };

@@ -110,6 +110,7 @@ pub fn queue(length: usize, limit: Option<usize>) -> Value {
 pub fn event(event: &Event) -> Value {
     let (path, message) = match &event.body {
         Body::Change(change) => (Some(shown(change.file.path.bytes())), None),
+        Body::Attempt(attempt) => (Some(shown(attempt.on.file.path.bytes())), None),
         Body::Notice(notice) => (None, Some(shown(notice.message.as_bytes()))),
     };
     known([

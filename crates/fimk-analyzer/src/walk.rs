@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use fimk_core::{path::BytePath, rules::RuleSet};
+use fimk_core::{config::Report, path::BytePath, rules::RuleSet};
 
 use crate::homes::{PASSWD, Table};
 
@@ -64,6 +64,16 @@ impl Walker {
     /// Whether a rule's own path passes or is this name: a link there is followed.
     pub fn spells_out(&self, path: &BytePath) -> bool {
         self.literal.contains(path)
+    }
+
+    /// What the rule of this name asks for beside changes.
+    pub fn report(&self, path: &BytePath) -> Report {
+        self.rules.report(path)
+    }
+
+    /// What may be asked for of something new in this directory.
+    pub fn report_within(&self, directory: &BytePath) -> Report {
+        self.rules.report_within(directory)
     }
 
     /// Whether this name is of interest at all.

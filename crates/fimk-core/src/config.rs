@@ -4,6 +4,7 @@
 
 mod error;
 mod homes;
+mod report;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,11 @@ use std::{collections::HashSet, path::PathBuf};
 
 use toml::de::DeTable;
 
-pub use self::{error::ConfigError, homes::home};
+pub use self::{
+    error::ConfigError,
+    homes::home,
+    report::{KINDS, Kind, Report},
+};
 use self::{
     error::{Source, shown},
     section::{Section, Text},
@@ -65,6 +70,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "recursive",
             "exclude",
             "content",
+            "report",
             "severity",
             "tags",
         ],
@@ -123,6 +129,8 @@ pub struct Rule {
     pub exclude_names: Vec<NameGlob>,
     /// What is kept of contents.
     pub content: ContentMode,
+    /// What is told beside changes.
+    pub report: Report,
     /// Of its events, 0 to 100.
     pub severity: u8,
     /// Copied to its events.
@@ -288,6 +296,7 @@ fn rule(section: &Section<'_>, budget: &mut Budget) -> Result<Rule, ConfigError>
         content: section
             .word("content", &CONTENTS)?
             .unwrap_or(ContentMode::Auto),
+        report: report(section)?,
         severity: severity(section)?.unwrap_or(SEVERITY_DEFAULT),
         tags: tags(section)?,
     })
@@ -317,6 +326,22 @@ fn tags(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
         }
     }
     Ok(tags.iter().map(|tag| tag.text.to_owned()).collect())
+}
+
+fn report(section: &Section<'_>) -> Result<Report, ConfigError> {
+    let mut report = Report::default();
+    for word in section.strings("report")? {
+        let Some(kind) = Kind::named(word.text) else {
+            let known = KINDS.map(|kind| format!("\"{}\"", kind.name())).join(", ");
+            let message = format!(
+                "`report` in {RULE} may hold {known}, not \"{}\"",
+                shown(word.text)
+            );
+            return Err(section.error_at(word, message));
+        };
+        report = report.with(kind);
+    }
+    Ok(report)
 }
 
 fn severity(section: &Section<'_>) -> Result<Option<u8>, ConfigError> {

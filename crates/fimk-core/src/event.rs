@@ -28,6 +28,9 @@ pub enum Action {
     Degraded,
     Mounted,
     Unmounted,
+    Denied,
+    Opened,
+    Executed,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -188,12 +191,33 @@ pub struct Notice {
     pub gap: Option<Gap>,
 }
 
-/// A change or a notice.
+/// What was done to a watched object without changing it, or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// To what, by whom, how often; nothing of it differs.
+    pub on: Change,
+    /// The errno with which it was refused.
+    pub error: Option<u32>,
+}
+
+/// A change, a notice or an attempt. Stored events hold the place in this list: new ones go to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Body {
     Change(Box<Change>),
     Notice(Notice),
+    Attempt(Box<Attempt>),
+}
+
+impl Body {
+    /// What it says of a watched object.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Attempt(attempt) => Some(&attempt.on),
+            Self::Notice(_) => None,
+        }
+    }
 }
 
 /// One event, as stored.
@@ -233,22 +257,39 @@ impl Action {
             Self::Degraded => "degraded",
             Self::Mounted => "mounted",
             Self::Unmounted => "unmounted",
+            Self::Denied => "denied",
+            Self::Opened => "opened",
+            Self::Executed => "executed",
         }
     }
 
-    /// Whether it happened to a watched object, and not to fimk itself.
+    /// Whether it changed a watched object.
     pub fn is_change(self) -> bool {
         self <= Self::Linked || matches!(self, Self::Mounted | Self::Unmounted)
     }
 
+    /// Whether it was done to a watched object without changing it, or was refused.
+    pub fn is_attempt(self) -> bool {
+        matches!(self, Self::Denied | Self::Opened | Self::Executed)
+    }
+
     /// As `event.kind` has it.
     pub fn kind(self) -> &'static str {
-        if self.is_change() { "event" } else { "state" }
+        if self.is_change() || self.is_attempt() {
+            "event"
+        } else {
+            "state"
+        }
     }
 
     /// As `event.category` has it: its only member.
     pub fn category(self) -> &'static str {
-        if self.is_change() { "file" } else { "host" }
+        match self {
+            Self::Executed => "process",
+            Self::Denied | Self::Opened => "file",
+            change if change.is_change() => "file",
+            _ => "host",
+        }
     }
 
     /// As `event.type` has it: its only member, one that ECS allows in the category.
@@ -262,7 +303,8 @@ impl Action {
             | Self::Linked
             | Self::Mounted
             | Self::Unmounted => "change",
-            Self::MonitorStarted => "start",
+            Self::Denied | Self::Opened => "access",
+            Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
             Self::BaselineCreated | Self::Gap | Self::EventsLost | Self::Degraded => "info",
         }

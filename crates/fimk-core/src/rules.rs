@@ -12,7 +12,7 @@ use self::{
     trie::{Trie, components},
 };
 use crate::{
-    config::{Config, Rule, is_pseudo},
+    config::{Config, KINDS, Report, Rule, is_pseudo},
     path::BytePath,
     pattern::Pattern,
 };
@@ -30,6 +30,9 @@ pub struct RuleSet {
     excluded: Trie<u32>,
     excluded_globs: Globs<u32>,
     excluded_names: Globs<u32>,
+    /// For each kind of attempts, where the paths begin whose rule asks for it.
+    reporting: [Trie<()>; KINDS.len()],
+    reports: Report,
 }
 
 /// Where the walk for an entry of a rule begins.
@@ -109,6 +112,11 @@ impl RuleSet {
             excluded: builder.excluded,
             excluded_globs: Globs::new(builder.excluded_globs)?,
             excluded_names: Globs::new(builder.excluded_names)?,
+            reporting: builder.reporting,
+            reports: config
+                .rules
+                .iter()
+                .fold(Report::default(), |all, rule| all.and(rule.report)),
         })
     }
 
@@ -182,6 +190,33 @@ impl RuleSet {
         may
     }
 
+    /// What the rule of a path asks for beside changes: of those that cover it, the most specific.
+    pub fn report(&self, path: &BytePath) -> Report {
+        if self.reports.is_empty() {
+            return Report::default();
+        }
+        self.covers(path)
+            .map_or_else(Report::default, |found| found.rule.report)
+    }
+
+    /// All that any rule asks for beside changes.
+    pub fn reports(&self) -> Report {
+        self.reports
+    }
+
+    /// What may be asked for of something new in a directory, now or below it: never too little, perhaps too much.
+    pub fn report_within(&self, directory: &BytePath) -> Report {
+        let mut report = Report::default();
+        for (kind, reporting) in KINDS.into_iter().zip(&self.reporting) {
+            let mut asked = reporting.has_below(directory);
+            reporting.visit(directory, |(), _| asked = true);
+            if asked {
+                report = report.with(kind);
+            }
+        }
+        report
+    }
+
     /// Whether a rule leaves out one of its own `paths`.
     pub(crate) fn excludes_root(&self, rule: u32, pattern: &Pattern) -> bool {
         let exclusions = self.exclusions(pattern.base());
@@ -249,12 +284,18 @@ struct Builder {
     excluded: Trie<u32>,
     excluded_globs: Vec<(globset::Glob, u32)>,
     excluded_names: Vec<(globset::Glob, u32)>,
+    reporting: [Trie<()>; KINDS.len()],
 }
 
 impl Builder {
     fn add(&mut self, number: u32, rule: &Rule) {
         for pattern in &rule.paths {
             self.add_path(Entry::new(number, rule.recursive, pattern), pattern);
+            for (kind, reporting) in KINDS.into_iter().zip(&mut self.reporting) {
+                if rule.report.has(kind) {
+                    reporting.insert(pattern.base(), ());
+                }
+            }
         }
         for pattern in &rule.exclude {
             match pattern {

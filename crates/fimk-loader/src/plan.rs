@@ -48,9 +48,7 @@ pub fn adapted(found: &Plan, kinds: u32, able: impl Fn(u32) -> bool) -> Plan {
             plan[place] = Served::NotPart.byte(row);
         } else if Served::of(row, plan[place]) == Served::NotPart {
             let hook = row.programs.iter().copied().find(|&hook| able(hook));
-            let served = hook.map_or(Served::Absent, |hook| {
-                Served::By(hook, Verdict::Untested)
-            });
+            let served = hook.map_or(Served::Absent, |hook| Served::By(hook, Verdict::Untested));
             plan[place] = served.byte(row);
         }
     }

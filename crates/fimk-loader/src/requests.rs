@@ -43,10 +43,9 @@ impl fmt::Display for Nonsense {
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
-            Self::Kinds(kinds) => write!(
-                f,
-                "it wants kinds of attempts of unknown number {kinds:#x}"
-            ),
+            Self::Kinds(kinds) => {
+                write!(f, "it wants kinds of attempts of unknown number {kinds:#x}")
+            }
             Self::Thread(thread) => {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }

@@ -153,10 +153,8 @@ impl Server {
         self.announcements.clear();
         if let Some(file) = &self.source.file {
             // The list is worked off from its end: what was taken comes first.
-            self.announcements.extend(
-                file.untaken()?
-                    .map(|(key, _)| Announcement::Dirty(key)),
-            );
+            self.announcements
+                .extend(file.untaken()?.map(|(key, _)| Announcement::Dirty(key)));
             self.announcements.extend(
                 file.taken
                     .entries()?
@@ -499,9 +497,7 @@ impl Server {
     /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
     fn announce_again(&mut self) -> std::result::Result<(), Fault> {
         if let Some(file) = &self.source.file {
-            let silent = file
-                .untaken()?
-                .filter(|(_, entry)| entry.announced == 0);
+            let silent = file.untaken()?.filter(|(_, entry)| entry.announced == 0);
             self.announcements
                 .extend(silent.map(|(key, _)| Announcement::Dirty(key)));
         }

@@ -65,6 +65,7 @@ impl Engine {
         let alive = Some(self.alive_at + ALIVE_EVERY);
         [
             self.settle.next_due(),
+            self.attempts.next_due(),
             eyes,
             sync,
             alive,

@@ -47,7 +47,7 @@ impl Scene {
             fs::create_dir(directory.path().join(name)).expect("made");
         }
         group
-            .mark_directory(&bytes(&directory.path().join("in")))
+            .mark_directory(&bytes(&directory.path().join("in")), MaskFlags::empty())
             .expect("marked");
         Some(Self { group, directory })
     }
@@ -198,7 +198,10 @@ fn without_fan_rename_the_two_halves_are_told_apart() {
     let second = bytes(&scene.path("out"));
     // As on a kernel that refused it: a directory marked so from the start.
     scene.group.rename = false;
-    scene.group.mark_directory(&second).expect("marked");
+    scene
+        .group
+        .mark_directory(&second, MaskFlags::empty())
+        .expect("marked");
     fs::write(scene.path("out/a"), "x").expect("written");
     scene.events();
     let (_, events) = scene.shell("exec mv out/a out/b");
@@ -262,7 +265,10 @@ fn a_moved_directory_has_its_new_path_and_a_forgotten_one_is_silent() {
     scene.group.forget(&new);
     let (_, events) = scene.shell("echo x > out/new/b");
     assert_eq!(events, []);
-    scene.group.mark_directory(&new).expect("marked again");
+    scene
+        .group
+        .mark_directory(&new, MaskFlags::empty())
+        .expect("marked again");
     let (_, events) = scene.shell("echo x > out/new/c");
     assert_eq!(only(&events, MaskFlags::FAN_CREATE).directory, Some(new));
 }
@@ -275,7 +281,10 @@ fn a_file_marked_itself_is_seen_under_another_name() {
     fs::write(scene.path("out/a"), "x").expect("written");
     fs::hard_link(scene.path("out/a"), scene.path("out/b")).expect("linked");
     let path = bytes(&scene.path("out/a"));
-    scene.group.mark_file(&path).expect("marked");
+    scene
+        .group
+        .mark_file(&path, MaskFlags::empty())
+        .expect("marked");
     let (pid, events) = scene.shell("echo y >> out/b");
     let event = events
         .iter()
@@ -294,7 +303,7 @@ fn a_full_queue_is_an_event() {
     scene.group = Group::new(fanotify.into(), libc::FAN_REPORT_DFID_NAME).expect("a group");
     scene
         .group
-        .mark_directory(&bytes(&scene.path("in")))
+        .mark_directory(&bytes(&scene.path("in")), MaskFlags::empty())
         .expect("marked");
     for name in 0..17_000 {
         fs::File::create(scene.path(&format!("in/{name}"))).expect("created");
@@ -311,12 +320,16 @@ fn links_files_and_missing_directories_are_not_marked() {
     fs::write(scene.path("file"), "x").expect("written");
     for name in ["link", "file"] {
         assert_eq!(
-            scene.group.mark_directory(&bytes(&scene.path(name))),
+            scene
+                .group
+                .mark_directory(&bytes(&scene.path(name)), MaskFlags::empty()),
             Err(MarkError::NotDirectory)
         );
     }
     assert_eq!(
-        scene.group.mark_directory(&bytes(&scene.path("none"))),
+        scene
+            .group
+            .mark_directory(&bytes(&scene.path("none")), MaskFlags::empty()),
         Err(MarkError::Gone)
     );
     assert_eq!(scene.group.marked(), 1);

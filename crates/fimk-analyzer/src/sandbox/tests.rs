@@ -273,7 +273,9 @@ fn the_fanotify_group_is_marked_and_read_inside() {
     let mut group = crate::fanotify::Group::new(fanotify.into(), flags).expect("a group");
     let state = directory.join("state");
     let path = fimk_core::path::BytePath::new(state.as_os_str().as_encoded_bytes());
-    group.mark_directory(&path).expect("marked");
+    group
+        .mark_directory(&path, crate::fanotify::MaskFlags::empty())
+        .expect("marked");
     fs::write(state.join("a"), "x").expect("written");
     let mut events = Vec::new();
     assert!(group.read(&mut events).expect("read"));

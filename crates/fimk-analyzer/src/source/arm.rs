@@ -1,18 +1,19 @@
 //! Arming by touch: this thread calls statx, the kernel puts what it touched into the watch map and
 //! answers with the object as the kernel itself names it.
 
-use std::{fs, os::unix::fs::MetadataExt, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, time::Duration};
 
 use fimk_core::path::BytePath;
 use fimk_wire::{Packet, raw};
 use nix::unistd::gettid;
 
 use crate::{
+    attempts,
     channel::{Channel, ChannelError, no_key},
     identity::Object,
     stash::Stash,
     tree::{Entry, Tree},
-    walk::Found,
+    walk::{Found, Walker},
 };
 
 /// Objects touched before the answers are fetched: their records take a small part of the ring.
@@ -40,43 +41,70 @@ pub struct Armed {
 pub fn arm(
     channel: &mut Channel,
     tree: &mut Tree,
+    walker: &Walker,
     found: &[Found],
     stash: &mut Stash,
 ) -> Result<Armed, ChannelError> {
     let mut total = Armed::default();
-    if found.is_empty() {
-        return Ok(total);
+    // As many kinds of flags as there are combinations of attempts asked for: mostly one.
+    let mut by_flags: BTreeMap<u32, Vec<&Found>> = BTreeMap::new();
+    for it in found {
+        by_flags.entry(flags(walker, it)).or_default().push(it);
     }
     let thread = u64::try_from(gettid().as_raw()).unwrap_or(0);
-    switch(channel, thread)?;
-    settle(channel, stash)?;
-    for batch in found.chunks(BATCH) {
-        let mut attempt = 1;
-        loop {
-            let touched = touch(batch);
-            let answers = settle(channel, stash)?;
-            let missing = touched.len().saturating_sub(answers.len());
-            if missing == 0 || attempt == ATTEMPTS {
-                pair(tree, touched, &answers, &mut total);
-                total.unanswered += missing as u64;
-                break;
-            }
-            attempt += 1;
+    for (flags, found) in &by_flags {
+        switch(channel, thread, *flags)?;
+        settle(channel, stash)?;
+        for batch in found.chunks(BATCH) {
+            arm_batch(channel, tree, batch, stash, &mut total)?;
         }
     }
-    switch(channel, 0)?;
-    settle(channel, stash)?;
+    if !by_flags.is_empty() {
+        switch(channel, 0, 0)?;
+        settle(channel, stash)?;
+    }
     Ok(total)
 }
 
-fn switch(channel: &mut Channel, thread: u64) -> Result<(), ChannelError> {
+fn arm_batch(
+    channel: &mut Channel,
+    tree: &mut Tree,
+    batch: &[&Found],
+    stash: &mut Stash,
+    total: &mut Armed,
+) -> Result<(), ChannelError> {
+    let mut attempt = 1;
+    loop {
+        let touched = touch(batch);
+        let answers = settle(channel, stash)?;
+        let missing = touched.len().saturating_sub(answers.len());
+        if missing == 0 || attempt == ATTEMPTS {
+            pair(tree, touched, &answers, total);
+            total.unanswered += missing as u64;
+            return Ok(());
+        }
+        attempt += 1;
+    }
+}
+
+/// What the kernel is to do with it: `FIMK_WATCH_*`. Those that make sense of directories only it leaves away.
+fn flags(walker: &Walker, found: &Found) -> u32 {
+    let inherited = if found.directory {
+        attempts::flags(walker.report_within(&found.path)) << raw::FIMK_WATCH_INHERITED_SHIFT
+    } else {
+        0
+    };
+    raw::FIMK_WATCH_CHILDREN | attempts::flags(walker.report(&found.path)) | inherited
+}
+
+fn switch(channel: &mut Channel, thread: u64, flags: u32) -> Result<(), ChannelError> {
     let mut key = no_key();
-    key.actor.image = raw::FIMK_WATCH_CHILDREN;
+    key.actor.image = flags;
     channel.ask(raw::FIMK_REQUEST_ARM, 0, key, thread)
 }
 
 /// The inode each name led to; a link in a rule's path is touched as itself and as what it leads to.
-fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
+fn touch<'f>(batch: &[&'f Found]) -> Vec<(u64, &'f BytePath, bool, bool)> {
     let mut touched = Vec::with_capacity(batch.len());
     for it in batch {
         let Ok(meta) = fs::symlink_metadata(it.path.as_path()) else {

@@ -6,14 +6,15 @@ use std::{
 };
 
 use fimk_core::path::BytePath;
-use fimk_wire::{leaf_first_to_path, raw, spanned};
+use fimk_wire::{actor_of_attempt, error_of, leaf_first_to_path, raw, spanned};
 
 use crate::{
+    attempts,
     channel::{Channel, ChannelError},
     clock,
     identity::{ActorKey, Object},
     mounts::Hint,
-    signal::{Fact, Operations, Signal, Touch},
+    signal::{Attempted, Fact, Operations, Signal, Touch},
     source::takes::{Key, Takes},
     tree::{Entry, Tree, rebased},
     walk::Walker,
@@ -118,7 +119,7 @@ impl Bpf {
             return Vec::new();
         };
         let touch = Touch {
-            actor: ActorKey::of(taken.key.actor),
+            actor: ActorKey::of(actor_of_attempt(taken.key.actor)),
             uid: Some(taken.entry.uid),
             operations: Operations::from_flags(&taken.entry.operations),
             first: clock::from_boot(taken.entry.first_ns),
@@ -128,6 +129,15 @@ impl Bpf {
             accessed: None,
             fact: None,
         };
+        if let Some(kind) = attempts::kind_of(taken.key.actor) {
+            let error = error_of(taken.key.actor);
+            let attempted = Attempted {
+                kind,
+                error: (error != 0).then_some(error),
+                touch,
+            };
+            return attempted_on(tree, object, &attempted, accessed.as_ref());
+        }
         if touch.operations.meets(Operations::NAMES) {
             self.account(key, &touch);
         }
@@ -459,6 +469,25 @@ fn signals(
             )
         })
         .collect()
+}
+
+/// An attempt on an object is one on the name that was used; where that is not known, on each of its names.
+fn attempted_on(
+    tree: &Tree,
+    object: Object,
+    attempted: &Attempted,
+    accessed: Option<&BytePath>,
+) -> Vec<Signal> {
+    let names = tree.names_of(object);
+    if let Some(used) = accessed.filter(|used| names.contains(used)) {
+        return vec![Signal::Attempted(used.clone(), attempted.clone())];
+    }
+    let one_each = |path: &BytePath| {
+        let mut attempted = attempted.clone();
+        attempted.touch.accessed = accessed.cloned();
+        Signal::Attempted(path.clone(), attempted)
+    };
+    names.iter().map(one_each).collect()
 }
 
 /// A `fimk_name`, its identities and names made ours.

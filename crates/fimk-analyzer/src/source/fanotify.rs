@@ -13,7 +13,10 @@ use std::{
     },
 };
 
-use fimk_core::path::BytePath;
+use fimk_core::{
+    config::{Kind, Report},
+    path::BytePath,
+};
 use fimk_wire::raw;
 
 use crate::{
@@ -22,7 +25,7 @@ use crate::{
     clock,
     fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
     identity::ActorKey,
-    signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
+    signal::{ATTRIBUTE, Attempted, Fact, OPEN, Operations, Signal, Touch},
     tree::{Entry, Tree},
     walk::{Found, Walker},
 };
@@ -82,7 +85,7 @@ impl Fanotify {
     }
 
     /// Marks names and enters them into the tree; gives a sentence for each that cannot be watched.
-    pub fn watch(&mut self, tree: &mut Tree, found: &[Found]) -> Vec<String> {
+    pub fn watch(&mut self, tree: &mut Tree, walker: &Walker, found: &[Found]) -> Vec<String> {
         let mut refused = Vec::new();
         for it in found {
             tree.insert(
@@ -92,7 +95,7 @@ impl Fanotify {
                     directory: it.directory,
                 },
             );
-            match self.mark(it) {
+            match self.mark(it, walker) {
                 // It went while we walked: its directory is marked and says so.
                 Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
                 Err(error) => refused.push(format!("{} is not watched: {error}", it.path)),
@@ -101,31 +104,34 @@ impl Fanotify {
         refused
     }
 
-    fn mark(&mut self, found: &Found) -> Result<(), MarkError> {
+    fn mark(&mut self, found: &Found, walker: &Walker) -> Result<(), MarkError> {
         let Ok(meta) = fs::symlink_metadata(found.path.as_path()) else {
             return Err(MarkError::Gone);
         };
         if meta.is_dir() {
-            return self.group.mark_directory(&found.path);
+            let attempts = attempts_mask(walker.report_within(&found.path));
+            return self.group.mark_directory(&found.path, attempts);
         }
         if found.directory {
-            return self.mark_behind_link(&found.path);
+            return self.mark_behind_link(&found.path, walker);
         }
         // A file can be changed by another name of it, that lies in no marked directory or is yet to be made.
         let wanted = found.covered && meta.is_file();
         if wanted && (meta.nlink() > 1 || self.group.marked() < MARKS_FOR_FILES_MAX) {
-            self.group.mark_file(&found.path)?;
+            let attempts = attempts_mask(walker.report(&found.path));
+            self.group.mark_file(&found.path, attempts)?;
         }
         Ok(())
     }
 
     /// A link that a rule spells out: the directory behind it is watched under the link's name.
-    fn mark_behind_link(&mut self, link: &BytePath) -> Result<(), MarkError> {
+    fn mark_behind_link(&mut self, link: &BytePath, walker: &Walker) -> Result<(), MarkError> {
         let Ok(target) = fs::canonicalize(link.as_path()) else {
             return Err(MarkError::Gone);
         };
         let target = BytePath::new(target.as_os_str().as_bytes());
-        self.group.mark_directory(&target)?;
+        let attempts = attempts_mask(walker.report_within(link));
+        self.group.mark_directory(&target, attempts)?;
         self.group.moved(&target, link);
         Ok(())
     }
@@ -154,6 +160,8 @@ impl Fanotify {
                 Err(error) => return Ok(Err(error)),
             }
         }
+        let ours = std::process::id();
+        events.retain(|event| event.pid != ours || !is_attempt_only(event));
         if events.is_empty() {
             return Ok(Ok(()));
         }
@@ -288,6 +296,8 @@ impl Fanotify {
                 },
             ));
         }
+        let known = event.object.as_ref();
+        signals.extend(attempts(mask, event.pid, known.unwrap_or(&path), &touch));
         let operations = operations(mask);
         if operations.is_empty() {
             return signals;
@@ -341,7 +351,7 @@ impl Fanotify {
                 self.to_walk.push((found.path, touch));
             } else {
                 // If it cannot be marked, its directory is, and that sees all but writes through other names.
-                let _ = self.mark(&found);
+                let _ = self.mark(&found, walker);
             }
         }
     }
@@ -417,9 +427,14 @@ fn path_of(event: &FanotifyEvent) -> Option<BytePath> {
 }
 
 /// The paths that an event is about: the name used, and the object's own if that is another.
+///
+/// None of an attempt: it can have changed nothing.
 fn subjects(event: &FanotifyEvent) -> impl Iterator<Item = BytePath> + use<> {
-    let path = path_of(event);
-    let object = event.object.clone().filter(|it| Some(it) != path.as_ref());
+    let path = path_of(event).filter(|_| !is_attempt_only(event));
+    let object = event
+        .object
+        .clone()
+        .filter(|it| path.is_some() && Some(it) != path.as_ref());
     path.into_iter().chain(object)
 }
 
@@ -480,6 +495,45 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Deleted => raw::FIMK_OP_UNLINK,
         Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) => raw::FIMK_OP_RENAME,
     }
+}
+
+/// What is to be marked for these kinds. A program is executed by opening it, which only both masks together tell
+/// from opening it otherwise.
+fn attempts_mask(report: Report) -> MaskFlags {
+    let mut mask = MaskFlags::empty();
+    mask.set(MaskFlags::FAN_OPEN, report.has(Kind::Opened));
+    let executed = report.has(Kind::Opened) || report.has(Kind::Executed);
+    mask.set(MaskFlags::FAN_OPEN_EXEC, executed);
+    mask
+}
+
+fn is_attempt_only(event: &FanotifyEvent) -> bool {
+    let attempts = MaskFlags::FAN_OPEN | MaskFlags::FAN_OPEN_EXEC | MaskFlags::FAN_ONDIR;
+    event.mask & !attempts.bits() == 0
+}
+
+/// As the BPF source tells them: no directories, and not what was just made.
+fn attempts(mask: MaskFlags, pid: u32, path: &BytePath, touch: &Touch) -> Option<Signal> {
+    let executed = mask.intersects(MaskFlags::FAN_OPEN_EXEC);
+    let opened = mask.intersects(MaskFlags::FAN_OPEN);
+    let other = mask.intersects(MaskFlags::FAN_ONDIR | MaskFlags::FAN_CREATE);
+    if !(executed || opened) || other || pid == std::process::id() {
+        return None;
+    }
+    let (kind, operation) = if executed {
+        (Kind::Executed, raw::FIMK_OP_EXECUTE)
+    } else {
+        (Kind::Opened, OPEN)
+    };
+    let touch = Touch {
+        operations: Operations::of(&[operation]),
+        ..touch.clone()
+    };
+    let error = None;
+    Some(Signal::Attempted(
+        path.clone(),
+        Attempted { kind, error, touch },
+    ))
 }
 
 fn operations(mask: MaskFlags) -> Operations {

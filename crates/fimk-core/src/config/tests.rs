@@ -49,6 +49,23 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
+fn what_a_rule_reports_beside_changes_is_a_list_of_three_words() {
+    let of = |list: &str| {
+        let text = format!("[[rule]]\nname = \"r\"\npaths = [\"/a\"]\nreport = {list}\n");
+        parse(&text, "x").map(|config| KINDS.map(|kind| config.rules[0].report.has(kind)))
+    };
+    assert_eq!(of("[]"), Ok([false; 3]));
+    assert_eq!(of("[\"opened\", \"opened\"]"), Ok([false, true, false]));
+    let all = "[\"executed\", \"opened\", \"denied\"]";
+    assert_eq!(of(all), Ok([true; 3]));
+    assert_eq!(
+        rule_error("report = [\"opened\",\n\"read\"]"),
+        "/etc/fimk/fimk.toml:5:1: `report` in [[rule]] may hold \"denied\", \"opened\", \"executed\", not \"read\""
+    );
+    assert!(rule_error("report = \"opened\"").contains("a list of strings"));
+}
+
+#[test]
 fn every_key_is_taken() {
     let text = r#"
         source = "periodic"
@@ -63,6 +80,7 @@ fn every_key_is_taken() {
         recursive = false
         exclude = ["/b/c", "/b/d*", "*.swp"]
         content = "hash"
+        report = ["denied", "executed", "denied"]
         severity = "critical"
         tags = ["x", "y"]
         [[rule]]

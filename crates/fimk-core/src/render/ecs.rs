@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     cut,
     json::{self, Object},
-    message::{MESSAGE_BYTES_MAX, sentence},
+    message::{MESSAGE_BYTES_MAX, attempt_sentence, sentence},
     process::{actor, ancestors, container, process, user},
 };
 use crate::{
@@ -45,14 +45,18 @@ fn document(event: &Event, host: &Host) -> Object {
     match &event.body {
         Body::Change(change) => {
             document.set("message", sentence(event.action, change));
-            document.set("file", file(&change.file));
-            document.set("tags", change.tags.clone());
-            if let Some(actor) = &change.actor {
-                document.set("process", process(actor));
-                document.set("user", user(actor));
-                document.set("container", container(actor));
+            set_object(&mut document, &mut fimk, change);
+        }
+        Body::Attempt(attempt) => {
+            let error = attempt.error.map(error_name);
+            document.set(
+                "message",
+                attempt_sentence(event.action, &attempt.on, error.as_deref()),
+            );
+            if let Some(error) = error {
+                document.set("error", nested("code", error));
             }
-            set_change(&mut fimk, change);
+            set_object(&mut document, &mut fimk, &attempt.on);
         }
         Body::Notice(notice) => {
             document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
@@ -73,6 +77,29 @@ fn document(event: &Event, host: &Host) -> Object {
     document
 }
 
+/// What an event about a watched object says beside its sentence.
+fn set_object(document: &mut Object, fimk: &mut Object, change: &Change) {
+    document.set("file", file(&change.file));
+    document.set("tags", change.tags.clone());
+    if let Some(actor) = &change.actor {
+        document.set("process", process(actor));
+        document.set("user", user(actor));
+        document.set("container", container(actor));
+    }
+    set_change(fimk, change);
+}
+
+/// `EACCES`: of those with which a call is refused.
+fn error_name(errno: u32) -> String {
+    match errno {
+        1 => "EPERM".to_owned(),
+        13 => "EACCES".to_owned(),
+        26 => "ETXTBSY".to_owned(),
+        30 => "EROFS".to_owned(),
+        other => format!("errno {other}"),
+    }
+}
+
 fn nested(key: &str, value: impl Into<Value>) -> Object {
     let mut object = Object::default();
     object.set(key, value);
@@ -86,12 +113,12 @@ struct Times {
 }
 
 fn times(event: &Event) -> Times {
-    match &event.body {
-        Body::Notice(_) => Times {
+    match event.body.change() {
+        None => Times {
             start: None,
             end: event.created,
         },
-        Body::Change(change) => match change.detected_by {
+        Some(change) => match change.detected_by {
             DetectedBy::Event | DetectedBy::Late => Times {
                 start: Some(change.start),
                 end: change.end,
@@ -111,6 +138,7 @@ fn event_fields(event: &Event, times: &Times) -> Object {
     object.set("category", vec![action.category()]);
     object.set("type", vec![action.ecs_type()]);
     object.set("action", action.name());
+    object.set("outcome", (action == Action::Denied).then_some("failure"));
     object.set("sequence", event.sequence);
     object.set("severity", event.severity);
     object.set("created", event.created.rfc3339());

@@ -24,17 +24,19 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 91] = [
+pub const FIELDS: [(&str, Kind); 93] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
     ("container.id", Text),
     ("ecs.version", Text),
+    ("error.code", Text),
     ("event.action", Text),
     ("event.category", Texts),
     ("event.created", Time),
     ("event.end", Time),
     ("event.kind", Text),
+    ("event.outcome", Text),
     ("event.sequence", Integer),
     ("event.severity", Integer),
     ("event.start", Time),

@@ -53,6 +53,22 @@ pub(super) fn sentence(action: Action, change: &Change) -> String {
     clipped(&out, MESSAGE_BYTES_MAX)
 }
 
+/// `/etc/shadow denied: open_read (EACCES), 3 times; by /usr/bin/cat (pid 812) ← bash`.
+pub(super) fn attempt_sentence(action: Action, on: &Change, error: Option<&str>) -> String {
+    let mut out = format!("{} {}", path(&on.file.path), verb(action));
+    if let Some(error) = error {
+        put(
+            &mut out,
+            format_args!(": {} ({error})", on.operations.join(", ")),
+        );
+    }
+    if on.count > 1 {
+        put(&mut out, format_args!(", {} times", on.count));
+    }
+    out += &actor(on);
+    clipped(&out, MESSAGE_BYTES_MAX)
+}
+
 fn put(out: &mut String, words: fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = out.write_fmt(words);

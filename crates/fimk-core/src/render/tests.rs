@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     event::{
-        Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Process,
-        Source,
+        Action, Actor, Attempt, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice,
+        Process, Source,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -338,8 +338,43 @@ fn every_known_field_occurs_and_no_other() {
         Action::MonitorStarted,
         Body::Notice(notice()),
     ))));
+    seen.append(&mut check(&parsed(&denied())));
     let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(seen, known);
+}
+
+fn denied() -> Event {
+    let on = Change {
+        operations: vec!["open_write".into()],
+        content: None,
+        changes: Vec::new(),
+        ..change()
+    };
+    let attempt = Attempt {
+        on,
+        error: Some(13),
+    };
+    event(Action::Denied, Body::Attempt(Box::new(attempt)))
+}
+
+#[test]
+fn what_was_denied_says_with_which_error_and_that_it_failed() {
+    let line = parsed(&denied());
+    assert_eq!(line["event"]["action"], "denied");
+    assert_eq!(line["event"]["outcome"], "failure");
+    assert_eq!(line["event"]["kind"], "event");
+    assert_eq!(line["error"]["code"], "EACCES");
+    assert_eq!(
+        line["message"],
+        "/etc/passwd denied: open_write (EACCES), 2 times; by /usr/sbin/usermod (pid 812) ← bash ← sshd, \
+         login uid 1000"
+    );
+    let on = change();
+    let executed = Attempt { on, error: None };
+    let line = parsed(&event(Action::Executed, Body::Attempt(Box::new(executed))));
+    assert_eq!(line["event"]["category"][0], "process");
+    assert_eq!(line["event"]["type"][0], "start");
+    assert!(line.get("error").is_none() && line["event"].get("outcome").is_none());
 }
 
 #[test]
@@ -490,6 +525,9 @@ fn the_manual_describes_every_action() {
         Action::Degraded,
         Action::Mounted,
         Action::Unmounted,
+        Action::Denied,
+        Action::Opened,
+        Action::Executed,
     ] {
         assert!(
             page.lines()

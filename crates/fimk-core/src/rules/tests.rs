@@ -35,6 +35,33 @@ fn a_tree_covers_itself_and_all_below_but_no_namesake() {
 }
 
 #[test]
+fn attempts_are_asked_for_by_the_most_specific_rule_and_inherited_wherever_one_may_ask() {
+    use crate::config::Kind::{Denied, Opened};
+    let set = set(
+        "[[rule]]\nname = \"all\"\npaths = [\"/srv\"]\nreport = [\"opened\"]\n\
+         [[rule]]\nname = \"keys\"\npaths = [\"/srv/keys\", \"/home/*/.k\"]\nreport = [\"denied\"]\n",
+    );
+    let asked = |text: &str| {
+        let report = set.report(&path(text));
+        (report.has(Denied), report.has(Opened))
+    };
+    assert_eq!(asked("/srv/a"), (false, true));
+    assert_eq!(asked("/srv/keys/a"), (true, false));
+    assert_eq!(asked("/etc/a"), (false, false));
+    let within = |text: &str| {
+        let report = set.report_within(&path(text));
+        (report.has(Denied), report.has(Opened))
+    };
+    assert_eq!(within("/"), (true, true));
+    assert_eq!(within("/srv/other"), (false, true));
+    assert_eq!(within("/srv/keys/deep"), (true, true));
+    assert_eq!(within("/home"), (true, false));
+    assert_eq!(within("/home/eve"), (true, false));
+    assert_eq!(within("/etc"), (false, false));
+    assert!(one("paths = [\"/srv\"]").reports().is_empty());
+}
+
+#[test]
 fn without_recursion_only_direct_entries_are_covered() {
     let set = one("paths = [\"/etc\", \"/home/*\"]\nrecursive = false");
     assert!(covered(&set, "/etc") && covered(&set, "/etc/passwd"));

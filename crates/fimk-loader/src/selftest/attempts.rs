@@ -72,9 +72,7 @@ impl Scene {
 /// In a child that is nobody and works in the directory. Its status is the errno of what went wrong.
 fn refused(operation: &str, scene: &Scene, now: &dyn Fn()) -> Result<()> {
     if operation != "denied link" {
-        scene
-            .file
-            .set_permissions(Permissions::from_mode(0o600))?;
+        scene.file.set_permissions(Permissions::from_mode(0o600))?;
     }
     now();
     let child = system::fork(|| {

@@ -39,12 +39,7 @@ pub struct Tested {
 /// Loads, attaches and tests the programs that serve, of those that fit this kernel, for changes and these kinds of
 /// attempts. The error is the kernel's
 /// refusal of all of them.
-pub fn run(
-    process: &Process,
-    fitting: &BTreeSet<u32>,
-    kinds: u32,
-    size: Size,
-) -> Result<Tested> {
+pub fn run(process: &Process, fitting: &BTreeSet<u32>, kinds: u32, size: Size) -> Result<Tested> {
     let mut choices = Choices::new(kinds);
     for hook in (0..raw::FIMK_HOOKS).filter(|hook| !plan::PROCESS_HOOKS.contains(hook)) {
         if !fitting.contains(&hook) {
