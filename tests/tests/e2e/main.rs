@@ -3,6 +3,7 @@
 //! The same program runs natively (fanotify, where the kernel refuses trampolines) and in virtual machines
 //! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
 
+mod attempts;
 mod attributes;
 mod attribution;
 mod containers;

@@ -81,12 +81,15 @@ impl Tested {
                 }
                 Err(cause) => cause,
             };
-            let refusal = plan::Refusal::of_trampolines(objects::errno_of(&cause));
-            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
-                return Err(cause);
-            }
+            let errno = objects::errno_of(&cause);
+            let refusal = plan::Refusal::of_trampolines(errno);
             let messages = objects::messages();
             let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
+            // The verifier says EACCES as well, of the program that it names.
+            let verified = errno == nix::libc::EACCES && blamed.is_some();
+            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED && !verified {
+                return Err(cause);
+            }
             let Some(hook) = blamed else {
                 log::line(format_args!(
                     "the file programs cannot be loaded: {cause:#}\n{messages}"
