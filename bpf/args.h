@@ -48,16 +48,32 @@ static __always_inline bool has_idmapped_mounts(void)
 		slot;                                                          \
 	})
 
+static __always_inline bool has_func_ret(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id___fimk, BPF_FUNC_get_func_ret___fimk);
+}
+
+static __always_inline int func_ret(void *ctx)
+{
+	__u64 result = 0;
+
+	bpf_get_func_ret(ctx, &result);
+	return (int)result;
+}
+
 /* What an fexit program's function returned, as an int: an error, or of a pointer bits that are none, because no
  * address ends in one. The helper came in 5.17; before, it is in the slot behind the arguments. */
-#define RESULT(ctx, slot)                                                                                       \
-	({                                                                                                      \
-		__u64 result = 0;                                                                               \
-		if (bpf_core_enum_value_exists(enum bpf_func_id___fimk, BPF_FUNC_get_func_ret___fimk))          \
-			bpf_get_func_ret(ctx, &result);                                                         \
-		else                                                                                            \
-			result = (slot);                                                                        \
-		(int)result;                                                                                    \
-	})
+#define RESULT(ctx, slot) (has_func_ret() ? func_ret(ctx) : (int)(slot))
+
+/* The same of a function that returns a pointer, where the verifier lets nobody calculate with what is in the slot. */
+static __always_inline int pointer_result(__u64 *ctx, int slot)
+{
+	__u64 result = 0;
+
+	if (has_func_ret())
+		return func_ret(ctx);
+	bpf_probe_read_kernel(&result, sizeof(result), ctx + slot);
+	return (int)result;
+}
 
 #endif

@@ -232,7 +232,7 @@ int fimk_path_openat(__u64 *ctx)
 {
 	struct nameidata *walk = (struct nameidata *)ctx[0];
 	struct open_flags *flags = (struct open_flags *)ctx[1];
-	int result = RESULT(ctx, ctx[3]);
+	int result = pointer_result(ctx, 3);
 	struct inode *inode;
 
 	if (!is_refusal(result))

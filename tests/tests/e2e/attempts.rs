@@ -294,6 +294,7 @@ fn a_write_by_way_of_a_read_only_mount_is_told_as_refused() {
     };
     let alias = site.outside("alias");
     fs::create_dir(&alias).expect("it is ours");
+    let files = site.files();
     for (line, program, operation) in [
         ("echo two >> \"$1/precious\"", "sh", "open_write"),
         ("echo two > \"$1/precious\"", "sh", "open_write"),
@@ -306,7 +307,7 @@ fn a_write_by_way_of_a_read_only_mount_is_told_as_refused() {
     ] {
         let script =
             format!("mount --bind \"$0\" \"$1\" && mount -o remount,bind,ro \"$1\" && {line}");
-        let arguments = ["-m", "sh", "-c", &script, text(&site.files()), text(&alias)];
+        let arguments = ["-m", "sh", "-c", &script, text(&files), text(&alias)];
         let mut who = attempt("unshare", &arguments);
         who.executable = real(program);
         assert!(!who.succeeded, "{line} was not refused: {}", who.output);
