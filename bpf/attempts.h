@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 OR MIT */
 /*
  * Attempts: what was refused, opened or executed, of the objects whose rule asks for it. They change nothing:
- * each is an entry of `attempts`, never of `dirty`. None of these programs is loaded unless a rule asks.
+ * each is an entry of `attempts`, never of `dirty`. None of these programs is loaded unless a rule asks. (Those on
+ * access lists and flags in file.bpf.c are always loaded, for changes, and tell of a refusal if a rule asks.)
  */
 #ifndef FIMK_ATTEMPTS_H
 #define FIMK_ATTEMPTS_H

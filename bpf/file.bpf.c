@@ -187,19 +187,22 @@ int fimk___vfs_removexattr_locked(__u64 *ctx)
 SEC("?fexit/vfs_set_acl")
 int BPF_PROG(fimk_vfs_set_acl, void *idmap, struct dentry *dentry, const char *name, void *acl, int ret)
 {
-	return ret ? 0 : touch_dentry(FIMK_HOOK_SET_ACL, FIMK_OP_SETACL, dentry);
+	return ret ? refused_dentry(FIMK_HOOK_SET_ACL, FIMK_OP_SETACL, dentry, ret) :
+		     touch_dentry(FIMK_HOOK_SET_ACL, FIMK_OP_SETACL, dentry);
 }
 
 SEC("?fexit/vfs_remove_acl")
 int BPF_PROG(fimk_vfs_remove_acl, void *idmap, struct dentry *dentry, const char *name, int ret)
 {
-	return ret ? 0 : touch_dentry(FIMK_HOOK_REMOVE_ACL, FIMK_OP_SETACL, dentry);
+	return ret ? refused_dentry(FIMK_HOOK_REMOVE_ACL, FIMK_OP_SETACL, dentry, ret) :
+		     touch_dentry(FIMK_HOOK_REMOVE_ACL, FIMK_OP_SETACL, dentry);
 }
 
 SEC("?fexit/vfs_fileattr_set")
 int BPF_PROG(fimk_vfs_fileattr_set, void *idmap, struct dentry *dentry, void *attributes, int ret)
 {
-	return ret ? 0 : touch_dentry(FIMK_HOOK_FILEATTR_SET, FIMK_OP_SETFLAGS, dentry);
+	return ret ? refused_dentry(FIMK_HOOK_FILEATTR_SET, FIMK_OP_SETFLAGS, dentry, ret) :
+		     touch_dentry(FIMK_HOOK_FILEATTR_SET, FIMK_OP_SETFLAGS, dentry);
 }
 
 SEC("?fentry/security_inode_file_setattr")

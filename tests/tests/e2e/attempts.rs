@@ -7,8 +7,8 @@ use std::{
 };
 
 use fimk_tests::{
-    Event, Expect, Monitor, Ran, Site, append_line, attempt, myself, not_run, rule, run, text,
-    which,
+    Event, Expect, Monitor, Ran, Site, append_line, attempt, myself, not_run, rule, run,
+    stop_services, text, which,
 };
 
 fn reporting(paths: &[&Path], kinds: &str) -> String {
@@ -300,9 +300,9 @@ fn a_write_by_way_of_a_read_only_mount_is_told_as_refused() {
         ("echo two > \"$1/precious\"", "sh", "open_write"),
         ("exec chmod 600 \"$1/precious\"", "chmod", "chmod"),
         (
-            "exec touch -d 2001-01-01 \"$1/precious\"",
+            "exec touch -c -d 2001-01-01 \"$1/precious\"",
             "touch",
-            "open_write",
+            "utimes",
         ),
     ] {
         let script =
@@ -383,4 +383,27 @@ fn what_a_source_cannot_see_is_said_at_the_start() {
     );
     monitor.expect_logged("\"denied\", which is not seen");
     monitor.stop();
+}
+
+#[test]
+fn a_service_that_starts_again_reports_what_a_changed_rule_asks_for() {
+    let site = Site::new();
+    let path = site.write("secret", "one\n");
+    let launch = site.launch(&reporting(&[&site.files()], "\"executed\""));
+    let (loader, analyzer) = (launch.serve(), launch.analyze());
+    stop_services(loader, analyzer);
+    let launch = site.launch(&reporting(&[&site.files()], "\"opened\", \"denied\""));
+    // Another site.launch has the same pins, which the first loader left.
+    let (loader, analyzer) = (launch.serve(), launch.analyze());
+    let cat = run("cat", &[&path]);
+    analyzer.expect(Expect::action("opened").of(&path).by(&cat));
+    if analyzer.is_bpf() {
+        loader.expect_logged("are taken over");
+        let started = analyzer.expect(Expect::action("monitor_started"));
+        assert_eq!(started.get("fimk.plan.executed"), None, "{started:?}");
+        let rm = as_nobody("exec rm -f \"$0\"", &path, "rm");
+        analyzer.expect(denied(&path, &rm, "unlink", "EACCES"));
+    }
+    stop_services(loader, analyzer);
+    assert!(launch.detach().succeeded);
 }
