@@ -56,6 +56,12 @@ impl Actors {
         self.known.get(&key)
     }
 
+    /// Whether one is known to run this program.
+    pub fn runs(&self, key: ActorKey, path: &BytePath) -> bool {
+        let known = self.known.get(&key);
+        known.is_some_and(|known| known.process.executable.as_ref() == Some(path))
+    }
+
     /// The whole of it for an event: the process, its ancestors, its user.
     pub fn describe(&self, key: ActorKey, uid: Option<u32>) -> Actor {
         let Some(known) = self.known.get(&key) else {

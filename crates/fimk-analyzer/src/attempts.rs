@@ -143,6 +143,7 @@ mod tests {
         Attempted {
             kind,
             error,
+            or_else: None,
             touch: Touch {
                 actor,
                 uid: Some(0),

@@ -185,6 +185,8 @@ pub struct Attempted {
     pub error: Option<u32>,
     /// By whom, how often, when.
     pub touch: Touch,
+    /// Who it was if nobody comes to be known by the key in `touch`: the image that executed, if that failed.
+    pub or_else: Option<ActorKey>,
 }
 
 impl Touch {

@@ -27,9 +27,9 @@ pub fn rows(of_processes: bool) -> impl Iterator<Item = (usize, &'static Row)> {
         .filter(move |(_, row)| is_of_processes(row) == of_processes)
 }
 
-/// Says the same of every row of one object.
-pub fn fill(plan: &mut Plan, of_processes: bool, served: Served) {
-    for (place, row) in rows(of_processes).filter(|(_, row)| row.kind == 0) {
+/// Says the same of every row of one object that these kinds of attempts need.
+pub fn fill(plan: &mut Plan, of_processes: bool, kinds: u32, served: Served) {
+    for (place, row) in rows(of_processes).filter(|(_, row)| is_wanted(row, kinds)) {
         plan[place] = served.byte(row);
     }
 }

@@ -137,7 +137,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
         log::line(format_args!(
             "events will not say who: this kernel has no BTF ({BTF}); boot one built with CONFIG_DEBUG_INFO_BTF"
         ));
-        plan::fill(&mut source.plan, true, Served::Refused);
+        plan::fill(&mut source.plan, true, 0, Served::Refused);
         return Ok(());
     }
     let process = match Process::load(pins.as_deref_mut()) {
@@ -147,7 +147,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
                 "events will not say who: the process programs cannot be loaded: {cause:#}\n{}",
                 objects::messages()
             ));
-            plan::fill(&mut source.plan, true, Served::Refused);
+            plan::fill(&mut source.plan, true, 0, Served::Refused);
             return Ok(());
         }
     };
@@ -161,7 +161,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
         pin_map(pins, "actors", process.actors.handle())?;
         pin_map(pins, "pids", process.pids.handle())?;
     }
-    plan::fill(&mut source.plan, true, Served::Refused);
+    plan::fill(&mut source.plan, true, 0, Served::Refused);
     for (place, row) in plan::rows(true) {
         for &hook in row.programs {
             let served = match hook {
@@ -182,7 +182,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
 /// Loads, attaches and tests the file programs that serve on this kernel.
 fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested, Refusal> {
     let refused = |reason| Refusal { reason, error: 0 };
-    plan::fill(&mut source.plan, false, Served::Refused);
+    plan::fill(&mut source.plan, false, source.kinds, Served::Refused);
     let btf = Some(())
         .filter(|()| has_btf())
         .and_then(|()| Btf::from_vmlinux().ok())

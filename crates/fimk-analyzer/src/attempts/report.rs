@@ -85,9 +85,16 @@ impl Engine {
             return Ok(None);
         };
         let record = self.store.record(&path).map_err(Failure::from)?;
-        let Attempted { kind, error, touch } = attempted;
-        let actor = touch
-            .actor
+        let Attempted {
+            kind,
+            error,
+            touch,
+            or_else,
+        } = attempted;
+        let known = touch.actor.filter(|&key| self.actors.get(key).is_some());
+        let actor = known
+            .or(or_else)
+            .or(touch.actor)
             .map(|key| described(&self.actors, &mut self.users, key, touch.uid));
         let on = Change {
             file: self.file_as_recorded(path, record),

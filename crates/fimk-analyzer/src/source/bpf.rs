@@ -135,6 +135,7 @@ impl Bpf {
                 kind,
                 error: (error != 0).then_some(error),
                 touch,
+                or_else: None,
             };
             return attempted_on(tree, object, &attempted, accessed.as_ref());
         }

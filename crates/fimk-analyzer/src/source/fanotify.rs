@@ -297,7 +297,13 @@ impl Fanotify {
             ));
         }
         let known = event.object.as_ref();
-        signals.extend(attempts(mask, event.pid, known.unwrap_or(&path), &touch));
+        signals.extend(attempts(
+            mask,
+            event.pid,
+            known.unwrap_or(&path),
+            &touch,
+            actors,
+        ));
         let operations = operations(mask);
         if operations.is_empty() {
             return signals;
@@ -513,7 +519,13 @@ fn is_attempt_only(event: &FanotifyEvent) -> bool {
 }
 
 /// As the BPF source tells them: no directories, and not what was just made.
-fn attempts(mask: MaskFlags, pid: u32, path: &BytePath, touch: &Touch) -> Option<Signal> {
+fn attempts(
+    mask: MaskFlags,
+    pid: u32,
+    path: &BytePath,
+    touch: &Touch,
+    actors: &Actors,
+) -> Option<Signal> {
     let executed = mask.intersects(MaskFlags::FAN_OPEN_EXEC);
     let opened = mask.intersects(MaskFlags::FAN_OPEN);
     let other = mask.intersects(MaskFlags::FAN_ONDIR | MaskFlags::FAN_CREATE);
@@ -525,15 +537,27 @@ fn attempts(mask: MaskFlags, pid: u32, path: &BytePath, touch: &Touch) -> Option
     } else {
         (Kind::Opened, OPEN)
     };
-    let touch = Touch {
-        operations: Operations::of(&[operation]),
-        ..touch.clone()
+    let mut attempted = Attempted {
+        kind,
+        error: None,
+        touch: Touch {
+            operations: Operations::of(&[operation]),
+            ..touch.clone()
+        },
+        or_else: None,
     };
-    let error = None;
-    Some(Signal::Attempted(
-        path.clone(),
-        Attempted { kind, error, touch },
-    ))
+    if let Some(now) = touch.actor.filter(|_| executed)
+        && !actors.runs(now, path)
+    {
+        // It was opened to be executed, and the new image, whose number is the next, comes later. Unless it is
+        // here already, and is the interpreter of a script.
+        attempted.or_else = Some(now);
+        attempted.touch.actor = Some(ActorKey {
+            image: now.image.wrapping_add(1),
+            ..now
+        });
+    }
+    Some(Signal::Attempted(path.clone(), attempted))
 }
 
 fn operations(mask: MaskFlags) -> Operations {
