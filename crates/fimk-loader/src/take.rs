@@ -7,34 +7,36 @@ use crate::objects::File;
 
 /// What a TAKE came to.
 pub enum Taken {
-    /// The entry as the analyzer must read it; `count` 0: it was not dirty.
+    /// What is new to the analyzer; `count` 0: it was not dirty.
     Entry(Box<raw::fimk_entry>),
     /// `taken` has no room.
     Full,
 }
 
-/// Takes `key` under the number `take`. What an earlier take of the same key left is merged in: its
-/// DONE names another number and no longer counts.
+/// Takes `key` under the number `take`. What an earlier take of the same key left in `taken` is merged there, for an
+/// analyzer that comes after: its DONE names another number and no longer counts. The analyzer that has it is given
+/// only what came since, or it would count it twice.
 pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
     let Some(seen) = file.waiting(key).get(key)? else {
         return Ok(Taken::Entry(Box::new(zerocopy::FromZeros::new_zeroed())));
     };
     let before = file.taken.get(key)?;
-    let whole = |dirty| raw::fimk_entry {
+    let whole = |new| raw::fimk_entry {
         take,
-        ..before.map_or(dirty, |before| merge(before, dirty))
+        ..before.map_or(new, |before| merge(before, new))
     };
-    let mut entry = whole(seen);
-    match file.taken.put(key, &entry) {
+    let mut new = seen;
+    match file.taken.put(key, &whole(new)) {
         Err(cause) if cause.kind() == ErrorKind::TooBig => return Ok(Taken::Full),
         put => put?,
     }
     // What came between the lookup and the removal is in what the removal returns.
     if let Some(last) = file.waiting(key).take(key)? {
-        entry = whole(last);
-        file.taken.put(key, &entry)?;
+        new = last;
+        file.taken.put(key, &whole(new))?;
     }
-    Ok(Taken::Entry(Box::new(entry)))
+    new.take = take;
+    Ok(Taken::Entry(Box::new(new)))
 }
 
 /// Forgets a taken entry, if the number is still its own. Says whether it was.
