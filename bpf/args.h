@@ -10,7 +10,7 @@
  *
  * as did, of those that only attempts need,
  *
- *   vfs_setxattr  vfs_removexattr  vfs_unlink  vfs_rmdir  vfs_mkdir  vfs_symlink  vfs_mknod
+ *   vfs_setxattr  vfs_removexattr  vfs_unlink  vfs_rmdir  vfs_mkdir  vfs_symlink  vfs_mknod  may_delete
  *   vfs_link (behind its first argument)
  *
  * Their results moved once more in 7.x, when some got another argument at the end: see RESULT.

@@ -162,6 +162,7 @@ pub const PROGRAMS: [Program; raw::FIMK_HOOKS as usize] = [
     fexit("vfs_mkdir", &[3, 4, 5]),
     fexit("vfs_symlink", &[3, 4, 5]),
     fexit("vfs_mknod", &[4, 5, 6]),
+    fexit("may_delete", &[3, 4]),
 ];
 
 const fn row(operation: &'static str, programs: &'static [u32]) -> Row {
@@ -323,7 +324,10 @@ pub const ROWS: [Row; 56] = [
     denied("denied setxattr", &[raw::FIMK_HOOK_VFS_SETXATTR]),
     denied("denied removexattr", &[raw::FIMK_HOOK_VFS_REMOVEXATTR]),
     denied("denied unlink", &[raw::FIMK_HOOK_VFS_UNLINK]),
-    denied("denied rmdir", &[raw::FIMK_HOOK_VFS_RMDIR]),
+    denied(
+        "denied rmdir",
+        &[raw::FIMK_HOOK_VFS_RMDIR, raw::FIMK_HOOK_MAY_DELETE],
+    ),
     denied("denied rename", &[raw::FIMK_HOOK_VFS_RENAME]),
     denied("denied link", &[raw::FIMK_HOOK_VFS_LINK]),
     denied("denied mkdir", &[raw::FIMK_HOOK_VFS_MKDIR]),
