@@ -4,6 +4,8 @@
 //! asked who has these pids, and what it answers is used. A process that the probe saw exec before it
 //! wrote is then always known by what it ran when it wrote.
 
+mod attempts;
+
 use std::{
     collections::{HashMap, VecDeque},
     fs, io,
@@ -13,19 +15,17 @@ use std::{
     },
 };
 
-use fimk_core::{
-    config::{Kind, Report},
-    path::BytePath,
-};
+use fimk_core::path::BytePath;
 use fimk_wire::raw;
 
+use self::attempts::{attempt, is_attempt_only, marks};
 use crate::{
     actors::Actors,
     channel::{Channel, ChannelError, no_actor},
     clock,
     fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
     identity::ActorKey,
-    signal::{ATTRIBUTE, Attempted, Fact, OPEN, Operations, Signal, Touch},
+    signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
     tree::{Entry, Tree},
     walk::{Found, Walker},
 };
@@ -109,7 +109,7 @@ impl Fanotify {
             return Err(MarkError::Gone);
         };
         if meta.is_dir() {
-            let attempts = attempts_mask(walker.report_within(&found.path));
+            let attempts = marks(walker.report_within(&found.path));
             return self.group.mark_directory(&found.path, attempts);
         }
         if found.directory {
@@ -118,7 +118,7 @@ impl Fanotify {
         // A file can be changed by another name of it, that lies in no marked directory or is yet to be made.
         let wanted = found.covered && meta.is_file();
         if wanted && (meta.nlink() > 1 || self.group.marked() < MARKS_FOR_FILES_MAX) {
-            let attempts = attempts_mask(walker.report(&found.path));
+            let attempts = marks(walker.report(&found.path));
             self.group.mark_file(&found.path, attempts)?;
         }
         Ok(())
@@ -130,7 +130,7 @@ impl Fanotify {
             return Err(MarkError::Gone);
         };
         let target = BytePath::new(target.as_os_str().as_bytes());
-        let attempts = attempts_mask(walker.report_within(link));
+        let attempts = marks(walker.report_within(link));
         self.group.mark_directory(&target, attempts)?;
         self.group.moved(&target, link);
         Ok(())
@@ -297,7 +297,7 @@ impl Fanotify {
             ));
         }
         let known = event.object.as_ref();
-        signals.extend(attempts(
+        signals.extend(attempt(
             mask,
             event.pid,
             known.unwrap_or(&path),
@@ -501,63 +501,6 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Deleted => raw::FIMK_OP_UNLINK,
         Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) => raw::FIMK_OP_RENAME,
     }
-}
-
-/// What is to be marked for these kinds. A program is executed by opening it, which only both masks together tell
-/// from opening it otherwise.
-fn attempts_mask(report: Report) -> MaskFlags {
-    let mut mask = MaskFlags::empty();
-    mask.set(MaskFlags::FAN_OPEN, report.has(Kind::Opened));
-    let executed = report.has(Kind::Opened) || report.has(Kind::Executed);
-    mask.set(MaskFlags::FAN_OPEN_EXEC, executed);
-    mask
-}
-
-fn is_attempt_only(event: &FanotifyEvent) -> bool {
-    let attempts = MaskFlags::FAN_OPEN | MaskFlags::FAN_OPEN_EXEC | MaskFlags::FAN_ONDIR;
-    event.mask & !attempts.bits() == 0
-}
-
-/// As the BPF source tells them: no directories, and not what was just made.
-fn attempts(
-    mask: MaskFlags,
-    pid: u32,
-    path: &BytePath,
-    touch: &Touch,
-    actors: &Actors,
-) -> Option<Signal> {
-    let executed = mask.intersects(MaskFlags::FAN_OPEN_EXEC);
-    let opened = mask.intersects(MaskFlags::FAN_OPEN);
-    let other = mask.intersects(MaskFlags::FAN_ONDIR | MaskFlags::FAN_CREATE);
-    if !(executed || opened) || other || pid == std::process::id() {
-        return None;
-    }
-    let (kind, operation) = if executed {
-        (Kind::Executed, raw::FIMK_OP_EXECUTE)
-    } else {
-        (Kind::Opened, OPEN)
-    };
-    let mut attempted = Attempted {
-        kind,
-        error: None,
-        touch: Touch {
-            operations: Operations::of(&[operation]),
-            ..touch.clone()
-        },
-        or_else: None,
-    };
-    if let Some(now) = touch.actor.filter(|_| executed)
-        && !actors.runs(now, path)
-    {
-        // It was opened to be executed, and the new image, whose number is the next, comes later. Unless it is
-        // here already, and is the interpreter of a script.
-        attempted.or_else = Some(now);
-        attempted.touch.actor = Some(ActorKey {
-            image: now.image.wrapping_add(1),
-            ..now
-        });
-    }
-    Some(Signal::Attempted(path.clone(), attempted))
 }
 
 fn operations(mask: MaskFlags) -> Operations {
