@@ -226,6 +226,9 @@ struct fimk_span {
 
 #define FIMK_PATH_WHOLE 1u /* the walk reached the root of the file system tree */
 #define FIMK_PATH_CUT 2u
+/* fimk_name.path_flags only: somebody has the object mapped writable and shared, so that its content may change
+ * without a further record. */
+#define FIMK_NAME_MAPPED 4u
 
 /*
  * An object became dirty. The path is that by which the actor reached it: names leaf first, each

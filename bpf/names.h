@@ -114,7 +114,7 @@ __attribute__((noinline)) int announce_name(__u32 hook)
 	tail = (struct tail){ name->tail, sizeof(name->tail), &scratch->end };
 	scratch->end = 0;
 	append_name(&tail, &name->name, (struct dentry *)scratch->dentry);
-	name->path_flags = append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
+	name->path_flags |= append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
 	name->old_name = name->old_path = (struct fimk_span){};
 	if (scratch->old_dentry) {
 		append_name(&tail, &name->old_name, (struct dentry *)scratch->old_dentry);
@@ -211,6 +211,7 @@ static __always_inline int name_one(__u32 hook, enum fimk_operation operation, s
 	scratch->name.operation = operation;
 	scratch->name.mode = inode->i_mode;
 	scratch->name.links = inode->i_nlink;
+	scratch->name.path_flags = inode->i_mapping->i_mmap_writable.counter > 0 ? FIMK_NAME_MAPPED : 0;
 	scratch->dentry = (__u64)dentry;
 	scratch->old_dentry = 0;
 	return record_name(hook);
@@ -246,6 +247,7 @@ static __always_inline int name_two(__u32 hook, enum fimk_operation operation, s
 	scratch->name.operation = operation;
 	scratch->name.mode = inode->i_mode;
 	scratch->name.links = inode->i_nlink;
+	scratch->name.path_flags = inode->i_mapping->i_mmap_writable.counter > 0 ? FIMK_NAME_MAPPED : 0;
 	scratch->dentry = (__u64)target;
 	scratch->old_dentry = (__u64)dentry;
 	return record_name(hook);
@@ -272,6 +274,7 @@ static __always_inline int name_covered(__u32 hook, enum fimk_operation operatio
 	scratch->name.operation = operation;
 	scratch->name.mode = BPF_CORE_READ(inode, i_mode);
 	scratch->name.links = BPF_CORE_READ(inode, i_nlink);
+	scratch->name.path_flags = 0;
 	scratch->dentry = (__u64)dentry;
 	scratch->old_dentry = 0;
 	return record_name(hook);

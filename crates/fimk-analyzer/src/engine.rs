@@ -24,7 +24,11 @@ use crate::{
     pending::Settle,
     read::Reader,
     signal::Signal,
-    source::{bpf::Bpf, fanotify::Fanotify},
+    source::{
+        arm,
+        bpf::{Bpf, NAME_PATIENCE},
+        fanotify::Fanotify,
+    },
     stash::Stash,
     status::{About, Activity},
     tree::Tree,
@@ -45,6 +49,12 @@ use fimk_wire::{Packet, raw};
 
 /// Packets handled before anything else gets its turn.
 const PACKETS_AT_ONCE: usize = 4_096;
+
+/// How long is read and compared before records are taken in again, and whoever waits for a sign of life gets one.
+const EXAMINE_AT_ONCE: Duration = Duration::from_millis(100);
+
+/// Objects that the kernel is to forget are named so many at a time: the loader has to keep up.
+const UNWATCH_AT_ONCE: usize = 4_096;
 
 /// How long a commit may wait for the disk; DONE is said only after.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -215,7 +225,7 @@ impl Engine {
         self.receive()?;
         self.look()?;
         self.look_at_homes()?;
-        self.overdue()?;
+        self.overdue(Instant::now())?;
         self.look_at_mounts()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
@@ -302,14 +312,40 @@ impl Engine {
             Eyes::Periodic => return Ok(()),
         };
         bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
-        for object in bpf.unwanted.drain(..) {
-            let key = raw::fimk_key {
-                object: object.wire(),
-                actor: crate::channel::no_actor(),
-            };
-            self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
+        for path in bpf.mapped.drain(..) {
+            self.held.add(&path, None);
+        }
+        let unwanted = std::mem::take(&mut bpf.unwanted);
+        for batch in unwanted.chunks(UNWATCH_AT_ONCE) {
+            for object in batch {
+                let key = raw::fimk_key {
+                    object: object.wire(),
+                    actor: crate::channel::no_actor(),
+                };
+                self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
+            }
+            if batch.len() == UNWATCH_AT_ONCE {
+                self.await_loader()?;
+            }
         }
         Ok(())
+    }
+
+    /// Until the loader has done all that it was asked; what it says meanwhile is kept for its turn.
+    fn await_loader(&mut self) -> Result<(), Trouble> {
+        let armed = arm::settle(&mut self.channel, &mut self.stash)?;
+        debug_assert!(armed.is_empty(), "nothing is armed here");
+        Ok(())
+    }
+
+    /// Takes in all that was recorded until now, so that a comparison does not find it first and without a name.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
+        if matches!(self.eyes, Eyes::Periodic) {
+            return Ok(());
+        }
+        self.look()?;
+        self.await_loader()?;
+        self.gather(false)
     }
 
     /// What waits until all packets that are here were handled. What was taken is done no sooner than what the walk
@@ -370,7 +406,10 @@ impl Engine {
         for (path, actor) in self.held.due() {
             self.reread(&path, actor);
         }
-        for (path, mut pending) in self.settle.due() {
+        let begun = Instant::now();
+        while begun.elapsed() < EXAMINE_AT_ONCE
+            && let Some((path, mut pending)) = self.settle.pop_due(begun)
+        {
             let mut known = true;
             for touch in &pending.touches {
                 known &= self.want(touch.actor)?;
@@ -402,9 +441,9 @@ impl Engine {
         Ok(())
     }
 
-    fn overdue(&mut self) -> Result<(), Trouble> {
+    fn overdue(&mut self, by: Instant) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
-            let signals = bpf.overdue(&self.tree);
+            let signals = bpf.overdue(&self.tree, by);
             self.signals(signals)?;
         }
         Ok(())
@@ -505,11 +544,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down that everything until now was watched.
+    /// Until when nothing can have changed unseen: with comparisons only, until the last one.
+    fn watched_until(&self) -> Timestamp {
+        match self.eyes {
+            Eyes::Periodic => self.compared,
+            Eyes::Bpf(_) | Eyes::Fanotify(_) => clock::now(),
+        }
+    }
+
+    /// Writes down until when everything was watched.
     pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
         self.alive_at = Instant::now();
         self.store
-            .set_meta(ALIVE, &clock::now().0.to_be_bytes())
+            .set_meta(ALIVE, &self.watched_until().0.to_be_bytes())
             .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
         self.forget_old_events()
@@ -561,7 +608,8 @@ impl Engine {
                 Err(trouble) => return Err(trouble),
             }
         }
-        for (path, mut pending) in self.settle.drain() {
+        self.overdue(Instant::now() + NAME_PATIENCE)?;
+        while let Some((path, mut pending)) = self.settle.pop() {
             pending.unexplained = true;
             self.examine(&path, &pending)?;
         }

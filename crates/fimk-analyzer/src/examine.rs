@@ -40,7 +40,7 @@ impl Engine {
     ) -> Result<bool, Trouble> {
         let rules = Arc::clone(&self.rules);
         let mut commit = Commit {
-            remove: pending.former.clone(),
+            remove: self.still_former(pending)?,
             ..Commit::default()
         };
         let Some(matched) = rules.covers(path) else {
@@ -120,6 +120,25 @@ impl Engine {
         self.started = started;
         followed?;
         if started { self.replay(None) } else { Ok(()) }
+    }
+
+    /// The old names whose records are still those of what stands here now: another object may have been recorded
+    /// there since.
+    fn still_former(&self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
+        let identity = |record: &Record| {
+            let it = &record.snapshot.attributes;
+            (it.device, it.inode)
+        };
+        let moved = pending.base.as_ref().map(identity);
+        let mut former = Vec::new();
+        for path in &pending.former {
+            let there = self.store.record(path).map_err(Failure::from)?;
+            let there = there.as_ref().map(identity);
+            if moved.is_none() || there.is_none() || there == moved {
+                former.push(path.clone());
+            }
+        }
+        Ok(former)
     }
 
     fn event(&self, (action, severity, change): Report) -> Event {

@@ -13,7 +13,7 @@ use crate::{
     pending::{Found, Pending},
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
-    tree::rebased,
+    tree::{Entry, rebased},
     walk::{Found as FoundName, PATH_BYTES_MAX, Walker},
 };
 
@@ -45,7 +45,10 @@ impl Engine {
         if !self.covered(path) {
             return;
         }
-        if matches!(touch.fact, Some(Fact::Deleted | Fact::MovedOut(_))) {
+        if matches!(
+            touch.fact,
+            Some(Fact::Deleted | Fact::MovedOut(_) | Fact::Replaced(_))
+        ) {
             // Its release will be told of an object without a name.
             self.held.moved(path, None);
         }
@@ -200,6 +203,9 @@ impl Engine {
             // Otherwise the event of the directory itself stands for what is in it. One at a time: all
             // together may be more than the store takes at once.
             let record = self.store.record(&path).map_err(Failure::from)?;
+            if moved.is_none() && self.settle.waits(&path) {
+                self.settle.entry(&path, false).base.clone_from(&record);
+            }
             self.commit(Commit {
                 put: moved.zip(record).into_iter().collect(),
                 remove: vec![path],
@@ -212,12 +218,11 @@ impl Engine {
 
     /// What waited below a directory that moved is to be looked for where it is now.
     fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
-        let Some(new) = new else { return };
         for path in self.settle.below(old) {
-            let moved = rebased(&path, old, new);
-            if !self.covered(&moved) {
+            let moved = new.map(|new| rebased(&path, old, new));
+            let Some(moved) = moved.filter(|path| self.covered(path)) else {
                 continue;
-            }
+            };
             let Some(mut pending) = self.settle.take(&path) else {
                 continue;
             };
@@ -314,7 +319,7 @@ impl Engine {
             if there.contains(&path) {
                 continue;
             }
-            for (gone, _) in self.tree.remove_below(&path) {
+            for (gone, _) in self.leave(&path) {
                 if self.covered(&gone) {
                     self.found(&gone, touches);
                 }
@@ -326,16 +331,45 @@ impl Engine {
             .cloned()
             .collect();
         for it in &new {
-            self.tree.remove_below(&it.path);
+            self.leave(&it.path);
         }
+        let again = self.changed(&entries)?;
+        let before: Vec<_> = again.iter().map(|it| self.tree.get(&it.path)).collect();
         // All at once: each arming waits for the kernel to attach a program.
-        self.watch(&new)?;
+        self.watch(&[new.as_slice(), &again].concat())?;
         for it in new.iter().filter(|it| it.covered) {
             self.found(&it.path, touches);
+        }
+        // Under the number of one that is gone: only the kernel tells the two apart.
+        for (it, before) in again.iter().zip(before) {
+            if self.tree.get(&it.path) != before {
+                self.found(&it.path, touches);
+            }
         }
         let directories = new.into_iter().filter(|it| it.directory);
         let tops = directories.map(|it| (it.path, touches.to_vec()));
         self.walk_all(&tops.collect::<Vec<_>>())
+    }
+
+    /// Takes a name and all below it out of the tree, and off the watch.
+    fn leave(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
+        let gone = self.tree.below(path);
+        match &mut self.eyes {
+            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path),
+            Eyes::Fanotify(_) | Eyes::Periodic => drop(self.tree.remove_below(path)),
+        }
+        gone
+    }
+
+    /// Those known names that do not look as recorded.
+    fn changed(&self, entries: &[FoundName]) -> Result<Vec<FoundName>, Trouble> {
+        let mut changed = Vec::new();
+        for it in entries.iter().filter(|it| it.covered && !it.directory) {
+            if self.is_known(&it.path) && !self.is_as_recorded(&it.path)? {
+                changed.push(it.clone());
+            }
+        }
+        Ok(changed)
     }
 
     /// Whether the tree has this name, and for the object that stands under it.
@@ -409,7 +443,7 @@ impl Engine {
             }
             Eyes::Periodic => {
                 for it in found {
-                    let entry = crate::tree::Entry {
+                    let entry = Entry {
                         object: None,
                         directory: it.directory,
                     };

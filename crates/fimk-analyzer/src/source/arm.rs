@@ -94,7 +94,10 @@ fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
 }
 
 /// Waits until all that was recorded so far has arrived; gives the ARMED records.
-fn settle(channel: &mut Channel, stash: &mut Stash) -> Result<Vec<raw::fimk_armed>, ChannelError> {
+pub fn settle(
+    channel: &mut Channel,
+    stash: &mut Stash,
+) -> Result<Vec<raw::fimk_armed>, ChannelError> {
     let cookie = channel.sync()?;
     let mut answers = Vec::new();
     loop {

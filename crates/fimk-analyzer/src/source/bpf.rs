@@ -21,7 +21,7 @@ use crate::{
 
 /// A record of a name that the kernel counted may still be on its way for this long before the directory
 /// is compared.
-const NAME_PATIENCE: Duration = Duration::from_millis(10);
+pub const NAME_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
@@ -57,6 +57,8 @@ pub struct Bpf {
     unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
+    /// Names that objects came by which somebody has mapped writable: who, is not known.
+    pub mapped: Vec<BytePath>,
 }
 
 impl Bpf {
@@ -161,12 +163,11 @@ impl Bpf {
         self.takes.want(key);
     }
 
-    /// Directories whose missing records did not come in time, each once, with all whose records are missing.
-    pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
-        let now = Instant::now();
+    /// Directories whose missing records did not come by then, each once, with all whose records are missing.
+    pub fn overdue(&mut self, tree: &Tree, by: Instant) -> Vec<Signal> {
         let mut late: HashMap<Object, Vec<Touch>> = HashMap::new();
         self.short.retain(|(directory, _), short| {
-            let waits = short.until > now;
+            let waits = short.until > by;
             if !waits {
                 late.entry(*directory)
                     .or_default()
@@ -244,6 +245,9 @@ impl Bpf {
         for object in record.counted_by() {
             self.see_name((object, actor_of(name.actor)));
         }
+        if name.path_flags & raw::FIMK_NAME_MAPPED != 0 {
+            self.mapped.extend(record.new_names(tree));
+        }
         match name.operation {
             raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
             raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
@@ -305,6 +309,9 @@ impl Bpf {
                 self.drop_names(tree, &path);
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
+        }
+        if !self.forgotten.contains(&record.object) {
+            self.forget(tree, record.object);
         }
         signals
     }

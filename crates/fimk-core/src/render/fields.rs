@@ -24,7 +24,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 91] = [
+pub const FIELDS: [(&str, Kind); 92] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -96,6 +96,7 @@ pub const FIELDS: [(&str, Kind); 91] = [
     ("fimk.rule", Text),
     ("fimk.rules", Texts),
     ("fimk.session", Integer),
+    ("fimk.shared_with", Objects),
     ("fimk.source", Text),
     ("fimk.target_path_bytes", Text),
     ("fimk.truncated", Texts),
