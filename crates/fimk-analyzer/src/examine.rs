@@ -18,7 +18,7 @@ use crate::{
     exit::Failure,
     pending::{Found, Pending},
     read::{ReadError, Wanted, unchanged},
-    report::{Case, Report, is_public, reports, unexplained},
+    report::{Case, Report, is_public, puts, reports, unexplained},
     signal::Operations,
     verdict::{Values, judge},
 };
@@ -53,6 +53,9 @@ impl Engine {
             return Ok(true);
         }
         let after = self.snapshot(path, matched.rule, pending.present == Some(false));
+        if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
+            return Ok(false);
+        }
         let tokens_fit = before
             .as_ref()
             .is_none_or(|record| record.key_id == self.key_id);
@@ -195,6 +198,21 @@ impl Engine {
         let actors = pending.touches.iter().filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
+    }
+
+    /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody
+    /// can see it.
+    fn is_early(&self, path: &BytePath, pending: &Pending, after: Option<&Snapshot>) -> bool {
+        let comes = pending.present == Some(true)
+            && pending
+                .touches
+                .iter()
+                .any(|touch| touch.fact.as_ref().is_some_and(puts));
+        let expected = self.tree.get(path).and_then(|entry| entry.object);
+        comes
+            && expected.is_some_and(|object| {
+                after.is_none_or(|seen| seen.attributes.inode != object.inode)
+            })
     }
 
     /// Reads a path under a rule; none when it is gone.

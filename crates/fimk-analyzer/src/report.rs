@@ -156,7 +156,7 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
 }
 
 /// Whether a fact puts another object under the name, with a content and attributes of its own.
-fn puts(fact: &Fact) -> bool {
+pub fn puts(fact: &Fact) -> bool {
     matches!(
         fact,
         Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
