@@ -30,8 +30,7 @@ impl Ends {
         actors: &Table<raw::fimk_actor_key, raw::fimk_actor>,
     ) -> Result<Self> {
         let capacity = actors.capacity();
-        let entries = actors.entries()?.map(|(key, actor)| (actor.exit_ns, key));
-        let ended = Rc::new(RefCell::new(in_order_of_end(entries)));
+        let ended = Rc::new(RefCell::new(ended(actors)?));
         let mut builder = RingBufferBuilder::new();
         let to = Rc::clone(&ended);
         builder.add(&map, move |record| {
@@ -79,6 +78,13 @@ pub fn bytes_of(key: &raw::fimk_actor_key) -> Bytes {
     let mut bytes = [0; size_of::<Bytes>()];
     bytes.copy_from_slice(key.as_bytes());
     bytes
+}
+
+/// Those in the table that have ended, in the order in which they did.
+fn ended(actors: &Table<raw::fimk_actor_key, raw::fimk_actor>) -> Result<Keys> {
+    let mut found = Vec::new();
+    actors.each(|key, actor| found.push((actor.exit_ns, key)))?;
+    Ok(in_order_of_end(found.into_iter()))
 }
 
 /// Of those that have ended.

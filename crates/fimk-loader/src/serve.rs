@@ -152,16 +152,11 @@ impl Server {
         self.announcements.clear();
         if let Some(file) = &self.source.file {
             // The list is worked off from its end: what was taken comes first.
-            self.announcements.extend(
-                file.dirty
-                    .entries()?
-                    .map(|(key, _)| Announcement::Dirty(key)),
-            );
-            self.announcements.extend(
-                file.taken
-                    .entries()?
-                    .map(|(key, _)| Announcement::Taken(key)),
-            );
+            let all = &mut self.announcements;
+            file.dirty
+                .each(|key, _| all.push(Announcement::Dirty(key)))?;
+            file.taken
+                .each(|key, _| all.push(Announcement::Taken(key)))?;
         }
         let watch_max = self
             .source
@@ -257,8 +252,11 @@ impl Server {
         Ok(ends.tick(&process.actors, || {
             let mut named = HashSet::new();
             if let Some(file) = &self.source.file {
-                named.extend(file.dirty.entries()?.map(|(key, _)| bytes_of(&key.actor)));
-                named.extend(file.taken.entries()?.map(|(key, _)| bytes_of(&key.actor)));
+                let mut name = |key: raw::fimk_key, _: raw::fimk_entry| {
+                    named.insert(bytes_of(&key.actor));
+                };
+                file.dirty.each(&mut name)?;
+                file.taken.each(name)?;
             }
             Ok(named)
         })?)
@@ -286,7 +284,7 @@ impl Server {
             announced: counted(&sums, raw::FIMK_COUNT_ANNOUNCED),
             lost: counted(&sums, raw::FIMK_COUNT_RING_FULL),
             delivered: self.forward.as_ref().map_or(0, Forward::forwarded),
-            watched: file.map_or(0, |file| file.watch.len()),
+            watched: file.map_or(Ok(0), |file| file.watch.len())?,
             ..self.tally
         })
     }
@@ -489,12 +487,12 @@ impl Server {
     /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
     fn announce_again(&mut self) -> std::result::Result<(), Fault> {
         if let Some(file) = &self.source.file {
-            let silent = file
-                .dirty
-                .entries()?
-                .filter(|(_, entry)| entry.announced == 0);
-            self.announcements
-                .extend(silent.map(|(key, _)| Announcement::Dirty(key)));
+            let announcements = &mut self.announcements;
+            file.dirty.each(|key, entry| {
+                if entry.announced == 0 {
+                    announcements.push(Announcement::Dirty(key));
+                }
+            })?;
         }
         Ok(())
     }
