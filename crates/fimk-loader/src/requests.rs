@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fimk_wire::raw;
+use nix::errno::Errno;
 use zerocopy::FromBytes;
 
 /// Why a peer is dropped.
@@ -24,6 +25,8 @@ pub enum Nonsense {
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
     TooManyTaken,
+    /// READY cannot be sent to it: it closed its end after HELLO, as a rule.
+    Deaf(Errno),
 }
 
 impl fmt::Display for Nonsense {
@@ -45,6 +48,7 @@ impl fmt::Display for Nonsense {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+            Self::Deaf(cause) => write!(f, "READY cannot be sent to it: {}", cause.desc()),
         }
     }
 }

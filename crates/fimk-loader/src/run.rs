@@ -247,7 +247,13 @@ impl<'a> Run<'a> {
     fn converse(&mut self) -> std::result::Result<Next, Fault> {
         match &self.peer {
             Some(peer) if peer.dropped => return Ok(Next::Wait),
-            Some(peer) if !peer.greeted => return self.await_hello(),
+            Some(peer) if !peer.greeted && self.phase == Phase::Serving => {
+                return self.await_hello();
+            }
+            Some(peer) if !peer.greeted => {
+                self.hear_out();
+                return Ok(Next::Wait);
+            }
             Some(_) => {}
             None => return Ok(Next::Wait),
         }
@@ -293,6 +299,12 @@ impl<'a> Run<'a> {
             self.tell_tally();
         }
         Ok(())
+    }
+
+    /// Nothing is brought up for who comes while we stop; only its end is awaited.
+    fn hear_out(&self) {
+        let mut buffer = [0; size_of::<raw::fimk_request>() + 1];
+        self.channel.borrow_mut().receive(&mut buffer);
     }
 
     fn await_hello(&mut self) -> std::result::Result<Next, Fault> {

@@ -169,7 +169,7 @@ impl Server {
         match &self.source.fanotify {
             Some((group, _)) => channel
                 .send_with(ready.as_bytes(), group.as_fd())
-                .map_err(|cause| Fault::Fatal(Error::internal("READY cannot be sent", cause)))?,
+                .map_err(Nonsense::Deaf)?,
             None => channel.send(ready.as_bytes()),
         }
         Ok(())

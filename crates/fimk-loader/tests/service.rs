@@ -131,6 +131,18 @@ fn a_peer_that_sends_garbage_is_dropped_and_the_next_is_served() {
 }
 
 #[test]
+fn an_analyzer_that_says_hello_and_leaves_does_not_end_the_loader() {
+    let Some(place) = Place::new("") else { return };
+    let service = place.serve();
+    for _ in 0..5 {
+        place.analyzer("leave=2").end();
+    }
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    let (status, log) = stop(service);
+    assert_eq!(status, 0, "{log}");
+}
+
+#[test]
 fn whoever_connects_in_a_loop_costs_little_and_keeps_nobody_out_for_long() {
     let Some(place) = Place::new("") else { return };
     let service = place.serve();
