@@ -13,30 +13,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::log;
-use crate::pins::{LINK, Pins};
+use crate::pins::{LINK, META, NEW, Pins};
 use crate::plan::Plan;
+use crate::probe::{FILE_MAPS, PROCESS_MAPS};
 use crate::system;
 
-const META: &str = "meta";
 /// "fimk", so that a directory of somebody else's pins is not taken for ours.
 const MAGIC: u32 = 0x6669_6d6b;
 /// Of [`Meta`] and of the names of the pins.
 const LAYOUT: u32 = 1;
 const BUILD: [u8; 16] = include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
-
-/// Pins of builds that made no `meta`, by which their directory is known for fimk's.
-const OLD_NAMES: [&str; 10] = [
-    "actors",
-    "dirty",
-    "exits",
-    "file_counters",
-    "filter",
-    "pids",
-    "process_counters",
-    "ring",
-    "taken",
-    "watch",
-];
 
 /// The one value of `meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -94,8 +80,7 @@ pub struct Takeover {
 
 /// Decides on what a loader before us left, and marks the pins as incomplete.
 pub fn begin(pins: &mut Pins) -> Result<Takeover> {
-    let old = pins.found_map(META);
-    let found = old.as_ref().and_then(read);
+    let (old, found) = find(pins);
     let names: Vec<&str> = pins.names_found().collect();
     match judge(found.as_ref(), &names) {
         Verdict::Nothing => {}
@@ -133,6 +118,21 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
     make(pins)
 }
 
+/// The map `meta` that was found, and its value. A loader that died while it pinned for the first time left its own
+/// under the name of what is new, and that is the first thing it pinned.
+fn find(pins: &Pins) -> (Option<MapHandle>, Option<Meta>) {
+    let old = pins.found_map(META);
+    let half = || {
+        let meta = read(&pins.found_map(&format!("{NEW}{META}"))?)?;
+        Some(Meta {
+            complete: 0,
+            ..meta
+        })
+    };
+    let found = old.as_ref().map_or_else(half, read);
+    (old, found)
+}
+
 /// Clears the flag alone: whose the pins are stays readable.
 fn incomplete(meta: Option<MapHandle>, found: Option<Meta>) -> Result<MapHandle> {
     let (Some(map), Some(meta)) = (meta, found) else {
@@ -150,7 +150,7 @@ fn incomplete(meta: Option<MapHandle>, found: Option<Meta>) -> Result<MapHandle>
 
 /// Whether the pins found are fimk's, so that they may be removed.
 pub fn are_ours(pins: &Pins) -> Result<()> {
-    let found = pins.found_map(META).as_ref().and_then(read);
+    let (_, found) = find(pins);
     let names: Vec<&str> = pins.names_found().collect();
     match judge(found.as_ref(), &names) {
         Verdict::Refuse => Err(not_ours(pins)),
@@ -237,8 +237,9 @@ pub fn hooks(pins: &Pins) -> BTreeSet<u32> {
 
 fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
     let known = |name: &&str| {
-        let name = name.trim_start_matches("new_");
-        name == META || name.starts_with(LINK) || OLD_NAMES.contains(&name)
+        let name = name.strip_prefix(NEW).unwrap_or(name);
+        let is_map = PROCESS_MAPS.contains(&name) || FILE_MAPS.contains(&name);
+        name == META || name.starts_with(LINK) || is_map
     };
     match found {
         None if names.is_empty() => Verdict::Nothing,
@@ -337,6 +338,10 @@ mod tests {
         assert_eq!(judge(None, &[]), Verdict::Nothing);
         let half = ["new_actors", "link_vfs_write", "new_link_d_move"];
         assert!(matches!(judge(None, &half), Verdict::Discard(_)));
+        let new = PROCESS_MAPS.iter().chain(&FILE_MAPS);
+        let new: Vec<String> = new.map(|name| format!("{NEW}{name}")).collect();
+        let new: Vec<&str> = new.iter().map(String::as_str).collect();
+        assert!(matches!(judge(None, &new), Verdict::Discard(_)));
         assert_eq!(judge(None, &["actors", "cilium_calls"]), Verdict::Refuse);
         let foreign = Meta {
             magic: 0,

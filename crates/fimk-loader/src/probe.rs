@@ -262,8 +262,11 @@ fn bring_up_file(
     Ok(Ok(()))
 }
 
+/// The maps of the process object that are pinned.
+pub const PROCESS_MAPS: [&str; 4] = ["exits", "process_counters", "actors", "pids"];
+
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 7] = [
+pub const FILE_MAPS: [&str; 7] = [
     "ring",
     "file_counters",
     "filter",

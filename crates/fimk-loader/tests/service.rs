@@ -324,6 +324,33 @@ fn half_written_pins_are_removed_and_made_anew() {
 }
 
 #[test]
+fn what_a_loader_left_that_died_while_it_pinned_for_the_first_time_is_removed() {
+    let Some(place) = Place::new("") else { return };
+    for meta in [true, false] {
+        let service = place.serve();
+        place.analyzer("hello=2 sync exit=0").until("synced 79");
+        service.kill();
+        let pins = place.path("bpf/fimk");
+        for name in place.pins() {
+            std::fs::rename(pins.join(&name), pins.join(format!("new_{name}"))).unwrap();
+        }
+        if !meta {
+            std::fs::remove_file(pins.join("new_meta")).unwrap();
+        }
+        let mut service = place.serve();
+        place.analyzer("hello=2 sync exit=0").until("synced 79");
+        service.until_logged("because they are not whole");
+        assert!(
+            place.pins().iter().all(|name| !name.starts_with("new_")),
+            "{:?}",
+            place.pins()
+        );
+        assert_eq!(stop(service).0, 0);
+        assert_eq!(Loader::from_piped(detach(&place)).end().0, 0);
+    }
+}
+
+#[test]
 fn a_squatted_pin_directory_is_refused_with_what_to_do() {
     let Some(place) = Place::new("") else { return };
     let pins = place.path("bpf/fimk");
