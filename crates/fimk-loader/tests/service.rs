@@ -552,6 +552,16 @@ fn a_change_made_while_nobody_ran_is_told_with_who_made_it() {
         "{lines:#?}"
     );
     drop(analyzer);
+    // A program that somebody has detached meanwhile is attached again.
+    service.kill();
+    std::fs::remove_file(place.path("bpf/fimk/link_vfs_write")).unwrap();
+    let mut service = place.serve();
+    place
+        .analyzer("hello=1 arm change sync exit=0")
+        .until("synced 79");
+    service.until_logged("the hook vfs_write is not attached any more");
+    assert_ne!(link(), before.1);
+    let before = (before.0, link());
     // A change that nobody took, and a build that cannot read it: it is counted, and the new programs work.
     Command::new("sh")
         .args(["-c", "echo again >>\"$0\""])
