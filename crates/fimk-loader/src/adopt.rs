@@ -1,7 +1,8 @@
 //! Takes over what a loader before us left pinned: its maps with all that is in them, and its attached programs.
 //!
 //! The map `meta` says whose the pins are. Its last field, `complete`, is written when all of them are there and
-//! cleared before any is changed: pins of a loader that died in between are of no use and go.
+//! cleared before any is changed: pins of a loader that died in between are of no use and go. A bring-up that fails
+//! before has changed none.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -71,14 +72,17 @@ enum Verdict {
     Refuse,
 }
 
-/// The map `meta` of the pins that are being made.
+/// What is to become of the pins.
 pub struct Takeover {
+    /// The map `meta` of the pins that are being made.
     meta: MapHandle,
+    /// That of the pins that are there, which are whole.
+    old: Option<(MapHandle, Meta)>,
     /// Of the pins that are adopted.
     pub plan: Option<Plan>,
 }
 
-/// Decides on what a loader before us left, and marks the pins as incomplete.
+/// Decides on what a loader before us left. What is whole stays so until [`Takeover::finish`].
 pub fn begin(pins: &mut Pins) -> Result<Takeover> {
     let (old, found) = find(pins);
     let names: Vec<&str> = pins.names_found().collect();
@@ -86,6 +90,7 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
         Verdict::Nothing => {}
         Verdict::Refuse => return Err(not_ours(pins)),
         Verdict::Adopt => {
+            pins.discard_unfinished()?;
             let (dirty, taken) = left(pins);
             log::line(format_args!(
                 "the pins of a loader that is gone are taken over, with {dirty} changes that nobody was told of \
@@ -93,10 +98,15 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
             pins.adopts = true;
             pins.keep(META);
-            let plan = found.map(|found| found.plan);
-            return incomplete(old, found).map(|meta| Takeover { meta, plan });
+            let (meta, found) = whole(old, found)?;
+            return Ok(Takeover {
+                meta: copy(&meta)?,
+                plan: Some(found.plan),
+                old: Some((meta, found)),
+            });
         }
         Verdict::Replace => {
+            pins.discard_unfinished()?;
             let (dirty, taken) = left(pins);
             log::line(format_args!(
                 "the pins in {} are of another build and are replaced; of its changes {} are lost and found by \
@@ -104,7 +114,8 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
                 pins.path().display(),
                 dirty + taken
             ));
-            incomplete(old, found)?;
+            let old = Some(whole(old, found)?);
+            return Ok(Takeover { old, ..make(pins)? });
         }
         Verdict::Discard(why) => {
             let removed = pins.discard_found()?;
@@ -133,19 +144,13 @@ fn find(pins: &Pins) -> (Option<MapHandle>, Option<Meta>) {
     (old, found)
 }
 
-/// Clears the flag alone: whose the pins are stays readable.
-fn incomplete(meta: Option<MapHandle>, found: Option<Meta>) -> Result<MapHandle> {
-    let (Some(map), Some(meta)) = (meta, found) else {
-        return Err(Error::internal("the map meta", "it is gone"));
-    };
-    write(
-        &map,
-        Meta {
-            complete: 0,
-            ..meta
-        },
-    )?;
-    Ok(map)
+fn whole(meta: Option<MapHandle>, found: Option<Meta>) -> Result<(MapHandle, Meta)> {
+    meta.zip(found)
+        .ok_or_else(|| Error::internal("the map meta", "it is gone"))
+}
+
+fn copy(map: &MapHandle) -> Result<MapHandle> {
+    MapHandle::try_from(map).map_err(|cause| Error::internal("the map meta", cause))
 }
 
 /// Whether the pins found are fimk's, so that they may be removed.
@@ -161,12 +166,34 @@ pub fn are_ours(pins: &Pins) -> Result<()> {
 impl Takeover {
     /// Once everything is pinned: ours takes the place of what was found, and is whole.
     pub fn finish(self, pins: &mut Pins, plan: Plan) -> Result<()> {
+        if self.plan.is_some() {
+            tell_given_up(pins);
+        }
+        if let Some((map, meta)) = &self.old {
+            // The flag alone: whose the pins are stays readable.
+            let meta = Meta {
+                complete: 0,
+                ..*meta
+            };
+            write(map, meta)?;
+        }
         pins.settle()?;
         let whole = Meta {
             plan,
             ..Meta::ours(true)
         };
         write(&self.meta, whole)
+    }
+}
+
+/// What was to be taken over and could not be: its maps are still among what was found.
+fn tell_given_up(pins: &Pins) {
+    let (dirty, taken) = left(pins);
+    if dirty + taken > 0 {
+        log::line(format_args!(
+            "{} changes of the loader before are lost with its maps and found by comparing, without who made them",
+            dirty + taken
+        ));
     }
 }
 
@@ -294,7 +321,11 @@ fn make(pins: &mut Pins) -> Result<Takeover> {
         })?;
     write(&meta, Meta::ours(false))?;
     pins.pin(META, |path| meta.pin(path))?;
-    Ok(Takeover { meta, plan: None })
+    Ok(Takeover {
+        meta,
+        old: None,
+        plan: None,
+    })
 }
 
 fn not_ours(pins: &Pins) -> Error {

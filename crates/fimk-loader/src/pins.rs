@@ -202,10 +202,22 @@ impl Pins {
     /// Removes what was found, and says how many it was.
     pub fn discard_found(&mut self) -> Result<usize> {
         let found = std::mem::take(&mut self.found);
-        for name in links_first(&found) {
+        self.discard(&found)
+    }
+
+    /// Removes what was found of a bring-up that did not come to its end.
+    pub fn discard_unfinished(&mut self) -> Result<()> {
+        let found = std::mem::take(&mut self.found);
+        let (unfinished, found) = found.into_iter().partition(|name| name.starts_with(NEW));
+        self.found = found;
+        self.discard(&unfinished).map(drop)
+    }
+
+    fn discard(&self, names: &BTreeSet<String>) -> Result<usize> {
+        for name in links_first(names) {
             self.unlink(name).map_err(|cause| io(&self.path, cause))?;
         }
-        Ok(found.len())
+        Ok(names.len())
     }
 
     /// What is ours takes its name, in the place of what was found under it. The rest of that goes.

@@ -269,6 +269,34 @@ fn pins_of_a_killed_loader_are_taken_over_with_all_they_know() {
 }
 
 #[test]
+fn a_bring_up_that_fails_leaves_the_pins_to_be_taken_over() {
+    let Some(place) = Place::new("") else { return };
+    let service = place.serve();
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    service.kill();
+    let pins = place.path("bpf/fimk");
+    let mut actors = MapHandle::from_pinned_path(pins.join("actors")).unwrap();
+    let id = map_id(&place, "actors");
+    let left = pins.join("new_actors");
+    actors.pin(&left).unwrap();
+    std::fs::set_permissions(&left, PermissionsExt::from_mode(0o600)).unwrap();
+    let service = place.serve();
+    let mut analyzer = place.analyzer("hello=1 sync");
+    if until_or_refused(&mut analyzer, "synced 79").is_some() {
+        assert_eq!(stop(service).0, 0);
+    } else {
+        // This kernel refuses trampolines, and the source that was asked for has no substitute.
+        assert_eq!(service.end().0, 69);
+    }
+    let mut service = place.serve();
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    service.until_logged("are taken over");
+    assert_eq!(map_id(&place, "actors"), id);
+    assert!(!left.exists());
+    assert_eq!(stop(service).0, 0);
+}
+
+#[test]
 fn pins_of_another_build_serve_until_new_ones_do() {
     let Some(place) = Place::new("") else { return };
     let service = place.serve();
