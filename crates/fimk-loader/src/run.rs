@@ -287,6 +287,9 @@ impl<'a> Run<'a> {
         if due && self.peer.as_ref().is_some_and(|peer| peer.greeted) {
             server.tick()?;
         }
+        if let Some(at) = server.detach_arming(now) {
+            self.tick = self.tick.min(at);
+        }
         if self
             .vacant
             .is_some_and(|since| now >= since + FORSAKEN_AFTER)
