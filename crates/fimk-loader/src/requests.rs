@@ -15,6 +15,8 @@ pub enum Nonsense {
     Version(u16),
     /// No request has this kind.
     Kind(u16),
+    /// No HELLO for too long.
+    Silent,
     /// Another request before HELLO.
     NotGreeted,
     /// A second HELLO.
@@ -41,6 +43,7 @@ impl fmt::Display for Nonsense {
                 )
             }
             Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
+            Self::Silent => f.write_str("it does not say HELLO"),
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
