@@ -299,6 +299,9 @@ impl<'a> Run<'a> {
             self.activity = server.activity();
             self.tick = self.tick.min(now + TICK);
         }
+        if due {
+            server.recover_ends(now)?;
+        }
         if now >= self.ends_from && server.forget()? {
             self.ends_from = now + TICK;
         }

@@ -260,6 +260,14 @@ impl Server {
         Ok(())
     }
 
+    /// Finds the processes whose end was lost.
+    pub fn recover_ends(&self, now: Instant) -> std::result::Result<(), Fault> {
+        if let (Some(ends), Some(process)) = (&self.ends, &self.source.process) {
+            ends.recover(&process.actors, &self.counts.sums()?, now)?;
+        }
+        Ok(())
+    }
+
     /// Takes note of the processes that ended, and says whether there were any.
     pub fn forget(&self) -> std::result::Result<bool, Fault> {
         let (Some(ends), Some(process)) = (&self.ends, &self.source.process) else {
