@@ -3,8 +3,9 @@
  * Names that appear, go and move: each is a record of its own, and makes the watched directories dirty,
  * whose entries count the records. What appears in a watched directory is watched from here on.
  *
- * The record is also the announcement of the directories' entries. Where no directory but only the object
- * is watched, the object becomes dirty and is left to the loader's sweep to announce.
+ * The record is also the announcement of the directories' entries. Where no directory but only an object is
+ * watched, the object becomes dirty by a touch with an announcement of its own: an entry that nobody takes would
+ * swallow whatever the same process does to the object later.
  */
 #ifndef FIMK_NAMES_H
 #define FIMK_NAMES_H
@@ -65,9 +66,19 @@ static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __
 	if (are->old_directory && !same_object(&name->directory, &name->old_directory) &&
 	    make_object_dirty(scratch, hook, &name->old_directory, announced))
 		made |= MADE_OLD_DIRECTORY;
-	if (!are->directory && !are->old_directory)
-		make_object_dirty(scratch, hook, are->object ? &name->object : &name->replaced, false);
 	return made;
+}
+
+/* An object that is not watched is not touched. */
+static __always_inline void touch_objects(struct file_scratch *scratch, __u32 hook)
+{
+	struct fimk_object replaced = scratch->name.replaced; /* the touch is composed where the record was */
+
+	scratch->mount = 0;
+	scratch->key.object = scratch->name.object;
+	touch_first(hook);
+	scratch->key.object = replaced;
+	touch_first(hook);
 }
 
 static __always_inline void mark_watched_unannounced(struct file_scratch *scratch, __u32 made)
@@ -151,14 +162,27 @@ static __always_inline bool appeared(const struct fimk_name *name)
 	       name->operation != FIMK_OP_UNMOUNT;
 }
 
+/* Puts the record out, or leaves what it would have announced to the sweep. */
+static __always_inline void announce_or_leave(struct file_scratch *scratch, __u32 hook, struct watched *are)
+{
+	bool room = ring_has_room();
+	__u32 made = make_watched_dirty(scratch, hook, are, room);
+
+	ensure_actor(hook, &scratch->name.actor);
+	if (room && !announce_name(hook)) {
+		count(hook, FIMK_COUNT_ANNOUNCED);
+		return;
+	}
+	mark_watched_unannounced(scratch, made);
+	count(hook, FIMK_COUNT_RING_FULL);
+}
+
 /* The slow path: one of the objects that the scratch's record names may be watched. */
 __attribute__((noinline)) int record_name(__u32 hook)
 {
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
 	struct watched are;
-	__u32 made;
-	bool room;
 
 	if (!scratch)
 		return 0;
@@ -175,15 +199,9 @@ __attribute__((noinline)) int record_name(__u32 hook)
 		watch_child(hook, are.directory, &name->object, name->mode);
 	if (name->operation == FIMK_OP_EXCHANGE)
 		watch_child(hook, are.old_directory, &name->replaced, scratch->replaced_mode);
-	room = ring_has_room();
-	made = make_watched_dirty(scratch, hook, &are, room);
-	ensure_actor(hook, &name->actor);
-	if (room && !announce_name(hook)) {
-		count(hook, FIMK_COUNT_ANNOUNCED);
-		return 0;
-	}
-	mark_watched_unannounced(scratch, made);
-	count(hook, FIMK_COUNT_RING_FULL);
+	announce_or_leave(scratch, hook, &are);
+	if (!are.directory && !are.old_directory)
+		touch_objects(scratch, hook);
 	return 0;
 }
 

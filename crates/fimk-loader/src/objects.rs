@@ -169,12 +169,14 @@ impl File {
     pub fn forget_all(&mut self) -> Result<()> {
         self.watch.clear()?;
         self.dirty.clear()?;
+        Table::<u64, u8>::new(self.flagged()?).clear()?;
         let mut builder = libbpf_rs::RingBufferBuilder::new();
         let ring = self.ring()?;
         builder.add(&ring, |_| 0)?;
         builder.build()?.consume_raw();
         if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
             variables.filter.fill(0);
+            variables.any_flagged = false;
         }
         Ok(())
     }

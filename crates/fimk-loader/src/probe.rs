@@ -189,11 +189,13 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
     Ok(tested)
 }
 
-/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
-/// where there are none, or none that can be used.
+/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
+/// says and is not there any more is attached anew. False where there are none, or none that can be used.
 fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
+    let there = hooks.clone();
+    hooks.extend(plan::file_programs(found));
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
         return Ok(false);
     };
@@ -214,7 +216,13 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     hooks.remove(&raw::FIMK_HOOK_GETATTR);
     let mut lost = BTreeSet::new();
-    for hook in hooks {
+    for &hook in &hooks {
+        if !there.contains(&hook) {
+            log::line(format_args!(
+                "the hook {} is not attached any more: somebody has removed its pin; it is attached again, untested",
+                HOOK_NAMES[hook as usize]
+            ));
+        }
         if !attach_and_pin(source, file.object(), hook, Some(pins))? {
             lost.insert(hook);
         }
@@ -222,6 +230,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     for (place, row) in plan::rows(false) {
         source.plan[place] = match Served::of(row, found[place]) {
             Served::By(hook, _) if lost.contains(&hook) => Served::Refused.byte(row),
+            Served::By(hook, _) if hooks.contains(&hook) && !there.contains(&hook) => {
+                Served::By(hook, Verdict::Untested).byte(row)
+            }
             _ => found[place],
         };
     }
@@ -262,8 +273,11 @@ fn bring_up_file(
     Ok(Ok(()))
 }
 
+/// The maps of the process object that are pinned.
+pub const PROCESS_MAPS: [&str; 4] = ["exits", "process_counters", "actors", "pids"];
+
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 7] = [
+pub const FILE_MAPS: [&str; 7] = [
     "ring",
     "file_counters",
     "filter",
