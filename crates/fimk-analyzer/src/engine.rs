@@ -106,6 +106,10 @@ pub struct Engine {
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
+    /// How long after it the next one that losses ask for may begin.
+    pub(crate) scan_pause: Duration,
+    /// What the kernel has no room to watch.
+    pub(crate) unwatched: crate::unwatched::Unwatched,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
@@ -173,6 +177,8 @@ impl Engine {
             held: crate::held::Held::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
+            scan_pause: crate::start::SCAN_PAUSE,
+            unwatched: crate::unwatched::Unwatched::default(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
             control: parts.control,
@@ -219,6 +225,8 @@ impl Engine {
         self.look_at_mounts()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
+        self.tell_losses(false)?;
+        self.say_unwatched()?;
         self.sync_if_due(false)?;
         self.serve_control();
         self.notify.beat();
@@ -366,7 +374,7 @@ impl Engine {
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.
-    fn examine_due(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn examine_due(&mut self) -> Result<(), Trouble> {
         for (path, actor) in self.held.due() {
             self.reread(&path, actor);
         }
@@ -402,7 +410,7 @@ impl Engine {
         Ok(())
     }
 
-    fn overdue(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn overdue(&mut self) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
             let signals = bpf.overdue(&self.tree);
             self.signals(signals)?;
@@ -473,7 +481,7 @@ impl Engine {
     }
 
     /// Brings commits to the disk and tells the loader what is done.
-    fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
+    pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
         if self.alive_at.elapsed() >= ALIVE_EVERY {
             self.say_alive()?;
@@ -534,6 +542,7 @@ impl Engine {
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
         let done = self.drain().and_then(|()| {
+            self.tell_losses(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()

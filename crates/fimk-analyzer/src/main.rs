@@ -33,6 +33,7 @@ mod start;
 mod stash;
 mod status;
 mod tree;
+mod unwatched;
 mod users;
 mod verdict;
 mod walk;
@@ -118,7 +119,12 @@ fn run() -> Result<(), Failure> {
     let past = start::past(&store, opened, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
-    let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
+    let (ready, group) = hello(
+        &mut channel,
+        wanted(&args, &config),
+        config.objects_max,
+        &mut stash,
+    )?;
     let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
@@ -248,11 +254,17 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
+    objects: u32,
     stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
     channel
-        .ask(raw::FIMK_REQUEST_HELLO, source, no_key(), 0)
+        .ask(
+            raw::FIMK_REQUEST_HELLO,
+            source,
+            no_key(),
+            u64::from(objects),
+        )
         .map_err(failed)?;
     loop {
         match channel.wait(READY_PATIENCE).map_err(failed)? {

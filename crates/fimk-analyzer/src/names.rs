@@ -17,6 +17,9 @@ use crate::{
     walk::{Found as FoundName, PATH_BYTES_MAX, Walker},
 };
 
+/// Names watched before a sign of life is given.
+const WATCHED_AT_ONCE: usize = 16_384;
+
 impl Engine {
     pub(crate) fn signal(&mut self, signal: Signal) -> Result<(), Trouble> {
         match signal {
@@ -367,7 +370,10 @@ impl Engine {
         }
         while !level.is_empty() {
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
-            self.watch(&found)?;
+            for part in found.chunks(WATCHED_AT_ONCE) {
+                self.watch(part)?;
+                self.notify.beat();
+            }
             for (&at, it) in of.iter().zip(&found) {
                 if it.directory && Walker::may_enter(&it.path) {
                     level.extend(walker.entries(&it.path).into_iter().map(|it| (at, it)));
@@ -394,12 +400,7 @@ impl Engine {
                     ))?;
                     self.scan_wanted = Some("objects could not be watched".to_owned());
                 }
-                if armed.refused > 0 {
-                    self.degraded(&format!(
-                        "the watch map is full: {} objects are not watched; watch fewer",
-                        armed.refused
-                    ))?;
-                }
+                self.unwatched.add(armed.refused);
             }
             Eyes::Fanotify(fanotify) => {
                 let refused = fanotify.watch(&mut self.tree, found);

@@ -9,6 +9,7 @@ mod containers;
 mod content;
 mod holes;
 mod homes;
+mod limits;
 mod links;
 mod mounts;
 mod names;

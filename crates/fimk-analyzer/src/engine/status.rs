@@ -52,6 +52,10 @@ impl Engine {
             ("config", self.configured()),
             ("source", status::source(&about.ready, self.source().name())),
             ("objects", self.objects()),
+            (
+                "kernel",
+                known([("map_bytes", json!(self.about.map_bytes()))]),
+            ),
             ("events", self.reported()),
             ("last_comparison", json!(compared)),
             ("counters", json!(self.losses.last().map(status::counters))),
@@ -70,6 +74,7 @@ impl Engine {
             reads_everything: self.about.sandbox.reads_everything,
             watched: self.tree.len(),
             limit: self.watch_max(),
+            unwatched: self.unwatched.count(),
             activity: &self.activity,
             comparing: self.scan_wanted.as_deref(),
         })
@@ -94,6 +99,10 @@ impl Engine {
         known([
             ("watched", json!(self.tree.len())),
             ("limit", json!(self.watch_max())),
+            (
+                "refused",
+                json!(self.watch_max().map(|_| self.unwatched.count())),
+            ),
             (
                 "recorded_about",
                 json!(self.store.records_about().ok().flatten()),

@@ -44,7 +44,7 @@ impl Engine {
         Ok(seen)
     }
 
-    fn put(&mut self, records: &mut Vec<(BytePath, Record)>) -> Result<(), Trouble> {
+    pub(crate) fn put(&mut self, records: &mut Vec<(BytePath, Record)>) -> Result<(), Trouble> {
         self.commit(Commit {
             put: std::mem::take(records),
             ..Commit::default()
