@@ -21,8 +21,8 @@ use crate::{
     mounts::Mounts,
     notify::Notify,
     output::{Output, STDOUT},
+    patience::Patience,
     pending::Settle,
-    read::Reader,
     signal::Signal,
     source::{bpf::Bpf, fanotify::Fanotify},
     stash::Stash,
@@ -83,7 +83,9 @@ pub struct Engine {
     pub(crate) rules: Arc<RuleSet>,
     pub(crate) walker: Walker,
     pub(crate) store: Store,
-    pub(crate) reader: Reader,
+    pub(crate) patience: Patience,
+    /// What hangs, or may not be read for a while.
+    pub(crate) stalled: crate::stalled::Stalled,
     /// The homes that the rules were made for.
     pub(crate) homes: Arc<Table>,
     /// A link that a rule spells out below a home leads elsewhere now.
@@ -136,7 +138,7 @@ pub struct Parts {
     pub config: Config,
     pub rules: Arc<RuleSet>,
     pub store: Store,
-    pub reader: Reader,
+    pub patience: Patience,
     pub homes: Arc<Table>,
     pub key_id: Token,
     pub channel: Channel,
@@ -162,7 +164,8 @@ impl Engine {
             home_link_moved: false,
             rules: parts.rules,
             store: parts.store,
-            reader: parts.reader,
+            patience: parts.patience,
+            stalled: crate::stalled::Stalled::default(),
             key_id: parts.key_id,
             users: Users::default(),
             actors: Actors::default(),
@@ -227,6 +230,7 @@ impl Engine {
         self.scan_if_wanted()?;
         self.tell_losses(false)?;
         self.say_unwatched()?;
+        self.say_hanging()?;
         self.sync_if_due(false)?;
         self.serve_control();
         self.notify.beat();
@@ -378,6 +382,7 @@ impl Engine {
         for (path, actor) in self.held.due() {
             self.reread(&path, actor);
         }
+        self.retry_stalled();
         for (path, mut pending) in self.settle.due() {
             let mut known = true;
             for touch in &pending.touches {

@@ -22,6 +22,7 @@ mod names;
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
 mod output;
+mod patience;
 mod pending;
 mod read;
 mod report;
@@ -29,6 +30,7 @@ mod sandbox;
 mod severity;
 mod signal;
 mod source;
+mod stalled;
 mod start;
 mod stash;
 mod status;
@@ -73,6 +75,7 @@ use crate::{
     mounts::Mounts,
     notify::Notify,
     output::Output,
+    patience::Patience,
     read::Reader,
     source::fanotify::Fanotify,
     stash::Stash,
@@ -130,7 +133,7 @@ fn run() -> Result<(), Failure> {
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        reader: Reader::new(Arc::clone(&key), config.read_bytes_max, homes),
+        patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
         homes: homes_now,
         key_id: key.id(),
         channel,

@@ -194,11 +194,14 @@ impl Engine {
         self.sync_if_due(false)
     }
 
-    pub(crate) fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
+    pub(crate) fn first_record(&mut self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
-        let snapshot = self.snapshot(path, matched.rule, false);
-        let record = snapshot.map(|snapshot| Record {
+        let looked = self.snapshot(path, matched.rule, false);
+        if looked.is_stalled() {
+            self.stalled.add_unrecorded(path);
+        }
+        let record = looked.snapshot().map(|snapshot| Record {
             snapshot,
             seen: clock::now(),
             key_id: self.key_id,
@@ -337,7 +340,9 @@ impl Engine {
 
     /// Whether changes may come of which no source tells.
     pub(crate) fn compares_at_intervals(&self) -> bool {
-        matches!(self.eyes, Eyes::Periodic) || self.unwatched.count() > 0
+        matches!(self.eyes, Eyes::Periodic)
+            || self.unwatched.count() > 0
+            || self.stalled.overflowed()
     }
 
     /// Compares everything, when something was lost, or the periodic source's time has come.

@@ -7,6 +7,7 @@ mod attributes;
 mod attribution;
 mod containers;
 mod content;
+mod hanging;
 mod holes;
 mod homes;
 mod limits;

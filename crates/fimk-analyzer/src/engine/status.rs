@@ -12,6 +12,7 @@ use crate::{
     control::{CONNECTIONS_MAX, Command},
     held::HELD_MAX,
     source::takes::TAKEN_MAX,
+    stalled::STALLED_MAX,
     stash::PACKETS_MAX,
     status::{self, known, queue},
 };
@@ -145,6 +146,7 @@ impl Engine {
         known([
             ("settling", queue(self.settle.len(), None)),
             ("held", queue(self.held.len(), Some(HELD_MAX))),
+            ("stalled", queue(self.stalled.len(), Some(STALLED_MAX))),
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
