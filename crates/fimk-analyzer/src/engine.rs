@@ -21,8 +21,8 @@ use crate::{
     mounts::Mounts,
     notify::Notify,
     output::{Output, STDOUT},
+    patience::Patience,
     pending::Settle,
-    read::Reader,
     signal::Signal,
     source::{
         arm,
@@ -93,7 +93,9 @@ pub struct Engine {
     pub(crate) rules: Arc<RuleSet>,
     pub(crate) walker: Walker,
     pub(crate) store: Store,
-    pub(crate) reader: Reader,
+    pub(crate) patience: Patience,
+    /// What hangs, or may not be read for a while.
+    pub(crate) stalled: crate::stalled::Stalled,
     /// The homes that the rules were made for.
     pub(crate) homes: Arc<Table>,
     /// A link that a rule spells out below a home leads elsewhere now.
@@ -116,6 +118,10 @@ pub struct Engine {
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
+    /// How long after it the next one that losses ask for may begin.
+    pub(crate) scan_pause: Duration,
+    /// What the kernel has no room to watch.
+    pub(crate) unwatched: crate::unwatched::Unwatched,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
@@ -142,7 +148,7 @@ pub struct Parts {
     pub config: Config,
     pub rules: Arc<RuleSet>,
     pub store: Store,
-    pub reader: Reader,
+    pub patience: Patience,
     pub homes: Arc<Table>,
     pub key_id: Token,
     pub channel: Channel,
@@ -168,7 +174,8 @@ impl Engine {
             home_link_moved: false,
             rules: parts.rules,
             store: parts.store,
-            reader: parts.reader,
+            patience: parts.patience,
+            stalled: crate::stalled::Stalled::default(),
             key_id: parts.key_id,
             users: Users::default(),
             actors: Actors::default(),
@@ -183,6 +190,8 @@ impl Engine {
             held: crate::held::Held::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
+            scan_pause: crate::start::SCAN_PAUSE,
+            unwatched: crate::unwatched::Unwatched::default(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
             control: parts.control,
@@ -229,6 +238,9 @@ impl Engine {
         self.look_at_mounts()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
+        self.tell_losses(false)?;
+        self.say_unwatched()?;
+        self.say_hanging()?;
         self.sync_if_due(false)?;
         self.serve_control();
         self.notify.beat();
@@ -402,10 +414,11 @@ impl Engine {
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.
-    fn examine_due(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn examine_due(&mut self) -> Result<(), Trouble> {
         for (path, actor) in self.held.due() {
             self.reread(&path, actor);
         }
+        self.retry_stalled();
         let begun = Instant::now();
         while begun.elapsed() < EXAMINE_AT_ONCE
             && let Some((path, mut pending)) = self.settle.pop_due(begun)
@@ -441,7 +454,7 @@ impl Engine {
         Ok(())
     }
 
-    fn overdue(&mut self, by: Instant) -> Result<(), Trouble> {
+    pub(crate) fn overdue(&mut self, by: Instant) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
             let signals = bpf.overdue(&self.tree, by);
             self.signals(signals)?;
@@ -512,7 +525,7 @@ impl Engine {
     }
 
     /// Brings commits to the disk and tells the loader what is done.
-    fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
+    pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
         if self.alive_at.elapsed() >= ALIVE_EVERY {
             self.say_alive()?;
@@ -581,6 +594,7 @@ impl Engine {
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
         let done = self.drain().and_then(|()| {
+            self.tell_losses(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()

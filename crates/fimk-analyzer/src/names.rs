@@ -17,6 +17,9 @@ use crate::{
     walk::{Found as FoundName, PATH_BYTES_MAX, Walker},
 };
 
+/// Names watched before a sign of life is given.
+const WATCHED_AT_ONCE: usize = 16_384;
+
 impl Engine {
     pub(crate) fn signal(&mut self, signal: Signal) -> Result<(), Trouble> {
         match signal {
@@ -287,9 +290,18 @@ impl Engine {
     }
 
     /// Whether it looks as when it was read last: nothing of it can have changed without the time of change.
-    pub(crate) fn is_as_recorded(&self, path: &BytePath) -> Result<bool, Trouble> {
+    pub(crate) fn is_as_recorded(&mut self, path: &BytePath) -> Result<bool, Trouble> {
         let record = self.store.record(path).map_err(Failure::from)?;
-        Ok(record.is_some_and(|record| self.reader.looks_like(path, &record.snapshot)))
+        let Some(record) = record else {
+            return Ok(false);
+        };
+        let at = path.clone();
+        let looks = self.ask(path, move |reader| reader.looks_like(&at, &record.snapshot));
+        if looks.is_err() {
+            self.stalled.add(path);
+        }
+        // What does not answer is compared when it does.
+        Ok(looks.unwrap_or(true))
     }
 
     /// Found by looking. What waits already has a record of the kernel that says who did it.
@@ -313,7 +325,11 @@ impl Engine {
         directory: &BytePath,
         touches: &[Touch],
     ) -> Result<(), Trouble> {
-        let entries = self.walker.entries(directory);
+        let (walker, at) = (self.walker.clone(), directory.clone());
+        let Ok(entries) = self.ask(directory, move |_| walker.entries(&at)) else {
+            self.stalled.add_directory(directory);
+            return Ok(());
+        };
         let there: HashSet<&BytePath> = entries.iter().map(|it| &it.path).collect();
         for (path, _) in self.tree.children(directory) {
             if there.contains(&path) {
@@ -362,7 +378,7 @@ impl Engine {
     }
 
     /// Those known names that do not look as recorded.
-    fn changed(&self, entries: &[FoundName]) -> Result<Vec<FoundName>, Trouble> {
+    fn changed(&mut self, entries: &[FoundName]) -> Result<Vec<FoundName>, Trouble> {
         let mut changed = Vec::new();
         for it in entries.iter().filter(|it| it.covered && !it.directory) {
             if self.is_known(&it.path) && !self.is_as_recorded(&it.path)? {
@@ -401,10 +417,19 @@ impl Engine {
         }
         while !level.is_empty() {
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
-            self.watch(&found)?;
+            for part in found.chunks(WATCHED_AT_ONCE) {
+                self.watch(part)?;
+                self.notify.beat();
+            }
             for (&at, it) in of.iter().zip(&found) {
                 if it.directory && Walker::may_enter(&it.path) {
-                    level.extend(walker.entries(&it.path).into_iter().map(|it| (at, it)));
+                    let (walker, directory) = (walker.clone(), it.path.clone());
+                    let entries = self.ask(&it.path, move |_| walker.entries(&directory));
+                    if entries.is_err() {
+                        self.stalled.add_directory(&it.path);
+                    }
+                    let entries = entries.unwrap_or_default().into_iter();
+                    level.extend(entries.map(|it| (at, it)));
                 }
             }
             for (at, it) in of.into_iter().zip(found) {
@@ -428,12 +453,7 @@ impl Engine {
                     ))?;
                     self.scan_wanted = Some("objects could not be watched".to_owned());
                 }
-                if armed.refused > 0 {
-                    self.degraded(&format!(
-                        "the watch map is full: {} objects are not watched; watch fewer",
-                        armed.refused
-                    ))?;
-                }
+                self.unwatched.add(armed.refused);
             }
             Eyes::Fanotify(fanotify) => {
                 let refused = fanotify.watch(&mut self.tree, found);

@@ -38,8 +38,8 @@ pub(crate) const BASELINE_BATCH: usize = 256;
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
 pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
-/// Paths compared before who asks over the control socket gets an answer.
-const CONTROL_EVERY: u64 = 256;
+/// Paths compared before others get their turn.
+const MEANWHILE_EVERY: u64 = 256;
 
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -72,8 +72,8 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
-        self.recall_losses()?;
-        let found = self.watch_below(&BytePath::new(b"/"))?;
+        self.recall_losses(ready.load)?;
+        let found = self.watch_everything()?;
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
         let gap = past.watched_until.map(crate::report::gap);
@@ -86,6 +86,13 @@ impl Engine {
         self.compared = begun;
         self.remember_rules(config_text)?;
         self.report_start(ready, past, gap, &tally)
+    }
+
+    fn watch_everything(&mut self) -> Result<Vec<crate::walk::Found>, Trouble> {
+        self.unwatched.count_anew();
+        let found = self.watch_below(&BytePath::new(b"/"))?;
+        self.unwatched.settle();
+        Ok(found)
     }
 
     /// Waits for what the loader still has to say about what was dirty or taken, so that the comparison does
@@ -128,8 +135,10 @@ impl Engine {
         let mut baseline = Baseline::default();
         for path in paths {
             tally.compared += 1;
-            if tally.compared.is_multiple_of(CONTROL_EVERY) {
-                self.serve_control();
+            if tally.compared.is_multiple_of(MEANWHILE_EVERY) {
+                // What is examined meanwhile must find these, and not be overwritten by them.
+                self.put_baseline(&mut baseline, true)?;
+                self.meanwhile()?;
             }
             present.insert(path.clone());
             if self.is_as_recorded(path)? {
@@ -186,11 +195,28 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
+    /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
+    fn meanwhile(&mut self) -> Result<(), Trouble> {
+        self.serve_control();
+        self.notify.beat();
+        if !self.started {
+            return Ok(());
+        }
+        self.receive()?;
+        self.look()?;
+        self.overdue(Instant::now())?;
+        self.examine_due()?;
+        self.sync_if_due(false)
+    }
+
+    pub(crate) fn first_record(&mut self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
-        let snapshot = self.snapshot(path, matched.rule, false);
-        let record = snapshot.map(|snapshot| Record {
+        let looked = self.snapshot(path, matched.rule, false);
+        if looked.is_stalled() {
+            self.stalled.add_unrecorded(path);
+        }
+        let record = looked.snapshot().map(|snapshot| Record {
             snapshot,
             seen: clock::now(),
             key_id: self.key_id,
@@ -214,7 +240,10 @@ impl Engine {
         if !absent.is_empty() {
             self.catch_up()?;
         }
-        for path in absent {
+        for (compared, path) in (1u64..).zip(absent) {
+            if compared.is_multiple_of(MEANWHILE_EVERY) {
+                self.meanwhile()?;
+            }
             if self.settle.waits(&path) {
                 if gap.is_some() {
                     self.settle.found_by_comparing(&path);
@@ -320,12 +349,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether changes may come of which no source tells.
+    pub(crate) fn compares_at_intervals(&self) -> bool {
+        matches!(self.eyes, Eyes::Periodic)
+            || self.unwatched.count() > 0
+            || self.stalled.overflowed()
+    }
+
     /// Compares everything, when something was lost, or the periodic source's time has come.
     pub(crate) fn scan_if_wanted(&mut self) -> Result<(), Trouble> {
         let interval = std::time::Duration::from_secs(self.config.scan_interval_s);
-        let periodic = matches!(self.eyes, Eyes::Periodic) && self.last_scan.elapsed() >= interval;
+        let periodic = self.compares_at_intervals() && self.last_scan.elapsed() >= interval;
         // A flood that fills the maps again and again must not keep us scanning.
-        let allowed = self.last_scan.elapsed() >= SCAN_PAUSE;
+        let allowed = self.last_scan.elapsed() >= self.scan_pause;
         let Some(reason) = self
             .scan_wanted
             .take_if(|_| allowed)
@@ -349,7 +385,8 @@ impl Engine {
     }
 
     fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
-        let found = self.watch_below(&BytePath::new(b"/"))?;
+        let began = Instant::now();
+        let found = self.watch_everything()?;
         self.gather(false)?;
         let past = Past {
             watched_until: Some(clock::now()),
@@ -363,6 +400,7 @@ impl Engine {
         let begun = clock::now();
         let tally = self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
+        self.scan_pause = SCAN_PAUSE.max(began.elapsed() * PAUSES_A_SCAN);
         self.compared = begun;
         if tally.baseline == 0 {
             return Ok(());
@@ -380,12 +418,22 @@ impl Engine {
 
     /// The kernel's counters: what was lost is said, and looked for if the loader's sweep cannot find it.
     pub(crate) fn count(&mut self, packet: &raw::fimk_counters_packet) -> Result<(), Trouble> {
-        let Some(grown) = self.losses.update(packet) else {
+        if let Some(grown) = self.losses.update(packet) {
+            if grown.compare {
+                self.scan_wanted =
+                    Some("the kernel's maps were full or programs were skipped".to_owned());
+            }
+            self.losses.untold(grown);
+        }
+        self.tell_losses(false)
+    }
+
+    /// Says what was lost; after the first time not more often than who provokes losses could fill the database.
+    pub(crate) fn tell_losses(&mut self, now: bool) -> Result<(), Trouble> {
+        let Some(grown) = self.losses.due(now) else {
             return Ok(());
         };
         let message = if grown.compare {
-            self.scan_wanted =
-                Some("the kernel's maps were full or programs were skipped".to_owned());
             "records of the kernel were lost; everything is compared"
         } else {
             "announcements were lost; their objects were found dirty by the loader's sweep"
@@ -451,8 +499,11 @@ const GATHER_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// The loader has nothing more to say when it was silent for so long; it answers within a tick.
 const GATHER_QUIET: std::time::Duration = std::time::Duration::from_millis(30);
 
-/// Between two comparisons of everything that losses ask for.
+/// Between two comparisons of everything that losses ask for, at least.
 pub const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The same, for each that took long: who provokes losses makes us compare for a tenth of the time.
+const PAUSES_A_SCAN: u32 = 9;
 
 /// Whether nobody could have recorded this path before: the first start, or a rule that is new.
 fn is_new_ground(path: &BytePath, past: &Past) -> bool {
@@ -475,9 +526,24 @@ fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
     Notice {
         message: crate::source_sentence(ready),
         plan: plan(ready),
-        counts: vec![("objects_watched".to_owned(), tally.compared)],
+        counts: watched_counts(ready, tally),
         gap: None,
     }
+}
+
+/// What is watched, how much may be, and what that costs the kernel; what is not limited or not used is left out.
+fn watched_counts(ready: &raw::fimk_ready, tally: &Tally) -> Vec<(String, u64)> {
+    let room = [
+        ("objects_max", u64::from(ready.watch_max)),
+        ("kernel_map_bytes", ready.map_bytes),
+    ];
+    let room = room.into_iter().filter(|&(_, count)| count > 0);
+    let counts = [("objects_watched", tally.compared)]
+        .into_iter()
+        .chain(room);
+    counts
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
 }
 
 fn baseline_notice(tally: &Tally) -> Notice {

@@ -19,6 +19,7 @@ mod foreground;
 mod forward;
 mod handover;
 mod log;
+mod memory;
 mod notify;
 mod objects;
 mod packets;

@@ -16,6 +16,7 @@ use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
 use crate::log;
+use crate::memory;
 use crate::objects::{self, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
@@ -43,6 +44,10 @@ pub struct Source {
     links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
     pub adopted: Vec<(String, OwnedFd)>,
+    /// Kernel memory of all maps.
+    pub map_bytes: u64,
+    /// See `fimk_ready.load`.
+    pub load: u32,
 }
 
 impl Source {
@@ -58,22 +63,41 @@ impl Source {
             arming: None,
             links: Vec::new(),
             adopted: Vec::new(),
+            map_bytes: 0,
+            load: 0,
         }
+    }
+
+    /// How many objects can be on the watch; 0 where no map limits it.
+    pub fn objects(&self) -> u32 {
+        self.file.as_ref().map_or(0, |file| file.watch.capacity())
+    }
+
+    /// While files may still be opened: what the kernel says of the maps once they are made.
+    fn weigh(&mut self) {
+        let process = self.process.as_ref().map(Process::object);
+        let file = self.file.as_ref().map(File::object);
+        let objects = || [process, file].into_iter().flatten();
+        self.map_bytes = memory::of_maps(objects());
+        self.load = memory::load_of(objects());
     }
 }
 
-/// Loads, tests, attaches and pins the source that was asked for.
-pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
+/// Loads, tests, attaches and pins the source that was asked for, with room for this many objects.
+pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(wanted);
-    let takeover = adopt::begin(pins)?;
+    let takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.plan.as_ref())?,
+            raw::FIMK_SOURCE_BPF => {
+                let found = takeover.plan.as_ref();
+                bring_up_file(&mut source, pins, found, Size::Objects(objects))?
+            }
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -82,6 +106,7 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
                 takeover.finish(pins, source.plan)?;
+                source.weigh();
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -191,7 +216,7 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
 
 /// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
 /// says and is not there any more is attached anew. False where there are none, or none that can be used.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
+fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
     let there = hooks.clone();
@@ -201,7 +226,7 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let file = match File::load_on(process, &hooks, pins) {
+    let file = match File::load_on(process, &hooks, size, pins) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -246,14 +271,15 @@ fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
     found: Option<&Plan>,
+    size: Size,
 ) -> Result<std::result::Result<(), Refusal>> {
     if let Some(found) = found
         && pins.adopts
-        && adopt_file(source, pins, found)?
+        && adopt_file(source, pins, found, size)?
     {
         return Ok(Ok(()));
     }
-    let mut tested = match test_programs(source, Size::Full) {
+    let mut tested = match test_programs(source, size) {
         Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };

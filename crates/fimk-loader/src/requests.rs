@@ -77,6 +77,16 @@ pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
     }
 }
 
+/// How many objects a HELLO wants room for, within what there may be.
+pub fn wanted_objects(hello: &raw::fimk_request) -> u32 {
+    match hello.cookie {
+        0 => raw::FIMK_OBJECTS_DEFAULT,
+        objects => u32::try_from(objects)
+            .unwrap_or(u32::MAX)
+            .clamp(raw::FIMK_OBJECTS_MIN, raw::FIMK_OBJECTS_MAX),
+    }
+}
+
 /// The thread that an ARM names, as the kernel's programs see it; 0 ends the arming.
 pub fn arming_thread(arm: &raw::fimk_request, pid: u32) -> Result<u64, Nonsense> {
     match u32::try_from(arm.cookie) {
@@ -137,6 +147,21 @@ mod tests {
         assert_eq!(wanted_source(&hello), Ok(raw::FIMK_SOURCE_PERIODIC));
         hello.number += 1;
         assert!(wanted_source(&hello).is_err());
+    }
+
+    #[test]
+    fn room_is_given_within_limits_whatever_is_asked() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        for (asked, given) in [
+            (0, raw::FIMK_OBJECTS_DEFAULT),
+            (1, raw::FIMK_OBJECTS_MIN),
+            (5_000, 5_000),
+            (u64::from(u32::MAX), raw::FIMK_OBJECTS_MAX),
+            (u64::MAX, raw::FIMK_OBJECTS_MAX),
+        ] {
+            hello.cookie = asked;
+            assert_eq!(wanted_objects(&hello), given, "{asked}");
+        }
     }
 
     #[test]

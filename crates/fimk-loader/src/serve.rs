@@ -169,13 +169,8 @@ impl Server {
             file.taken
                 .each(|key, _| all.push(Announcement::Taken(key)))?;
         }
-        let watch_max = self
-            .source
-            .file
-            .as_ref()
-            .map_or(0, |file| file.watch.capacity());
         let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
-        let ready = packets::ready(&self.source, watch_max, kept);
+        let ready = packets::ready(&self.source, kept);
         let mut channel = self.channel.borrow_mut();
         match &self.source.fanotify {
             Some((group, _)) => channel
@@ -357,8 +352,8 @@ impl Server {
         match u32::from(request.kind) {
             raw::FIMK_REQUEST_ARM => self.arm(request)?,
             raw::FIMK_REQUEST_UNWATCH => {
-                if let Some(file) = &self.source.file {
-                    file.watch.remove(&request.key.object)?;
+                if let Some(file) = &mut self.source.file {
+                    file.unwatch(&request.key.object)?;
                     self.tally.unwatched += 1;
                 }
             }

@@ -217,9 +217,11 @@ impl Bpf {
     }
 
     /// An inode number used again where there are no generations: the kernel may have forgotten the new
-    /// object in the place of the old.
-    fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
-        if self.forgotten.remove(&record.object) {
+    /// object in the place of the old. Or it had no room left but that for named objects.
+    fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
+        // Of what is not named, and has no room, the counters tell.
+        let kept_out = record.is_unwatched && named;
+        if self.forgotten.remove(&record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }
     }
@@ -268,7 +270,7 @@ impl Bpf {
                 }
                 continue;
             };
-            self.watch_again(&path, record);
+            self.watch_again(&path, found.named, record);
             tree.insert(
                 path.clone(),
                 Entry {
@@ -277,7 +279,7 @@ impl Bpf {
                 },
             );
             if found.covered {
-                let fact = if record.is_link {
+                let fact = if record.is_link() {
                     Fact::Linked(others.first().cloned())
                 } else {
                     Fact::Created
@@ -286,7 +288,7 @@ impl Bpf {
             }
         }
         self.forget(tree, record.object);
-        if record.is_link && signals.is_empty() {
+        if record.is_link() && signals.is_empty() {
             let elsewhere = record.path_elsewhere();
             let fact = Fact::Linked(elsewhere);
             signals.extend(
@@ -352,7 +354,7 @@ impl Bpf {
             if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
-                self.watch_again(path, record);
+                self.watch_again(path, walker.spells_out(path), record);
             }
         } else {
             self.forget(tree, record.object);
@@ -480,7 +482,7 @@ struct NameRecord {
     replaced: Option<Object>,
     is_directory: bool,
     is_symlink: bool,
-    is_link: bool,
+    is_unwatched: bool,
     name: Vec<u8>,
     old_name: Vec<u8>,
     path: Vec<u8>,
@@ -501,12 +503,16 @@ impl NameRecord {
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_link: wire.operation == raw::FIMK_OP_LINK,
+            is_unwatched: wire.path_flags & raw::FIMK_NAME_UNWATCHED != 0,
             name: without_end(bytes(wire.name)).to_vec(),
             old_name: without_end(bytes(wire.old_name)).to_vec(),
             path: bytes(wire.path).to_vec(),
             old_path: bytes(wire.old_path).to_vec(),
         }
+    }
+
+    fn is_link(&self) -> bool {
+        self.operation == raw::FIMK_OP_LINK
     }
 
     /// The objects whose entries count this record, each once: directories, but for a mount on the root of a
