@@ -54,6 +54,7 @@ struct file_scratch {
 	__u64 end; /* of the packet's tail */
 	__u32 operation;
 	__u32 replaced_mode;
+	__u32 actor_flags; /* for path_flags */
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;
