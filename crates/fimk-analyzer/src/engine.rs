@@ -18,10 +18,11 @@ use crate::{
     exit::{Failure, Status, log},
     homes::Table,
     identity::ActorKey,
+    looks,
     mounts::Mounts,
     notify::Notify,
     output::{Output, STDOUT},
-    pending::Settle,
+    pending::{Found, Pending, Settle},
     read::Reader,
     signal::Signal,
     source::{bpf::Bpf, fanotify::Fanotify},
@@ -103,6 +104,7 @@ pub struct Engine {
     pub(crate) started: bool,
     /// Mapped or open for writing: to be read again on a slow timer.
     pub(crate) held: crate::held::Held,
+    pub(crate) looks: looks::Looks,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -171,6 +173,7 @@ impl Engine {
             stash: parts.stash,
             started: false,
             held: crate::held::Held::default(),
+            looks: looks::Looks::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
             compared: clock::now(),
@@ -218,6 +221,7 @@ impl Engine {
         self.overdue()?;
         self.look_at_mounts()?;
         self.examine_due()?;
+        self.look_at_holders()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;
         self.serve_control();
@@ -266,6 +270,7 @@ impl Engine {
             }
             Packet::Synced(synced) => self.answered(synced.cookie)?,
             Packet::Touch(touch) => {
+                self.note_executable(touch.key.actor, touch.path_flags);
                 self.want(ActorKey::of(touch.key.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     bpf.touch(touch);
@@ -279,6 +284,7 @@ impl Engine {
                 }
             }
             Packet::Name(name) => {
+                self.note_executable(name.actor, name.path_flags);
                 self.want(ActorKey::of(name.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     let signals = bpf.name(&mut self.tree, &self.walker, name);
@@ -286,9 +292,18 @@ impl Engine {
                 }
             }
             Packet::Counters(counters) => self.count(counters)?,
+            Packet::Holder(holder) => self.looks.note(holder),
             Packet::Armed(_) | Packet::Ready(_) => {}
         }
         self.keep_books()
+    }
+
+    fn note_executable(&mut self, actor: raw::fimk_actor_key, flags: u32) {
+        if flags & raw::FIMK_PATH_EXECUTABLE_GONE != 0
+            && let Some(key) = ActorKey::of(actor)
+        {
+            self.actors.lost_executable(key);
+        }
     }
 
     /// What a source leaves to be done after each packet's signals.
@@ -362,23 +377,26 @@ impl Engine {
             let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
         }
-        Ok(())
+        self.holders_told(cookie)
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.
     fn examine_due(&mut self) -> Result<(), Trouble> {
-        for (path, actor) in self.held.due() {
-            self.reread(&path, actor);
+        for (path, how) in self.held.due() {
+            self.reread(&path, how)?;
         }
-        for (path, mut pending) in self.settle.due() {
+        for (path, pending) in self.settle.due() {
+            let Some(mut pending) = self.put_off(&path, pending) else {
+                continue;
+            };
+            self.add_holders(&path, &mut pending);
             let mut known = true;
             for touch in &pending.touches {
                 known &= self.want(touch.actor)?;
             }
             if known {
                 if !self.examine(&path, &pending)? {
-                    pending.unexplained = true;
-                    self.settle.defer(path, pending, EXPLAINED_WITHIN);
+                    self.wait_for_who(path, pending)?;
                 }
             } else {
                 self.settle
@@ -386,6 +404,18 @@ impl Engine {
                 self.awaiting.push(path);
             }
         }
+        Ok(())
+    }
+
+    /// What differs is examined again once more is known of who did it.
+    fn wait_for_who(&mut self, path: BytePath, mut pending: Pending) -> Result<(), Trouble> {
+        if pending.found == Some(Found::Late) && !pending.asked {
+            pending.asked = true;
+            self.settle.defer(path.clone(), pending, looks::PATIENCE);
+            return self.ask_who_holds(&path);
+        }
+        pending.unexplained = true;
+        self.settle.defer(path, pending, EXPLAINED_WITHIN);
         Ok(())
     }
 
@@ -562,7 +592,8 @@ impl Engine {
             }
         }
         for (path, mut pending) in self.settle.drain() {
-            pending.unexplained = true;
+            (pending.unexplained, pending.asked) = (true, true);
+            self.add_holders(&path, &mut pending);
             self.examine(&path, &pending)?;
         }
         Ok(())

@@ -124,7 +124,8 @@ fn run(link: &Link) -> Result<()> {
         match iterator.read(&mut nothing) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            Err(cause) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&cause.kind()) => {}
+            Err(cause)
+                if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&cause.kind()) => {}
             Err(cause) => return Err(cause.into()),
         }
     }

@@ -30,9 +30,9 @@ fn is_of_holders(row: &Row) -> bool {
 
 /// The rows of the process object, or of the file object, with their places.
 pub fn rows(of_processes: bool) -> impl Iterator<Item = (usize, &'static Row)> {
-    ROWS.iter().enumerate().filter(move |(_, row)| {
-        is_of_processes(row) == of_processes && !is_of_holders(row)
-    })
+    ROWS.iter()
+        .enumerate()
+        .filter(move |(_, row)| is_of_processes(row) == of_processes && !is_of_holders(row))
 }
 
 /// The rows of the object that tells who holds a file, with their places.

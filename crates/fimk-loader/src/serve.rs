@@ -381,11 +381,7 @@ impl Server {
         let nobody = raw::fimk_key::new_zeroed();
         let held = seen.held.into_iter();
         held.map(|(key, how)| packets::holder(key, how, 0))
-            .chain([packets::holder(
-                nobody,
-                seen.looked_for,
-                seen.milliseconds,
-            )])
+            .chain([packets::holder(nobody, seen.looked_for, seen.milliseconds)])
             .collect()
     }
 

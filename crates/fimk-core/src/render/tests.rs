@@ -36,6 +36,7 @@ fn process(pid: u32, executable: &str) -> Process {
         args: Vec::new(),
         start: Some(at(-60)),
         executable_gone: false,
+        executable_in_memory: false,
         kernel: false,
     }
 }
@@ -94,6 +95,8 @@ fn change() -> Change {
             login_uid: Some(1000),
             session: Some(3),
             container: Some("0123456789abcdef".repeat(4)),
+            cgroup: Some("/system.slice/docker.service".to_owned()),
+            pid_in_namespace: Some(7),
         }),
         actors: Vec::new(),
         operations: vec!["rename".into()],
@@ -167,6 +170,7 @@ fn full() -> Change {
     full.actors = full.actor.iter().cloned().collect();
     if let Some(actor) = &mut full.actor {
         actor.process.executable_gone = true;
+        actor.process.executable_in_memory = true;
         actor.process.kernel = true;
     }
     full
