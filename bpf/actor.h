@@ -119,6 +119,8 @@ static __always_inline void gather_executable(struct fimk_actor *actor, struct t
 	at.mount = mount_of((__u64)BPF_CORE_READ(file, f_path.mnt));
 	if (append_path(tail, FIMK_EXECUTABLE_MAX, at) & FIMK_PATH_CUT)
 		actor->flags |= FIMK_ACTOR_EXECUTABLE_CUT;
+	if (actor->flags & FIMK_ACTOR_EXECUTABLE_MEMORY && !*tail->end)
+		append(tail, FIMK_NAME_MAX, BPF_CORE_READ(file, f_path.dentry, d_name.name)); /* it lies in no directory */
 	actor->executable.length = *tail->end;
 }
 

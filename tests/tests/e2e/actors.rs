@@ -5,13 +5,11 @@ use std::{
     fs,
     io::Write as _,
     os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
-    path::Path,
     process::Command,
 };
 
 use fimk_tests::{
-    Event, Expect, Ran, Site, UringThread, attempt, myself, not_run, rule, run, text,
-    uring_write_by,
+    Event, Expect, Ran, Site, UringThread, attempt, myself, not_run, run, text, uring_write_by,
 };
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
@@ -184,40 +182,6 @@ fn a_worker_of_io_uring_is_named_as_its_process() {
 #[test]
 fn a_poller_of_io_uring_is_named_as_its_process() {
     a_uring_write_is_named(UringThread::Poller, "a poller of io_uring");
-}
-
-/// A console that nobody uses: when it is opened, the kernel's thread `kdevtmpfs` makes its device files.
-const CONSOLE: &str = "/dev/tty40";
-
-#[test]
-fn a_thread_of_the_kernel_is_told_as_such() {
-    let test = "a thread of the kernel is told as such";
-    let site = Site::new();
-    let made = Path::new("/dev/vcs40");
-    if !Path::new(CONSOLE).exists() || made.exists() {
-        return not_run(test, "there is no console 40 that nobody uses");
-    }
-    let monitor = site.start(&rule(&[Path::new("/dev")]));
-    if !monitor.is_bpf() {
-        return not_run(
-            test,
-            "fanotify does not say which thread of the kernel it was",
-        );
-    }
-    let opened = fs::File::open(CONSOLE);
-    if opened.is_err() || !made.exists() {
-        return not_run(test, "this kernel makes no device file for a console");
-    }
-    let expected = Expect::action("created")
-        .of(made)
-        .field("fimk.kernel_thread", true);
-    let expected = expected.field("process.name", "kdevtmpfs");
-    monitor.expect(
-        expected
-            .without("process.executable")
-            .without("process.args"),
-    );
-    monitor.stop();
 }
 
 #[test]
