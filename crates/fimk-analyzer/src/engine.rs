@@ -377,7 +377,8 @@ impl Engine {
             let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
         }
-        self.holders_told(cookie)
+        self.holders_told(cookie);
+        Ok(())
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.

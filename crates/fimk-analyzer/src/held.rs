@@ -159,8 +159,8 @@ impl Held {
             let before: Vec<_> = file.holders.iter().map(|it| it.who).collect();
             let seen = seen.get(path).map_or(&[][..], Vec::as_slice);
             file.holders.retain(|it| match it.who {
-                // Somebody whom the look does not find is the kernel itself; one that it finds, it was.
-                None => seen.is_empty(),
+                // Whom a look does not find, who has it open, is the kernel itself; whom it finds, it was.
+                None => !told.contains(&it.how) || it.how == How::Open && seen.is_empty(),
                 Some(who) => it.since >= looks || !told.contains(&it.how) || seen.contains(&who),
             });
             if file.holders.is_empty() {
@@ -271,9 +271,12 @@ mod tests {
         let mut held = Held::default();
         held.add(&path("/f"), Some(who(1)), How::Mapped);
         held.add(&path("/g"), Some(who(1)), How::Open);
+        held.add(&path("/h"), None, How::Mapped);
         held.begin_look();
-        held.end_look(&[], &[How::Open]);
+        let open = (path("/h"), who(2), How::Open);
+        held.end_look(&[open], &[How::Open]);
         assert!(held.holds(&path("/f")) && !held.is_held(&path("/g")));
+        assert_eq!(held.suspects(&path("/h"), false), [None]);
     }
 
     #[test]

@@ -49,8 +49,7 @@ impl Object {
 /// A device as the kernel has it inside, from `st_dev`: 12 bits of major and 20 of minor (`kdev_t.h`). On btrfs, and
 /// overlayfs in part, `st_dev` is a number that no `s_dev` has.
 pub fn device_of(st_dev: u64) -> u32 {
-    let number = libc::major(st_dev) << 20 | libc::minor(st_dev) & 0xf_ffff;
-    number
+    libc::major(st_dev) << 20 | libc::minor(st_dev) & 0xf_ffff
 }
 
 /// `fimk_actor_key`: a program image run by a process.

@@ -29,8 +29,6 @@ const EVERY: Duration = Duration::from_secs(2);
 const EVERY_WHILE_HELD: Duration = Duration::from_secs(30);
 /// The time from one look to the next, in times that the look took: a hundredth of a CPU at most.
 const REST: u32 = 100;
-/// The loader refuses to look too soon after the last time; it is asked again after this.
-const AGAIN: Duration = Duration::from_secs(1);
 /// How long something found changed waits to hear who holds it: a look takes milliseconds, on a huge host seconds.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,8 +42,10 @@ pub struct Looks {
     took: Duration,
     /// None: nothing asks for one.
     due: Option<Instant>,
-    /// What was found changed, and waits for the answer.
+    /// What was found changed, and waits for the answer of the next look.
     waiting: Vec<BytePath>,
+    /// What waits for the answer of the one that is under way.
+    answered: Vec<BytePath>,
     /// Whether a look can tell of mappings. Unknown before the first.
     pub tells_mappings: bool,
     said_cut: bool,
@@ -100,6 +100,7 @@ impl Engine {
             self.looks.due = None;
             self.looks.told = 0;
             self.looks.found.clear();
+            self.looks.answered = std::mem::take(&mut self.looks.waiting);
             self.held.begin_look();
             self.looks.cookie = Some(self.channel.holders()?);
         }
@@ -116,14 +117,10 @@ impl Engine {
     }
 
     /// A SYNCED came; if it ends a look, its answer is used.
-    pub(crate) fn holders_told(&mut self, cookie: u64) -> Result<(), Trouble> {
-        if self
-            .looks
-            .cookie
-            .take_if(|asked| *asked == cookie)
-            .is_none()
-        {
-            return Ok(());
+    pub(crate) fn holders_told(&mut self, cookie: u64) {
+        let ends = self.looks.cookie.take_if(|asked| *asked == cookie);
+        if ends.is_none() {
+            return;
         }
         let ways = self.looks.ways();
         let found = std::mem::take(&mut self.looks.found);
@@ -136,10 +133,12 @@ impl Engine {
         }
         self.say_cut();
         self.looks.due = self.next_look(ways.is_empty());
-        for path in std::mem::take(&mut self.looks.waiting) {
+        for path in std::mem::take(&mut self.looks.answered) {
             self.settle.hasten(&path);
         }
-        Ok(())
+        if !self.looks.waiting.is_empty() {
+            self.looks.want();
+        }
     }
 
     fn next_look(&self, refused: bool) -> Option<Instant> {
@@ -148,33 +147,29 @@ impl Engine {
             Eyes::Bpf(_) if self.held.len() > 0 => EVERY_WHILE_HELD,
             _ => return None,
         };
-        let rest = if refused {
-            AGAIN.max(rest / 2)
-        } else {
-            rest.max(self.looks.took * REST)
-        };
-        Some(Instant::now() + rest)
+        let rest = rest.max(self.looks.took * REST);
+        Some(Instant::now() + if refused { EVERY } else { rest })
     }
 
     /// The watched names of what is held.
     fn paths_of(&self, found: &[(Object, ActorKey, How)]) -> Vec<(BytePath, ActorKey, How)> {
         let exact = matches!(self.eyes, Eyes::Bpf(_));
-        let mut named = Vec::new();
+        let mut held = Vec::new();
         for (object, who, how) in found {
             let key = if exact {
                 *object
             } else {
                 object.without_generation()
             };
-            let names = self.tree.names_of(key).iter();
-            let names = names.filter(|path| self.rules.covers(path).is_some());
-            named.extend(
-                names
+            let watched = |path: &&BytePath| self.rules.covers(path).is_some();
+            let paths = self.tree.names_of(key).iter().filter(watched);
+            held.extend(
+                paths
                     .filter(|path| exact || stands_under(path, key))
                     .map(|path| (path.clone(), *who, *how)),
             );
         }
-        named
+        held
     }
 
     fn say_cut(&mut self) {
@@ -191,7 +186,7 @@ impl Engine {
     /// A description of it or a mapping went away. Whether the same process, or another, has more of them only a look
     /// can tell.
     pub(crate) fn released(&mut self, path: &BytePath, who: Option<ActorKey>) {
-        if self.looks.tells_mappings {
+        if self.held.holds(path) && self.looks.tells_mappings {
             self.looks.want();
         } else {
             self.held.remove(path, who);
@@ -248,15 +243,20 @@ impl Engine {
     }
 }
 
-/// How often something found changed waits for records that are on their way, and how long.
-const PUT_OFF_MAX: u8 = 10;
-const PUT_OFF: Duration = Duration::from_millis(20);
+/// How often something found changed waits for records that are on their way. The first time at least, and each time
+/// longer than the loader takes to announce again what the ring had no room for.
+const PUT_OFF_MAX: u8 = 5;
+const PUT_OFF: Duration = Duration::from_millis(150);
 
 impl Engine {
-    /// What was found late may be on record by now as somebody's doing, which is not taken yet: then it waits.
+    /// What was found late may be on record as somebody's doing, which is not taken yet: it waits for that.
     pub(crate) fn put_off(&mut self, path: &BytePath, pending: Pending) -> Option<Pending> {
-        let on_its_way = matches!(&self.eyes, Eyes::Bpf(bpf) if bpf.takes_in_flight());
-        if pending.found != Some(Found::Late) || !on_its_way || pending.put_off >= PUT_OFF_MAX {
+        let Eyes::Bpf(bpf) = &self.eyes else {
+            return Some(pending);
+        };
+        let on_its_way = pending.put_off == 0 || bpf.takes_in_flight();
+        let late = pending.found == Some(Found::Late) && pending.asked;
+        if !late || !on_its_way || pending.put_off >= PUT_OFF_MAX {
             return Some(pending);
         }
         let put_off = pending.put_off + 1;
