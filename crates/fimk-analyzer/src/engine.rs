@@ -16,13 +16,15 @@ use crate::{
     clock,
     control::Control,
     exit::{Failure, Status, log},
+    held::How,
     homes::Table,
     identity::ActorKey,
+    looks,
     mounts::Mounts,
     notify::Notify,
     output::{Output, STDOUT},
     patience::Patience,
-    pending::Settle,
+    pending::{Found, Pending, Settle},
     signal::Signal,
     source::{
         arm,
@@ -115,6 +117,7 @@ pub struct Engine {
     pub(crate) started: bool,
     /// Mapped or open for writing: to be read again on a slow timer.
     pub(crate) held: crate::held::Held,
+    pub(crate) looks: looks::Looks,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -188,6 +191,7 @@ impl Engine {
             stash: parts.stash,
             started: false,
             held: crate::held::Held::default(),
+            looks: looks::Looks::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
@@ -237,6 +241,7 @@ impl Engine {
         self.overdue(Instant::now())?;
         self.look_at_mounts()?;
         self.examine_due()?;
+        self.look_at_holders()?;
         self.scan_if_wanted()?;
         self.tell_losses(false)?;
         self.say_unwatched()?;
@@ -288,6 +293,7 @@ impl Engine {
             }
             Packet::Synced(synced) => self.answered(synced.cookie)?,
             Packet::Touch(touch) => {
+                self.note_executable(touch.key.actor, touch.path_flags);
                 self.want(ActorKey::of(touch.key.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     bpf.touch(touch);
@@ -301,6 +307,7 @@ impl Engine {
                 }
             }
             Packet::Name(name) => {
+                self.note_executable(name.actor, name.path_flags);
                 self.want(ActorKey::of(name.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     let signals = bpf.name(&mut self.tree, &self.walker, name);
@@ -308,9 +315,18 @@ impl Engine {
                 }
             }
             Packet::Counters(counters) => self.count(counters)?,
+            Packet::Holder(holder) => self.looks.note(holder),
             Packet::Armed(_) | Packet::Ready(_) => {}
         }
         self.keep_books()
+    }
+
+    fn note_executable(&mut self, actor: raw::fimk_actor_key, flags: u32) {
+        if flags & raw::FIMK_PATH_EXECUTABLE_GONE != 0
+            && let Some(key) = ActorKey::of(actor)
+        {
+            self.actors.lost_executable(key);
+        }
     }
 
     /// What a source leaves to be done after each packet's signals.
@@ -325,7 +341,8 @@ impl Engine {
         };
         bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
         for path in bpf.mapped.drain(..) {
-            self.held.add(&path, None);
+            self.held.add(&path, None, How::Mapped);
+            self.looks.want();
         }
         let unwanted = std::mem::take(&mut bpf.unwanted);
         for batch in unwanted.chunks(UNWATCH_AT_ONCE) {
@@ -410,27 +427,31 @@ impl Engine {
             let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
         }
+        self.holders_told(cookie);
         Ok(())
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.
     pub(crate) fn examine_due(&mut self) -> Result<(), Trouble> {
-        for (path, actor) in self.held.due() {
-            self.reread(&path, actor);
+        for (path, how) in self.held.due() {
+            self.reread(&path, how)?;
         }
         self.retry_stalled();
         let begun = Instant::now();
         while begun.elapsed() < EXAMINE_AT_ONCE
-            && let Some((path, mut pending)) = self.settle.pop_due(begun)
+            && let Some((path, pending)) = self.settle.pop_due(begun)
         {
+            let Some(mut pending) = self.put_off(&path, pending) else {
+                continue;
+            };
+            self.add_holders(&path, &mut pending);
             let mut known = true;
             for touch in &pending.touches {
                 known &= self.want(touch.actor)?;
             }
             if known {
                 if !self.examine(&path, &pending)? {
-                    pending.unexplained = true;
-                    self.settle.defer(path, pending, EXPLAINED_WITHIN);
+                    self.wait_for_who(path, pending)?;
                 }
             } else {
                 self.settle
@@ -438,6 +459,18 @@ impl Engine {
                 self.awaiting.push(path);
             }
         }
+        Ok(())
+    }
+
+    /// What differs is examined again once more is known of who did it.
+    fn wait_for_who(&mut self, path: BytePath, mut pending: Pending) -> Result<(), Trouble> {
+        if pending.found == Some(Found::Late) && !pending.asked {
+            pending.asked = true;
+            self.settle.defer(path.clone(), pending, looks::PATIENCE);
+            return self.ask_who_holds(&path);
+        }
+        pending.unexplained = true;
+        self.settle.defer(path, pending, EXPLAINED_WITHIN);
         Ok(())
     }
 
@@ -624,7 +657,8 @@ impl Engine {
         }
         self.overdue(Instant::now() + NAME_PATIENCE)?;
         while let Some((path, mut pending)) = self.settle.pop() {
-            pending.unexplained = true;
+            (pending.unexplained, pending.asked) = (true, true);
+            self.add_holders(&path, &mut pending);
             self.examine(&path, &pending)?;
         }
         Ok(())

@@ -85,6 +85,10 @@ impl Engine {
             shown: show_private || is_public(before.as_ref(), after.as_ref()),
         };
         verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
+        if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
+            // Who holds it now is asked first, and what others did to it meanwhile is heard.
+            return Ok(false);
+        }
         if !pending.unexplained && unexplained(pending, &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);

@@ -9,7 +9,7 @@ use fimk_wire::raw;
 use crate::{
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
-    identity::ActorKey,
+    held::How,
     pending::{Found, Pending},
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
@@ -56,34 +56,16 @@ impl Engine {
             self.held.moved(path, None);
         }
         if touch.operations.meets(Operations::of(&[raw::FIMK_OP_MAP])) {
-            self.held.add(path, touch.actor);
+            self.held.add(path, touch.actor, How::Mapped);
         } else if touch
             .operations
             .meets(Operations::of(&[raw::FIMK_OP_CLOSE]))
+            && self.held.is_held(path)
         {
-            self.held.remove(path, touch.actor);
+            self.released(path, touch.actor);
         }
         let newborn = touch.fact == Some(Fact::Created);
         self.settle.entry(path, newborn).add(touch);
-    }
-
-    /// Somebody still has it mapped: it is read again, whatever the kernel says.
-    pub(crate) fn reread(&mut self, path: &BytePath, actor: Option<ActorKey>) {
-        let now = crate::clock::now();
-        let touch = Touch {
-            actor,
-            uid: None,
-            operations: Operations::of(&[raw::FIMK_OP_MAP]),
-            first: now,
-            last: now,
-            count: 1,
-            bytes: 0,
-            accessed: None,
-            fact: None,
-        };
-        let pending = self.settle.entry(path, false);
-        pending.found.get_or_insert(Found::Late);
-        pending.add(touch);
     }
 
     fn moved(
@@ -444,7 +426,13 @@ impl Engine {
             Eyes::Bpf(_) => {
                 let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
                 for path in &armed.mapped {
-                    self.held.add(path, None);
+                    self.held.add(path, None, How::Mapped);
+                }
+                for path in &armed.open {
+                    self.held.add(path, None, How::Open);
+                }
+                if !armed.mapped.is_empty() || !armed.open.is_empty() {
+                    self.looks.want();
                 }
                 if armed.unanswered > 0 {
                     self.degraded(&format!(

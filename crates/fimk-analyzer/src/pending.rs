@@ -43,6 +43,10 @@ pub struct Pending {
     pub found: Option<Found>,
     /// What differs was put off once, because nothing that waited here could have caused it.
     pub unexplained: bool,
+    /// It differs and was found late: who holds it has been asked.
+    pub asked: bool,
+    /// How often it was put off since, because records of others are on their way.
+    pub put_off: u8,
 }
 
 /// How something was found that no event named.
@@ -50,7 +54,7 @@ pub struct Pending {
 pub enum Found {
     /// By comparing, because the source lost something.
     Scan,
-    /// By the slow re-read of what is mapped writable.
+    /// By the slow re-read of what somebody holds.
     Late,
 }
 
@@ -88,6 +92,7 @@ impl Pending {
         self.base = self.base.or(later.base);
         self.former.extend(later.former);
         self.found = self.found.or(later.found);
+        self.asked |= later.asked;
         self
     }
 }

@@ -124,7 +124,7 @@ impl Group {
 
 /// What was found by looking was done once, by one of those who were there: one event, that names all of them.
 fn one_of(case: &Case<'_>, groups: &mut Vec<Group>) -> Vec<ActorKey> {
-    let sighting = case.pending.found == Some(Found::Scan)
+    let sighting = matches!(case.pending.found, Some(Found::Scan | Found::Late))
         && groups.len() > 1
         && groups.iter().all(|group| group.facts.is_empty());
     if !sighting {

@@ -74,6 +74,9 @@ impl Engine {
     ) -> Result<(), Trouble> {
         self.recall_losses(ready.load)?;
         let found = self.watch_everything()?;
+        if matches!(self.eyes, Eyes::Fanotify(_)) {
+            self.looks.want();
+        }
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
         let gap = past.watched_until.map(crate::report::gap);

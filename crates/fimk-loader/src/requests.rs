@@ -63,7 +63,7 @@ pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
     if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
         return Err(Nonsense::Version(request.version));
     }
-    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_WHO).contains(&u32::from(request.kind)) {
+    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_HOLDERS).contains(&u32::from(request.kind)) {
         return Err(Nonsense::Kind(request.kind));
     }
     Ok(request)
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_garbage_are_nonsense() {
-        for kind in [0, raw::FIMK_REQUEST_WHO + 1, u32::from(u16::MAX)] {
+        for kind in [0, raw::FIMK_REQUEST_HOLDERS + 1, u32::from(u16::MAX)] {
             assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
         }
         for byte in 0..=u8::MAX {

@@ -31,6 +31,8 @@ pub struct Armed {
     pub refused: u64,
     /// Somebody had these mapped for writing already: their content changes without a record until that ends.
     pub mapped: Vec<BytePath>,
+    /// Somebody has these open for writing, or the kernel itself.
+    pub open: Vec<BytePath>,
     /// Objects whose answers the ring had no room for: what happens to them cannot be told by name.
     pub unanswered: u64,
 }
@@ -154,6 +156,8 @@ fn pair(
             total.refused += u64::from(armed.flags & raw::FIMK_ARMED_FULL != 0);
             if armed.mappings > 0 {
                 total.mapped.push(path.clone());
+            } else if armed.writers > 0 && !directory {
+                total.open.push(path.clone());
             }
         }
         match armed.and_then(|armed| Object::of(armed.object)) {

@@ -8,7 +8,7 @@ use super::{
     cut,
     json::{self, Object},
     message::{MESSAGE_BYTES_MAX, sentence},
-    process::{actor, ancestors, container, process, user},
+    process::{actor, ancestors, container, process, set_circumstances, user},
 };
 use crate::{
     event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source},
@@ -262,13 +262,7 @@ fn set_actor(fimk: &mut Object, change: &Change) {
     fimk.set(key, change.actors.iter().map(actor).collect::<Vec<Value>>());
     let Some(one) = &change.actor else { return };
     fimk.set("ancestors", ancestors(one));
-    fimk.set("login_uid", one.login_uid);
-    fimk.set("session", one.session);
-    fimk.set(
-        "executable_gone",
-        one.process.executable_gone.then_some(true),
-    );
-    fimk.set("kernel_thread", one.process.kernel.then_some(true));
+    set_circumstances(fimk, one);
 }
 
 fn difference(one: &Difference) -> Value {
