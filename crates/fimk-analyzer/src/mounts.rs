@@ -7,6 +7,7 @@
 mod compare;
 mod difference;
 mod hints;
+mod places;
 mod report;
 mod table;
 
@@ -21,14 +22,14 @@ use std::{
 use fimk_core::path::BytePath;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use self::{difference::Difference, hints::Hints, report::Seen, table::Table};
+use self::{difference::Difference, hints::Hints, report::Seen};
 use crate::{
     engine::{Engine, Eyes, Trouble},
     signal::Touch,
     walk::Found,
 };
 
-pub use hints::Hint;
+pub use self::{hints::Hint, table::Table};
 
 /// What the kernel says when the mount table changed: proc(5).
 pub const CHANGED: PollFlags = PollFlags::POLLPRI.union(PollFlags::POLLERR);
@@ -86,6 +87,11 @@ impl Mounts {
     /// To be polled for [`CHANGED`].
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The last reading.
+    pub fn table(&self) -> &Table {
+        &self.table
     }
 
     /// The table changed: the kernel says so once.

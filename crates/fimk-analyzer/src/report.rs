@@ -158,7 +158,7 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
 fn puts(fact: &Fact) -> bool {
     matches!(
         fact,
-        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
+        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_) | Fact::Beneath
     )
 }
 
@@ -306,6 +306,11 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
         Fact::Linked(_) => Action::Linked,
+        Fact::Beneath => match (case.before, case.after) {
+            (None, Some(_)) => Action::Created,
+            (Some(_), None) => Action::Deleted,
+            _ => return None,
+        },
     })
 }
 
@@ -385,7 +390,7 @@ fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
             change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
-        Fact::Created | Fact::Deleted => {}
+        Fact::Created | Fact::Deleted | Fact::Beneath => {}
     }
 }
 

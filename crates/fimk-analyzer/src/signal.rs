@@ -143,6 +143,9 @@ pub enum Fact {
     Replaced(Option<BytePath>),
     /// What stood here has a name outside the rules now.
     MovedOut(Option<BytePath>),
+    /// In a layer of an overlay another object may lie below this name now, or none: what became of the name
+    /// itself only a look tells.
+    Beneath,
 }
 
 /// What a source says.
