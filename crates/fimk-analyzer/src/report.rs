@@ -249,6 +249,11 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     {
         return Some((Action::AttributesModified, severity));
     }
+    // Set, and set back before it was read, or set to what it was: nobody is disturbed, and the store knows of it.
+    let both = case.before.is_some() && case.after.is_some();
+    if operations.meets(Operations::ATTRIBUTES) && both {
+        return Some((Action::AttributesModified, SILENT));
+    }
     if operations.meets(Operations::WRITES) && case.after.is_some() {
         // Without a record nobody knows that the bytes are the same.
         return Some(match case.before {
