@@ -11,7 +11,7 @@ use fimk_tests::{Event, Expect, Monitor, Ran, Site, append_line, attempt, rule, 
 
 /// Mounts that are gone when dropped, in the reverse order.
 #[derive(Default)]
-struct Mounted(Vec<PathBuf>);
+pub struct Mounted(Vec<PathBuf>);
 
 impl Mounted {
     /// `mount ARGUMENTS POINT`
@@ -20,6 +20,11 @@ impl Mounted {
         let mount = run("mount", &words.collect::<Vec<_>>());
         self.0.push(point.to_owned());
         mount
+    }
+
+    /// One that was made otherwise.
+    pub fn to_be_undone(&mut self, point: &Path) {
+        self.0.push(point.to_owned());
     }
 
     fn tmpfs(&mut self, point: &Path) -> Ran {

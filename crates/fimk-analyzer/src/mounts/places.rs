@@ -69,9 +69,8 @@ pub fn seen(mounts: &BTreeMap<u64, Mount>) -> HashMap<BytePath, u64> {
             on.entry(mount.parent).or_default().push((&mount.point, id));
         }
     }
-    let is_top = |(id, mount): &(&u64, &Mount)| {
-        mount.parent == **id || !mounts.contains_key(&mount.parent)
-    };
+    let is_top =
+        |(id, mount): &(&u64, &Mount)| mount.parent == **id || !mounts.contains_key(&mount.parent);
     let mut next: Vec<u64> = mounts.iter().filter(is_top).map(|(&id, _)| id).collect();
     let (mut seen, mut visited) = (HashMap::new(), HashSet::new());
     while let Some(id) = next.pop() {
