@@ -5,6 +5,7 @@
 //! namespace) is no event; a difference without a record is an event without a process.
 
 mod compare;
+mod covered;
 mod difference;
 mod hints;
 mod places;
@@ -55,6 +56,7 @@ pub struct Mounts {
     /// Not to be read again before.
     rest_until: Option<Instant>,
     waiting: Option<Waiting>,
+    waiting_covered: covered::Waiting,
     /// To be told once: the table cannot be read, or not wholly.
     complaint: Option<String>,
     complained: bool,
@@ -112,7 +114,11 @@ impl Mounts {
             Some(waiting) => Some((waiting.since + PATIENCE).max(now + PATIENCE / 5)),
             None => read,
         };
-        due.into_iter().chain(self.hints.next_due()).min()
+        let covered = (!self.waiting_covered.is_empty()).then_some(now + PATIENCE);
+        due.into_iter()
+            .chain(covered)
+            .chain(self.hints.next_due())
+            .min()
     }
 
     fn complain(&mut self, sentence: String) {
@@ -190,6 +196,7 @@ impl Engine {
         if let Some(differences) = self.mounts.look() {
             self.mounts_differ(differences)?;
         }
+        self.tell_covered()?;
         let Some(waiting) = self.mounts.waiting.take() else {
             return Ok(());
         };
@@ -214,8 +221,12 @@ impl Engine {
         }
         let seen = self.see_mount_points(&differences)?;
         let points = changed_points(&differences);
+        let mut uncovered = Vec::new();
         for point in &points {
-            self.forget_below(point);
+            let mut those = differences.iter().filter(|it| it.points().contains(&point));
+            let covers =
+                those.all(|it| it.after.as_ref().is_some_and(|mount| mount.point == *point));
+            uncovered.extend(self.forget_below(point, covers)?);
         }
         self.keep_books()?;
         let mut places = Vec::new();
@@ -226,6 +237,12 @@ impl Engine {
                 places.push((point, found));
             }
         }
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            uncovered
+                .into_iter()
+                .for_each(|object| bpf.forget(&self.tree, object));
+        }
+        self.keep_books()?;
         self.mounts.waiting = Some(Waiting {
             since: Instant::now(),
             differences,

@@ -31,6 +31,7 @@ impl Engine {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
+            Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }

@@ -168,6 +168,8 @@ pub enum Signal {
     },
     /// Records about the names in this directory were lost: compare it. With those whose records they were.
     Compare(BytePath, Vec<Touch>),
+    /// Something happened to what had this name before another mount covered it.
+    Covered(BytePath, Touch),
     /// Somebody mounts or unmounts something. The mount table tells what came of it.
     Mount(Hint),
     /// The source lost something it cannot name: compare everything. With the reason, for a person.

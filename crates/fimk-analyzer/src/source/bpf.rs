@@ -16,7 +16,10 @@ use crate::{
     identity::{ActorKey, Object},
     mounts::{Hint, Table},
     signal::{Fact, Operations, Signal, Touch},
-    source::takes::{Key, Takes},
+    source::{
+        covered::Covered,
+        takes::{Key, Takes},
+    },
     tree::{Entry, Tree, rebased},
     walk::Walker,
 };
@@ -52,6 +55,8 @@ pub struct Bpf {
     short: HashMap<Key, Short>,
     forgotten: HashSet<Object>,
     forgotten_order: VecDeque<Object>,
+    /// What was mounted over.
+    pub covered: Covered,
     /// Taken and to be told DONE.
     pub taken: Vec<(raw::fimk_key, u64)>,
     /// New objects that no rule reaches: the kernel is to forget them.
@@ -136,6 +141,19 @@ impl Bpf {
         if touch.operations.meets(Operations::NAMES) {
             self.account(key, &touch);
         }
+        let covered = self.covered.names_of(object);
+        if !covered.is_empty() {
+            let touch = Touch {
+                operations: touch.operations.without(Operations::NAMES),
+                accessed: accessed.clone(),
+                ..touch.clone()
+            };
+            let told = covered.iter().cloned();
+            return told
+                .map(|path| Signal::Covered(path, touch.clone()))
+                .chain(signals(tree, object, touch.clone(), accessed.as_ref()))
+                .collect();
+        }
         signals(tree, object, touch, accessed.as_ref())
     }
 
@@ -199,8 +217,8 @@ impl Bpf {
 
     /// Lets the kernel forget an object that has no watched name any more: it never does by itself, and its
     /// map is limited.
-    fn forget(&mut self, tree: &Tree, object: Object) {
-        if !tree.is_strange(object) {
+    pub fn forget(&mut self, tree: &Tree, object: Object) {
+        if !tree.is_strange(object) || !self.covered.names_of(object).is_empty() {
             return;
         }
         self.unwanted.push(object);
@@ -250,6 +268,20 @@ impl Bpf {
         }
     }
 
+    /// A mount covers a name and all below it: they are no names of ours now, and what they stood for stays watched. How
+    /// many there was no room for.
+    pub fn cover(&mut self, tree: &mut Tree, point: &BytePath) -> usize {
+        let mut objects = Vec::new();
+        for (name, entry) in tree.below(point) {
+            let layers = tree.layers_of(&name).iter().copied();
+            let all = entry.object.into_iter().chain(layers);
+            objects.extend(all.map(|object| (object, name.clone())));
+        }
+        let refused = self.covered.cover(point, objects);
+        self.drop_names(tree, point);
+        refused
+    }
+
     /// What lay below a name in layers has nothing to do with it any more.
     fn lift(&mut self, tree: &mut Tree, name: &BytePath) {
         for object in tree.lift(name) {
@@ -274,7 +306,8 @@ impl Bpf {
             self.compare_instead(tree, &record, who);
             return Vec::new();
         }
-        let mut signals = self.changed_beneath(tree, walker, &record);
+        let mut signals = self.changed_covered(&record);
+        signals.extend(self.changed_beneath(tree, walker, &record));
         signals.extend(self.changed(tree, walker, &record));
         signals
     }
@@ -291,6 +324,19 @@ impl Bpf {
             self.short.insert((directory, who), whole);
         }
         self.forget(tree, record.object);
+    }
+
+    /// Names in a directory that something is mounted over.
+    fn changed_covered(&self, record: &NameRecord) -> Vec<Signal> {
+        let names = |directory: Option<Object>, name: &[u8]| -> Vec<BytePath> {
+            let directories = directory.map_or(&[][..], |it| self.covered.names_of(it));
+            directories.iter().map(|above| above.join(name)).collect()
+        };
+        let new = names(record.directory, &record.name);
+        let old = names(record.old_directory, &record.old_name);
+        let all = new.into_iter().chain(old);
+        all.map(|path| Signal::Covered(path, record.touch(None)))
+            .collect()
     }
 
     /// Who changes the names in a layer changes those of the overlay, in the same call or behind its back.
