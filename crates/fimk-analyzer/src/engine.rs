@@ -310,7 +310,8 @@ impl Engine {
                 self.note_executable(name.actor, name.path_flags);
                 self.want(ActorKey::of(name.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.name(&mut self.tree, &self.walker, name);
+                    let (tree, table) = (&mut self.tree, self.mounts.table());
+                    let signals = bpf.name(tree, &self.walker, table, name);
                     self.signals(signals)?;
                 }
             }
@@ -381,6 +382,7 @@ impl Engine {
     /// finds, which may be of the same touch.
     fn settle_books(&mut self) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
+            bpf.walk_beneath(&mut self.tree);
             // All at once: each arming waits for the kernel to attach a program.
             let to_walk = std::mem::take(&mut bpf.to_walk);
             self.walk_new(to_walk)?;

@@ -34,6 +34,7 @@ impl Engine {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
+            Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
@@ -64,7 +65,8 @@ impl Engine {
         {
             self.released(path, touch.actor);
         }
-        let newborn = touch.fact == Some(Fact::Created);
+        // Who changes a layer through the overlay changes the merged name in the same call: both are one story.
+        let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
         self.settle.entry(path, newborn).add(touch);
     }
 
@@ -153,7 +155,8 @@ impl Engine {
             (one, other) => one.min(other),
         };
         self.settle.put(to.clone(), here);
-        if let Some(from) = from.filter(|_| prior.touches.iter().any(|it| it.fact.is_some())) {
+        let tells = |it: &Touch| it.fact.as_ref().is_some_and(|fact| *fact != Fact::Beneath);
+        if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
             // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(
                 from.clone(),
@@ -424,7 +427,8 @@ impl Engine {
     fn watch(&mut self, found: &[FoundName]) -> Result<(), Trouble> {
         match &mut self.eyes {
             Eyes::Bpf(_) => {
-                let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
+                let (tree, table) = (&mut self.tree, self.mounts.table());
+                let armed = arm::arm(&mut self.channel, tree, table, found, &mut self.stash)?;
                 for path in &armed.mapped {
                     self.held.add(path, None, How::Mapped);
                 }

@@ -66,7 +66,7 @@ impl Pending {
         {
             (touch.actor, touch.uid) = (None, None);
         }
-        if let Some(fact) = &touch.fact {
+        if let Some(fact) = touch.fact.as_ref().filter(|it| **it != Fact::Beneath) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;

@@ -159,7 +159,7 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
 pub fn puts(fact: &Fact) -> bool {
     matches!(
         fact,
-        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
+        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_) | Fact::Beneath
     )
 }
 
@@ -316,6 +316,11 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
         Fact::Linked(_) => Action::Linked,
+        Fact::Beneath => match (case.before, case.after) {
+            (None, Some(_)) => Action::Created,
+            (Some(_), None) => Action::Deleted,
+            _ => return None,
+        },
     })
 }
 
@@ -395,7 +400,7 @@ fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
             change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
-        Fact::Created | Fact::Deleted => {}
+        Fact::Created | Fact::Deleted | Fact::Beneath => {}
     }
 }
 
