@@ -103,6 +103,7 @@ pub struct Engine {
     pub(crate) started: bool,
     /// Mapped or open for writing: to be read again on a slow timer.
     pub(crate) held: crate::held::Held,
+    pub(crate) look: crate::look::Look,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -171,6 +172,7 @@ impl Engine {
             stash: parts.stash,
             started: false,
             held: crate::held::Held::default(),
+            look: crate::look::Look::new(),
             scan_wanted: None,
             last_scan: Instant::now(),
             compared: clock::now(),
@@ -217,6 +219,7 @@ impl Engine {
         self.look_at_homes()?;
         self.overdue()?;
         self.look_at_mounts()?;
+        self.look_around()?;
         self.examine_due()?;
         self.scan_if_wanted()?;
         self.sync_if_due(false)?;

@@ -15,6 +15,7 @@ mod held;
 mod homes;
 mod identity;
 mod key;
+mod look;
 mod losses;
 mod mounts;
 mod names;

@@ -69,6 +69,7 @@ impl Engine {
             sync,
             alive,
             self.held.next_due(),
+            Some(self.look.next_due()),
             self.homes_due(),
             self.mounts.next_due(),
             self.notify.next_due(),

@@ -222,11 +222,22 @@ impl Fanotify {
             return Vec::new();
         };
         self.no_longer_awaited(&batch.events);
-        batch
+        let mut signals = Vec::new();
+        let moved_itself = MaskFlags::FAN_MOVE_SELF | MaskFlags::FAN_ONDIR;
+        let mut events = batch
             .events
             .iter()
-            .flat_map(|event| self.signals(event, &batch, tree, walker, actors))
-            .collect()
+            .filter(|event| event.mask & !moved_itself.bits() != 0)
+            .peekable();
+        while let Some(event) = events.next() {
+            if events.next_if(|next| changed_places(event, next)).is_some() {
+                let touch = touch(culprit(event, &batch, actors));
+                signals.extend(self.exchanged(event, tree, walker, &touch));
+            } else {
+                signals.extend(self.signals(event, &batch, tree, walker, actors));
+            }
+        }
+        signals
     }
 
     fn no_longer_awaited(&mut self, events: &[FanotifyEvent]) {
@@ -354,8 +365,7 @@ impl Fanotify {
         touch: Touch,
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
-        let old = event.old.as_ref().map(|(above, name)| above.join(name));
-        let new = path_of(event);
+        let (old, new) = sides(event);
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
         let replaced = new_reached
@@ -392,13 +402,65 @@ impl Fanotify {
             operations: Operations::of(&[raw::FIMK_OP_RENAME]),
             ..touch
         };
-        vec![Signal::Moved {
+        let left = old
+            .clone()
+            .filter(|old| is_whiteout(old))
+            .and_then(|old| walker.reaches(&old, false));
+        let mut signals = vec![Signal::Moved {
             old,
             new,
             replaced,
             directory,
-            touch,
-        }]
+            touch: touch.clone(),
+        }];
+        signals.extend(left.map(|left| self.came(tree, left.path, false, touch, Fact::Created)));
+        signals
+    }
+
+    /// Two names changed places: for each, another object stands there now.
+    fn exchanged(
+        &mut self,
+        event: &FanotifyEvent,
+        tree: &mut Tree,
+        walker: &Walker,
+        touch: &Touch,
+    ) -> Vec<Signal> {
+        let (old, new) = sides(event);
+        let mut signals = Vec::new();
+        for (path, other) in [(&old, &new), (&new, &old)] {
+            let Some(found) = path.as_ref().and_then(|path| walker.reaches(path, true)) else {
+                continue;
+            };
+            let touch = Touch {
+                operations: Operations::of(&[raw::FIMK_OP_EXCHANGE]),
+                ..touch.clone()
+            };
+            let directory = found.path.as_path().is_dir();
+            tree.remove_below(&found.path);
+            self.group.forget(&found.path);
+            let fact = Fact::Replaced(other.clone());
+            signals.push(self.came(tree, found.path, directory, touch, fact));
+        }
+        signals
+    }
+
+    /// Something stands under this name now. It is watched, and what is below it looked at.
+    fn came(
+        &mut self,
+        tree: &mut Tree,
+        path: BytePath,
+        directory: bool,
+        touch: Touch,
+        fact: Fact,
+    ) -> Signal {
+        let entry = Entry {
+            object: None,
+            directory,
+        };
+        tree.insert(path.clone(), entry);
+        self.to_walk.push((path.clone(), touch.clone()));
+        let fact = Some(fact);
+        Signal::Touched(path, Touch { fact, ..touch })
     }
 }
 
@@ -414,6 +476,39 @@ fn path_of(event: &FanotifyEvent) -> Option<BytePath> {
         Some(directory) => Some(directory.join(&event.name)),
         None => event.object.clone(),
     }
+}
+
+/// The names of a rename, before and after, where they lie in marked directories. (The object's own is the one before.)
+fn sides(event: &FanotifyEvent) -> (Option<BytePath>, Option<BytePath>) {
+    let old = event.old.as_ref().map(|(above, name)| above.join(name));
+    let new = event.directory.as_ref().map(|it| it.join(&event.name));
+    (old, new)
+}
+
+/// Whether two renames, one right after the other, are one exchange: the kernel tells of each direction. What came and
+/// went again by two calls looks the same, but leaves nothing.
+fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
+    let is_rename =
+        |it: &FanotifyEvent| MaskFlags::from_bits_retain(it.mask).intersects(MaskFlags::FAN_RENAME);
+    let ((from, to), (back_from, back_to)) = (sides(one), sides(two));
+    let stands = |path: &Option<BytePath>| {
+        path.as_ref()
+            .is_none_or(|path| fs::symlink_metadata(path.as_path()).is_ok())
+    };
+    is_rename(one)
+        && is_rename(two)
+        && one.pid == two.pid
+        && (from.is_some() || to.is_some())
+        && (&from, &to) == (&back_to, &back_from)
+        && stands(&from)
+        && stands(&to)
+}
+
+/// What a rename with `RENAME_WHITEOUT` leaves, without a word of its own: a character device 0:0.
+fn is_whiteout(path: &BytePath) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    fs::symlink_metadata(path.as_path())
+        .is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
 }
 
 /// The paths that an event is about: the name used, and the object's own if that is another.
