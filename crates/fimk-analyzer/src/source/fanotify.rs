@@ -24,7 +24,7 @@ use crate::{
     identity::ActorKey,
     signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
     tree::{Entry, Tree},
-    walk::{Found, Walker},
+    walk::{Found, Walker, is_whiteout},
 };
 
 /// Events read before anything else gets its turn.
@@ -502,13 +502,6 @@ fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
         && (&from, &to) == (&back_to, &back_from)
         && stands(&from)
         && stands(&to)
-}
-
-/// What a rename with `RENAME_WHITEOUT` leaves, without a word of its own: a character device 0:0.
-fn is_whiteout(path: &BytePath) -> bool {
-    use std::os::unix::fs::FileTypeExt as _;
-    fs::symlink_metadata(path.as_path())
-        .is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
 }
 
 /// The paths that an event is about: the name used, and the object's own if that is another.
