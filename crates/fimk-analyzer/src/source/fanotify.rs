@@ -47,6 +47,8 @@ struct Batch {
     /// Cookies of the questions that are still out.
     asked: Vec<(u64, u32)>,
     answers: HashMap<u32, Option<ActorKey>>,
+    /// [`Fanotify::moves`] when it was read.
+    moves: u64,
 }
 
 /// What came since the last SYNCED.
@@ -65,6 +67,8 @@ pub struct Fanotify {
     awaited: HashMap<BytePath, HashMap<u32, usize>>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
     answer: Answer,
+    /// Moves of watched names that were signals so far: the paths of events that were read before are of another time.
+    moves: u64,
     /// New directories: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -77,6 +81,7 @@ impl Fanotify {
             batches: VecDeque::new(),
             awaited: HashMap::new(),
             answer: Answer::None,
+            moves: 0,
             to_walk: Vec::new(),
         }
     }
@@ -184,6 +189,7 @@ impl Fanotify {
             read_ns,
             asked,
             answers: HashMap::new(),
+            moves: self.moves,
         });
         Ok(Ok(()))
     }
@@ -218,24 +224,30 @@ impl Fanotify {
         if !batch.asked.is_empty() {
             return Vec::new();
         }
-        let Some(batch) = self.batches.pop_front() else {
+        let Some(mut batch) = self.batches.pop_front() else {
             return Vec::new();
         };
-        self.no_longer_awaited(&batch.events);
+        let events = std::mem::take(&mut batch.events);
+        self.no_longer_awaited(&events);
         let mut signals = Vec::new();
         let moved_itself = MaskFlags::FAN_MOVE_SELF | MaskFlags::FAN_ONDIR;
-        let mut events = batch
-            .events
-            .iter()
+        let mut events = events
+            .into_iter()
             .filter(|event| event.mask & !moved_itself.bits() != 0)
             .peekable();
-        while let Some(event) = events.next() {
-            if events.next_if(|next| changed_places(event, next)).is_some() {
-                let touch = touch(culprit(event, &batch, actors));
-                signals.extend(self.exchanged(event, tree, walker, &touch));
-            } else {
-                signals.extend(self.signals(event, &batch, tree, walker, actors));
+        while let Some(mut event) = events.next() {
+            if events
+                .next_if(|next| changed_places(&event, next))
+                .is_some()
+            {
+                let touch = touch(culprit(&event, &batch, actors));
+                signals.extend(self.exchanged(&event, tree, walker, &touch));
+                continue;
             }
+            if self.moves != batch.moves {
+                self.group.refresh(&mut event);
+            }
+            signals.extend(self.signals(&event, &batch, tree, walker, actors));
         }
         signals
     }
@@ -259,9 +271,12 @@ impl Fanotify {
 
     /// Whether events about a path were read that are of another process than these, and are not signals yet.
     pub fn awaits_another(&self, path: &BytePath, known: &[u32]) -> bool {
-        self.awaited
-            .get(path)
-            .is_some_and(|pids| pids.keys().any(|pid| !known.contains(pid)))
+        let by_an_old_name = self.batches.iter().any(|batch| batch.moves != self.moves);
+        by_an_old_name
+            || self
+                .awaited
+                .get(path)
+                .is_some_and(|pids| pids.keys().any(|pid| !known.contains(pid)))
     }
 
     fn signals(
@@ -379,6 +394,7 @@ impl Fanotify {
             (Some(old), Some(new)) if known => {
                 tree.rename(old, new);
                 self.group.moved(old, new);
+                self.moves += 1;
             }
             (Some(old), None) => {
                 tree.remove_below(old);
@@ -404,7 +420,7 @@ impl Fanotify {
         };
         let left = old
             .clone()
-            .filter(|old| is_whiteout(old))
+            .filter(is_whiteout)
             .and_then(|old| walker.reaches(&old, false));
         let mut signals = vec![Signal::Moved {
             old,

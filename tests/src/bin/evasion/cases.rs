@@ -217,7 +217,8 @@ fn directories() -> Vec<Case> {
             "the directory moved away, a write, moved back",
         )
         .prepared_before()
-        .content_of_name("above/dir/file"),
+        .content_of_name("above/dir/file")
+        .slow(),
         case("replace-parent", "RENAME_EXCHANGE of the directory")
             .prepared_before()
             .content_of_name("above/dir/file")
