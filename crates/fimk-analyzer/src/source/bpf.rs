@@ -21,7 +21,7 @@ use crate::{
         takes::{Key, Takes},
     },
     tree::{Entry, Tree, rebased},
-    walk::Walker,
+    walk::{Walker, is_whiteout},
 };
 
 /// A record of a name that the kernel counted may still be on its way for this long before the directory
@@ -511,13 +511,24 @@ impl Bpf {
         if old_reached.is_none() && new_reached.is_none() {
             return Vec::new();
         }
-        vec![Signal::Moved {
+        let left = old_reached.filter(is_whiteout);
+        let mut signals = vec![Signal::Moved {
             old: old.or_else(|| record.old_path_elsewhere()),
             new: new.or_else(|| record.path_elsewhere()),
             replaced,
             directory: record.is_directory,
             touch: record.touch(None),
-        }]
+        }];
+        if let Some(left) = left {
+            let entry = Entry {
+                object: None,
+                directory: false,
+            };
+            tree.insert(left.clone(), entry);
+            self.to_walk.push((left.clone(), record.touch(None)));
+            signals.push(Signal::Touched(left, record.touch(Some(Fact::Created))));
+        }
+        signals
     }
 
     /// Two names changed places: for each, another object stands there now.
