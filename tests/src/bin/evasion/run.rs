@@ -64,7 +64,7 @@ pub fn run(cases: &[Case]) -> bool {
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
     let bpf = monitor.is_bpf();
-    if std::env::var_os("EVASION_SHOW").is_some() {
+    if std::env::var_os("FIMK_SHOW").is_some() {
         println!("{}", monitor.account());
     }
     let lines: Vec<Line<'_>> = running
