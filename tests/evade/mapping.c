@@ -126,8 +126,6 @@ static void write_into_child(void)
 	struct iovec from = { AFTER, LINE }, into = { mapped, LINE };
 
 	need(process_vm_writev(holder, &from, 1, &into, 1, 0), "process_vm_writev");
-	/* The mapping is the child's. */
-	actor = holder;
 }
 
 static void store_through_memory_file(void)

@@ -23,12 +23,12 @@ use crate::{
         takes::{Key, Takes},
     },
     tree::{Entry, Tree, rebased},
-    walk::Walker,
+    walk::{Walker, is_whiteout},
 };
 
 /// A record of a name that the kernel counted may still be on its way for this long before the directory
 /// is compared.
-const NAME_PATIENCE: Duration = Duration::from_millis(10);
+pub const NAME_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
@@ -67,6 +67,8 @@ pub struct Bpf {
     unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
+    /// Names that objects came by which somebody has mapped writable: who, is not known.
+    pub mapped: Vec<BytePath>,
     /// Names on overlays in whose layers something changed: to be walked if they turn out to be new.
     beneath: Vec<(BytePath, Touch)>,
 }
@@ -186,12 +188,11 @@ impl Bpf {
         self.takes.want(key);
     }
 
-    /// Directories whose missing records did not come in time, each once, with all whose records are missing.
-    pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
-        let now = Instant::now();
+    /// Directories whose missing records did not come by then, each once, with all whose records are missing.
+    pub fn overdue(&mut self, tree: &Tree, by: Instant) -> Vec<Signal> {
         let mut late: HashMap<Object, Vec<Touch>> = HashMap::new();
         self.short.retain(|(directory, _), short| {
-            let waits = short.until > now;
+            let waits = short.until > by;
             if !waits {
                 late.entry(*directory)
                     .or_default()
@@ -248,9 +249,11 @@ impl Bpf {
     }
 
     /// An inode number used again where there are no generations: the kernel may have forgotten the new
-    /// object in the place of the old.
-    fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
-        if self.forgotten.remove(&record.object) {
+    /// object in the place of the old. Or it had no room left but that for named objects.
+    fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
+        // Of what is not named, and has no room, the counters tell.
+        let kept_out = record.is_unwatched && named;
+        if self.forgotten.remove(&record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }
     }
@@ -287,6 +290,9 @@ impl Bpf {
             self.compare_instead(tree, &record, who);
             return Vec::new();
         }
+        if name.path_flags & raw::FIMK_NAME_MAPPED != 0 {
+            self.mapped.extend(record.new_names(tree));
+        }
         let mut signals = self.changed_covered(&record);
         signals.extend(self.changed_beneath(tree, walker, &record));
         signals.extend(self.changed(tree, walker, &record));
@@ -314,7 +320,7 @@ impl Bpf {
                 }
                 continue;
             };
-            self.watch_again(&path, record);
+            self.watch_again(&path, found.named, record);
             if record.may_be_full() {
                 self.to_walk.push((path.clone(), record.touch(None)));
             }
@@ -359,6 +365,9 @@ impl Bpf {
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
         }
+        if !self.forgotten.contains(&record.object) {
+            self.forget(tree, record.object);
+        }
         signals
     }
 
@@ -398,7 +407,7 @@ impl Bpf {
             if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
-                self.watch_again(path, record);
+                self.watch_again(path, walker.spells_out(path), record);
             }
         } else {
             self.forget(tree, record.object);
@@ -406,13 +415,24 @@ impl Bpf {
         if old_reached.is_none() && new_reached.is_none() {
             return Vec::new();
         }
-        vec![Signal::Moved {
+        let left = old_reached.filter(is_whiteout);
+        let mut signals = vec![Signal::Moved {
             old: old.or_else(|| record.old_path_elsewhere()),
             new: new.or_else(|| record.path_elsewhere()),
             replaced,
             directory: record.is_directory,
             touch: record.touch(None),
-        }]
+        }];
+        if let Some(left) = left {
+            let entry = Entry {
+                object: None,
+                directory: false,
+            };
+            tree.insert(left.clone(), entry);
+            self.to_walk.push((left.clone(), record.touch(None)));
+            signals.push(Signal::Touched(left, record.touch(Some(Fact::Created))));
+        }
+        signals
     }
 
     /// Two names changed places: for each, another object stands there now.

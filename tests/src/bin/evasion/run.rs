@@ -55,8 +55,7 @@ pub fn run(cases: &[Case]) -> bool {
     for it in running.iter_mut().filter(|it| it.case.early) {
         it.start(&program);
     }
-    let config =
-        rule(&[&site.files()]).replace("type = \"stdout\"", "type = \"stdout\"\nseverity = 0");
+    let config = config(&site);
     let monitor = site.start(&config);
     println!("\nrunning {} tests", cases.len());
     for it in &mut running {
@@ -65,6 +64,9 @@ pub fn run(cases: &[Case]) -> bool {
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
     let bpf = monitor.is_bpf();
+    if std::env::var_os("EVASION_SHOW").is_some() {
+        println!("{}", monitor.account());
+    }
     let lines: Vec<Line<'_>> = running
         .iter()
         .map(|it| it.line(&events, bpf, &program))
@@ -81,6 +83,12 @@ fn write_program(site: &Site) -> PathBuf {
     fs::write(&program, PROGRAM).expect("it is ours");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
     program
+}
+
+/// Everything is printed, also what changed nothing; all content is compared soon enough to be waited for.
+fn config(site: &Site) -> String {
+    let rule = rule(&[&site.files()]).replace("\"stdout\"", "\"stdout\"\nseverity = 0");
+    format!("compare_interval_s = 20\n{rule}")
 }
 
 /// How long a case waits for its event before the next begins. What comes later counts, too.

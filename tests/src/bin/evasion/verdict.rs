@@ -1,6 +1,12 @@
 //! What was told, held against what must be.
 
-use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, time::Instant};
+use std::{
+    ffi::OsStr,
+    fmt::{self, Write as _},
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    time::Instant,
+};
 
 use fimk_tests::Event;
 
@@ -139,11 +145,7 @@ fn judge_one(
     let accessed = told.accessed.map(|name| deed.out.join(name));
     let note = accessed
         .filter(|_| deed.bpf)
-        .filter(|path| {
-            !fits
-                .iter()
-                .any(|(_, event)| event.text("fimk.accessed_path") == path.to_str())
-        })
+        .filter(|path| !fits.iter().any(|(_, event)| tells_of(event, path)))
         .map(|path| {
             format!(
                 "accessed path {:?}, not {}",
@@ -202,6 +204,13 @@ fn rank(event: &Event, deed: &Deed<'_>) -> Outcome {
 /// A kernel thread has no executable; its parent is kthreadd.
 fn kernel_thread(event: &Event) -> bool {
     event.number("process.parent.pid") == Some(2)
+}
+
+/// By which other name it was done: that of the access, or the one that was made for it.
+fn tells_of(event: &Event, other: &Path) -> bool {
+    ["fimk.accessed_path", "fimk.new_path"]
+        .iter()
+        .any(|name| event.text(name).map(Path::new) == Some(other))
 }
 
 /// A process in an event that had no part in the case.
@@ -268,13 +277,13 @@ fn escaped(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             if character.is_control() || character == '\\' {
-                out.push_str(&format!("\\x{:02x}", u32::from(character)));
+                let _ = write!(out, "\\x{:02x}", u32::from(character));
             } else {
                 out.push(character);
             }
         }
         for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(out, "\\x{byte:02x}");
         }
     }
     out
