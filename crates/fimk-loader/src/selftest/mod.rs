@@ -84,11 +84,13 @@ impl Tested {
                 Err(cause) => cause,
             };
             let refusal = plan::Refusal::of_trampolines(objects::errno_of(&cause));
-            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
-                return Err(cause);
-            }
             let messages = objects::messages();
             let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
+            // The verifier says EACCES as well, with its reasons.
+            let unexplained = !messages.contains("processed ");
+            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED && unexplained {
+                return Err(cause);
+            }
             let Some(hook) = blamed else {
                 log::line(format_args!(
                     "the file programs cannot be loaded: {cause:#}\n{messages}"
