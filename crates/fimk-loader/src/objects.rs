@@ -298,7 +298,10 @@ const MESSAGES_MAX: usize = 64 * 1024;
 /// Keeps what libbpf says from standard error: on many hosts a refusal is no more than a fact to go on from.
 pub fn keep_messages() {
     libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
-        let start = message.floor_char_boundary(message.len().saturating_sub(MESSAGES_MAX / 2));
+        let mut start = message.len().saturating_sub(MESSAGES_MAX / 2);
+        while !message.is_char_boundary(start) {
+            start += 1;
+        }
         let message = &message[start..];
         if let Ok(mut messages) = MESSAGES.lock()
             && messages.len() + message.len() <= MESSAGES_MAX
