@@ -10,6 +10,7 @@ mod tests;
 
 use std::{collections::HashSet, path::PathBuf};
 
+use fimk_wire::raw;
 use toml::de::DeTable;
 
 pub use self::{error::ConfigError, homes::home};
@@ -52,7 +53,9 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "run_dir",
             "settle_ms",
             "scan_interval_s",
+            "compare_interval_s",
             "read_bytes_max",
+            "objects_max",
             "rule",
             "output",
         ],
@@ -88,8 +91,12 @@ pub struct Config {
     pub settle_ms: u64,
     /// Between two scans of the periodic source, in seconds.
     pub scan_interval_s: u64,
+    /// Between two comparisons of all content, whatever serves, in seconds.
+    pub compare_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
+    /// Objects that the kernel has room to watch.
+    pub objects_max: u32,
     /// At least one.
     pub rules: Vec<Rule>,
     /// At least one.
@@ -203,9 +210,13 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),
         // A week: the longest that PCI DSS 11.5.2 allows between two comparisons.
         scan_interval_s: top.integer("scan_interval_s", 1..=604_800)?.unwrap_or(300),
+        compare_interval_s: top
+            .integer("compare_interval_s", 1..=604_800)?
+            .unwrap_or(86_400),
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
+        objects_max: objects_max(&top)?,
         rules,
         outputs: outputs(&top)?,
     };
@@ -225,6 +236,13 @@ fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, Con
         Ok(pattern) => Ok(pattern.base().as_path().to_owned()),
         Err(why) => Err(wrong(&why)),
     }
+}
+
+fn objects_max(top: &Section<'_>) -> Result<u32, ConfigError> {
+    let range = u64::from(raw::FIMK_OBJECTS_MIN)..=u64::from(raw::FIMK_OBJECTS_MAX);
+    let objects = top.integer("objects_max", range)?;
+    let objects = objects.and_then(|objects| u32::try_from(objects).ok());
+    Ok(objects.unwrap_or(raw::FIMK_OBJECTS_DEFAULT))
 }
 
 fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {

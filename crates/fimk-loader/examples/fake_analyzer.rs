@@ -126,6 +126,13 @@ fn take_step(channel: &OwnedFd, step: &str) {
             );
             until_synced(channel);
         }
+        "holders" => {
+            ask(
+                channel,
+                request(raw::FIMK_REQUEST_HOLDERS, 0, key, 80).as_bytes(),
+            );
+            until_synced(channel);
+        }
         "sync" => {
             ask(
                 channel,
@@ -278,6 +285,10 @@ fn print(packet: &Packet) {
             String::from_utf8_lossy(&leaf_first_to_path(spanned(&touch.tail, touch.path)))
         )),
         Packet::Name(_) => say("name"),
+        Packet::Holder(holder) => say(&format!(
+            "holder pid={} inode={} flags={}",
+            holder.key.actor.pid, holder.key.object.inode, holder.flags
+        )),
         Packet::Armed(armed) => say(&format!("armed rule={} flags={}", armed.rule, armed.flags)),
     }
 }

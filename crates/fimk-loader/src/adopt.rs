@@ -64,8 +64,8 @@ enum Verdict {
     Nothing,
     /// It is of this build, and whole.
     Adopt,
-    /// It is of another build, and whole: it serves until ours does.
-    Replace,
+    /// It is of another build, or has room for another number of objects, and is whole: it serves until ours does.
+    Replace(&'static str),
     /// It is of no use.
     Discard(&'static str),
     /// It is not fimk's.
@@ -82,11 +82,19 @@ pub struct Takeover {
     pub plan: Option<Plan>,
 }
 
-/// Decides on what a loader before us left. What is whole stays so until [`Takeover::finish`].
-pub fn begin(pins: &mut Pins) -> Result<Takeover> {
+/// Decides on what a loader before us left. What is whole stays so until [`Takeover::finish`]. `objects`: the room
+/// that is wanted.
+pub fn begin(pins: &mut Pins, objects: u32) -> Result<Takeover> {
     let (old, found) = find(pins);
     let names: Vec<&str> = pins.names_found().collect();
-    match judge(found.as_ref(), &names) {
+    let room = pins.found_map("watch").map(|watch| watch.max_entries());
+    let verdict = match judge(found.as_ref(), &names) {
+        Verdict::Adopt if room.is_some_and(|room| room != objects) => {
+            Verdict::Replace("have room for another number of objects")
+        }
+        verdict => verdict,
+    };
+    match verdict {
         Verdict::Nothing => {}
         Verdict::Refuse => return Err(not_ours(pins)),
         Verdict::Adopt => {
@@ -105,12 +113,12 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
                 old: Some((meta, found)),
             });
         }
-        Verdict::Replace => {
+        Verdict::Replace(why) => {
             pins.discard_unfinished()?;
             let (dirty, taken) = left(pins);
             log::line(format_args!(
-                "the pins in {} are of another build and are replaced; of its changes {} are lost and found by \
-                 comparing, without who made them",
+                "the pins in {} {why} and are replaced; of their changes {} are lost and found by comparing, without \
+                 who made them",
                 pins.path().display(),
                 dirty + taken
             ));
@@ -276,7 +284,7 @@ fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
         Some(meta) if meta.layout != LAYOUT => Verdict::Discard("their layout is another build's"),
         Some(meta) if meta.complete != 1 => Verdict::Discard("they are not whole"),
         Some(meta) if meta.is_of_this_build() => Verdict::Adopt,
-        Some(_) => Verdict::Replace,
+        Some(_) => Verdict::Replace("are of another build"),
     }
 }
 
@@ -347,11 +355,11 @@ mod tests {
         };
         let names = ["meta", "actors"];
         assert_eq!(judge(Some(&ours), &names), Verdict::Adopt);
-        assert_eq!(judge(Some(&other), &names), Verdict::Replace);
-        assert_eq!(
+        assert!(matches!(judge(Some(&other), &names), Verdict::Replace(_)));
+        assert!(matches!(
             judge(Some(&Meta { wire: 1, ..ours }), &names),
-            Verdict::Replace
-        );
+            Verdict::Replace(_)
+        ));
         for useless in [
             Meta::ours(false),
             Meta { layout: 9, ..ours },

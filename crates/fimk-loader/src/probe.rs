@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
+use crate::holders::Holders;
 use crate::log;
+use crate::memory;
 use crate::objects::{self, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
@@ -37,12 +39,18 @@ pub struct Source {
     pub file: Option<File>,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
+    /// Who holds a file; absent where this kernel has none of the iterators.
+    pub holders: Option<Holders>,
     /// The arming program, still attached from the self-test.
     pub arming: Option<Link>,
     /// What holds the programs in place.
     links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
     pub adopted: Vec<(String, OwnedFd)>,
+    /// Kernel memory of all maps.
+    pub map_bytes: u64,
+    /// See `fimk_ready.load`.
+    pub load: u32,
 }
 
 impl Source {
@@ -55,25 +63,45 @@ impl Source {
             process: None,
             file: None,
             fanotify: None,
+            holders: None,
             arming: None,
             links: Vec::new(),
             adopted: Vec::new(),
+            map_bytes: 0,
+            load: 0,
         }
+    }
+
+    /// How many objects can be on the watch; 0 where no map limits it.
+    pub fn objects(&self) -> u32 {
+        self.file.as_ref().map_or(0, |file| file.watch.capacity())
+    }
+
+    /// While files may still be opened: what the kernel says of the maps once they are made.
+    fn weigh(&mut self) {
+        let process = self.process.as_ref().map(Process::object);
+        let file = self.file.as_ref().map(File::object);
+        let objects = || [process, file].into_iter().flatten();
+        self.map_bytes = memory::of_maps(objects());
+        self.load = memory::load_of(objects());
     }
 }
 
-/// Loads, tests, attaches and pins the source that was asked for.
-pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
+/// Loads, tests, attaches and pins the source that was asked for, with room for this many objects.
+pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(wanted);
-    let takeover = adopt::begin(pins)?;
+    let takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.plan.as_ref())?,
+            raw::FIMK_SOURCE_BPF => {
+                let found = takeover.plan.as_ref();
+                bring_up_file(&mut source, pins, found, Size::Objects(objects))?
+            }
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -81,7 +109,9 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
+                bring_up_holders(&mut source);
                 takeover.finish(pins, source.plan)?;
+                source.weigh();
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -100,6 +130,7 @@ pub fn examine() -> Result<Source> {
         Ok(tested) => {
             tested.choices.write(&mut source.plan);
             source.number = raw::FIMK_SOURCE_BPF;
+            bring_up_holders(&mut source);
             return Ok(source);
         }
         Err(refusal) => refusal,
@@ -111,6 +142,7 @@ pub fn examine() -> Result<Source> {
         }
         Err(refusal) => refusal,
     };
+    bring_up_holders(&mut source);
     Ok(source)
 }
 
@@ -168,6 +200,32 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
     Ok(())
 }
 
+/// Without it a change to what is held is still found, and nobody is named for it.
+fn bring_up_holders(source: &mut Source) {
+    if source.number == raw::FIMK_SOURCE_PERIODIC || !has_btf() {
+        return;
+    }
+    let holders = match Holders::load(source.file.as_ref()) {
+        Ok(holders) => Some(holders),
+        Err(cause) => {
+            log::line(format_args!(
+                "who holds a file cannot be told: {cause:#}\n{}",
+                objects::messages()
+            ));
+            None
+        }
+    };
+    for (place, row) in plan::holder_rows() {
+        let serves = |holders: &&Holders| row.programs.iter().any(|&hook| holders.has(hook));
+        source.plan[place] = match holders.as_ref().filter(serves) {
+            Some(_) => Served::By(row.programs[0], Verdict::Untested).byte(row),
+            None => Served::Absent.byte(row),
+        };
+        source.untested.insert(place, row.untested.to_owned());
+    }
+    source.holders = holders;
+}
+
 /// Loads, attaches and tests the file programs that serve on this kernel.
 fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested, Refusal> {
     let refused = |reason| Refusal { reason, error: 0 };
@@ -191,7 +249,7 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
 
 /// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
 /// says and is not there any more is attached anew. False where there are none, or none that can be used.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
+fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
     let there = hooks.clone();
@@ -201,7 +259,7 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let file = match File::load_on(process, &hooks, pins) {
+    let file = match File::load_on(process, &hooks, size, pins) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -246,14 +304,15 @@ fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
     found: Option<&Plan>,
+    size: Size,
 ) -> Result<std::result::Result<(), Refusal>> {
     if let Some(found) = found
         && pins.adopts
-        && adopt_file(source, pins, found)?
+        && adopt_file(source, pins, found, size)?
     {
         return Ok(Ok(()));
     }
-    let mut tested = match test_programs(source, Size::Full) {
+    let mut tested = match test_programs(source, size) {
         Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };

@@ -63,7 +63,7 @@ pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
     if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
         return Err(Nonsense::Version(request.version));
     }
-    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_WHO).contains(&u32::from(request.kind)) {
+    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_HOLDERS).contains(&u32::from(request.kind)) {
         return Err(Nonsense::Kind(request.kind));
     }
     Ok(request)
@@ -74,6 +74,16 @@ pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
     match hello.number {
         source if source <= raw::FIMK_SOURCE_PERIODIC => Ok(source),
         source => Err(Nonsense::Source(source)),
+    }
+}
+
+/// How many objects a HELLO wants room for, within what there may be.
+pub fn wanted_objects(hello: &raw::fimk_request) -> u32 {
+    match hello.cookie {
+        0 => raw::FIMK_OBJECTS_DEFAULT,
+        objects => u32::try_from(objects)
+            .unwrap_or(u32::MAX)
+            .clamp(raw::FIMK_OBJECTS_MIN, raw::FIMK_OBJECTS_MAX),
     }
 }
 
@@ -119,7 +129,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_garbage_are_nonsense() {
-        for kind in [0, raw::FIMK_REQUEST_WHO + 1, u32::from(u16::MAX)] {
+        for kind in [0, raw::FIMK_REQUEST_HOLDERS + 1, u32::from(u16::MAX)] {
             assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
         }
         for byte in 0..=u8::MAX {
@@ -137,6 +147,21 @@ mod tests {
         assert_eq!(wanted_source(&hello), Ok(raw::FIMK_SOURCE_PERIODIC));
         hello.number += 1;
         assert!(wanted_source(&hello).is_err());
+    }
+
+    #[test]
+    fn room_is_given_within_limits_whatever_is_asked() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        for (asked, given) in [
+            (0, raw::FIMK_OBJECTS_DEFAULT),
+            (1, raw::FIMK_OBJECTS_MIN),
+            (5_000, 5_000),
+            (u64::from(u32::MAX), raw::FIMK_OBJECTS_MAX),
+            (u64::MAX, raw::FIMK_OBJECTS_MAX),
+        ] {
+            hello.cookie = asked;
+            assert_eq!(wanted_objects(&hello), given, "{asked}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::forward::SharedChannel;
 use crate::log;
 use crate::notify::Notify;
 use crate::pins::Pins;
-use crate::probe;
+use crate::probe::{self, Source};
 use crate::requests::{self, Nonsense};
 use crate::sandbox;
 use crate::serve::{Fault, Next, Server};
@@ -345,27 +345,31 @@ impl<'a> Run<'a> {
             return Err(Nonsense::NotGreeted.into());
         }
         let wanted = requests::wanted_source(&hello)?;
+        let objects = requests::wanted_objects(&hello);
+        if hello.cookie != 0 && hello.cookie != u64::from(objects) {
+            log::line(format_args!(
+                "the analyzer asks for room for {} objects: there may be {} to {}, so it gets {objects}",
+                hello.cookie,
+                raw::FIMK_OBJECTS_MIN,
+                raw::FIMK_OBJECTS_MAX
+            ));
+        }
         if self.server.is_none() {
-            self.server = Some(self.bring_up(wanted).map_err(Fault::Fatal)?);
+            let server = self.bring_up(wanted, objects).map_err(Fault::Fatal)?;
+            self.server = Some(server);
         }
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
             server.greet(peer.pid)?;
             peer.greeted = true;
             self.vacant = None;
-            if wanted != raw::FIMK_SOURCE_AUTO && wanted != server.source.number {
-                log::line(format_args!(
-                    "the analyzer asks for the source {}: {} serves until this loader is started again",
-                    source_name(wanted),
-                    source_name(server.source.number)
-                ));
-            }
+            tell_unmet(&server.source, wanted, objects);
         }
         Ok(Next::More)
     }
 
     /// Once, at the first HELLO. From here on this process can only forward.
-    fn bring_up(&mut self, wanted: u32) -> Result<Server> {
-        let source = probe::bring_up(wanted, self.pins)?;
+    fn bring_up(&mut self, wanted: u32, objects: u32) -> Result<Server> {
+        let source = probe::bring_up(wanted, objects, self.pins)?;
         let server = Server::new(source, &self.channel)?;
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES
@@ -476,5 +480,22 @@ impl<'a> Run<'a> {
         if let Some(Ok(tally)) = self.server.as_ref().map(Server::tally) {
             log::line(tally);
         }
+    }
+}
+
+/// What was brought up for an earlier analyzer stays as it is.
+fn tell_unmet(source: &Source, wanted: u32, objects: u32) {
+    if wanted != raw::FIMK_SOURCE_AUTO && wanted != source.number {
+        log::line(format_args!(
+            "the analyzer asks for the source {}: {} serves until this loader is started again",
+            source_name(wanted),
+            source_name(source.number)
+        ));
+    }
+    let room = source.objects();
+    if room != 0 && room != objects {
+        log::line(format_args!(
+            "the analyzer asks for room for {objects} objects: it is {room} until this loader is started again"
+        ));
     }
 }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fanotify;
 use crate::forward::{Forward, SharedChannel};
 use crate::handover::Quietly;
+use crate::holders::Holders;
 use crate::log;
 use crate::objects;
 use crate::packets;
@@ -72,6 +73,11 @@ enum Answer {
     Who {
         process: raw::fimk_actor_key,
         told: u32,
+        cookie: u64,
+    },
+    /// Tell of these, the last first.
+    Holders {
+        left: Vec<raw::fimk_holder>,
         cookie: u64,
     },
 }
@@ -169,13 +175,8 @@ impl Server {
             file.taken
                 .each(|key, _| all.push(Announcement::Taken(key)))?;
         }
-        let watch_max = self
-            .source
-            .file
-            .as_ref()
-            .map_or(0, |file| file.watch.capacity());
         let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
-        let ready = packets::ready(&self.source, watch_max, kept);
+        let ready = packets::ready(&self.source, kept);
         let mut channel = self.channel.borrow_mut();
         match &self.source.fanotify {
             Some((group, _)) => channel
@@ -357,8 +358,8 @@ impl Server {
         match u32::from(request.kind) {
             raw::FIMK_REQUEST_ARM => self.arm(request)?,
             raw::FIMK_REQUEST_UNWATCH => {
-                if let Some(file) = &self.source.file {
-                    file.watch.remove(&request.key.object)?;
+                if let Some(file) = &mut self.source.file {
+                    file.unwatch(&request.key.object)?;
                     self.tally.unwatched += 1;
                 }
             }
@@ -379,9 +380,33 @@ impl Server {
                     cookie: request.cookie,
                 });
             }
+            raw::FIMK_REQUEST_HOLDERS => {
+                self.answer = Some(Answer::Holders {
+                    left: self.holders(),
+                    cookie: request.cookie,
+                });
+            }
             _ => return Err(Nonsense::GreetedTwice.into()),
         }
         Ok(())
+    }
+
+    /// Who holds what, in reverse order. That a look failed is logged, and told as not having looked.
+    fn holders(&mut self) -> Vec<raw::fimk_holder> {
+        let seen = match self.source.holders.as_mut().map(Holders::look) {
+            Some(Ok(seen)) => seen,
+            Some(Err(cause)) => {
+                log::line(format_args!("who holds a file cannot be told: {cause:#}"));
+                None
+            }
+            None => None,
+        };
+        let seen = seen.unwrap_or_default();
+        let nobody = raw::fimk_key::new_zeroed();
+        let held = seen.held.into_iter();
+        held.map(|(key, how)| packets::holder(key, how, 0))
+            .chain([packets::holder(nobody, seen.looked_for, seen.milliseconds)])
+            .collect()
     }
 
     /// An answer behind every record that was made before it.
@@ -411,6 +436,16 @@ impl Server {
                 told,
                 cookie,
             } => self.tell_who(process, told, cookie),
+            Answer::Holders { mut left, cookie } => Ok(Some(match left.pop() {
+                Some(holder) => {
+                    self.channel.borrow_mut().send(holder.as_bytes());
+                    Answer::Holders { left, cookie }
+                }
+                None => Answer::Behind {
+                    place: self.forward.as_ref().map_or(0, Forward::produced),
+                    packet: packets::synced(cookie).as_bytes().to_vec(),
+                },
+            })),
         }
     }
 
