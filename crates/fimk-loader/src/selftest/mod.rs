@@ -85,12 +85,12 @@ impl Tested {
             };
             let refusal = plan::Refusal::of_trampolines(objects::errno_of(&cause));
             let messages = objects::messages();
-            let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
-            // The verifier says EACCES as well, with its reasons.
-            let unexplained = !messages.contains("processed ");
-            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED && unexplained {
+            // The verifier refuses single programs by the same numbers, but says why.
+            let of_all = !objects::is_of_verifier(&messages);
+            if of_all && refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
                 return Err(cause);
             }
+            let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
             let Some(hook) = blamed else {
                 log::line(format_args!(
                     "the file programs cannot be loaded: {cause:#}\n{messages}"
