@@ -22,6 +22,11 @@
 /* The largest packet. A reader that gives a buffer of this size never sees one truncated. */
 #define FIMK_PACKET_MAX 8192
 
+/* Objects on the watch at a time: what HELLO may ask for, and what there is room for where it does not ask. */
+#define FIMK_OBJECTS_MIN 1024
+#define FIMK_OBJECTS_DEFAULT 262144
+#define FIMK_OBJECTS_MAX 1048576
+
 /* Bytes of a path sent leaf first (struct fimk_touch). Longer ones are cut and say so; the object
  * and not the path decides what is watched, so nothing is missed for it. */
 #define FIMK_PATH_MAX 1024
@@ -179,6 +184,7 @@ enum fimk_count {
 /* ---- Kernel maps ------------------------------------------------------------------------- */
 
 #define FIMK_WATCH_CHILDREN 1u /* a directory: what appears in it is watched as well */
+#define FIMK_WATCH_NAMED 2u /* a rule spells out its name or passes it: may use the room that is kept for such */
 
 struct fimk_watch {
 	__u32 rule; /* the number the analyzer armed it under */
@@ -232,7 +238,11 @@ struct fimk_span {
 
 #define FIMK_PATH_WHOLE 1u /* the walk reached the root of the file system tree */
 #define FIMK_PATH_CUT 2u
-#define FIMK_PATH_EXECUTABLE_GONE 4u /* not of the path: the actor's executable has lost its name since its exec */
+/* fimk_name.path_flags only: somebody has the object mapped writable and shared, so that its content may change
+ * without a further record. */
+#define FIMK_NAME_MAPPED 4u
+#define FIMK_NAME_UNWATCHED 8u /* fimk_name only: the watch map had no room for what appeared */
+#define FIMK_PATH_EXECUTABLE_GONE 16u /* not of the path: the actor's executable has lost its name since its exec */
 
 /*
  * An object became dirty. The path is that by which the actor reached it: names leaf first, each
@@ -341,6 +351,9 @@ struct fimk_ready {
 	__u32 fanotify_flags; /* of fanotify_init */
 	__u32 objects_kept; /* dirty or taken entries found, that were left by an earlier run */
 	__u8 plan[FIMK_HOOKS_MAX]; /* enum fimk_plan, by row of the plan table */
+	__u64 map_bytes; /* kernel memory of all maps */
+	__u32 load; /* tells the counters of one load of the programs from those of another during a boot */
+	__u32 reserved;
 };
 
 /* Answer to TAKE; unasked for each entry taken by an analyzer that is gone. entry.count 0: not dirty. */
@@ -379,7 +392,7 @@ struct fimk_holder {
 /* ---- Requests, analyzer -> loader --------------------------------------------------------- */
 
 enum fimk_request_kind {
-	FIMK_REQUEST_HELLO = 1, /* number = source wanted */
+	FIMK_REQUEST_HELLO = 1, /* number = source wanted, cookie = objects to have room for (0: as many as usual) */
 	FIMK_REQUEST_ARM = 2, /* number = rule, cookie = thread id, key.actor.image = FIMK_WATCH_* flags; thread 0 ends it */
 	FIMK_REQUEST_UNWATCH = 3, /* key.object */
 	FIMK_REQUEST_TAKE = 4, /* key */
@@ -410,7 +423,7 @@ FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
 FIMK_SIZE(fimk_actor, 144 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX);
-FIMK_SIZE(fimk_ready, 80);
+FIMK_SIZE(fimk_ready, 48 + FIMK_HOOKS_MAX);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
 FIMK_SIZE(fimk_holder, 48);

@@ -116,6 +116,7 @@ struct address_space {
 
 struct inode {
 	__u16 i_mode;
+	kuid_t i_uid;
 	struct super_block *i_sb;
 	struct address_space *i_mapping;
 	unsigned long i_ino;

@@ -13,6 +13,7 @@ mod account;
 mod direct;
 mod event;
 mod expect;
+pub mod fuse;
 mod monitor;
 mod ran;
 mod service;

@@ -23,6 +23,7 @@ mod names;
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
 mod output;
+mod patience;
 mod pending;
 mod read;
 mod report;
@@ -30,10 +31,12 @@ mod sandbox;
 mod severity;
 mod signal;
 mod source;
+mod stalled;
 mod start;
 mod stash;
 mod status;
 mod tree;
+mod unwatched;
 mod users;
 mod verdict;
 mod walk;
@@ -73,6 +76,7 @@ use crate::{
     mounts::Mounts,
     notify::Notify,
     output::Output,
+    patience::Patience,
     read::Reader,
     source::fanotify::Fanotify,
     stash::Stash,
@@ -119,13 +123,18 @@ fn run() -> Result<(), Failure> {
     let past = start::past(&store, opened, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
-    let (ready, group) = hello(&mut channel, wanted(&args, &config), &mut stash)?;
+    let (ready, group) = hello(
+        &mut channel,
+        wanted(&args, &config),
+        config.objects_max,
+        &mut stash,
+    )?;
     let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        reader: Reader::new(Arc::clone(&key), config.read_bytes_max, homes),
+        patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
         homes: homes_now,
         key_id: key.id(),
         channel,
@@ -249,11 +258,17 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
+    objects: u32,
     stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
     channel
-        .ask(raw::FIMK_REQUEST_HELLO, source, no_key(), 0)
+        .ask(
+            raw::FIMK_REQUEST_HELLO,
+            source,
+            no_key(),
+            u64::from(objects),
+        )
         .map_err(failed)?;
     loop {
         match channel.wait(READY_PATIENCE).map_err(failed)? {

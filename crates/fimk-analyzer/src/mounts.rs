@@ -93,6 +93,14 @@ impl Mounts {
         self.noticed = true;
     }
 
+    /// Where the file system is mounted on which a path is, and of which kind it is; as of the last reading.
+    pub fn mount_of(&self, path: &BytePath) -> Option<(&BytePath, &str)> {
+        let above = self.table.mounts.values();
+        let above = above.filter(|mount| path.is_in(&mount.point));
+        let nearest = above.max_by_key(|mount| mount.point.bytes().len())?;
+        Some((&nearest.point, &nearest.file_system))
+    }
+
     /// A record of the kernel about a mount call.
     pub fn hint(&mut self, hint: Hint) {
         self.hints.add(hint);

@@ -137,7 +137,8 @@ pub struct Change {
     pub file: File,
     /// Who did it, when exactly one is known.
     pub actor: Option<Actor>,
-    /// Several who may have: then `actor` is absent.
+    /// Several who may have, and `actor` is absent; or beside `actor` the others who wrote between the same two
+    /// readings, so that the difference is of all of them.
     pub actors: Vec<Actor>,
     /// All that was done, names of `fimk_wire::OPERATION_NAMES`.
     pub operations: Vec<String>,

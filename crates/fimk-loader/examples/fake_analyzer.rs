@@ -149,6 +149,12 @@ fn take_step(channel: &OwnedFd, step: &str) {
                 );
                 print(&receive(channel).expect("READY"));
             }
+            Some(("leave", source)) => {
+                let source = source.parse().expect("a source's number");
+                let hello = request(raw::FIMK_REQUEST_HELLO, source, key, 0);
+                ask(channel, hello.as_bytes());
+                std::process::exit(0);
+            }
             Some(("who", pid)) => {
                 key.actor.pid = pid.parse().expect("a pid");
                 ask(

@@ -103,7 +103,7 @@ impl Holders {
         if self.left_out() != before {
             seen.looked_for |= raw::FIMK_HOLDS_CUT;
         }
-        seen.held = self.found.entries()?.collect();
+        self.found.each(|key, how| seen.held.push((key, how)))?;
         let took = begun.elapsed();
         seen.milliseconds = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         self.rests_until = begun + took + took.max(Duration::from_millis(1)) * REST;

@@ -20,6 +20,7 @@ mod forward;
 mod handover;
 mod holders;
 mod log;
+mod memory;
 mod notify;
 mod objects;
 mod packets;

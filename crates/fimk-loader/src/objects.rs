@@ -123,8 +123,8 @@ impl Process {
 /// How large the maps are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// As in `bpf/maps.h`.
-    Full,
+    /// For this many objects on the watch.
+    Objects(u32),
     /// For the few objects of the self-test.
     Trial,
 }
@@ -132,29 +132,54 @@ pub enum Size {
 /// Entries of each hash of a trial, several times what the self-test makes.
 const TRIAL_ENTRIES: u32 = 1024;
 
+/// Objects on the watch for each entry of `dirty`: what changes at once is a small part of a host.
+const OBJECTS_A_TOUCH: u32 = 16;
+/// Entries of `dirty` at least: some seconds of a busy package manager, however little is watched.
+const TOUCHES_MIN: u32 = 8_192;
+
+impl Size {
+    fn set(self, maps: &mut file::OpenFileMaps<'_>) -> Result<()> {
+        let (watch, dirty) = match self {
+            Self::Trial => (TRIAL_ENTRIES, TRIAL_ENTRIES),
+            Self::Objects(objects) => (objects, (objects / OBJECTS_A_TOUCH).max(TOUCHES_MIN)),
+        };
+        maps.watch.set_max_entries(watch)?;
+        maps.dirty.set_max_entries(dirty)?;
+        if self == Self::Trial {
+            maps.taken.set_max_entries(1)?;
+        }
+        Ok(())
+    }
+}
+
 impl File {
     /// Loads the programs of these hooks on maps of their own, but for `actors`, which is `process`'s.
     pub fn load(process: &Process, wanted: &BTreeSet<u32>, size: Size) -> Result<Self> {
         messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
-        if size == Size::Trial {
-            open.maps.watch.set_max_entries(TRIAL_ENTRIES)?;
-            open.maps.dirty.set_max_entries(TRIAL_ENTRIES)?;
-            open.maps.taken.set_max_entries(1)?;
-        }
-        Self::finish(open, process, wanted)
+        size.set(&mut open.maps)?;
+        let mut file = Self::finish(open, process, wanted)?;
+        file.set_room();
+        Ok(file)
     }
 
     /// Loads the programs of these hooks on the maps that `pins` adopts.
-    pub fn load_on(process: &Process, wanted: &BTreeSet<u32>, pins: &mut Pins) -> Result<Self> {
+    pub fn load_on(
+        process: &Process,
+        wanted: &BTreeSet<u32>,
+        size: Size,
+        pins: &mut Pins,
+    ) -> Result<Self> {
         messages();
         let mut open = file::FileSkelBuilder::default().open(storage())?;
+        size.set(&mut open.maps)?;
         let shares = adopt::reuse(open.open_object_mut(), pins)?;
         let mut file = Self::finish(open, process, wanted)?;
         let maps = &mut file.skeleton.maps;
         if shares && let Some(variables) = maps.bss_data.as_mut() {
             system::share(*variables, maps.bss.as_fd()).map_err(std::io::Error::from)?;
         }
+        file.set_room();
         Ok(file)
     }
 
@@ -184,12 +209,36 @@ impl File {
     pub fn forget_all(&mut self) -> Result<()> {
         self.watch.clear()?;
         self.dirty.clear()?;
+        Table::<u64, u8>::new(self.flagged()?).clear()?;
         let mut builder = libbpf_rs::RingBufferBuilder::new();
         let ring = self.ring()?;
         builder.add(&ring, |_| 0)?;
         builder.build()?.consume_raw();
         if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
             variables.filter.fill(0);
+            variables.any_flagged = false;
+            (variables.ordinary, variables.ordinary_gone) = (0, 0);
+        }
+        Ok(())
+    }
+
+    /// Who may use how much of `watch`; see `bpf/maps.h`. A sixteenth is kept for what rules name, besides a
+    /// quarter in which only root's objects and those are.
+    fn set_room(&mut self) {
+        let objects = self.watch.capacity();
+        if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
+            variables.room_for_root = objects - objects / 16;
+            variables.room_for_others = objects - objects / 4;
+        }
+    }
+
+    /// Takes an object off the watch.
+    pub fn unwatch(&mut self, object: &raw::fimk_object) -> Result<()> {
+        let ordinary = |watched: raw::fimk_watch| watched.flags & raw::FIMK_WATCH_NAMED == 0;
+        if self.watch.take(object)?.is_some_and(ordinary)
+            && let Some(variables) = self.skeleton.maps.bss_data.as_mut()
+        {
+            variables.ordinary_gone += 1;
         }
         Ok(())
     }

@@ -37,16 +37,19 @@ pub fn taken(key: raw::fimk_key, entry: raw::fimk_entry) -> raw::fimk_taken {
 }
 
 /// What serves, and how.
-pub fn ready(source: &Source, watch_max: u32, objects_kept: u32) -> raw::fimk_ready {
+pub fn ready(source: &Source, objects_kept: u32) -> raw::fimk_ready {
     raw::fimk_ready {
         header: header(raw::FIMK_PACKET_READY, size_of::<raw::fimk_ready>()),
         source: source.number,
         reason: source.refusal.reason,
         error: source.refusal.error,
-        watch_max,
+        watch_max: source.objects(),
         fanotify_flags: source.fanotify.as_ref().map_or(0, |(_, flags)| *flags),
         objects_kept,
         plan: source.plan,
+        map_bytes: source.map_bytes,
+        load: source.load,
+        reserved: 0,
     }
 }
 

@@ -42,6 +42,14 @@ pub fn holder_rows() -> impl Iterator<Item = (usize, &'static Row)> {
         .filter(|(_, row)| is_of_holders(row))
 }
 
+/// The programs that serve the rows of the file object, by what was written of them.
+pub fn file_programs(plan: &Plan) -> impl Iterator<Item = u32> {
+    rows(false).filter_map(|(place, row)| match Served::of(row, plan[place]) {
+        Served::By(hook, _) => Some(hook),
+        _ => None,
+    })
+}
+
 /// Says the same of every row of one object.
 pub fn fill(plan: &mut Plan, of_processes: bool, served: Served) {
     for (place, row) in rows(of_processes) {
@@ -266,6 +274,17 @@ mod tests {
         assert_eq!(choices.served(place), Served::Absent);
         choices.exclude(raw::FIMK_HOOK_SET_ACL, Lack::Refused);
         assert_eq!(choices.served(place), Served::Refused);
+    }
+
+    #[test]
+    fn what_serves_is_read_back_from_what_was_written() {
+        let choices = Choices::default();
+        let mut plan = [0; raw::FIMK_HOOKS_MAX as usize];
+        assert_eq!(file_programs(&plan).count(), 0);
+        fill(&mut plan, true, Served::Refused);
+        choices.write(&mut plan);
+        let read: BTreeSet<u32> = file_programs(&plan).collect();
+        assert_eq!(read, choices.programs());
     }
 
     #[test]

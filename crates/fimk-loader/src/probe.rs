@@ -17,6 +17,7 @@ use crate::fanotify;
 use crate::flags::source_name;
 use crate::holders::Holders;
 use crate::log;
+use crate::memory;
 use crate::objects::{self, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
@@ -46,6 +47,10 @@ pub struct Source {
     links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
     pub adopted: Vec<(String, OwnedFd)>,
+    /// Kernel memory of all maps.
+    pub map_bytes: u64,
+    /// See `fimk_ready.load`.
+    pub load: u32,
 }
 
 impl Source {
@@ -62,22 +67,41 @@ impl Source {
             arming: None,
             links: Vec::new(),
             adopted: Vec::new(),
+            map_bytes: 0,
+            load: 0,
         }
+    }
+
+    /// How many objects can be on the watch; 0 where no map limits it.
+    pub fn objects(&self) -> u32 {
+        self.file.as_ref().map_or(0, |file| file.watch.capacity())
+    }
+
+    /// While files may still be opened: what the kernel says of the maps once they are made.
+    fn weigh(&mut self) {
+        let process = self.process.as_ref().map(Process::object);
+        let file = self.file.as_ref().map(File::object);
+        let objects = || [process, file].into_iter().flatten();
+        self.map_bytes = memory::of_maps(objects());
+        self.load = memory::load_of(objects());
     }
 }
 
-/// Loads, tests, attaches and pins the source that was asked for.
-pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
+/// Loads, tests, attaches and pins the source that was asked for, with room for this many objects.
+pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(wanted);
-    let takeover = adopt::begin(pins)?;
+    let takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.plan.as_ref())?,
+            raw::FIMK_SOURCE_BPF => {
+                let found = takeover.plan.as_ref();
+                bring_up_file(&mut source, pins, found, Size::Objects(objects))?
+            }
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -87,6 +111,7 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
                 source.refusal = plan::reason(wanted, refusal);
                 bring_up_holders(&mut source);
                 takeover.finish(pins, source.plan)?;
+                source.weigh();
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -222,17 +247,19 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
     Ok(tested)
 }
 
-/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
-/// where there are none, or none that can be used.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
+/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
+/// says and is not there any more is attached anew. False where there are none, or none that can be used.
+fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
+    let there = hooks.clone();
+    hooks.extend(plan::file_programs(found));
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
         return Ok(false);
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let file = match File::load_on(process, &hooks, pins) {
+    let file = match File::load_on(process, &hooks, size, pins) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -247,7 +274,13 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     hooks.remove(&raw::FIMK_HOOK_GETATTR);
     let mut lost = BTreeSet::new();
-    for hook in hooks {
+    for &hook in &hooks {
+        if !there.contains(&hook) {
+            log::line(format_args!(
+                "the hook {} is not attached any more: somebody has removed its pin; it is attached again, untested",
+                HOOK_NAMES[hook as usize]
+            ));
+        }
         if !attach_and_pin(source, file.object(), hook, Some(pins))? {
             lost.insert(hook);
         }
@@ -255,6 +288,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     for (place, row) in plan::rows(false) {
         source.plan[place] = match Served::of(row, found[place]) {
             Served::By(hook, _) if lost.contains(&hook) => Served::Refused.byte(row),
+            Served::By(hook, _) if hooks.contains(&hook) && !there.contains(&hook) => {
+                Served::By(hook, Verdict::Untested).byte(row)
+            }
             _ => found[place],
         };
     }
@@ -268,14 +304,15 @@ fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
     found: Option<&Plan>,
+    size: Size,
 ) -> Result<std::result::Result<(), Refusal>> {
     if let Some(found) = found
         && pins.adopts
-        && adopt_file(source, pins, found)?
+        && adopt_file(source, pins, found, size)?
     {
         return Ok(Ok(()));
     }
-    let mut tested = match test_programs(source, Size::Full) {
+    let mut tested = match test_programs(source, size) {
         Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -295,8 +332,11 @@ fn bring_up_file(
     Ok(Ok(()))
 }
 
+/// The maps of the process object that are pinned.
+pub const PROCESS_MAPS: [&str; 4] = ["exits", "process_counters", "actors", "pids"];
+
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 7] = [
+pub const FILE_MAPS: [&str; 7] = [
     "ring",
     "file_counters",
     "filter",

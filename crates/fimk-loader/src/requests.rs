@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fimk_wire::raw;
+use nix::errno::Errno;
 use zerocopy::FromBytes;
 
 /// Why a peer is dropped.
@@ -14,6 +15,8 @@ pub enum Nonsense {
     Version(u16),
     /// No request has this kind.
     Kind(u16),
+    /// No HELLO for too long.
+    Silent,
     /// Another request before HELLO.
     NotGreeted,
     /// A second HELLO.
@@ -24,6 +27,8 @@ pub enum Nonsense {
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
     TooManyTaken,
+    /// READY cannot be sent to it: it closed its end after HELLO, as a rule.
+    Deaf(Errno),
 }
 
 impl fmt::Display for Nonsense {
@@ -38,6 +43,7 @@ impl fmt::Display for Nonsense {
                 )
             }
             Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
+            Self::Silent => f.write_str("it does not say HELLO"),
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
@@ -45,6 +51,7 @@ impl fmt::Display for Nonsense {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+            Self::Deaf(cause) => write!(f, "READY cannot be sent to it: {}", cause.desc()),
         }
     }
 }
@@ -67,6 +74,16 @@ pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
     match hello.number {
         source if source <= raw::FIMK_SOURCE_PERIODIC => Ok(source),
         source => Err(Nonsense::Source(source)),
+    }
+}
+
+/// How many objects a HELLO wants room for, within what there may be.
+pub fn wanted_objects(hello: &raw::fimk_request) -> u32 {
+    match hello.cookie {
+        0 => raw::FIMK_OBJECTS_DEFAULT,
+        objects => u32::try_from(objects)
+            .unwrap_or(u32::MAX)
+            .clamp(raw::FIMK_OBJECTS_MIN, raw::FIMK_OBJECTS_MAX),
     }
 }
 
@@ -130,6 +147,21 @@ mod tests {
         assert_eq!(wanted_source(&hello), Ok(raw::FIMK_SOURCE_PERIODIC));
         hello.number += 1;
         assert!(wanted_source(&hello).is_err());
+    }
+
+    #[test]
+    fn room_is_given_within_limits_whatever_is_asked() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        for (asked, given) in [
+            (0, raw::FIMK_OBJECTS_DEFAULT),
+            (1, raw::FIMK_OBJECTS_MIN),
+            (5_000, 5_000),
+            (u64::from(u32::MAX), raw::FIMK_OBJECTS_MAX),
+            (u64::MAX, raw::FIMK_OBJECTS_MAX),
+        ] {
+            hello.cookie = asked;
+            assert_eq!(wanted_objects(&hello), given, "{asked}");
+        }
     }
 
     #[test]

@@ -50,35 +50,55 @@ pub fn arm(
         return Ok(total);
     }
     let thread = u64::try_from(gettid().as_raw()).unwrap_or(0);
-    switch(channel, thread)?;
-    settle(channel, stash)?;
-    for batch in found.chunks(BATCH) {
-        let mut attempt = 1;
-        loop {
-            let touched = touch(batch);
-            let answers = settle(channel, stash)?;
-            let missing = touched.len().saturating_sub(answers.len());
-            if missing == 0 || attempt == ATTEMPTS {
-                pair(tree, touched, &answers, &mut total);
-                total.unanswered += missing as u64;
-                break;
-            }
-            attempt += 1;
+    let (named, others): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|it| it.named);
+    // What is named comes first, so that what is not cannot take its room.
+    for (found, flags) in [
+        (named, raw::FIMK_WATCH_CHILDREN | raw::FIMK_WATCH_NAMED),
+        (others, raw::FIMK_WATCH_CHILDREN),
+    ] {
+        if found.is_empty() {
+            continue;
+        }
+        switch(channel, thread, flags)?;
+        settle(channel, stash)?;
+        for batch in found.chunks(BATCH) {
+            arm_batch(channel, tree, batch, stash, &mut total)?;
         }
     }
-    switch(channel, 0)?;
+    switch(channel, 0, 0)?;
     settle(channel, stash)?;
     Ok(total)
 }
 
-fn switch(channel: &mut Channel, thread: u64) -> Result<(), ChannelError> {
+fn arm_batch(
+    channel: &mut Channel,
+    tree: &mut Tree,
+    batch: &[&Found],
+    stash: &mut Stash,
+    total: &mut Armed,
+) -> Result<(), ChannelError> {
+    let mut attempt = 1;
+    loop {
+        let touched = touch(batch);
+        let answers = settle(channel, stash)?;
+        let missing = touched.len().saturating_sub(answers.len());
+        if missing == 0 || attempt == ATTEMPTS {
+            pair(tree, touched, &answers, total);
+            total.unanswered += missing as u64;
+            return Ok(());
+        }
+        attempt += 1;
+    }
+}
+
+fn switch(channel: &mut Channel, thread: u64, flags: u32) -> Result<(), ChannelError> {
     let mut key = no_key();
-    key.actor.image = raw::FIMK_WATCH_CHILDREN;
+    key.actor.image = flags;
     channel.ask(raw::FIMK_REQUEST_ARM, 0, key, thread)
 }
 
 /// The inode each name led to; a link in a rule's path is touched as itself and as what it leads to.
-fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
+fn touch<'a>(batch: &[&'a Found]) -> Vec<(u64, &'a BytePath, bool, bool)> {
     let mut touched = Vec::with_capacity(batch.len());
     for it in batch {
         let Ok(meta) = fs::symlink_metadata(it.path.as_path()) else {
@@ -96,7 +116,10 @@ fn touch(batch: &[Found]) -> Vec<(u64, &BytePath, bool, bool)> {
 }
 
 /// Waits until all that was recorded so far has arrived; gives the ARMED records.
-fn settle(channel: &mut Channel, stash: &mut Stash) -> Result<Vec<raw::fimk_armed>, ChannelError> {
+pub fn settle(
+    channel: &mut Channel,
+    stash: &mut Stash,
+) -> Result<Vec<raw::fimk_armed>, ChannelError> {
     let cookie = channel.sync()?;
     let mut answers = Vec::new();
     loop {

@@ -21,7 +21,7 @@ use crate::{
 
 /// A record of a name that the kernel counted may still be on its way for this long before the directory
 /// is compared.
-const NAME_PATIENCE: Duration = Duration::from_millis(10);
+pub const NAME_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
@@ -57,6 +57,8 @@ pub struct Bpf {
     unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
+    /// Names that objects came by which somebody has mapped writable: who, is not known.
+    pub mapped: Vec<BytePath>,
 }
 
 impl Bpf {
@@ -161,12 +163,11 @@ impl Bpf {
         self.takes.want(key);
     }
 
-    /// Directories whose missing records did not come in time, each once, with all whose records are missing.
-    pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
-        let now = Instant::now();
+    /// Directories whose missing records did not come by then, each once, with all whose records are missing.
+    pub fn overdue(&mut self, tree: &Tree, by: Instant) -> Vec<Signal> {
         let mut late: HashMap<Object, Vec<Touch>> = HashMap::new();
         self.short.retain(|(directory, _), short| {
-            let waits = short.until > now;
+            let waits = short.until > by;
             if !waits {
                 late.entry(*directory)
                     .or_default()
@@ -216,9 +217,11 @@ impl Bpf {
     }
 
     /// An inode number used again where there are no generations: the kernel may have forgotten the new
-    /// object in the place of the old.
-    fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
-        if self.forgotten.remove(&record.object) {
+    /// object in the place of the old. Or it had no room left but that for named objects.
+    fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
+        // Of what is not named, and has no room, the counters tell.
+        let kept_out = record.is_unwatched && named;
+        if self.forgotten.remove(&record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }
     }
@@ -244,6 +247,9 @@ impl Bpf {
         for object in record.counted_by() {
             self.see_name((object, actor_of(name.actor)));
         }
+        if name.path_flags & raw::FIMK_NAME_MAPPED != 0 {
+            self.mapped.extend(record.new_names(tree));
+        }
         match name.operation {
             raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
             raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
@@ -264,7 +270,7 @@ impl Bpf {
                 }
                 continue;
             };
-            self.watch_again(&path, record);
+            self.watch_again(&path, found.named, record);
             tree.insert(
                 path.clone(),
                 Entry {
@@ -273,7 +279,7 @@ impl Bpf {
                 },
             );
             if found.covered {
-                let fact = if record.is_link {
+                let fact = if record.is_link() {
                     Fact::Linked(others.first().cloned())
                 } else {
                     Fact::Created
@@ -282,7 +288,7 @@ impl Bpf {
             }
         }
         self.forget(tree, record.object);
-        if record.is_link && signals.is_empty() {
+        if record.is_link() && signals.is_empty() {
             let elsewhere = record.path_elsewhere();
             let fact = Fact::Linked(elsewhere);
             signals.extend(
@@ -305,6 +311,9 @@ impl Bpf {
                 self.drop_names(tree, &path);
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
+        }
+        if !self.forgotten.contains(&record.object) {
+            self.forget(tree, record.object);
         }
         signals
     }
@@ -345,7 +354,7 @@ impl Bpf {
             if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
-                self.watch_again(path, record);
+                self.watch_again(path, walker.spells_out(path), record);
             }
         } else {
             self.forget(tree, record.object);
@@ -473,7 +482,7 @@ struct NameRecord {
     replaced: Option<Object>,
     is_directory: bool,
     is_symlink: bool,
-    is_link: bool,
+    is_unwatched: bool,
     name: Vec<u8>,
     old_name: Vec<u8>,
     path: Vec<u8>,
@@ -494,12 +503,16 @@ impl NameRecord {
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_link: wire.operation == raw::FIMK_OP_LINK,
+            is_unwatched: wire.path_flags & raw::FIMK_NAME_UNWATCHED != 0,
             name: without_end(bytes(wire.name)).to_vec(),
             old_name: without_end(bytes(wire.old_name)).to_vec(),
             path: bytes(wire.path).to_vec(),
             old_path: bytes(wire.old_path).to_vec(),
         }
+    }
+
+    fn is_link(&self) -> bool {
+        self.operation == raw::FIMK_OP_LINK
     }
 
     /// The objects whose entries count this record, each once: directories, but for a mount on the root of a

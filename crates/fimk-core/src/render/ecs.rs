@@ -253,10 +253,13 @@ fn lossless(path: &BytePath) -> Option<String> {
 }
 
 fn set_actor(fimk: &mut Object, change: &Change) {
-    fimk.set(
-        "actors",
-        change.actors.iter().map(actor).collect::<Vec<Value>>(),
-    );
+    // Beside the one who is named they did not do it in its place, but at the same time.
+    let key = if change.actor.is_some() {
+        "shared_with"
+    } else {
+        "actors"
+    };
+    fimk.set(key, change.actors.iter().map(actor).collect::<Vec<Value>>());
     let Some(one) = &change.actor else { return };
     fimk.set("ancestors", ancestors(one));
     set_circumstances(fimk, one);

@@ -24,7 +24,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 94] = [
+pub const FIELDS: [(&str, Kind); 95] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -99,6 +99,7 @@ pub const FIELDS: [(&str, Kind); 94] = [
     ("fimk.rule", Text),
     ("fimk.rules", Texts),
     ("fimk.session", Integer),
+    ("fimk.shared_with", Objects),
     ("fimk.source", Text),
     ("fimk.target_path_bytes", Text),
     ("fimk.truncated", Texts),

@@ -337,6 +337,8 @@ fn every_known_field_occurs_and_no_other() {
     let mut seen = check(&parsed(&changed(full())));
     let mut keyed = change();
     keyed.file.digest = Some(Digest::Keyed([1; 32]));
+    // One of several, and nobody in particular.
+    keyed.actors = keyed.actor.take().into_iter().collect();
     seen.append(&mut check(&parsed(&changed(keyed))));
     seen.append(&mut check(&parsed(&event(
         Action::MonitorStarted,

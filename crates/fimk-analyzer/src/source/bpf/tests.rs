@@ -197,7 +197,7 @@ fn a_record_that_comes_late_is_not_missing_and_one_that_never_comes_is() {
 
     world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, 1));
     std::thread::sleep(NAME_PATIENCE);
-    let signals = world.bpf.overdue(&world.tree);
+    let signals = world.bpf.overdue(&world.tree, Instant::now());
     assert!(
         matches!(&signals[..], [Signal::Compare(it, by)] if *it == path("/watched") && by.len() == 1)
     );
