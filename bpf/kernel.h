@@ -139,10 +139,13 @@ struct vfsmount {
 	void *mnt_idmap; /* since 6.2 */
 };
 
+struct mnt_namespace;
+
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 
 struct path {

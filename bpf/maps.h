@@ -54,9 +54,9 @@ struct file_scratch {
 	__u64 end; /* of the packet's tail */
 	__u32 operation;
 	__u32 replaced_mode;
-	__u32 actor_flags; /* for path_flags */
 	__u32 owner; /* of the object that the record names */
 	__u32 replaced_owner;
+	__u32 actor_flags; /* for path_flags */
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;

@@ -133,7 +133,8 @@ __attribute__((noinline)) int announce_name(__u32 hook)
 	tail = (struct tail){ name->tail, sizeof(name->tail), &scratch->end };
 	scratch->end = 0;
 	append_name(&tail, &name->name, (struct dentry *)scratch->dentry);
-	name->path_flags |= append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
+	name->path_flags |= scratch->actor_flags |
+			   append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
 	name->old_name = name->old_path = (struct fimk_span){};
 	if (scratch->old_dentry) {
 		append_name(&tail, &name->old_name, (struct dentry *)scratch->old_dentry);
@@ -176,7 +177,7 @@ static __always_inline void announce_or_leave(struct file_scratch *scratch, __u3
 	bool room = ring_has_room();
 	__u32 made = make_watched_dirty(scratch, hook, are, room);
 
-	scratch->name.path_flags |= ensure_actor(hook, &scratch->name.actor);
+	scratch->actor_flags = ensure_actor(hook, &scratch->name.actor);
 	if (room && !announce_name(hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
 		return;

@@ -61,6 +61,14 @@ debian_mirror() {
 	printf '%s\n' "$uri"
 }
 
+# The same of Debian's security updates, where the sources name one.
+debian_security_mirror() {
+	local uri
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian-Security' | head -n 1) || true
+	[ -n "$uri" ] || return 1
+	printf '%s\n' "$uri"
+}
+
 debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # `in_place_of FILE COMMAND…`: COMMAND writes "$FILE.new.PID", which becomes FILE only if it succeeded.

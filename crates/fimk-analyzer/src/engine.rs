@@ -118,6 +118,7 @@ pub struct Engine {
     /// Mapped or open for writing: to be read again on a slow timer.
     pub(crate) held: crate::held::Held,
     pub(crate) looks: looks::Looks,
+    pub(crate) look: crate::look::Look,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -192,6 +193,7 @@ impl Engine {
             started: false,
             held: crate::held::Held::default(),
             looks: looks::Looks::default(),
+            look: crate::look::Look::new(),
             scan_wanted: None,
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
@@ -240,6 +242,7 @@ impl Engine {
         self.look_at_homes()?;
         self.overdue(Instant::now())?;
         self.look_at_mounts()?;
+        self.look_around()?;
         self.examine_due()?;
         self.look_at_holders()?;
         self.scan_if_wanted()?;
@@ -310,7 +313,8 @@ impl Engine {
                 self.note_executable(name.actor, name.path_flags);
                 self.want(ActorKey::of(name.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.name(&mut self.tree, &self.walker, name);
+                    let (tree, table) = (&mut self.tree, self.mounts.table());
+                    let signals = bpf.name(tree, &self.walker, table, name);
                     self.signals(signals)?;
                 }
             }
@@ -381,6 +385,7 @@ impl Engine {
     /// finds, which may be of the same touch.
     fn settle_books(&mut self) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
+            bpf.walk_beneath(&mut self.tree);
             // All at once: each arming waits for the kernel to attach a program.
             let to_walk = std::mem::take(&mut bpf.to_walk);
             self.walk_new(to_walk)?;

@@ -34,6 +34,7 @@ impl Engine {
                 self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
             }
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
+            Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
@@ -64,8 +65,17 @@ impl Engine {
         {
             self.released(path, touch.actor);
         }
-        let newborn = touch.fact == Some(Fact::Created);
-        self.settle.entry(path, newborn).add(touch);
+        // Who changes a layer through the overlay changes the merged name in the same call: both are one story.
+        let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
+        let pending = self.settle.entry(path, newborn);
+        let deeds = Operations::WRITES.with(Operations::ATTRIBUTES);
+        if pending.sighted && (touch.fact.is_some() || touch.operations.meets(deeds)) {
+            // The kernel's record was on its way when it was found: it says who, and how.
+            pending.found = None;
+            pending.sighted = false;
+            pending.touches.clear();
+        }
+        pending.add(touch);
     }
 
     fn moved(
@@ -153,7 +163,8 @@ impl Engine {
             (one, other) => one.min(other),
         };
         self.settle.put(to.clone(), here);
-        if let Some(from) = from.filter(|_| prior.touches.iter().any(|it| it.fact.is_some())) {
+        let tells = |it: &Touch| it.fact.as_ref().is_some_and(|fact| *fact != Fact::Beneath);
+        if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
             // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(
                 from.clone(),
@@ -293,6 +304,7 @@ impl Engine {
         }
         let pending = self.settle.entry(path, false);
         pending.found.get_or_insert(Found::Scan);
+        pending.sighted = true;
         for touch in touches {
             pending.add(Touch {
                 fact: None,
@@ -302,7 +314,7 @@ impl Engine {
     }
 
     /// Holds what is in a directory against what is known of it. It was one of these who changed it.
-    fn compare_directory(
+    pub(crate) fn compare_directory(
         &mut self,
         directory: &BytePath,
         touches: &[Touch],
@@ -424,7 +436,8 @@ impl Engine {
     fn watch(&mut self, found: &[FoundName]) -> Result<(), Trouble> {
         match &mut self.eyes {
             Eyes::Bpf(_) => {
-                let armed = arm::arm(&mut self.channel, &mut self.tree, found, &mut self.stash)?;
+                let (tree, table) = (&mut self.tree, self.mounts.table());
+                let armed = arm::arm(&mut self.channel, tree, table, found, &mut self.stash)?;
                 for path in &armed.mapped {
                     self.held.add(path, None, How::Mapped);
                 }

@@ -41,6 +41,8 @@ pub struct Pending {
     pub former: Vec<BytePath>,
     /// How it was found, when not by an event.
     pub found: Option<Found>,
+    /// The touches are of those who were near when it was found by looking; nobody knows that it was them.
+    pub sighted: bool,
     /// What differs was put off once, because nothing that waited here could have caused it.
     pub unexplained: bool,
     /// It differs and was found late: who holds it has been asked.
@@ -66,7 +68,7 @@ impl Pending {
         {
             (touch.actor, touch.uid) = (None, None);
         }
-        if let Some(fact) = &touch.fact {
+        if let Some(fact) = touch.fact.as_ref().filter(|it| **it != Fact::Beneath) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;
@@ -92,6 +94,7 @@ impl Pending {
         self.base = self.base.or(later.base);
         self.former.extend(later.former);
         self.found = self.found.or(later.found);
+        self.asked |= later.asked;
         self
     }
 }

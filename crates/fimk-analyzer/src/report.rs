@@ -159,7 +159,7 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
 pub fn puts(fact: &Fact) -> bool {
     matches!(
         fact,
-        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
+        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_) | Fact::Beneath
     )
 }
 
@@ -221,17 +221,16 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     if told_already(case, group) {
         return Some((Action::Modified, SILENT));
     }
-    if let Some(action) = group
-        .facts
-        .iter()
-        .filter_map(|fact| fact_action(case, fact))
-        .min()
-    {
-        return Some((action, severity));
-    }
     let verdict = case.verdict;
-    if part.content && verdict.content_changed() {
-        return Some((Action::Modified, severity));
+    let modified = part.content && verdict.content_changed();
+    // The first that applies, in the order in which they are promised.
+    let facts = group.facts.iter();
+    let named = facts
+        .filter_map(|fact| fact_action(case, fact))
+        .chain(modified.then_some(Action::Modified))
+        .min();
+    if let Some(action) = named {
+        return Some((action, severity));
     }
     if part.content && unread_and_written(case, group) {
         return Some((Action::Modified, severity));
@@ -316,6 +315,11 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
         Fact::Linked(_) => Action::Linked,
+        Fact::Beneath => match (case.before, case.after) {
+            (None, Some(_)) => Action::Created,
+            (Some(_), None) => Action::Deleted,
+            _ => return None,
+        },
     })
 }
 
@@ -395,7 +399,7 @@ fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
             change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
-        Fact::Created | Fact::Deleted => {}
+        Fact::Created | Fact::Deleted | Fact::Beneath => {}
     }
 }
 

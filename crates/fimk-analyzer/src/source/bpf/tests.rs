@@ -96,7 +96,8 @@ fn taken(inode: u64, operation: u32, count: u64) -> raw::fimk_taken {
 
 impl World {
     fn name(&mut self, record: &raw::fimk_name) -> Vec<Signal> {
-        self.bpf.name(&mut self.tree, &self.walker, record)
+        self.bpf
+            .name(&mut self.tree, &self.walker, &Table::default(), record)
     }
 
     fn taken(&mut self, taken: &raw::fimk_taken) -> Vec<Signal> {
