@@ -56,6 +56,7 @@ struct file_scratch {
 	__u32 replaced_mode;
 	__u32 owner; /* of the object that the record names */
 	__u32 replaced_owner;
+	__u32 actor_flags; /* for path_flags */
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;
@@ -72,10 +73,11 @@ struct {
 } file_scratch SEC(".maps");
 
 /* Open files, by address, on which an ioctl asked for other flags, where only a hook before the change sees
- * that: their release makes the object dirty again. As many as may be inside such a call at once, and more. */
+ * that: their release makes the object dirty again. A hash that is full says so, and everything is compared; one
+ * that evicts would lose a change in silence. Each is held open by somebody: few are, of files that are watched. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
 	__type(key, __u64);
 	__type(value, __u8);
 } flagged SEC(".maps");

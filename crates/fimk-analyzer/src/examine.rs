@@ -19,7 +19,7 @@ use crate::{
     patience::Hangs,
     pending::{Found, Pending},
     read::{LEASED, ReadError, Reader, Wanted, unchanged},
-    report::{Case, Report, is_public, reports, unexplained},
+    report::{Case, Report, is_public, puts, reports, unexplained},
     signal::Operations,
     verdict::{Values, judge},
 };
@@ -41,7 +41,7 @@ impl Engine {
     ) -> Result<bool, Trouble> {
         let rules = Arc::clone(&self.rules);
         let mut commit = Commit {
-            remove: pending.former.clone(),
+            remove: self.still_former(pending)?,
             ..Commit::default()
         };
         let Some(matched) = rules.covers(path) else {
@@ -72,6 +72,9 @@ impl Engine {
             },
             looked => looked.snapshot(),
         };
+        if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
+            return Ok(false);
+        }
         let tokens_fit = before
             .as_ref()
             .is_none_or(|record| record.key_id == self.key_id);
@@ -82,11 +85,16 @@ impl Engine {
             shown: show_private || is_public(before.as_ref(), after.as_ref()),
         };
         verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
+        if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
+            // Who holds it now is asked first, and what others did to it meanwhile is heard.
+            return Ok(false);
+        }
         if !pending.unexplained && unexplained(pending, &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);
         }
-        if verdict.differs() && self.others_are_on_the_way(path, pending)? {
+        let new = before.is_none() && pending.found.is_some();
+        if (verdict.differs() || new) && self.others_are_on_the_way(path, pending)? {
             return Ok(false);
         }
         let case = Case {
@@ -153,6 +161,25 @@ impl Engine {
         if started { self.replay(None) } else { Ok(()) }
     }
 
+    /// The old names whose records are still those of what stands here now: another object may have been recorded
+    /// there since.
+    fn still_former(&self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
+        let identity = |record: &Record| {
+            let it = &record.snapshot.attributes;
+            (it.device, it.inode)
+        };
+        let moved = pending.base.as_ref().map(identity);
+        let mut former = Vec::new();
+        for path in &pending.former {
+            let there = self.store.record(path).map_err(Failure::from)?;
+            let there = there.as_ref().map(identity);
+            if moved.is_none() || there.is_none() || there == moved {
+                former.push(path.clone());
+            }
+        }
+        Ok(former)
+    }
+
     fn event(&self, (action, severity, change): Report) -> Event {
         Event {
             sequence: 0,
@@ -199,14 +226,33 @@ impl Engine {
         let Eyes::Fanotify(fanotify) = &mut self.eyes else {
             return Ok(false);
         };
-        if pending.unexplained || pending.found.is_some() || pending.touches.is_empty() {
+        if pending.unexplained || pending.found.is_none() && pending.touches.is_empty() {
             return Ok(false);
         }
         // A group that fails says so again at the next turn, which ends us.
         let _ = fanotify.read(&mut self.channel)?;
-        let actors = pending.touches.iter().filter_map(|touch| touch.actor);
+        // Who was merely near when it was found is not known to have done anything.
+        let touches = pending.touches.iter();
+        let actors = touches
+            .filter(|_| pending.found.is_none())
+            .filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
+    }
+
+    /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody
+    /// can see it.
+    fn is_early(&self, path: &BytePath, pending: &Pending, after: Option<&Snapshot>) -> bool {
+        let comes = pending.present == Some(true)
+            && pending
+                .touches
+                .iter()
+                .any(|touch| touch.fact.as_ref().is_some_and(puts));
+        let expected = self.tree.get(path).and_then(|entry| entry.object);
+        comes
+            && expected.is_some_and(|object| {
+                after.is_none_or(|seen| seen.attributes.inode != object.inode)
+            })
     }
 
     /// Has something done with an object that may hang; see [`crate::patience`].

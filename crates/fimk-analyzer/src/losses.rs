@@ -12,7 +12,7 @@ use crate::{
     exit::Failure,
 };
 
-/// The meta key under which the sums last told are kept: four numbers of 8 bytes, then what they belong to.
+/// The meta key under which the sums last told are kept: five numbers of 8 bytes, then what they belong to.
 const TOLD: &str = "losses";
 
 /// Between two events that tell of losses: an attacker who provokes them has no use for an event each.
@@ -35,6 +35,8 @@ struct Sums {
     entries: u64,
     objects: u64,
     skipped: u64,
+    /// Processes that are not described: of their changes is known what, and not who.
+    actors: u64,
 }
 
 /// What grew since the last look.
@@ -117,18 +119,21 @@ impl Losses {
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
             grown(sums.skipped, before.skipped, "program_skipped"),
+            grown(sums.actors, before.actors, "actors_map_full"),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let compare = counts.iter().any(|(name, _)| name != "announcements_lost");
+        let compare = counts
+            .iter()
+            .any(|(name, _)| name != "announcements_lost" && name != "actors_map_full");
         (!counts.is_empty()).then_some(Grown { counts, compare })
     }
 }
 
 impl Sums {
     fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
-        let (numbers, of) = bytes.split_at_checked(4 * 8)?;
+        let (numbers, of) = bytes.split_at_checked(5 * 8)?;
         let mut numbers = numbers.as_chunks::<8>().0.iter();
         let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
         let seen = Self {
@@ -136,12 +141,19 @@ impl Sums {
             entries: next()?,
             objects: next()?,
             skipped: next()?,
+            actors: next()?,
         };
         (of == boot.as_bytes()).then_some(seen)
     }
 
-    fn all(self) -> [u64; 4] {
-        [self.announcements, self.entries, self.objects, self.skipped]
+    fn all(self) -> [u64; 5] {
+        [
+            self.announcements,
+            self.entries,
+            self.objects,
+            self.skipped,
+            self.actors,
+        ]
     }
 }
 
@@ -176,6 +188,9 @@ fn sum(packet: &raw::fimk_counters_packet) -> Sums {
         sums.objects = sums
             .objects
             .saturating_add(counters.of[raw::FIMK_COUNT_WATCH_FULL as usize]);
+        sums.actors = sums
+            .actors
+            .saturating_add(counters.of[raw::FIMK_COUNT_ACTORS_FULL as usize]);
     }
     sums
 }
@@ -245,6 +260,14 @@ mod tests {
             grown.expect("all of it").counts,
             [("dirty_map_full".to_owned(), 2)]
         );
+    }
+
+    #[test]
+    fn processes_without_room_are_told_and_cost_no_comparison() {
+        let grown = Losses::default().update(&packet(19, raw::FIMK_COUNT_ACTORS_FULL, 2));
+        let grown = grown.expect("it grew");
+        assert_eq!(grown.counts, [("actors_map_full".to_owned(), 2)]);
+        assert!(!grown.compare);
     }
 
     #[test]

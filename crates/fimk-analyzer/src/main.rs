@@ -15,6 +15,8 @@ mod held;
 mod homes;
 mod identity;
 mod key;
+mod look;
+mod looks;
 mod losses;
 mod mounts;
 mod names;

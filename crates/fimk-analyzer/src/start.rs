@@ -74,15 +74,19 @@ impl Engine {
     ) -> Result<(), Trouble> {
         self.recall_losses(ready.load)?;
         let found = self.watch_everything()?;
+        if matches!(self.eyes, Eyes::Fanotify(_)) {
+            self.looks.want();
+        }
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
         let gap = past.watched_until.map(crate::report::gap);
+        let begun = clock::now();
         let tally = self.compare_all(
             found.iter().filter(|it| it.covered).map(|it| &it.path),
             past,
             gap,
         )?;
-        self.compared = clock::now();
+        self.compared = begun;
         self.remember_rules(config_text)?;
         self.report_start(ready, past, gap, &tally)
     }
@@ -97,7 +101,7 @@ impl Engine {
     /// Waits for what the loader still has to say about what was dirty or taken, so that the comparison does
     /// not find it first and without an actor. `all`: until the loader is silent for a moment, because what it
     /// kept comes unasked.
-    fn gather(&mut self, all: bool) -> Result<(), Trouble> {
+    pub(crate) fn gather(&mut self, all: bool) -> Result<(), Trouble> {
         let deadline = Instant::now() + GATHER_MAX;
         while Instant::now() < deadline {
             if self.receive()? {
@@ -117,6 +121,8 @@ impl Engine {
         Ok(())
     }
 
+    /// First what looks as recorded; what does not is compared after all records until then were taken in, because
+    /// most of it is somebody's doing that a record tells.
     fn compare_all<'a>(
         &mut self,
         paths: impl Iterator<Item = &'a BytePath>,
@@ -125,59 +131,71 @@ impl Engine {
     ) -> Result<Tally, Trouble> {
         let mut tally = Tally::default();
         let mut present = HashSet::new();
+        let mut differing = Vec::new();
         // While somebody watches, a comparison looks for what was lost: what has its old time of change and size
         // is not read, so that a flood that provokes losses cannot make us read everything again and again.
         let look_first = gap.is_none() && !matches!(self.eyes, Eyes::Periodic);
-        let mut baseline: Vec<(BytePath, Record)> = Vec::new();
-        let mut bytes: u64 = 0;
+        let mut baseline = Baseline::default();
         for path in paths {
             tally.compared += 1;
             if tally.compared.is_multiple_of(MEANWHILE_EVERY) {
                 // What is examined meanwhile must find these, and not be overwritten by them.
-                self.put(&mut baseline)?;
-                bytes = 0;
+                self.put_baseline(&mut baseline, true)?;
                 self.meanwhile()?;
             }
             present.insert(path.clone());
-            if self.settle.waits(path) {
-                let is_new = gap.is_some()
-                    && !is_new_ground(path, past)
-                    && self.store.record(path).map_err(Failure::from)?.is_none();
-                if is_new {
-                    self.settle.found_by_comparing(path);
+            if self.is_as_recorded(path)? {
+                if !look_first && !self.settle.waits(path) {
+                    self.examine_in(path, &found_by_scan(), gap)?;
                 }
                 continue;
             }
-            if look_first && self.is_as_recorded(path)? {
-                continue;
-            }
-            if self.store.record(path).map_err(Failure::from)?.is_none()
-                && is_new_ground(path, past)
-            {
-                let record = self.first_record(path);
-                bytes = record.as_ref().map_or(bytes, |(_, record)| {
-                    bytes.saturating_add(record.snapshot.attributes.size.min(TEXT_BYTES_MAX))
-                });
-                baseline.extend(record);
+            let is_new = self.store.record(path).map_err(Failure::from)?.is_none();
+            if is_new && is_new_ground(path, past) && !self.settle.waits(path) {
+                baseline.add(self.first_record(path));
                 tally.baseline += 1;
+                self.put_baseline(&mut baseline, false)?;
             } else {
-                self.examine_in(
-                    path,
-                    &Pending {
-                        found: Some(Found::Scan),
-                        ..Pending::default()
-                    },
-                    gap,
-                )?;
-            }
-            if baseline.len() >= BASELINE_BATCH || bytes >= BASELINE_BYTES {
-                bytes = 0;
-                self.put(&mut baseline)?;
+                differing.push(path.clone());
             }
         }
-        self.put(&mut baseline)?;
+        self.put_baseline(&mut baseline, true)?;
+        self.compare_differing(&differing, past, gap)?;
         self.compare_absent(&present, gap)?;
         Ok(tally)
+    }
+
+    /// What does not look as recorded, but for what waits with the name of who did it.
+    fn compare_differing(
+        &mut self,
+        paths: &[BytePath],
+        past: &Past,
+        gap: Option<Gap>,
+    ) -> Result<(), Trouble> {
+        if !paths.is_empty() {
+            self.catch_up()?;
+        }
+        for path in paths {
+            if !self.settle.waits(path) {
+                self.examine_in(path, &found_by_scan(), gap)?;
+            } else if gap.is_some()
+                && !is_new_ground(path, past)
+                && self.store.record(path).map_err(Failure::from)?.is_none()
+            {
+                self.settle.found_by_comparing(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_baseline(&mut self, baseline: &mut Baseline, all: bool) -> Result<(), Trouble> {
+        if all || baseline.is_full() {
+            self.commit(Commit {
+                put: std::mem::take(baseline).records,
+                ..Commit::default()
+            })?;
+        }
+        Ok(())
     }
 
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
@@ -189,7 +207,7 @@ impl Engine {
         }
         self.receive()?;
         self.look()?;
-        self.overdue()?;
+        self.overdue(Instant::now())?;
         self.examine_due()?;
         self.sync_if_due(false)
     }
@@ -222,6 +240,9 @@ impl Engine {
                 absent.push(path);
             }
         }
+        if !absent.is_empty() {
+            self.catch_up()?;
+        }
         for (compared, path) in (1u64..).zip(absent) {
             if compared.is_multiple_of(MEANWHILE_EVERY) {
                 self.meanwhile()?;
@@ -233,14 +254,7 @@ impl Engine {
                 continue;
             }
             if self.rules.covers(&path).is_some() {
-                self.examine_in(
-                    &path,
-                    &Pending {
-                        found: Some(Found::Scan),
-                        ..Pending::default()
-                    },
-                    gap,
-                )?;
+                self.examine_in(&path, &found_by_scan(), gap)?;
             } else {
                 self.commit(Commit {
                     remove: vec![path],
@@ -386,10 +400,11 @@ impl Engine {
             },
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
+        let begun = clock::now();
         let tally = self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
         self.scan_pause = SCAN_PAUSE.max(began.elapsed() * PAUSES_A_SCAN);
-        self.compared = clock::now();
+        self.compared = begun;
         if tally.baseline == 0 {
             return Ok(());
         }
@@ -450,6 +465,33 @@ impl Engine {
             events: vec![event],
             ..Commit::default()
         })
+    }
+}
+
+/// First records that are still to be put.
+#[derive(Default)]
+struct Baseline {
+    records: Vec<(BytePath, Record)>,
+    bytes: u64,
+}
+
+impl Baseline {
+    fn add(&mut self, record: Option<(BytePath, Record)>) {
+        let size = record.as_ref().map(|(_, it)| it.snapshot.attributes.size);
+        let kept = size.unwrap_or_default().min(TEXT_BYTES_MAX);
+        self.bytes = self.bytes.saturating_add(kept);
+        self.records.extend(record);
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= BASELINE_BATCH || self.bytes >= BASELINE_BYTES
+    }
+}
+
+fn found_by_scan() -> Pending {
+    Pending {
+        found: Some(Found::Scan),
+        ..Pending::default()
     }
 }
 

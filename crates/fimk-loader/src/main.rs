@@ -18,6 +18,7 @@ mod flags;
 mod foreground;
 mod forward;
 mod handover;
+mod holders;
 mod log;
 mod memory;
 mod notify;

@@ -91,6 +91,16 @@ pub fn unknown_actor(key: raw::fimk_actor_key) -> Vec<u8> {
     actor(nobody)
 }
 
+/// Who holds what; about nobody and nothing: what was looked for, and how long it took.
+pub fn holder(key: raw::fimk_key, flags: u32, milliseconds: u32) -> raw::fimk_holder {
+    raw::fimk_holder {
+        header: header(raw::FIMK_PACKET_HOLDER, size_of::<raw::fimk_holder>()),
+        key,
+        flags,
+        milliseconds,
+    }
+}
+
 /// The sums of all counters.
 pub fn counters(skipped: u64, hooks: &Sums) -> raw::fimk_counters_packet {
     raw::fimk_counters_packet {

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
+use crate::holders::Holders;
 use crate::log;
 use crate::memory;
 use crate::objects::{self, File, Process, Size};
@@ -38,6 +39,8 @@ pub struct Source {
     pub file: Option<File>,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
+    /// Who holds a file; absent where this kernel has none of the iterators.
+    pub holders: Option<Holders>,
     /// The arming program, still attached from the self-test.
     pub arming: Option<Link>,
     /// What holds the programs in place.
@@ -60,6 +63,7 @@ impl Source {
             process: None,
             file: None,
             fanotify: None,
+            holders: None,
             arming: None,
             links: Vec::new(),
             adopted: Vec::new(),
@@ -105,6 +109,7 @@ pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
+                bring_up_holders(&mut source);
                 takeover.finish(pins, source.plan)?;
                 source.weigh();
                 return Ok(source);
@@ -125,6 +130,7 @@ pub fn examine() -> Result<Source> {
         Ok(tested) => {
             tested.choices.write(&mut source.plan);
             source.number = raw::FIMK_SOURCE_BPF;
+            bring_up_holders(&mut source);
             return Ok(source);
         }
         Err(refusal) => refusal,
@@ -136,6 +142,7 @@ pub fn examine() -> Result<Source> {
         }
         Err(refusal) => refusal,
     };
+    bring_up_holders(&mut source);
     Ok(source)
 }
 
@@ -193,6 +200,32 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
     Ok(())
 }
 
+/// Without it a change to what is held is still found, and nobody is named for it.
+fn bring_up_holders(source: &mut Source) {
+    if source.number == raw::FIMK_SOURCE_PERIODIC || !has_btf() {
+        return;
+    }
+    let holders = match Holders::load(source.file.as_ref()) {
+        Ok(holders) => Some(holders),
+        Err(cause) => {
+            log::line(format_args!(
+                "who holds a file cannot be told: {cause:#}\n{}",
+                objects::messages()
+            ));
+            None
+        }
+    };
+    for (place, row) in plan::holder_rows() {
+        let serves = |holders: &&Holders| row.programs.iter().any(|&hook| holders.has(hook));
+        source.plan[place] = match holders.as_ref().filter(serves) {
+            Some(_) => Served::By(row.programs[0], Verdict::Untested).byte(row),
+            None => Served::Absent.byte(row),
+        };
+        source.untested.insert(place, row.untested.to_owned());
+    }
+    source.holders = holders;
+}
+
 /// Loads, attaches and tests the file programs that serve on this kernel.
 fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested, Refusal> {
     let refused = |reason| Refusal { reason, error: 0 };
@@ -214,11 +247,13 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
     Ok(tested)
 }
 
-/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
-/// where there are none, or none that can be used.
+/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
+/// says and is not there any more is attached anew. False where there are none, or none that can be used.
 fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
+    let there = hooks.clone();
+    hooks.extend(plan::file_programs(found));
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
         return Ok(false);
     };
@@ -239,7 +274,13 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
     };
     hooks.remove(&raw::FIMK_HOOK_GETATTR);
     let mut lost = BTreeSet::new();
-    for hook in hooks {
+    for &hook in &hooks {
+        if !there.contains(&hook) {
+            log::line(format_args!(
+                "the hook {} is not attached any more: somebody has removed its pin; it is attached again, untested",
+                HOOK_NAMES[hook as usize]
+            ));
+        }
         if !attach_and_pin(source, file.object(), hook, Some(pins))? {
             lost.insert(hook);
         }
@@ -247,6 +288,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
     for (place, row) in plan::rows(false) {
         source.plan[place] = match Served::of(row, found[place]) {
             Served::By(hook, _) if lost.contains(&hook) => Served::Refused.byte(row),
+            Served::By(hook, _) if hooks.contains(&hook) && !there.contains(&hook) => {
+                Served::By(hook, Verdict::Untested).byte(row)
+            }
             _ => found[place],
         };
     }
@@ -288,8 +332,11 @@ fn bring_up_file(
     Ok(Ok(()))
 }
 
+/// The maps of the process object that are pinned.
+pub const PROCESS_MAPS: [&str; 4] = ["exits", "process_counters", "actors", "pids"];
+
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 7] = [
+pub const FILE_MAPS: [&str; 7] = [
     "ring",
     "file_counters",
     "filter",

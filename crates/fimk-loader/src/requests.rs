@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fimk_wire::raw;
+use nix::errno::Errno;
 use zerocopy::FromBytes;
 
 /// Why a peer is dropped.
@@ -14,6 +15,8 @@ pub enum Nonsense {
     Version(u16),
     /// No request has this kind.
     Kind(u16),
+    /// No HELLO for too long.
+    Silent,
     /// Another request before HELLO.
     NotGreeted,
     /// A second HELLO.
@@ -24,6 +27,8 @@ pub enum Nonsense {
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
     TooManyTaken,
+    /// READY cannot be sent to it: it closed its end after HELLO, as a rule.
+    Deaf(Errno),
 }
 
 impl fmt::Display for Nonsense {
@@ -38,6 +43,7 @@ impl fmt::Display for Nonsense {
                 )
             }
             Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
+            Self::Silent => f.write_str("it does not say HELLO"),
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
@@ -45,6 +51,7 @@ impl fmt::Display for Nonsense {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+            Self::Deaf(cause) => write!(f, "READY cannot be sent to it: {}", cause.desc()),
         }
     }
 }
@@ -56,7 +63,7 @@ pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
     if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
         return Err(Nonsense::Version(request.version));
     }
-    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_WHO).contains(&u32::from(request.kind)) {
+    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_HOLDERS).contains(&u32::from(request.kind)) {
         return Err(Nonsense::Kind(request.kind));
     }
     Ok(request)
@@ -122,7 +129,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_garbage_are_nonsense() {
-        for kind in [0, raw::FIMK_REQUEST_WHO + 1, u32::from(u16::MAX)] {
+        for kind in [0, raw::FIMK_REQUEST_HOLDERS + 1, u32::from(u16::MAX)] {
             assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
         }
         for byte in 0..=u8::MAX {
