@@ -196,17 +196,6 @@ static __always_inline void announce_or_leave(struct file_scratch *scratch, __u3
 	count(hook, FIMK_COUNT_RING_FULL);
 }
 
-/* Out of the compiler's sight: it would or the pointers together, which no verifier accepts. */
-static __always_inline bool is_there(const struct fimk_watch *watched)
-{
-	__u64 there = 0;
-
-	if (watched)
-		there = 1;
-	barrier_var(there);
-	return there;
-}
-
 /* Watches what came to be in a watched directory; returns flags of the record. */
 static __always_inline __u32 watch_appeared(struct file_scratch *scratch, __u32 hook, struct watched *are)
 {
