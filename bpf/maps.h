@@ -15,6 +15,15 @@ struct {
 	__type(value, struct fimk_watch);
 } watch SEC(".maps");
 
+/*
+ * Trampolines guard against recursion: a program is skipped on a CPU on which it is inside already. On a
+ * preemptible kernel that may be another task's call, which lies preempted there as long as its priority is low:
+ * so anybody can have a program skipped. Therefore this object may be loaded twice, as the copies 1 and 2 of the
+ * same programs on the same functions, and what one is skipped for the other does. They share all maps but their
+ * scratch. 0: the only copy.
+ */
+const volatile __u8 copy;
+
 /* What waits for the analyzer: minutes of a busy package manager. Each entry implies a watched object. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -54,6 +63,8 @@ struct file_scratch {
 	__u64 end; /* of the packet's tail */
 	__u32 operation;
 	__u32 replaced_mode;
+	__u32 mark; /* of this call, see touch.h */
+	__u32 reserved;
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;
@@ -117,7 +128,7 @@ static __always_inline void pass_filter(const struct fimk_object *object)
 
 static __always_inline void count(__u32 hook, enum fimk_count cause)
 {
-	count_in(&file_counters, hook, cause);
+	count_in(&file_counters, hook, cause, copy);
 }
 
 /* Asked before anything is gathered: when the ring is full, the gathering would be in vain. */

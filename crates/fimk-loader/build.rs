@@ -26,7 +26,7 @@ fn main() {
     println!("cargo:rerun-if-changed={}", sources.display());
     println!("cargo:rerun-if-env-changed=CLANG");
     let mut build = Build::new();
-    for object in ["process", "file"] {
+    for object in ["process", "file", "preempt"] {
         let source = sources.join(format!("{object}.bpf.c"));
         let compiled = out.join(format!("{object}.bpf.o"));
         SkeletonBuilder::new()

@@ -21,7 +21,7 @@ const META: &str = "meta";
 /// "fimk", so that a directory of somebody else's pins is not taken for ours.
 const MAGIC: u32 = 0x6669_6d6b;
 /// Of [`Meta`] and of the names of the pins.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 const BUILD: [u8; 16] = include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
 
 /// Pins of builds that made no `meta`, by which their directory is known for fimk's.
@@ -51,6 +51,8 @@ struct Meta {
     build: [u8; 16],
     /// How the operations are served, as the self-test of the loader that attached the programs found it.
     plan: Plan,
+    /// `FIMK_COVERAGE_*` of the programs that are attached.
+    coverage: u32,
 }
 
 impl Meta {
@@ -62,6 +64,7 @@ impl Meta {
             complete: u32::from(complete),
             build: BUILD,
             plan: [0; _],
+            coverage: 0,
         }
     }
 
@@ -88,8 +91,8 @@ enum Verdict {
 /// The map `meta` of the pins that are being made.
 pub struct Takeover {
     meta: MapHandle,
-    /// Of the pins that are adopted.
-    pub plan: Option<Plan>,
+    /// Of the pins that are adopted: the plan, and the coverage.
+    pub found: Option<(Plan, u32)>,
 }
 
 /// Decides on what a loader before us left, and marks the pins as incomplete.
@@ -108,8 +111,8 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
             pins.adopts = true;
             pins.keep(META);
-            let plan = found.map(|found| found.plan);
-            return incomplete(old, found).map(|meta| Takeover { meta, plan });
+            let kept = found.map(|found| (found.plan, found.coverage));
+            return incomplete(old, found).map(|meta| Takeover { meta, found: kept });
         }
         Verdict::Replace => {
             let (dirty, taken) = left(pins);
@@ -160,10 +163,11 @@ pub fn are_ours(pins: &Pins) -> Result<()> {
 
 impl Takeover {
     /// Once everything is pinned: ours takes the place of what was found, and is whole.
-    pub fn finish(self, pins: &mut Pins, plan: Plan) -> Result<()> {
+    pub fn finish(self, pins: &mut Pins, plan: Plan, coverage: u32) -> Result<()> {
         pins.settle()?;
         let whole = Meta {
             plan,
+            coverage,
             ..Meta::ours(true)
         };
         write(&self.meta, whole)
@@ -293,7 +297,7 @@ fn make(pins: &mut Pins) -> Result<Takeover> {
         })?;
     write(&meta, Meta::ours(false))?;
     pins.pin(META, |path| meta.pin(path))?;
-    Ok(Takeover { meta, plan: None })
+    Ok(Takeover { meta, found: None })
 }
 
 fn not_ours(pins: &Pins) -> Error {

@@ -24,6 +24,7 @@ mod objects;
 mod packets;
 mod pins;
 mod plan;
+mod preempt;
 mod probe;
 mod report;
 mod requests;

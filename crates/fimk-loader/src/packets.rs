@@ -47,6 +47,8 @@ pub fn ready(source: &Source, watch_max: u32, objects_kept: u32) -> raw::fimk_re
         fanotify_flags: source.fanotify.as_ref().map_or(0, |(_, flags)| *flags),
         objects_kept,
         plan: source.plan,
+        coverage: source.coverage,
+        preempts: u32::from(source.preempts),
     }
 }
 

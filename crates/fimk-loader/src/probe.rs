@@ -16,9 +16,10 @@ use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
 use crate::log;
-use crate::objects::{self, File, Process, Size};
+use crate::objects::{self, Copied, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
+use crate::preempt;
 use crate::selftest::{self, Tested};
 
 /// What serves.
@@ -35,6 +36,12 @@ pub struct Source {
     pub process: Option<Process>,
     /// What happens to files; only with bpf.
     pub file: Option<File>,
+    /// The second copy of its programs; only with strict coverage.
+    pub second: Option<File>,
+    /// `FIMK_COVERAGE_*`; only with bpf.
+    pub coverage: u32,
+    /// Whether this kernel may preempt a program.
+    pub preempts: bool,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
     /// The arming program, still attached from the self-test.
@@ -54,6 +61,9 @@ impl Source {
             untested: BTreeMap::new(),
             process: None,
             file: None,
+            second: None,
+            coverage: raw::FIMK_COVERAGE_AUTO,
+            preempts: false,
             fanotify: None,
             arming: None,
             links: Vec::new(),
@@ -63,9 +73,10 @@ impl Source {
 }
 
 /// Loads, tests, attaches and pins the source that was asked for.
-pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
+pub fn bring_up(wanted: u32, coverage: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(wanted);
+    source.coverage = coverage;
     let takeover = adopt::begin(pins)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
@@ -73,7 +84,7 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.plan.as_ref())?,
+            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.found)?,
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -81,7 +92,10 @@ pub fn bring_up(wanted: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
-                takeover.finish(pins, source.plan)?;
+                if source.file.is_none() {
+                    source.coverage = raw::FIMK_COVERAGE_AUTO;
+                }
+                takeover.finish(pins, source.plan, source.coverage)?;
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -96,6 +110,7 @@ pub fn examine() -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
     bring_up_process(&mut source, None)?;
+    choose_coverage(&mut source);
     let refusal = match test_programs(&mut source, Size::Trial) {
         Ok(tested) => {
             tested.choices.write(&mut source.plan);
@@ -155,7 +170,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
         for &hook in row.programs {
             let served = match hook {
                 raw::FIMK_HOOK_TASKS => process.gather_running().is_ok(),
-                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut())?,
+                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut(), true)?,
             };
             if served {
                 source.plan[place] = Served::By(hook, Verdict::Untested).byte(row);
@@ -183,15 +198,67 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let tested = selftest::run(process, &fitting, size)
+    let tested = selftest::run(process, &fitting, size, first_copy(source.coverage))
         .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
     source.untested.extend(tested.untested.clone());
     Ok(tested)
 }
 
+/// Strict where a program may be skipped, unless something else is asked for.
+fn choose_coverage(source: &mut Source) {
+    source.preempts = preempt::is_possible();
+    if source.coverage == raw::FIMK_COVERAGE_AUTO {
+        source.coverage = if source.preempts {
+            raw::FIMK_COVERAGE_STRICT
+        } else {
+            raw::FIMK_COVERAGE_NORMAL
+        };
+    }
+}
+
+fn first_copy(coverage: u32) -> Copied {
+    if coverage == raw::FIMK_COVERAGE_STRICT {
+        Copied::First
+    } else {
+        Copied::Only
+    }
+}
+
+/// Attaches the second copy of the programs that serve. Where that fails the first alone serve, and say so.
+fn attach_again(source: &mut Source, hooks: &BTreeSet<u32>, pins: &mut Pins) -> Result<()> {
+    let (Some(file), Some(process)) = (&source.file, &source.process) else {
+        return Ok(());
+    };
+    let second = match file.load_again(process, hooks) {
+        Ok(second) => second,
+        Err(cause) => {
+            log::line(format_args!(
+                "the programs cannot be loaded a second time, so the coverage is not strict: {cause:#}"
+            ));
+            source.coverage = raw::FIMK_COVERAGE_NORMAL;
+            return Ok(());
+        }
+    };
+    for &hook in hooks {
+        let name = HOOK_NAMES[hook as usize];
+        match objects::attach(second.object(), hook) {
+            Ok(mut link) => {
+                pins.pin(&format!("{LINK}again_{name}"), |path| link.pin(path))?;
+                source.links.push(link);
+            }
+            Err(cause) => log::line(format_args!(
+                "the hook {name} is served by one program only: {cause:#}"
+            )),
+        }
+    }
+    source.second = Some(second);
+    Ok(())
+}
+
 /// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
-/// where there are none, or none that can be used.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
+/// where there are none, or none that can be used. Of other coverage, they are replaced on the same maps.
+fn adopt_file(source: &mut Source, pins: &mut Pins, found: (Plan, u32)) -> Result<bool> {
+    let (found, coverage) = found;
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
@@ -199,7 +266,8 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let file = match File::load_on(process, &hooks, pins) {
+    let copied = first_copy(source.coverage);
+    let file = match File::load_on(process, &hooks, pins, copied) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -214,8 +282,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     hooks.remove(&raw::FIMK_HOOK_GETATTR);
     let mut lost = BTreeSet::new();
-    for hook in hooks {
-        if !attach_and_pin(source, file.object(), hook, Some(pins))? {
+    let theirs = coverage == source.coverage;
+    for &hook in &hooks {
+        if !attach_and_pin(source, file.object(), hook, Some(pins), theirs)? {
             lost.insert(hook);
         }
     }
@@ -227,6 +296,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     }
     pin_file_maps(&file, pins)?;
     source.file = Some(file);
+    if copied == Copied::First {
+        attach_again(source, &hooks, pins)?;
+    }
     Ok(true)
 }
 
@@ -234,8 +306,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
 fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
-    found: Option<&Plan>,
+    found: Option<(Plan, u32)>,
 ) -> Result<std::result::Result<(), Refusal>> {
+    choose_coverage(source);
     if let Some(found) = found
         && pins.adopts
         && adopt_file(source, pins, found)?
@@ -252,6 +325,7 @@ fn bring_up_file(
     tested.choices.write(&mut source.plan);
     // Attached only while the analyzer walks, but for kernels that attach it only once.
     source.arming = tested.links.remove(&raw::FIMK_HOOK_GETATTR);
+    let hooks: BTreeSet<u32> = tested.links.keys().copied().collect();
     for (hook, mut link) in tested.links {
         let name = HOOK_NAMES[hook as usize];
         pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
@@ -259,6 +333,9 @@ fn bring_up_file(
     }
     pin_file_maps(&tested.file, pins)?;
     source.file = Some(tested.file);
+    if source.coverage == raw::FIMK_COVERAGE_STRICT {
+        attach_again(source, &hooks, pins)?;
+    }
     Ok(Ok(()))
 }
 
@@ -306,9 +383,10 @@ fn attach_and_pin(
     object: &libbpf_rs::Object,
     hook: u32,
     mut pins: Option<&mut Pins>,
+    may_adopt: bool,
 ) -> Result<bool> {
     let name = HOOK_NAMES[hook as usize];
-    if let Some(pins) = pins.as_deref_mut()
+    if let Some(pins) = pins.as_deref_mut().filter(|_| may_adopt)
         && let Ok(program) = objects::program(object, hook)
         && let Some((link, theirs)) = adopt::link(pins, name, program.as_fd())
     {

@@ -306,8 +306,9 @@ impl<'a> Run<'a> {
             return Err(Nonsense::NotGreeted.into());
         }
         let wanted = requests::wanted_source(&hello)?;
+        let coverage = requests::wanted_coverage(&hello)?;
         if self.server.is_none() {
-            self.server = Some(self.bring_up(wanted).map_err(Fault::Fatal)?);
+            self.server = Some(self.bring_up(wanted, coverage).map_err(Fault::Fatal)?);
         }
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
             server.greet(peer.pid)?;
@@ -324,8 +325,8 @@ impl<'a> Run<'a> {
     }
 
     /// Once, at the first HELLO. From here on this process can only forward.
-    fn bring_up(&mut self, wanted: u32) -> Result<Server> {
-        let source = probe::bring_up(wanted, self.pins)?;
+    fn bring_up(&mut self, wanted: u32, coverage: u32) -> Result<Server> {
+        let source = probe::bring_up(wanted, coverage, self.pins)?;
         let server = Server::new(source, &self.channel)?;
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES
