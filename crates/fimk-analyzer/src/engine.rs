@@ -106,6 +106,8 @@ pub struct Engine {
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
+    /// How long the last comparison that a loss asked for took.
+    pub(crate) scan_took: Duration,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
@@ -173,6 +175,7 @@ impl Engine {
             held: crate::held::Held::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
+            scan_took: Duration::ZERO,
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
             control: parts.control,

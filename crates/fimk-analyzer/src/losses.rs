@@ -13,6 +13,9 @@ use crate::{
 /// The meta key under which the sums last told are kept: four numbers of 8 bytes, then the boot they belong to.
 const TOLD: &str = "losses";
 
+/// The cause that a skipped program is told by.
+pub const SKIPPED: &str = "program_skipped";
+
 /// The last sums seen.
 #[derive(Default)]
 pub struct Losses {
@@ -54,10 +57,26 @@ impl Losses {
         [numbers.as_flattened(), boot.as_bytes()].concat()
     }
 
-    /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
-    pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
+    /// Takes note of new sums.
+    pub fn hear(&mut self, packet: &raw::fimk_counters_packet) {
         self.last = Some(Box::new(*packet));
-        let sums = sum(packet);
+    }
+
+    /// Whether nothing grew but what programs were skipped for.
+    pub fn only_skipped(&self) -> bool {
+        let Some(sums) = self.last.as_deref().map(sum) else {
+            return false;
+        };
+        let but_skipped = Sums {
+            skipped: sums.skipped,
+            ..self.seen
+        };
+        sums.skipped > self.seen.skipped && sums == but_skipped
+    }
+
+    /// What grew since it was last told. Sums that went down are those of programs loaded since.
+    pub fn tell(&mut self) -> Option<Grown> {
+        let sums = sum(self.last.as_deref()?);
         let mut before = std::mem::replace(&mut self.seen, sums);
         if sums
             .all()
@@ -77,7 +96,7 @@ impl Losses {
             ),
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
-            grown(sums.skipped, before.skipped, "program_skipped"),
+            grown(sums.skipped, before.skipped, SKIPPED),
         ]
         .into_iter()
         .flatten()
@@ -145,6 +164,32 @@ mod tests {
     #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
     use super::*;
     use zerocopy::FromZeros;
+
+    impl Losses {
+        fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
+            self.hear(packet);
+            self.tell()
+        }
+    }
+
+    #[test]
+    fn skipped_programs_alone_can_wait_and_are_told_in_one_sum() {
+        let mut losses = Losses::default();
+        let mut heard = packet(3, raw::FIMK_COUNT_RING_FULL, 5);
+        losses.update(&heard);
+        for skipped in [2, 7] {
+            heard.skipped = skipped;
+            losses.hear(&heard);
+            assert!(losses.only_skipped());
+        }
+        let grown = losses.tell().expect("it grew");
+        assert_eq!(grown.counts, [(SKIPPED.to_owned(), 7)]);
+        assert!(grown.compare && !losses.only_skipped());
+        heard.skipped = 9;
+        heard.hooks[3].of[raw::FIMK_COUNT_DIRTY_FULL as usize] = 1;
+        losses.hear(&heard);
+        assert!(!losses.only_skipped(), "a full map is told at once");
+    }
 
     fn packet(hook: usize, cause: u32, count: u64) -> raw::fimk_counters_packet {
         let mut packet = raw::fimk_counters_packet::new_zeroed();

@@ -318,8 +318,7 @@ impl Engine {
     pub(crate) fn scan_if_wanted(&mut self) -> Result<(), Trouble> {
         let interval = std::time::Duration::from_secs(self.config.scan_interval_s);
         let periodic = matches!(self.eyes, Eyes::Periodic) && self.last_scan.elapsed() >= interval;
-        // A flood that fills the maps again and again must not keep us scanning.
-        let allowed = self.last_scan.elapsed() >= SCAN_PAUSE;
+        let allowed = Instant::now() >= self.may_scan_at();
         let Some(reason) = self
             .scan_wanted
             .take_if(|_| allowed)
@@ -330,7 +329,16 @@ impl Engine {
         if !reason.is_empty() {
             log(format!("everything is compared, because {reason}"));
         }
-        self.scan(None)
+        self.tell_losses()?;
+        let began = Instant::now();
+        self.scan(None)?;
+        self.scan_took = began.elapsed();
+        Ok(())
+    }
+
+    /// A flood that fills the maps again and again, or somebody who has programs skipped, must not keep us scanning.
+    pub(crate) fn may_scan_at(&self) -> Instant {
+        self.last_scan + SCAN_PAUSE.max(self.scan_took.saturating_mul(SCAN_SHARE))
     }
 
     /// A link in a rule's own path leads elsewhere: what is there now is watched, and recorded without an
@@ -373,12 +381,24 @@ impl Engine {
 
     /// The kernel's counters: what was lost is said, and looked for if the loader's sweep cannot find it.
     pub(crate) fn count(&mut self, packet: &raw::fimk_counters_packet) -> Result<(), Trouble> {
-        let Some(grown) = self.losses.update(packet) else {
+        self.losses.hear(packet);
+        if self.losses.only_skipped() {
+            // Ten times a second under attack: told when it is looked for.
+            self.scan_wanted.get_or_insert_with(|| SKIPPED.to_owned());
+            return Ok(());
+        }
+        self.tell_losses()
+    }
+
+    fn tell_losses(&mut self) -> Result<(), Trouble> {
+        let Some(grown) = self.losses.tell() else {
             return Ok(());
         };
-        let message = if grown.compare {
-            self.scan_wanted =
-                Some("the kernel's maps were full or programs were skipped".to_owned());
+        let message = if grown.counts.iter().all(|(name, _)| name == crate::losses::SKIPPED) {
+            "the kernel skipped programs for calls that no other of them saw; everything watched is looked at"
+        } else if grown.compare {
+            self.scan_wanted
+                .get_or_insert_with(|| "the kernel's maps were full".to_owned());
             "records of the kernel were lost; everything is compared"
         } else {
             "announcements were lost; their objects were found dirty by the loader's sweep"
@@ -417,8 +437,14 @@ const GATHER_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// The loader has nothing more to say when it was silent for so long; it answers within a tick.
 const GATHER_QUIET: std::time::Duration = std::time::Duration::from_millis(30);
 
-/// Between two comparisons of everything that losses ask for.
+/// Between two comparisons of everything that losses ask for, at least.
 pub const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// And so many times what the last one took: they have at most a twentieth of our time.
+const SCAN_SHARE: u32 = 19;
+
+/// Why everything is compared when programs were skipped.
+const SKIPPED: &str = "programs were skipped";
 
 /// Whether nobody could have recorded this path before: the first start, or a rule that is new.
 fn is_new_ground(path: &BytePath, past: &Past) -> bool {
@@ -438,8 +464,10 @@ pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
 }
 
 fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
+    let coverage = crate::coverage_words(ready);
+    let coverage = coverage.map_or_else(String::new, |words| format!("; coverage {words}"));
     Notice {
-        message: crate::source_sentence(ready),
+        message: crate::source_sentence(ready) + &coverage,
         plan: plan(ready),
         counts: vec![("objects_watched".to_owned(), tally.compared)],
         gap: None,

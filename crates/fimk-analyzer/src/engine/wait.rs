@@ -74,7 +74,7 @@ impl Engine {
             self.notify.next_due(),
             self.scan_wanted
                 .as_ref()
-                .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
+                .map(|_| self.may_scan_at()),
             self.control.next_due(),
         ]
         .into_iter()
