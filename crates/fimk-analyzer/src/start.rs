@@ -394,7 +394,11 @@ impl Engine {
         let Some(grown) = self.losses.tell() else {
             return Ok(());
         };
-        let message = if grown.counts.iter().all(|(name, _)| name == crate::losses::SKIPPED) {
+        let message = if grown
+            .counts
+            .iter()
+            .all(|(name, _)| name == crate::losses::SKIPPED)
+        {
             "the kernel skipped programs for calls that no other of them saw; everything watched is looked at"
         } else if grown.compare {
             self.scan_wanted

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{
-    ErrorKind, Iter, Link, MapCore, MapFlags, MapHandle, Object, OpenObject, PrintLevel, Program, ProgramMut, Result,
+    ErrorKind, Iter, Link, MapCore, MapFlags, MapHandle, Object, OpenObject, PrintLevel, Program,
+    ProgramMut, Result,
 };
 
 use crate::adopt;
@@ -212,7 +213,9 @@ impl File {
         let mut open = Self::open(Copied::Second)?;
         for mut map in open.open_object_mut().maps_mut() {
             let name = map.name().to_owned();
-            let own = OWN_OF_A_COPY.iter().any(|own| name.to_string_lossy().ends_with(own));
+            let own = OWN_OF_A_COPY
+                .iter()
+                .any(|own| name.to_string_lossy().ends_with(own));
             if let Some(first) = self.object().maps().find(|first| first.name() == name)
                 && !own
             {

@@ -50,7 +50,7 @@ pub fn channel() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)
 }
 
-/// Gives this thread the lowest priority that there is (SCHED_IDLE); where that is refused it keeps its own.
+/// Gives this thread the lowest priority that there is (`SCHED_IDLE`); where that is refused it keeps its own.
 pub fn yield_to_all() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads `parameters`, which outlives the call; 0 is the calling thread.

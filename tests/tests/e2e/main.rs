@@ -21,6 +21,7 @@ mod scenario;
 mod secrets;
 mod service;
 mod silence;
+mod skipped;
 mod status;
 mod users;
 mod writes;

@@ -72,9 +72,7 @@ impl Engine {
             self.homes_due(),
             self.mounts.next_due(),
             self.notify.next_due(),
-            self.scan_wanted
-                .as_ref()
-                .map(|_| self.may_scan_at()),
+            self.scan_wanted.as_ref().map(|_| self.may_scan_at()),
             self.control.next_due(),
         ]
         .into_iter()

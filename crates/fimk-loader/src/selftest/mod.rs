@@ -69,12 +69,7 @@ pub fn run(
 
 impl Tested {
     /// Loads the file object, leaving out each program that the verifier refuses.
-    fn load(
-        process: &Process,
-        mut choices: Choices,
-        size: Size,
-        copied: Copied,
-    ) -> Result<Self> {
+    fn load(process: &Process, mut choices: Choices, size: Size, copied: Copied) -> Result<Self> {
         loop {
             let wanted = choices.programs();
             let cause = match File::load(process, &wanted, size, copied) {
