@@ -3,7 +3,8 @@
  * What file operations cost in a guest whose clock counts instructions (QEMU's -icount shift=0: a nanosecond each):
  *
  *   hooks run NAME DIRECTORY        prints `NAME TAB operation TAB instructions` of operations on a file in DIRECTORY
- *   hooks empty LIST                 hangs an empty program on each function in the file LIST (`fexit vfs_write`), stays
+ *   hooks empty LIST                 hangs an empty program on each function in the file LIST (`fexit vfs_write`, or
+ *                                    `lsm bpf_lsm_file_permission`), stays
  *   hooks inotify|fanotify DIRECTORY has the file in DIRECTORY watched for changes, stays
  *   hooks audit DIRECTORY            as `auditctl -w DIRECTORY -p wa`
  *
@@ -236,7 +237,7 @@ static void hang_empty(const char *name, enum bpf_attach_type type)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	union bpf_attr load = {
-		.prog_type = BPF_PROG_TYPE_TRACING,
+		.prog_type = type == BPF_LSM_MAC ? BPF_PROG_TYPE_LSM : BPF_PROG_TYPE_TRACING,
 		.expected_attach_type = type,
 		.insns = (unsigned long)code,
 		.insn_cnt = 2,
@@ -261,7 +262,9 @@ static void hang_all_empty(const char *list)
 	if (!functions)
 		die(list);
 	while (fscanf(functions, "%15s %127s", how, name) == 2)
-		hang_empty(name, strcmp(how, "fexit") ? BPF_TRACE_FENTRY : BPF_TRACE_FEXIT);
+		hang_empty(name, !strcmp(how, "lsm")   ? BPF_LSM_MAC :
+				 !strcmp(how, "fexit") ? BPF_TRACE_FEXIT :
+							 BPF_TRACE_FENTRY);
 	stay();
 }
 
