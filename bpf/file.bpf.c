@@ -220,7 +220,8 @@ int BPF_PROG(fimk_security_file_ioctl, struct file *file, unsigned int command)
 	if (!maybe_watched(file->f_inode))
 		return 0;
 	any_flagged = true;
-	bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY);
+	if (bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY))
+		count(FIMK_HOOK_FILE_IOCTL, FIMK_COUNT_DIRTY_FULL);
 	return touch_file(FIMK_HOOK_FILE_IOCTL, FIMK_OP_SETFLAGS, file, 0);
 }
 
@@ -348,10 +349,10 @@ static __always_inline __u32 arm(const struct inode *inode, const struct fimk_ob
 {
 	struct fimk_watch watched = { .rule = arming_rule };
 
+	watched.flags = arming_flags & FIMK_WATCH_NAMED;
 	if ((inode->i_mode & S_IFMT) == S_IFDIR)
-		watched.flags = arming_flags & FIMK_WATCH_CHILDREN;
-	pass_filter(object);
-	if (!bpf_map_update_elem(&watch, object, &watched, BPF_ANY))
+		watched.flags |= arming_flags & FIMK_WATCH_CHILDREN;
+	if (watch_object(object, &watched, inode->i_uid.val))
 		return 0;
 	count(FIMK_HOOK_GETATTR, FIMK_COUNT_WATCH_FULL);
 	return FIMK_ARMED_FULL;

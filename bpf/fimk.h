@@ -22,6 +22,11 @@
 /* The largest packet. A reader that gives a buffer of this size never sees one truncated. */
 #define FIMK_PACKET_MAX 8192
 
+/* Objects on the watch at a time: what HELLO may ask for, and what there is room for where it does not ask. */
+#define FIMK_OBJECTS_MIN 1024
+#define FIMK_OBJECTS_DEFAULT 262144
+#define FIMK_OBJECTS_MAX 1048576
+
 /* Bytes of a path sent leaf first (struct fimk_touch). Longer ones are cut and say so; the object
  * and not the path decides what is watched, so nothing is missed for it. */
 #define FIMK_PATH_MAX 1024
@@ -34,6 +39,9 @@
 /* Bytes kept of a control group's path, and components walked: the leaf and what is next to it name a container. */
 #define FIMK_CGROUP_MAX 256
 #define FIMK_CGROUP_STEPS_MAX 6
+/* Holders of files told at once, by process and file: a busy host has some hundreds of such mappings and a few
+ * thousand files open for writing. */
+#define FIMK_HOLDERS_MAX 8192
 
 /* ---- Identity ---------------------------------------------------------------------------- */
 
@@ -127,7 +135,9 @@ enum fimk_hook {
 	FIMK_HOOK_POST_SETATTR = 36,
 	FIMK_HOOK_SETATTR = 37,
 	FIMK_HOOK_FILE_RELEASE = 38,
-	FIMK_HOOKS = 39,
+	FIMK_HOOK_OPEN_FILES = 39, /* these two: iterators that tell who holds a file */
+	FIMK_HOOK_MAPPINGS = 40,
+	FIMK_HOOKS = 41,
 	FIMK_HOOKS_MAX = 48,
 };
 
@@ -181,6 +191,7 @@ enum fimk_count {
 /* ---- Kernel maps ------------------------------------------------------------------------- */
 
 #define FIMK_WATCH_CHILDREN 1u /* a directory: what appears in it is watched as well */
+#define FIMK_WATCH_NAMED 2u /* a rule spells out its name or passes it: may use the room that is kept for such */
 
 struct fimk_watch {
 	__u32 rule; /* the number the analyzer armed it under */
@@ -217,6 +228,7 @@ enum fimk_packet {
 	FIMK_PACKET_TAKEN = 17,
 	FIMK_PACKET_SYNCED = 18,
 	FIMK_PACKET_COUNTERS = 19,
+	FIMK_PACKET_HOLDER = 20,
 };
 
 struct fimk_header {
@@ -233,6 +245,11 @@ struct fimk_span {
 
 #define FIMK_PATH_WHOLE 1u /* the walk reached the root of the file system tree */
 #define FIMK_PATH_CUT 2u
+/* fimk_name.path_flags only: somebody has the object mapped writable and shared, so that its content may change
+ * without a further record. */
+#define FIMK_NAME_MAPPED 4u
+#define FIMK_NAME_UNWATCHED 8u /* fimk_name only: the watch map had no room for what appeared */
+#define FIMK_PATH_EXECUTABLE_GONE 16u /* not of the path: the actor's executable has lost its name since its exec */
 
 /*
  * An object became dirty. The path is that by which the actor reached it: names leaf first, each
@@ -302,6 +319,8 @@ struct fimk_armed {
 #define FIMK_ACTOR_ARGUMENTS_CUT 4u
 #define FIMK_ACTOR_EXECUTABLE_CUT 8u
 #define FIMK_ACTOR_UNKNOWN 16u /* answer to WHO: nobody of that key or pid is known */
+#define FIMK_ACTOR_EXECUTABLE_MEMORY 32u /* its executable lies in memory and never had a name (memfd) */
+#define FIMK_ACTOR_CGROUP_CUT 64u /* the group's path begins further up */
 
 /* A process and the image it runs, gathered at exec, copied at fork. Credentials and control group (of the
  * unified hierarchy) as of then. */
@@ -325,7 +344,7 @@ struct fimk_actor {
 	struct fimk_span executable; /* leaf first, as in fimk_touch */
 	struct fimk_span arguments; /* each ended by NUL */
 	struct fimk_span cgroup_path; /* leaf first; empty: the root's, or not known */
-	__u32 reserved;
+	__u32 pid_in_namespace; /* in its own pid namespace, where that is not the first; else 0 */
 	__u8 tail[FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX];
 };
 
@@ -339,8 +358,11 @@ struct fimk_ready {
 	__u32 fanotify_flags; /* of fanotify_init */
 	__u32 objects_kept; /* dirty or taken entries found, that were left by an earlier run */
 	__u8 plan[FIMK_HOOKS_MAX]; /* enum fimk_plan, by row of the plan table */
+	__u64 map_bytes; /* kernel memory of all maps */
+	__u32 load; /* tells the counters of one load of the programs from those of another during a boot */
 	__u32 coverage; /* enum fimk_coverage; 0: the source has no programs to skip */
 	__u32 preempts; /* 1: this kernel may preempt a program, so that its guard skips others */
+	__u32 reserved;
 };
 
 /* Answer to TAKE; unasked for each entry taken by an analyzer that is gone. entry.count 0: not dirty. */
@@ -362,16 +384,32 @@ struct fimk_counters_packet {
 	struct fimk_counters hooks[FIMK_HOOKS_MAX];
 };
 
+#define FIMK_HOLDS_OPEN 1u /* a description open for writing */
+#define FIMK_HOLDS_MAPPED 2u /* a shared mapping that is, or may be made, writable */
+#define FIMK_HOLDS_CUT 4u /* in the first packet: there are more holders than can be told */
+
+/* Answer to HOLDERS: who holds a watched file, or with source fanotify any file that has a name. The first is
+ * about nobody, and its flags say what was looked for: none, when it is too soon after the last time or the
+ * kernel cannot tell. The others follow, one for each process and file, then SYNCED. */
+struct fimk_holder {
+	struct fimk_header header;
+	struct fimk_key key;
+	__u32 flags; /* FIMK_HOLDS_* */
+	__u32 milliseconds; /* in the first packet: how long the looking took */
+};
+
 /* ---- Requests, analyzer -> loader --------------------------------------------------------- */
 
 enum fimk_request_kind {
-	FIMK_REQUEST_HELLO = 1, /* number = source wanted, key.actor.image = enum fimk_coverage */
+	/* number = source wanted, cookie = objects to have room for (0: as many as usual), key.actor.image = enum fimk_coverage */
+	FIMK_REQUEST_HELLO = 1,
 	FIMK_REQUEST_ARM = 2, /* number = rule, cookie = thread id, key.actor.image = FIMK_WATCH_* flags; thread 0 ends it */
 	FIMK_REQUEST_UNWATCH = 3, /* key.object */
 	FIMK_REQUEST_TAKE = 4, /* key */
 	FIMK_REQUEST_DONE = 5, /* key, cookie = entry.take */
 	FIMK_REQUEST_SYNC = 6, /* cookie comes back in SYNCED, behind all that was recorded before */
 	FIMK_REQUEST_WHO = 7, /* key.actor, or only its pid: an ACTOR for it and each ancestor, then SYNCED */
+	FIMK_REQUEST_HOLDERS = 8, /* cookie: that of the SYNCED behind the answer */
 };
 
 struct fimk_request {
@@ -395,9 +433,10 @@ FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
 FIMK_SIZE(fimk_actor, 144 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX);
-FIMK_SIZE(fimk_ready, 88);
+FIMK_SIZE(fimk_ready, 56 + FIMK_HOOKS_MAX);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
+FIMK_SIZE(fimk_holder, 48);
 FIMK_SIZE(fimk_counters_packet, 16 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8);
 FIMK_SIZE(fimk_request, 48);
 

@@ -128,11 +128,33 @@ static __always_inline void mark_unannounced(const struct fimk_key *key)
 		entry->announced = 0;
 }
 
-/* An actor is missing when its exec was, or when it is the kernel's or older than the loader. */
-static __always_inline void ensure_actor(__u32 hook, const struct fimk_actor_key *key)
+static __always_inline bool has_lost_executable(void)
 {
-	if (!bpf_map_lookup_elem(&actors, key) && store_current(hook, 0))
-		count(hook, FIMK_COUNT_ACTORS_FULL);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct inode *inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
+
+	return inode && !BPF_CORE_READ(inode, i_nlink);
+}
+
+/* An actor is missing when its exec was, or when it is the kernel's or older than the loader. Returns what
+ * is to be told of one that is known: that its executable was removed since its exec. */
+static __always_inline __u32 ensure_actor(__u32 hook, const struct fimk_actor_key *key)
+{
+	struct fimk_actor *actor = bpf_map_lookup_elem(&actors, key);
+
+	if (!actor) {
+		if (store_current(hook, 0))
+			count(hook, FIMK_COUNT_ACTORS_FULL);
+		return 0;
+	}
+	if (actor->flags & FIMK_ACTOR_KERNEL)
+		return 0;
+	if (!(actor->flags & FIMK_ACTOR_EXECUTABLE_GONE)) {
+		if (!has_lost_executable())
+			return 0;
+		actor->flags |= FIMK_ACTOR_EXECUTABLE_GONE;
+	}
+	return FIMK_PATH_EXECUTABLE_GONE;
 }
 
 static __always_inline long announce_touch(struct file_scratch *scratch, __u32 hook)
@@ -151,7 +173,7 @@ static __always_inline long announce_touch(struct file_scratch *scratch, __u32 h
 	touch->hook = hook;
 	touch->uid = (__u32)bpf_get_current_uid_gid();
 	touch->reserved = 0;
-	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at);
+	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at) | scratch->actor_flags;
 	if (touch->path_flags & FIMK_PATH_CUT)
 		count(hook, FIMK_COUNT_PATH_CUT);
 	end = scratch->end;
@@ -179,7 +201,7 @@ __attribute__((noinline)) int touch_first(__u32 hook)
 		count(hook, FIMK_COUNT_COALESCED);
 	if (dirtied != DIRTY_NEW)
 		return 0;
-	ensure_actor(hook, &scratch->key.actor);
+	scratch->actor_flags = ensure_actor(hook, &scratch->key.actor);
 	if (room && !announce_touch(scratch, hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
 		return 0;

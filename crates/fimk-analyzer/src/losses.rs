@@ -3,6 +3,8 @@
 //! They are sums since the programs were loaded, which may be long before this process began: those last told are
 //! kept in the store, so that only growth is told.
 
+use std::time::{Duration, Instant};
+
 use fimk_wire::{HOOK_NAMES, raw};
 
 use crate::{
@@ -10,17 +12,21 @@ use crate::{
     exit::Failure,
 };
 
-/// The meta key under which the sums last told are kept: four numbers of 8 bytes, then the boot they belong to.
+/// The meta key under which the sums last told are kept: five numbers of 8 bytes, then what they belong to.
 const TOLD: &str = "losses";
 
-/// The cause that a skipped program is told by.
-pub const SKIPPED: &str = "program_skipped";
+/// Between two events that tell of losses: an attacker who provokes them has no use for an event each.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// The last sums seen.
 #[derive(Default)]
 pub struct Losses {
     seen: Sums,
+    /// The boot, and the number in it of the load of the programs.
+    of: String,
     last: Option<Box<raw::fimk_counters_packet>>,
+    untold: Option<Grown>,
+    told_at: Option<Instant>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +35,8 @@ struct Sums {
     entries: u64,
     objects: u64,
     skipped: u64,
+    /// Processes that are not described: of their changes is known what, and not who.
+    actors: u64,
 }
 
 /// What grew since the last look.
@@ -46,37 +54,51 @@ impl Losses {
         self.last.as_deref()
     }
 
-    /// Takes over what an earlier process told, if that was during this boot.
-    fn recall(&mut self, bytes: &[u8], boot: &str) {
-        self.seen = Sums::kept(bytes, boot).unwrap_or_default();
+    /// Takes over what an earlier process told, if that was of the same load of the programs, during this boot.
+    fn recall(&mut self, bytes: &[u8], boot: &str, load: u32) {
+        self.of = format!("{boot} {load}");
+        self.seen = Sums::kept(bytes, &self.of).unwrap_or_default();
     }
 
     /// To be kept.
-    fn to_bytes(&self, boot: &str) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let numbers = self.seen.all().map(u64::to_be_bytes);
-        [numbers.as_flattened(), boot.as_bytes()].concat()
+        [numbers.as_flattened(), self.of.as_bytes()].concat()
     }
 
-    /// Takes note of new sums.
-    pub fn hear(&mut self, packet: &raw::fimk_counters_packet) {
+    /// What grew is to be told, with what is to be told already.
+    pub fn untold(&mut self, grown: Grown) {
+        let Some(untold) = &mut self.untold else {
+            self.untold = Some(grown);
+            return;
+        };
+        untold.compare |= grown.compare;
+        for (name, count) in grown.counts {
+            match untold.counts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum = sum.saturating_add(count),
+                None => untold.counts.push((name, count)),
+            }
+        }
+    }
+
+    /// What is to be told, when it is time to, or `now`.
+    pub fn due(&mut self, now: bool) -> Option<Grown> {
+        let waits = self.next_due().is_some_and(|when| when > Instant::now());
+        let grown = self.untold.take_if(|_| now || !waits)?;
+        self.told_at = Some(Instant::now());
+        Some(grown)
+    }
+
+    /// When [`Self::due`] has something to say.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.untold.as_ref()?;
+        Some(self.told_at.map_or_else(Instant::now, |at| at + TOLD_EVERY))
+    }
+
+    /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
+    pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
         self.last = Some(Box::new(*packet));
-    }
-
-    /// Whether nothing grew but what programs were skipped for.
-    pub fn only_skipped(&self) -> bool {
-        let Some(sums) = self.last.as_deref().map(sum) else {
-            return false;
-        };
-        let but_skipped = Sums {
-            skipped: sums.skipped,
-            ..self.seen
-        };
-        sums.skipped > self.seen.skipped && sums == but_skipped
-    }
-
-    /// What grew since it was last told. Sums that went down are those of programs loaded since.
-    pub fn tell(&mut self) -> Option<Grown> {
-        let sums = sum(self.last.as_deref()?);
+        let sums = sum(packet);
         let mut before = std::mem::replace(&mut self.seen, sums);
         if sums
             .all()
@@ -96,19 +118,22 @@ impl Losses {
             ),
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
-            grown(sums.skipped, before.skipped, SKIPPED),
+            grown(sums.skipped, before.skipped, "program_skipped"),
+            grown(sums.actors, before.actors, "actors_map_full"),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let compare = counts.iter().any(|(name, _)| name != "announcements_lost");
+        let compare = counts
+            .iter()
+            .any(|(name, _)| name != "announcements_lost" && name != "actors_map_full");
         (!counts.is_empty()).then_some(Grown { counts, compare })
     }
 }
 
 impl Sums {
     fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
-        let (numbers, of) = bytes.split_at_checked(4 * 8)?;
+        let (numbers, of) = bytes.split_at_checked(5 * 8)?;
         let mut numbers = numbers.as_chunks::<8>().0.iter();
         let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
         let seen = Self {
@@ -116,26 +141,34 @@ impl Sums {
             entries: next()?,
             objects: next()?,
             skipped: next()?,
+            actors: next()?,
         };
         (of == boot.as_bytes()).then_some(seen)
     }
 
-    fn all(self) -> [u64; 4] {
-        [self.announcements, self.entries, self.objects, self.skipped]
+    fn all(self) -> [u64; 5] {
+        [
+            self.announcements,
+            self.entries,
+            self.objects,
+            self.skipped,
+            self.actors,
+        ]
     }
 }
 
 impl Engine {
     /// What an earlier process told of these programs is not told again.
-    pub(crate) fn recall_losses(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn recall_losses(&mut self, load: u32) -> Result<(), Trouble> {
         let kept = self.store.meta(TOLD).map_err(Failure::from)?;
-        self.losses.recall(&kept.unwrap_or_default(), &self.boot);
+        self.losses
+            .recall(&kept.unwrap_or_default(), &self.boot, load);
         Ok(())
     }
 
     /// These sums were told.
     pub(crate) fn keep_losses(&mut self) -> Result<(), Trouble> {
-        let bytes = self.losses.to_bytes(&self.boot);
+        let bytes = self.losses.to_bytes();
         Ok(self.store.set_meta(TOLD, &bytes).map_err(Failure::from)?)
     }
 }
@@ -155,6 +188,9 @@ fn sum(packet: &raw::fimk_counters_packet) -> Sums {
         sums.objects = sums
             .objects
             .saturating_add(counters.of[raw::FIMK_COUNT_WATCH_FULL as usize]);
+        sums.actors = sums
+            .actors
+            .saturating_add(counters.of[raw::FIMK_COUNT_ACTORS_FULL as usize]);
     }
     sums
 }
@@ -164,32 +200,6 @@ mod tests {
     #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
     use super::*;
     use zerocopy::FromZeros;
-
-    impl Losses {
-        fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
-            self.hear(packet);
-            self.tell()
-        }
-    }
-
-    #[test]
-    fn skipped_programs_alone_can_wait_and_are_told_in_one_sum() {
-        let mut losses = Losses::default();
-        let mut heard = packet(3, raw::FIMK_COUNT_RING_FULL, 5);
-        losses.update(&heard);
-        for skipped in [2, 7] {
-            heard.skipped = skipped;
-            losses.hear(&heard);
-            assert!(losses.only_skipped());
-        }
-        let grown = losses.tell().expect("it grew");
-        assert_eq!(grown.counts, [(SKIPPED.to_owned(), 7)]);
-        assert!(grown.compare && !losses.only_skipped());
-        heard.skipped = 9;
-        heard.hooks[3].of[raw::FIMK_COUNT_DIRTY_FULL as usize] = 1;
-        losses.hear(&heard);
-        assert!(!losses.only_skipped(), "a full map is told at once");
-    }
 
     fn packet(hook: usize, cause: u32, count: u64) -> raw::fimk_counters_packet {
         let mut packet = raw::fimk_counters_packet::new_zeroed();
@@ -208,22 +218,36 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_told_is_not_told_again_during_the_same_boot() {
+    fn what_an_earlier_process_told_of_these_programs_is_not_told_again() {
         let mut losses = Losses::default();
+        losses.recall(b"", "this", 7);
         let lost = packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5);
         assert!(losses.update(&lost).is_some());
-        let bytes = losses.to_bytes("this");
+        let bytes = losses.to_bytes();
         let mut kept = Losses::default();
-        kept.recall(&bytes, "this");
+        kept.recall(&bytes, "this", 7);
         assert_eq!(kept.update(&lost), None);
         let more = kept.update(&packet(3, raw::FIMK_COUNT_DIRTY_FULL, 7));
         assert_eq!(
             more.expect("it grew").counts,
             [("dirty_map_full".to_owned(), 2)]
         );
-        assert!(Sums::kept(&bytes, "another").is_none());
         for end in 0..bytes.len() {
-            assert!(Sums::kept(&bytes[..end], "this").is_none());
+            assert!(Sums::kept(&bytes[..end], "this 7").is_none());
+        }
+    }
+
+    #[test]
+    fn equal_sums_of_another_load_or_boot_are_told_again() {
+        let mut losses = Losses::default();
+        losses.recall(b"", "this", 7);
+        let lost = packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5);
+        assert!(losses.update(&lost).is_some());
+        let bytes = losses.to_bytes();
+        for (boot, load) in [("this", 8), ("another", 7)] {
+            let mut other = Losses::default();
+            other.recall(&bytes, boot, load);
+            assert!(other.update(&lost).is_some(), "{boot} {load}");
         }
     }
 
@@ -236,6 +260,30 @@ mod tests {
             grown.expect("all of it").counts,
             [("dirty_map_full".to_owned(), 2)]
         );
+    }
+
+    #[test]
+    fn processes_without_room_are_told_and_cost_no_comparison() {
+        let grown = Losses::default().update(&packet(19, raw::FIMK_COUNT_ACTORS_FULL, 2));
+        let grown = grown.expect("it grew");
+        assert_eq!(grown.counts, [("actors_map_full".to_owned(), 2)]);
+        assert!(!grown.compare);
+    }
+
+    #[test]
+    fn losses_in_quick_succession_become_one_event() {
+        let mut losses = Losses::default();
+        let mut grow = |count| {
+            let grown = losses.update(&packet(0, raw::FIMK_COUNT_WATCH_FULL, count));
+            losses.untold(grown.expect("it grew"));
+            losses.due(false)
+        };
+        assert!(grow(1).is_some(), "the first is told at once");
+        assert_eq!(grow(3), None);
+        assert_eq!(grow(9), None);
+        let rest = losses.due(true).expect("the rest");
+        assert_eq!(rest.counts, [("watch_map_full".to_owned(), 8)]);
+        assert!(rest.compare && losses.due(true).is_none() && losses.next_due().is_none());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod held;
 mod homes;
 mod identity;
 mod key;
+mod looks;
 mod losses;
 mod mounts;
 mod names;
@@ -22,6 +23,7 @@ mod names;
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
 mod output;
+mod patience;
 mod pending;
 mod read;
 mod report;
@@ -29,10 +31,12 @@ mod sandbox;
 mod severity;
 mod signal;
 mod source;
+mod stalled;
 mod start;
 mod stash;
 mod status;
 mod tree;
+mod unwatched;
 mod users;
 mod verdict;
 mod walk;
@@ -72,6 +76,7 @@ use crate::{
     mounts::Mounts,
     notify::Notify,
     output::Output,
+    patience::Patience,
     read::Reader,
     source::fanotify::Fanotify,
     stash::Stash,
@@ -119,13 +124,13 @@ fn run() -> Result<(), Failure> {
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
-    let (ready, group) = hello(&mut channel, source, config.coverage, &mut stash)?;
+    let (ready, group) = hello(&mut channel, source, &config, &mut stash)?;
     let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        reader: Reader::new(Arc::clone(&key), config.read_bytes_max, homes),
+        patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
         homes: homes_now,
         key_id: key.id(),
         channel,
@@ -249,18 +254,23 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
-    coverage: Coverage,
+    config: &Config,
     stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
     let mut key = no_key();
-    key.actor.image = match coverage {
+    key.actor.image = match config.coverage {
         Coverage::Auto => raw::FIMK_COVERAGE_AUTO,
         Coverage::Normal => raw::FIMK_COVERAGE_NORMAL,
         Coverage::Strict => raw::FIMK_COVERAGE_STRICT,
     };
     channel
-        .ask(raw::FIMK_REQUEST_HELLO, source, key, 0)
+        .ask(
+            raw::FIMK_REQUEST_HELLO,
+            source,
+            key,
+            u64::from(config.objects_max),
+        )
         .map_err(failed)?;
     loop {
         match channel.wait(READY_PATIENCE).map_err(failed)? {

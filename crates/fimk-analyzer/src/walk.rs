@@ -27,6 +27,8 @@ pub struct Found {
     pub directory: bool,
     /// Whether a rule covers it; else it is only on the way to something that may be covered.
     pub covered: bool,
+    /// Whether a rule's own path is or passes it: room is kept for such in the kernel.
+    pub named: bool,
 }
 
 /// Names longer than this are not watched: the store takes keys of 64 KiB, and such trees are built only to hide in
@@ -72,12 +74,14 @@ impl Walker {
             return None;
         }
         let covered = self.rules.covers(path).is_some();
-        let on_the_way = directory && (self.literal.contains(path) || self.rules.may_contain(path));
+        let named = self.spells_out(path);
+        let on_the_way = directory && (named || self.rules.may_contain(path));
         let is_passwd = path.bytes() == PASSWD.as_bytes();
         (covered || on_the_way || is_passwd).then(|| Found {
             path: path.clone(),
             directory,
             covered,
+            named,
         })
     }
 

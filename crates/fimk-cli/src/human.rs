@@ -29,6 +29,7 @@ pub fn status(answer: &Value) -> String {
         ("last event", answer.last_event()),
         ("events", answer.events()),
         ("kernel", answer.counters()),
+        ("memory", answer.memory()),
         ("queues", answer.queues()),
         ("outputs", answer.outputs()),
         ("compared", answer.compared()),
@@ -235,6 +236,11 @@ impl Answer<'_> {
             of("announced"),
             of("coalesced")
         ))
+    }
+
+    fn memory(&self) -> Option<String> {
+        let maps = self.number("/kernel/map_bytes")?;
+        Some(format!("{} in the maps of the kernel", bytes(maps)))
     }
 
     fn queues(&self) -> Option<String> {

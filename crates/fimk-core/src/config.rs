@@ -10,6 +10,7 @@ mod tests;
 
 use std::{collections::HashSet, path::PathBuf};
 
+use fimk_wire::raw;
 use toml::de::DeTable;
 
 pub use self::{error::ConfigError, homes::home};
@@ -54,6 +55,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "settle_ms",
             "scan_interval_s",
             "read_bytes_max",
+            "objects_max",
             "rule",
             "output",
         ],
@@ -93,6 +95,8 @@ pub struct Config {
     pub scan_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
+    /// Objects that the kernel has room to watch.
+    pub objects_max: u32,
     /// At least one.
     pub rules: Vec<Rule>,
     /// At least one.
@@ -226,6 +230,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
+        objects_max: objects_max(&top)?,
         rules,
         outputs: outputs(&top)?,
     };
@@ -245,6 +250,13 @@ fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, Con
         Ok(pattern) => Ok(pattern.base().as_path().to_owned()),
         Err(why) => Err(wrong(&why)),
     }
+}
+
+fn objects_max(top: &Section<'_>) -> Result<u32, ConfigError> {
+    let range = u64::from(raw::FIMK_OBJECTS_MIN)..=u64::from(raw::FIMK_OBJECTS_MAX);
+    let objects = top.integer("objects_max", range)?;
+    let objects = objects.and_then(|objects| u32::try_from(objects).ok());
+    Ok(objects.unwrap_or(raw::FIMK_OBJECTS_DEFAULT))
 }
 
 fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {

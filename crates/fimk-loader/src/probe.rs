@@ -11,15 +11,17 @@ use libbpf_rs::btf::types::{Func, FuncProto};
 use nix::sys::fanotify::Fanotify;
 
 use crate::adopt;
+use crate::coverage;
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
+use crate::holders::Holders;
 use crate::log;
+use crate::memory;
 use crate::objects::{self, Copied, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
-use crate::preempt;
 use crate::selftest::{self, Tested};
 
 /// What serves.
@@ -44,12 +46,18 @@ pub struct Source {
     pub preempts: bool,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
+    /// Who holds a file; absent where this kernel has none of the iterators.
+    pub holders: Option<Holders>,
     /// The arming program, still attached from the self-test.
     pub arming: Option<Link>,
     /// What holds the programs in place.
-    links: Vec<Link>,
+    pub links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
     pub adopted: Vec<(String, OwnedFd)>,
+    /// Kernel memory of all maps.
+    pub map_bytes: u64,
+    /// See `fimk_ready.load`.
+    pub load: u32,
 }
 
 impl Source {
@@ -65,26 +73,47 @@ impl Source {
             coverage: raw::FIMK_COVERAGE_AUTO,
             preempts: false,
             fanotify: None,
+            holders: None,
             arming: None,
             links: Vec::new(),
             adopted: Vec::new(),
+            map_bytes: 0,
+            load: 0,
         }
+    }
+
+    /// How many objects can be on the watch; 0 where no map limits it.
+    pub fn objects(&self) -> u32 {
+        self.file.as_ref().map_or(0, |file| file.watch.capacity())
+    }
+
+    /// While files may still be opened: what the kernel says of the maps once they are made.
+    fn weigh(&mut self) {
+        let process = self.process.as_ref().map(Process::object);
+        let file = self.file.as_ref().map(File::object);
+        let second = self.second.as_ref().map(File::object);
+        let objects = || [process, second, file].into_iter().flatten();
+        self.map_bytes = memory::of_maps(objects());
+        self.load = memory::load_of(objects());
     }
 }
 
-/// Loads, tests, attaches and pins the source that was asked for.
-pub fn bring_up(wanted: u32, coverage: u32, pins: &mut Pins) -> Result<Source> {
+/// Loads, tests, attaches and pins the source that was asked for, with room for this many objects.
+pub fn bring_up(wanted: u32, objects: u32, coverage: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(wanted);
     source.coverage = coverage;
-    let takeover = adopt::begin(pins)?;
+    let takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.found)?,
+            raw::FIMK_SOURCE_BPF => {
+                let found = takeover.found;
+                bring_up_file(&mut source, pins, found, Size::Objects(objects))?
+            }
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -95,7 +124,9 @@ pub fn bring_up(wanted: u32, coverage: u32, pins: &mut Pins) -> Result<Source> {
                 if source.file.is_none() {
                     source.coverage = raw::FIMK_COVERAGE_AUTO;
                 }
+                bring_up_holders(&mut source);
                 takeover.finish(pins, source.plan, source.coverage)?;
+                source.weigh();
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -110,11 +141,12 @@ pub fn examine() -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
     bring_up_process(&mut source, None)?;
-    choose_coverage(&mut source);
+    coverage::choose(&mut source);
     let refusal = match test_programs(&mut source, Size::Trial) {
         Ok(tested) => {
             tested.choices.write(&mut source.plan);
             source.number = raw::FIMK_SOURCE_BPF;
+            bring_up_holders(&mut source);
             return Ok(source);
         }
         Err(refusal) => refusal,
@@ -126,6 +158,7 @@ pub fn examine() -> Result<Source> {
         }
         Err(refusal) => refusal,
     };
+    bring_up_holders(&mut source);
     Ok(source)
 }
 
@@ -183,6 +216,32 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
     Ok(())
 }
 
+/// Without it a change to what is held is still found, and nobody is named for it.
+fn bring_up_holders(source: &mut Source) {
+    if source.number == raw::FIMK_SOURCE_PERIODIC || !has_btf() {
+        return;
+    }
+    let holders = match Holders::load(source.file.as_ref()) {
+        Ok(holders) => Some(holders),
+        Err(cause) => {
+            log::line(format_args!(
+                "who holds a file cannot be told: {cause:#}\n{}",
+                objects::messages()
+            ));
+            None
+        }
+    };
+    for (place, row) in plan::holder_rows() {
+        let serves = |holders: &&Holders| row.programs.iter().any(|&hook| holders.has(hook));
+        source.plan[place] = match holders.as_ref().filter(serves) {
+            Some(_) => Served::By(row.programs[0], Verdict::Untested).byte(row),
+            None => Served::Absent.byte(row),
+        };
+        source.untested.insert(place, row.untested.to_owned());
+    }
+    source.holders = holders;
+}
+
 /// Loads, attaches and tests the file programs that serve on this kernel.
 fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested, Refusal> {
     let refused = |reason| Refusal { reason, error: 0 };
@@ -198,76 +257,32 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let tested = selftest::run(process, &fitting, size, first_copy(source.coverage))
+    let tested = selftest::run(process, &fitting, size, coverage::first_copy(source.coverage))
         .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
     source.untested.extend(tested.untested.clone());
     Ok(tested)
 }
 
-/// Strict where a program may be skipped, unless something else is asked for.
-fn choose_coverage(source: &mut Source) {
-    source.preempts = preempt::is_possible();
-    if source.coverage == raw::FIMK_COVERAGE_AUTO {
-        source.coverage = if source.preempts {
-            raw::FIMK_COVERAGE_STRICT
-        } else {
-            raw::FIMK_COVERAGE_NORMAL
-        };
-    }
-}
-
-fn first_copy(coverage: u32) -> Copied {
-    if coverage == raw::FIMK_COVERAGE_STRICT {
-        Copied::First
-    } else {
-        Copied::Only
-    }
-}
-
-/// Attaches the second copy of the programs that serve. Where that fails the first alone serve, and say so.
-fn attach_again(source: &mut Source, hooks: &BTreeSet<u32>, pins: &mut Pins) -> Result<()> {
-    let (Some(file), Some(process)) = (&source.file, &source.process) else {
-        return Ok(());
-    };
-    let second = match file.load_again(process, hooks) {
-        Ok(second) => second,
-        Err(cause) => {
-            log::line(format_args!(
-                "the programs cannot be loaded a second time, so the coverage is not strict: {cause:#}"
-            ));
-            source.coverage = raw::FIMK_COVERAGE_NORMAL;
-            return Ok(());
-        }
-    };
-    for &hook in hooks {
-        let name = HOOK_NAMES[hook as usize];
-        match objects::attach(second.object(), hook) {
-            Ok(mut link) => {
-                pins.pin(&format!("{LINK}again_{name}"), |path| link.pin(path))?;
-                source.links.push(link);
-            }
-            Err(cause) => log::line(format_args!(
-                "the hook {name} is served by one program only: {cause:#}"
-            )),
-        }
-    }
-    source.second = Some(second);
-    Ok(())
-}
-
-/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
-/// where there are none, or none that can be used. Of other coverage, they are replaced on the same maps.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: (Plan, u32)) -> Result<bool> {
-    let (found, coverage) = found;
+/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
+/// says and is not there any more is attached anew. False where there are none, or none that can be used. Programs of another coverage are replaced
+/// on the same maps.
+fn adopt_file(
+    source: &mut Source,
+    pins: &mut Pins,
+    (found, coverage): (&Plan, u32),
+    size: Size,
+) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
+    let there = hooks.clone();
+    hooks.extend(plan::file_programs(found));
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
         return Ok(false);
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let copied = first_copy(source.coverage);
-    let file = match File::load_on(process, &hooks, pins, copied) {
+    let copied = coverage::first_copy(source.coverage);
+    let file = match File::load_on(process, &hooks, size, copied, pins) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -284,6 +299,12 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: (Plan, u32)) -> Resul
     let mut lost = BTreeSet::new();
     let theirs = coverage == source.coverage;
     for &hook in &hooks {
+        if !there.contains(&hook) {
+            log::line(format_args!(
+                "the hook {} is not attached any more: somebody has removed its pin; it is attached again, untested",
+                HOOK_NAMES[hook as usize]
+            ));
+        }
         if !attach_and_pin(source, file.object(), hook, Some(pins), theirs)? {
             lost.insert(hook);
         }
@@ -291,13 +312,16 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: (Plan, u32)) -> Resul
     for (place, row) in plan::rows(false) {
         source.plan[place] = match Served::of(row, found[place]) {
             Served::By(hook, _) if lost.contains(&hook) => Served::Refused.byte(row),
+            Served::By(hook, _) if hooks.contains(&hook) && !there.contains(&hook) => {
+                Served::By(hook, Verdict::Untested).byte(row)
+            }
             _ => found[place],
         };
     }
     pin_file_maps(&file, pins)?;
     source.file = Some(file);
     if copied == Copied::First {
-        attach_again(source, &hooks, pins)?;
+        coverage::attach_again(source, &hooks, pins)?;
     }
     Ok(true)
 }
@@ -307,15 +331,16 @@ fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
     found: Option<(Plan, u32)>,
+    size: Size,
 ) -> Result<std::result::Result<(), Refusal>> {
-    choose_coverage(source);
-    if let Some(found) = found
+    coverage::choose(source);
+    if let Some((plan, coverage)) = &found
         && pins.adopts
-        && adopt_file(source, pins, found)?
+        && adopt_file(source, pins, (plan, *coverage), size)?
     {
         return Ok(Ok(()));
     }
-    let mut tested = match test_programs(source, Size::Full) {
+    let mut tested = match test_programs(source, size) {
         Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -334,13 +359,16 @@ fn bring_up_file(
     pin_file_maps(&tested.file, pins)?;
     source.file = Some(tested.file);
     if source.coverage == raw::FIMK_COVERAGE_STRICT {
-        attach_again(source, &hooks, pins)?;
+        coverage::attach_again(source, &hooks, pins)?;
     }
     Ok(Ok(()))
 }
 
+/// The maps of the process object that are pinned.
+pub const PROCESS_MAPS: [&str; 4] = ["exits", "process_counters", "actors", "pids"];
+
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 7] = [
+pub const FILE_MAPS: [&str; 7] = [
     "ring",
     "file_counters",
     "filter",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fimk_wire::raw;
+use nix::errno::Errno;
 use zerocopy::FromBytes;
 
 /// Why a peer is dropped.
@@ -14,6 +15,8 @@ pub enum Nonsense {
     Version(u16),
     /// No request has this kind.
     Kind(u16),
+    /// No HELLO for too long.
+    Silent,
     /// Another request before HELLO.
     NotGreeted,
     /// A second HELLO.
@@ -26,6 +29,8 @@ pub enum Nonsense {
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
     TooManyTaken,
+    /// READY cannot be sent to it: it closed its end after HELLO, as a rule.
+    Deaf(Errno),
 }
 
 impl fmt::Display for Nonsense {
@@ -40,6 +45,7 @@ impl fmt::Display for Nonsense {
                 )
             }
             Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
+            Self::Silent => f.write_str("it does not say HELLO"),
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
@@ -50,6 +56,7 @@ impl fmt::Display for Nonsense {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+            Self::Deaf(cause) => write!(f, "READY cannot be sent to it: {}", cause.desc()),
         }
     }
 }
@@ -61,7 +68,7 @@ pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
     if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
         return Err(Nonsense::Version(request.version));
     }
-    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_WHO).contains(&u32::from(request.kind)) {
+    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_HOLDERS).contains(&u32::from(request.kind)) {
         return Err(Nonsense::Kind(request.kind));
     }
     Ok(request)
@@ -80,6 +87,16 @@ pub fn wanted_coverage(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
     match hello.key.actor.image {
         coverage if coverage <= raw::FIMK_COVERAGE_STRICT => Ok(coverage),
         coverage => Err(Nonsense::Coverage(coverage)),
+    }
+}
+
+/// How many objects a HELLO wants room for, within what there may be.
+pub fn wanted_objects(hello: &raw::fimk_request) -> u32 {
+    match hello.cookie {
+        0 => raw::FIMK_OBJECTS_DEFAULT,
+        objects => u32::try_from(objects)
+            .unwrap_or(u32::MAX)
+            .clamp(raw::FIMK_OBJECTS_MIN, raw::FIMK_OBJECTS_MAX),
     }
 }
 
@@ -125,7 +142,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_garbage_are_nonsense() {
-        for kind in [0, raw::FIMK_REQUEST_WHO + 1, u32::from(u16::MAX)] {
+        for kind in [0, raw::FIMK_REQUEST_HOLDERS + 1, u32::from(u16::MAX)] {
             assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
         }
         for byte in 0..=u8::MAX {
@@ -151,6 +168,21 @@ mod tests {
         assert_eq!(wanted_coverage(&hello), Ok(raw::FIMK_COVERAGE_AUTO));
         hello.key.actor.image = raw::FIMK_COVERAGE_STRICT + 1;
         assert!(wanted_coverage(&hello).is_err());
+    }
+
+    #[test]
+    fn room_is_given_within_limits_whatever_is_asked() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        for (asked, given) in [
+            (0, raw::FIMK_OBJECTS_DEFAULT),
+            (1, raw::FIMK_OBJECTS_MIN),
+            (5_000, 5_000),
+            (u64::from(u32::MAX), raw::FIMK_OBJECTS_MAX),
+            (u64::MAX, raw::FIMK_OBJECTS_MAX),
+        ] {
+            hello.cookie = asked;
+            assert_eq!(wanted_objects(&hello), given, "{asked}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use fimk_wire::raw;
+use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::Link;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -14,6 +15,9 @@ use crate::counts::{Counts, Sums, counted};
 use crate::error::{Error, Result};
 use crate::fanotify;
 use crate::forward::{Forward, SharedChannel};
+use crate::handover::Quietly;
+use crate::holders::Holders;
+use crate::log;
 use crate::objects;
 use crate::packets;
 use crate::plan;
@@ -26,6 +30,9 @@ use crate::tally::Tally;
 const STEPS_A_ROUND: usize = 256;
 /// Ancestors told of one process. Deeper trees are cut: the nearest tell most.
 const ANCESTORS_MAX: u32 = 16;
+/// How long the arming program stays attached after a walk, arming nobody: to attach and to detach each wait for the
+/// kernel's trampolines, so walks in quick succession share one, and no analyzer can have it attached in a loop.
+const ARMING_KEPT: Duration = Duration::from_secs(2);
 
 /// Why serving stopped.
 pub enum Fault {
@@ -68,6 +75,11 @@ enum Answer {
         told: u32,
         cookie: u64,
     },
+    /// Tell of these, the last first.
+    Holders {
+        left: Vec<raw::fimk_holder>,
+        cookie: u64,
+    },
 }
 
 /// What a new analyzer, or one that lost announcements, is told of.
@@ -90,6 +102,9 @@ pub struct Server {
     /// The ring was full, and what it lost has not been lined up yet.
     sweep_due: bool,
     arming: Option<Link>,
+    /// When it is detached, after the end of a walk.
+    detach_at: Option<Instant>,
+    not_arming: Quietly,
     reattaches: bool,
     analyzer: u32,
     /// The number of the last take.
@@ -139,6 +154,8 @@ impl Server {
             announcements: Vec::new(),
             sweep_due: false,
             arming,
+            detach_at: None,
+            not_arming: Quietly::default(),
             reattaches,
             analyzer: 0,
             served: 0,
@@ -153,29 +170,19 @@ impl Server {
         self.announcements.clear();
         if let Some(file) = &self.source.file {
             // The list is worked off from its end: what was taken comes first.
-            self.announcements.extend(
-                file.dirty
-                    .entries()?
-                    .map(|(key, _)| Announcement::Dirty(key)),
-            );
-            self.announcements.extend(
-                file.taken
-                    .entries()?
-                    .map(|(key, _)| Announcement::Taken(key)),
-            );
+            let all = &mut self.announcements;
+            file.dirty
+                .each(|key, _| all.push(Announcement::Dirty(key)))?;
+            file.taken
+                .each(|key, _| all.push(Announcement::Taken(key)))?;
         }
-        let watch_max = self
-            .source
-            .file
-            .as_ref()
-            .map_or(0, |file| file.watch.capacity());
         let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
-        let ready = packets::ready(&self.source, watch_max, kept);
+        let ready = packets::ready(&self.source, kept);
         let mut channel = self.channel.borrow_mut();
         match &self.source.fanotify {
             Some((group, _)) => channel
                 .send_with(ready.as_bytes(), group.as_fd())
-                .map_err(|cause| Fault::Fatal(Error::internal("READY cannot be sent", cause)))?,
+                .map_err(Nonsense::Deaf)?,
             None => channel.send(ready.as_bytes()),
         }
         Ok(())
@@ -198,7 +205,12 @@ impl Server {
                 }
             } else if let Some(request) = self.next_request()? {
                 self.served += 1;
+                let arms = self.arming.is_some();
                 self.begin(&request)?;
+                if self.arming.is_some() && !arms {
+                    // That took long: the loop has signals to look after.
+                    return Ok(Next::More);
+                }
             } else if let Some(announcement) = self.announcements.pop() {
                 self.announce(&announcement)?;
             } else {
@@ -250,6 +262,14 @@ impl Server {
         Ok(())
     }
 
+    /// Finds the processes whose end was lost.
+    pub fn recover_ends(&self, now: Instant) -> std::result::Result<(), Fault> {
+        if let (Some(ends), Some(process)) = (&self.ends, &self.source.process) {
+            ends.recover(&process.actors, &self.counts.sums()?, now)?;
+        }
+        Ok(())
+    }
+
     /// Takes note of the processes that ended, and says whether there were any.
     pub fn forget(&self) -> std::result::Result<bool, Fault> {
         let (Some(ends), Some(process)) = (&self.ends, &self.source.process) else {
@@ -258,8 +278,11 @@ impl Server {
         Ok(ends.tick(&process.actors, || {
             let mut named = HashSet::new();
             if let Some(file) = &self.source.file {
-                named.extend(file.dirty.entries()?.map(|(key, _)| bytes_of(&key.actor)));
-                named.extend(file.taken.entries()?.map(|(key, _)| bytes_of(&key.actor)));
+                let mut name = |key: raw::fimk_key, _: raw::fimk_entry| {
+                    named.insert(bytes_of(&key.actor));
+                };
+                file.dirty.each(&mut name)?;
+                file.taken.each(name)?;
             }
             Ok(named)
         })?)
@@ -287,7 +310,7 @@ impl Server {
             announced: counted(&sums, raw::FIMK_COUNT_ANNOUNCED),
             lost: counted(&sums, raw::FIMK_COUNT_RING_FULL),
             delivered: self.forward.as_ref().map_or(0, Forward::forwarded),
-            watched: file.map_or(0, |file| file.watch.len()),
+            watched: file.map_or(Ok(0), |file| file.watch.len())?,
             ..self.tally
         })
     }
@@ -305,15 +328,23 @@ impl Server {
         (self.forward.as_ref(), self.ends.as_ref())
     }
 
-    /// Ends the arming, if a walk was going on. Where the program could not be attached again, it stays
-    /// and arms nobody: that costs each stat on the host some fifty instructions.
+    /// Ends the arming, if a walk was going on. The program stays for a while and arms nobody, and where it could not
+    /// be attached again for good: that costs each stat on the host some fifty instructions.
     pub fn end_arming(&mut self) {
-        if self.reattaches {
-            self.arming = None;
+        if self.reattaches && self.arming.is_some() {
+            self.detach_at = Some(Instant::now() + ARMING_KEPT);
         }
         if let Some(file) = &mut self.source.file {
             file.set_arming(0, 0, 0);
         }
+    }
+
+    /// Detaches the arming program once no walk has come for a while. Says when to ask again.
+    pub fn detach_arming(&mut self, now: Instant) -> Option<Instant> {
+        if self.detach_at.is_some_and(|at| now >= at) {
+            (self.arming, self.detach_at) = (None, None);
+        }
+        self.detach_at
     }
 
     fn next_request(&self) -> std::result::Result<Option<raw::fimk_request>, Nonsense> {
@@ -328,8 +359,8 @@ impl Server {
         match u32::from(request.kind) {
             raw::FIMK_REQUEST_ARM => self.arm(request)?,
             raw::FIMK_REQUEST_UNWATCH => {
-                if let Some(file) = &self.source.file {
-                    file.watch.remove(&request.key.object)?;
+                if let Some(file) = &mut self.source.file {
+                    file.unwatch(&request.key.object)?;
                     self.tally.unwatched += 1;
                 }
             }
@@ -350,9 +381,33 @@ impl Server {
                     cookie: request.cookie,
                 });
             }
+            raw::FIMK_REQUEST_HOLDERS => {
+                self.answer = Some(Answer::Holders {
+                    left: self.holders(),
+                    cookie: request.cookie,
+                });
+            }
             _ => return Err(Nonsense::GreetedTwice.into()),
         }
         Ok(())
+    }
+
+    /// Who holds what, in reverse order. That a look failed is logged, and told as not having looked.
+    fn holders(&mut self) -> Vec<raw::fimk_holder> {
+        let seen = match self.source.holders.as_mut().map(Holders::look) {
+            Some(Ok(seen)) => seen,
+            Some(Err(cause)) => {
+                log::line(format_args!("who holds a file cannot be told: {cause:#}"));
+                None
+            }
+            None => None,
+        };
+        let seen = seen.unwrap_or_default();
+        let nobody = raw::fimk_key::new_zeroed();
+        let held = seen.held.into_iter();
+        held.map(|(key, how)| packets::holder(key, how, 0))
+            .chain([packets::holder(nobody, seen.looked_for, seen.milliseconds)])
+            .collect()
     }
 
     /// An answer behind every record that was made before it.
@@ -382,6 +437,16 @@ impl Server {
                 told,
                 cookie,
             } => self.tell_who(process, told, cookie),
+            Answer::Holders { mut left, cookie } => Ok(Some(match left.pop() {
+                Some(holder) => {
+                    self.channel.borrow_mut().send(holder.as_bytes());
+                    Answer::Holders { left, cookie }
+                }
+                None => Answer::Behind {
+                    place: self.forward.as_ref().map_or(0, Forward::produced),
+                    packet: packets::synced(cookie).as_bytes().to_vec(),
+                },
+            })),
         }
     }
 
@@ -442,12 +507,27 @@ impl Server {
             self.end_arming();
         } else if let Some(file) = &mut self.source.file {
             file.set_arming(thread, request.number, request.key.actor.image);
+            self.detach_at = None;
             if self.arming.is_none() {
-                self.arming = Some(objects::attach(file.object(), raw::FIMK_HOOK_GETATTR)?);
+                match objects::attach(file.object(), raw::FIMK_HOOK_GETATTR) {
+                    Ok(link) => self.arming = Some(link),
+                    Err(cause) => self.tell_not_arming(&cause),
+                }
             }
         }
         self.answer_behind(packets::synced(request.cookie).as_bytes());
         Ok(())
+    }
+
+    /// The walk finds no answers then, and its objects are not watched; the next ARM tries again.
+    fn tell_not_arming(&mut self, cause: &libbpf_rs::Error) {
+        if let Some(silent) = self.not_arming.may_speak(Instant::now()) {
+            log::line(format_args!(
+                "what the analyzer walks is not watched: the hook {} cannot be attached: {cause:#} ({silent} more \
+                 since the last such line)",
+                HOOK_NAMES[raw::FIMK_HOOK_GETATTR as usize]
+            ));
+        }
     }
 
     fn take(&mut self, key: &raw::fimk_key) -> std::result::Result<(), Fault> {
@@ -490,12 +570,12 @@ impl Server {
     /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
     fn announce_again(&mut self) -> std::result::Result<(), Fault> {
         if let Some(file) = &self.source.file {
-            let silent = file
-                .dirty
-                .entries()?
-                .filter(|(_, entry)| entry.announced == 0);
-            self.announcements
-                .extend(silent.map(|(key, _)| Announcement::Dirty(key)));
+            let announcements = &mut self.announcements;
+            file.dirty.each(|key, entry| {
+                if entry.announced == 0 {
+                    announcements.push(Announcement::Dirty(key));
+                }
+            })?;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    fs,
+    os::unix::ffi::OsStrExt as _,
     time::{Duration, Instant},
 };
 
@@ -12,16 +14,19 @@ use crate::{
     channel::{Channel, ChannelError},
     clock,
     identity::{ActorKey, Object},
-    mounts::Hint,
+    mounts::{Hint, Table},
     signal::{Fact, Operations, Signal, Touch},
-    source::takes::{Key, Takes},
+    source::{
+        covered::Covered,
+        takes::{Key, Takes},
+    },
     tree::{Entry, Tree, rebased},
     walk::Walker,
 };
 
 /// A record of a name that the kernel counted may still be on its way for this long before the directory
 /// is compared.
-const NAME_PATIENCE: Duration = Duration::from_millis(10);
+pub const NAME_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
@@ -30,9 +35,10 @@ const ACCESSED_MAX: usize = 8_192;
 /// anew. More than there are records in a full ring.
 const FORGOTTEN_MAX: usize = 32_768;
 
-/// A directory whose count says that records of it are missing.
+/// A directory whose count says that records of it are missing, or that is to be compared for another reason.
 struct Short {
     until: Instant,
+    /// More than ever come, if it is to be compared whatever comes.
     missing: u64,
     touch: Touch,
 }
@@ -49,6 +55,8 @@ pub struct Bpf {
     short: HashMap<Key, Short>,
     forgotten: HashSet<Object>,
     forgotten_order: VecDeque<Object>,
+    /// What was mounted over.
+    pub covered: Covered,
     /// Taken and to be told DONE.
     pub taken: Vec<(raw::fimk_key, u64)>,
     /// New objects that no rule reaches: the kernel is to forget them.
@@ -57,6 +65,10 @@ pub struct Bpf {
     unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
+    /// Names that objects came by which somebody has mapped writable: who, is not known.
+    pub mapped: Vec<BytePath>,
+    /// Names on overlays in whose layers something changed: to be walked if they turn out to be new.
+    beneath: Vec<(BytePath, Touch)>,
 }
 
 impl Bpf {
@@ -131,6 +143,19 @@ impl Bpf {
         if touch.operations.meets(Operations::NAMES) {
             self.account(key, &touch);
         }
+        let covered = self.covered.names_of(object);
+        if !covered.is_empty() {
+            let touch = Touch {
+                operations: touch.operations.without(Operations::NAMES),
+                accessed: accessed.clone(),
+                ..touch.clone()
+            };
+            let told = covered.iter().cloned();
+            return told
+                .map(|path| Signal::Covered(path, touch.clone()))
+                .chain(signals(tree, object, touch.clone(), accessed.as_ref()))
+                .collect();
+        }
         signals(tree, object, touch, accessed.as_ref())
     }
 
@@ -161,12 +186,11 @@ impl Bpf {
         self.takes.want(key);
     }
 
-    /// Directories whose missing records did not come in time, each once, with all whose records are missing.
-    pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
-        let now = Instant::now();
+    /// Directories whose missing records did not come by then, each once, with all whose records are missing.
+    pub fn overdue(&mut self, tree: &Tree, by: Instant) -> Vec<Signal> {
         let mut late: HashMap<Object, Vec<Touch>> = HashMap::new();
         self.short.retain(|(directory, _), short| {
-            let waits = short.until > now;
+            let waits = short.until > by;
             if !waits {
                 late.entry(*directory)
                     .or_default()
@@ -175,7 +199,11 @@ impl Bpf {
             waits
         });
         let compare = |(directory, touches): (Object, Vec<Touch>)| {
-            let names = tree.names_of(directory).to_vec();
+            let names = tree.names_of(directory).iter();
+            let names: Vec<BytePath> = names
+                .chain(tree.merged_names_of(directory))
+                .cloned()
+                .collect();
             names
                 .into_iter()
                 .map(move |path| Signal::Compare(path, touches.clone()))
@@ -190,8 +218,8 @@ impl Bpf {
 
     /// Lets the kernel forget an object that has no watched name any more: it never does by itself, and its
     /// map is limited.
-    fn forget(&mut self, tree: &Tree, object: Object) {
-        if !tree.names_of(object).is_empty() {
+    pub fn forget(&mut self, tree: &Tree, object: Object) {
+        if !tree.is_strange(object) || !self.covered.names_of(object).is_empty() {
             return;
         }
         self.unwanted.push(object);
@@ -208,6 +236,9 @@ impl Bpf {
 
     /// Takes a name and all below it out of the tree.
     pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
+        for (name, _) in tree.below(path) {
+            self.lift(tree, &name);
+        }
         for (_, entry) in tree.remove_below(path) {
             if let Some(object) = entry.object {
                 self.forget(tree, object);
@@ -216,9 +247,11 @@ impl Bpf {
     }
 
     /// An inode number used again where there are no generations: the kernel may have forgotten the new
-    /// object in the place of the old.
-    fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
-        if self.forgotten.remove(&record.object) {
+    /// object in the place of the old. Or it had no room left but that for named objects.
+    fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
+        // Of what is not named, and has no room, the counters tell.
+        let kept_out = record.is_unwatched && named;
+        if self.forgotten.remove(&record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }
     }
@@ -238,19 +271,138 @@ impl Bpf {
         }
     }
 
-    /// A name appeared, went or moved.
-    pub fn name(&mut self, tree: &mut Tree, walker: &Walker, name: &raw::fimk_name) -> Vec<Signal> {
-        let record = NameRecord::of(name);
-        for object in record.counted_by() {
-            self.see_name((object, actor_of(name.actor)));
+    /// A mount covers a name and all below it: they are no names of ours now, and what they stood for stays watched. How
+    /// many there was no room for.
+    pub fn cover(&mut self, tree: &mut Tree, point: &BytePath) -> usize {
+        let mut objects = Vec::new();
+        for (name, entry) in tree.below(point) {
+            let layers = tree.layers_of(&name).iter().copied();
+            let all = entry.object.into_iter().chain(layers);
+            objects.extend(all.map(|object| (object, name.clone())));
         }
-        match name.operation {
-            raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
-            raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
-            raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, &record),
+        let refused = self.covered.cover(point, objects);
+        self.drop_names(tree, point);
+        refused
+    }
+
+    /// What lay below a name in layers has nothing to do with it any more.
+    fn lift(&mut self, tree: &mut Tree, name: &BytePath) {
+        for object in tree.lift(name) {
+            self.forget(tree, object);
+        }
+    }
+
+    /// A name appeared, went or moved.
+    pub fn name(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        table: &Table,
+        name: &raw::fimk_name,
+    ) -> Vec<Signal> {
+        let mut record = NameRecord::of(name);
+        let who = actor_of(name.actor);
+        for object in record.counted_by() {
+            self.see_name((object, who));
+        }
+        if record.is_about_a_twin(tree, table) {
+            self.compare_instead(tree, &record, who);
+            return Vec::new();
+        }
+        if name.path_flags & raw::FIMK_NAME_MAPPED != 0 {
+            self.mapped.extend(record.new_names(tree));
+        }
+        let mut signals = self.changed_covered(&record);
+        signals.extend(self.changed_beneath(tree, walker, &record));
+        signals.extend(self.changed(tree, walker, &record));
+        signals
+    }
+
+    /// The record names a directory that shares its identity with a watched one. Whether it was that one after all, by
+    /// a name that we do not know, only a look tells.
+    fn compare_instead(&mut self, tree: &Tree, record: &NameRecord, who: ActorKey) {
+        for directory in record.directory.into_iter().chain(record.old_directory) {
+            let whole = Short {
+                until: Instant::now() + NAME_PATIENCE,
+                missing: u64::MAX,
+                touch: record.touch(None),
+            };
+            self.short.insert((directory, who), whole);
+        }
+        self.forget(tree, record.object);
+    }
+
+    /// Names in a directory that something is mounted over.
+    fn changed_covered(&self, record: &NameRecord) -> Vec<Signal> {
+        let names = |directory: Option<Object>, name: &[u8]| -> Vec<BytePath> {
+            let directories = directory.map_or(&[][..], |it| self.covered.names_of(it));
+            directories.iter().map(|above| above.join(name)).collect()
+        };
+        let new = names(record.directory, &record.name);
+        let old = names(record.old_directory, &record.old_name);
+        let all = new.into_iter().chain(old);
+        all.map(|path| Signal::Covered(path, record.touch(None)))
+            .collect()
+    }
+
+    /// Who changes the names in a layer changes those of the overlay, in the same call or behind its back.
+    fn changed_beneath(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
+        if Operations::of(&[record.operation]).meets(Operations::MOUNTS) {
+            return Vec::new();
+        }
+        let names = |directory: Option<Object>, name: &[u8]| -> Vec<BytePath> {
+            let directories = directory.map_or(&[][..], |it| tree.merged_names_of(it));
+            directories.iter().map(|above| above.join(name)).collect()
+        };
+        let new = names(record.directory, &record.name);
+        let old = names(record.old_directory, &record.old_name);
+        let stands = record.operation != raw::FIMK_OP_UNLINK;
+        let mut signals = Vec::new();
+        let both = new.into_iter().map(|path| (path, stands));
+        for (path, stands) in both.chain(old.into_iter().map(|path| (path, false))) {
+            let Some(found) = walker.reaches(&path, record.is_directory) else {
+                continue;
+            };
+            if stands {
+                tree.lay(record.object, path.clone());
+            }
+            self.beneath.push((path.clone(), record.touch(None)));
+            if found.covered {
+                let touch = record.touch(Some(Fact::Beneath));
+                signals.push(Signal::Touched(path, touch));
+            }
+        }
+        signals
+    }
+
+    /// Names on overlays that appeared in a layer and not by way of the overlay: they are not watched themselves yet.
+    /// To be asked for when all that is here was handled. What was laid below a name that does not exist goes.
+    pub fn walk_beneath(&mut self, tree: &mut Tree) {
+        for (path, touch) in std::mem::take(&mut self.beneath) {
+            if tree.get(&path).is_some() {
+                continue;
+            }
+            if path.as_path().symlink_metadata().is_ok() {
+                self.to_walk.push((path, touch));
+            } else {
+                self.lift(tree, &path);
+            }
+        }
+    }
+
+    fn changed(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
+        match record.operation {
+            raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, record),
+            raw::FIMK_OP_UNLINK => self.vanished(tree, record),
+            raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, record),
             raw::FIMK_OP_MOUNT => vec![Signal::Mount(record.mount_hint(tree, false))],
             raw::FIMK_OP_UNMOUNT => vec![Signal::Mount(record.mount_hint(tree, true))],
-            _ => self.moved(tree, walker, &record),
+            _ => self.moved(tree, walker, record),
         }
     }
 
@@ -264,7 +416,10 @@ impl Bpf {
                 }
                 continue;
             };
-            self.watch_again(&path, record);
+            self.watch_again(&path, found.named, record);
+            if record.may_be_full() {
+                self.to_walk.push((path.clone(), record.touch(None)));
+            }
             tree.insert(
                 path.clone(),
                 Entry {
@@ -273,7 +428,7 @@ impl Bpf {
                 },
             );
             if found.covered {
-                let fact = if record.is_link {
+                let fact = if record.is_link() {
                     Fact::Linked(others.first().cloned())
                 } else {
                     Fact::Created
@@ -282,7 +437,7 @@ impl Bpf {
             }
         }
         self.forget(tree, record.object);
-        if record.is_link && signals.is_empty() {
+        if record.is_link() && signals.is_empty() {
             let elsewhere = record.path_elsewhere();
             let fact = Fact::Linked(elsewhere);
             signals.extend(
@@ -305,6 +460,9 @@ impl Bpf {
                 self.drop_names(tree, &path);
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
+        }
+        if !self.forgotten.contains(&record.object) {
+            self.forget(tree, record.object);
         }
         signals
     }
@@ -345,7 +503,7 @@ impl Bpf {
             if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
-                self.watch_again(path, record);
+                self.watch_again(path, walker.spells_out(path), record);
             }
         } else {
             self.forget(tree, record.object);
@@ -427,38 +585,41 @@ fn actor_of(wire: raw::fimk_actor_key) -> ActorKey {
     }
 }
 
-/// A touch of an object is one of each of its names; what concerns the names in a directory is no touch
-/// of the directory.
+/// A touch of an object is one of each of its names, and of those on overlays below which it lies; what concerns the
+/// names in a directory is no touch of the directory.
 fn signals(
     tree: &Tree,
     object: Object,
     mut touch: Touch,
     accessed: Option<&BytePath>,
 ) -> Vec<Signal> {
-    let names = tree.names_of(object);
+    let (names, merged) = (tree.names_of(object), tree.merged_names_of(object));
     touch.operations = touch.operations.without(Operations::MOUNTS);
     if names
         .iter()
+        .chain(merged)
         .any(|path| tree.get(path).is_some_and(|entry| entry.directory))
     {
         touch.operations = touch.operations.without(Operations::NAMES);
     }
-    if touch.operations.is_empty() {
-        return Vec::new();
-    }
-    names
-        .iter()
-        .map(|path| {
+    let ours = names.iter().map(|path| (path, own(tree, path, &touch)));
+    let all = ours.chain(merged.iter().map(|path| (path, touch.clone())));
+    all.filter(|(_, touch)| !touch.operations.is_empty())
+        .map(|(path, touch)| {
             let accessed = accessed.filter(|used| *used != path).cloned();
-            Signal::Touched(
-                path.clone(),
-                Touch {
-                    accessed,
-                    ..touch.clone()
-                },
-            )
+            Signal::Touched(path.clone(), Touch { accessed, ..touch })
         })
         .collect()
+}
+
+/// The file of an overlay is closed while a mapping of what lies below lives: only the end of that one counts.
+fn own(tree: &Tree, path: &BytePath, touch: &Touch) -> Touch {
+    let mut touch = touch.clone();
+    if !tree.layers_of(path).is_empty() {
+        let close = Operations::of(&[raw::FIMK_OP_CLOSE]);
+        touch.operations = touch.operations.without(close);
+    }
+    touch
 }
 
 /// A `fimk_name`, its identities and names made ours.
@@ -473,11 +634,14 @@ struct NameRecord {
     replaced: Option<Object>,
     is_directory: bool,
     is_symlink: bool,
-    is_link: bool,
+    is_unwatched: bool,
     name: Vec<u8>,
     old_name: Vec<u8>,
     path: Vec<u8>,
     old_path: Vec<u8>,
+    path_cut: bool,
+    /// Of names that share an identity: only where these directories are do we look for the names.
+    only: Option<[Vec<BytePath>; 2]>,
 }
 
 impl NameRecord {
@@ -494,12 +658,53 @@ impl NameRecord {
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_link: wire.operation == raw::FIMK_OP_LINK,
+            is_unwatched: wire.path_flags & raw::FIMK_NAME_UNWATCHED != 0,
             name: without_end(bytes(wire.name)).to_vec(),
             old_name: without_end(bytes(wire.old_name)).to_vec(),
             path: bytes(wire.path).to_vec(),
             old_path: bytes(wire.old_path).to_vec(),
+            path_cut: wire.path_flags & raw::FIMK_PATH_CUT != 0,
+            only: None,
         }
+    }
+
+    fn is_link(&self) -> bool {
+        self.operation == raw::FIMK_OP_LINK
+    }
+
+    /// Whether the watched directory that the record seems to name cannot be the one that is meant, because it is
+    /// elsewhere in the file system. Of several names of one identity, those are chosen which can.
+    fn is_about_a_twin(&mut self, tree: &Tree, table: &Table) -> bool {
+        let mounts = Operations::of(&[self.operation]).meets(Operations::MOUNTS);
+        if mounts || !table.has_twins(self.object.device) {
+            return false;
+        }
+        let sides = [
+            (self.directory, &self.path),
+            (self.old_directory, &self.old_path),
+        ];
+        let mut only = [Vec::new(), Vec::new()];
+        for ((directory, path), only) in sides.into_iter().zip(&mut only) {
+            let names = directory.map_or(&[][..], |it| tree.names_of(it));
+            let meant = BytePath::new(&leaf_first_to_path(path));
+            *only = names
+                .iter()
+                .filter(|name| leads_to(table, name, &meant))
+                .cloned()
+                .collect();
+            if !names.is_empty() && (only.is_empty() || self.path_cut) {
+                return true;
+            }
+        }
+        self.only = Some(only);
+        false
+    }
+
+    /// A subvolume or a snapshot: btrfs gives the root of each this number, and no other object. It comes with what is
+    /// in it.
+    fn may_be_full(&self) -> bool {
+        const SUBVOLUME_ROOT: u64 = 256;
+        self.only.is_some() && self.is_directory && self.object.inode == SUBVOLUME_ROOT
     }
 
     /// The objects whose entries count this record, each once: directories, but for a mount on the root of a
@@ -516,17 +721,21 @@ impl NameRecord {
 
     /// The names that were meant, one for each name of the directory.
     fn new_names(&self, tree: &Tree) -> Vec<BytePath> {
-        let Some(directory) = self.directory else {
-            return Vec::new();
+        let directories = match (&self.only, self.directory) {
+            (Some([only, _]), _) => only.as_slice(),
+            (None, Some(directory)) => tree.names_of(directory),
+            (None, None) => &[],
         };
-        tree.names_of(directory)
-            .iter()
-            .map(|above| above.join(&self.name))
-            .collect()
+        let names = directories.iter();
+        names.map(|above| above.join(&self.name)).collect()
     }
 
     fn old_name(&self, tree: &Tree) -> Option<BytePath> {
-        Some(tree.name_of(self.old_directory?)?.join(&self.old_name))
+        let directory = match &self.only {
+            Some([_, only]) => only.first(),
+            None => tree.name_of(self.old_directory?),
+        };
+        Some(directory?.join(&self.old_name))
     }
 
     /// The name in a directory we do not know, as the kernel's own path has it.
@@ -564,6 +773,17 @@ impl NameRecord {
             fact,
         }
     }
+}
+
+/// Whether a name leads to this place of its file system, if need be through links.
+fn leads_to(table: &Table, name: &BytePath, meant: &BytePath) -> bool {
+    let is = |name: &BytePath| {
+        let place = table.place_of(name);
+        place.is_some_and(|(_, inside)| inside == *meant)
+    };
+    is(name)
+        || fs::canonicalize(name.as_path())
+            .is_ok_and(|real| is(&BytePath::new(real.as_os_str().as_bytes())))
 }
 
 /// The kernel ends every name by NUL.

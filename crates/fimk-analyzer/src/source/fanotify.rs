@@ -21,7 +21,7 @@ use crate::{
     channel::{Channel, ChannelError, no_actor},
     clock,
     fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
-    identity::ActorKey,
+    identity::{ActorKey, Object, device_of},
     signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
     tree::{Entry, Tree},
     walk::{Found, Walker},
@@ -85,13 +85,7 @@ impl Fanotify {
     pub fn watch(&mut self, tree: &mut Tree, found: &[Found]) -> Vec<String> {
         let mut refused = Vec::new();
         for it in found {
-            tree.insert(
-                it.path.clone(),
-                Entry {
-                    object: None,
-                    directory: it.directory,
-                },
-            );
+            tree.insert(it.path.clone(), entry(&it.path, it.directory));
             match self.mark(it) {
                 // It went while we walked: its directory is marked and says so.
                 Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
@@ -327,13 +321,7 @@ impl Fanotify {
                 self.group.forget(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
-            tree.insert(
-                path.clone(),
-                Entry {
-                    object: None,
-                    directory,
-                },
-            );
+            tree.insert(path.clone(), entry(path, directory));
             if directory || matches!(fact, Fact::Linked(_)) {
                 // Whoever made a directory need not have made what was in it before it could be marked.
                 let made = *fact == Fact::Created;
@@ -377,13 +365,7 @@ impl Fanotify {
             _ => {}
         }
         if let Some(path) = &new_reached {
-            tree.insert(
-                path.clone(),
-                Entry {
-                    object: None,
-                    directory,
-                },
-            );
+            tree.insert(path.clone(), entry(path, directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
             }
@@ -405,6 +387,21 @@ impl Fanotify {
 impl AsFd for Fanotify {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.group.as_fd()
+    }
+}
+
+/// What stands under a name at this moment. Of regular files the object is kept, to know them among those that
+/// somebody holds.
+fn entry(path: &BytePath, directory: bool) -> Entry {
+    let meta = fs::symlink_metadata(path.as_path()).ok();
+    let file = meta.filter(|meta| !directory && meta.is_file());
+    Entry {
+        object: file.map(|meta| Object {
+            inode: meta.ino(),
+            device: device_of(meta.dev()),
+            generation: 0,
+        }),
+        directory,
     }
 }
 
@@ -478,7 +475,9 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Created => raw::FIMK_OP_CREATE,
         Fact::Linked(_) => raw::FIMK_OP_LINK,
         Fact::Deleted => raw::FIMK_OP_UNLINK,
-        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) => raw::FIMK_OP_RENAME,
+        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) | Fact::Beneath => {
+            raw::FIMK_OP_RENAME
+        }
     }
 }
 

@@ -22,6 +22,10 @@ use room::Room;
 
 pub use processes::judge as judge_processes;
 
+/// How often an operation may go unseen before another program has to serve it: the kernel may skip a run, where
+/// the same program runs already on that CPU.
+const ATTEMPTS: u32 = 3;
+
 /// The file object with the programs that serve, attached.
 pub struct Tested {
     /// The object.
@@ -142,23 +146,29 @@ impl Tested {
     }
 
     fn test(&mut self, place: usize, row: &Row, hook: u32, room: &Room) {
-        let before = std::cell::Cell::new(0);
-        let done = operations::perform(row.operation, room, &|| {
-            before.set(counts::seen(&self.counters, hook));
+        let mut attempts = (0..ATTEMPTS).map(|_| self.attempt(row, hook, room));
+        let answer = attempts.find(|verdict| !matches!(verdict, Ok(Verdict::Unseen)));
+        let verdict = answer.unwrap_or(Ok(Verdict::Unseen));
+        let verdict = verdict.unwrap_or_else(|cause| {
+            self.untested.insert(place, cause.to_string());
+            Verdict::Untested
         });
-        let seen = counts::seen(&self.counters, hook) > before.get();
-        let verdict = match done {
-            _ if seen => Verdict::Seen,
-            Ok(()) => Verdict::Unseen,
-            Err(cause) => {
-                self.untested.insert(place, cause.to_string());
-                Verdict::Untested
-            }
-        };
         self.choices.judge(place, hook, verdict);
         if verdict == Verdict::Unseen {
             say_unseen(row, hook, self.choices.serving(place));
         }
+    }
+
+    /// Performs an operation once. The error says why it cannot be.
+    fn attempt(&self, row: &Row, hook: u32, room: &Room) -> std::io::Result<Verdict> {
+        let before = std::cell::Cell::new(0);
+        let done = operations::perform(row.operation, room, &|| {
+            before.set(counts::seen(&self.counters, hook));
+        });
+        if counts::seen(&self.counters, hook) > before.get() {
+            return Ok(Verdict::Seen);
+        }
+        done.map(|()| Verdict::Unseen)
     }
 
     /// Empties what is empty in a new object: nothing but the test has filled it.

@@ -96,7 +96,8 @@ fn taken(inode: u64, operation: u32, count: u64) -> raw::fimk_taken {
 
 impl World {
     fn name(&mut self, record: &raw::fimk_name) -> Vec<Signal> {
-        self.bpf.name(&mut self.tree, &self.walker, record)
+        self.bpf
+            .name(&mut self.tree, &self.walker, &Table::default(), record)
     }
 
     fn taken(&mut self, taken: &raw::fimk_taken) -> Vec<Signal> {
@@ -197,7 +198,7 @@ fn a_record_that_comes_late_is_not_missing_and_one_that_never_comes_is() {
 
     world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, 1));
     std::thread::sleep(NAME_PATIENCE);
-    let signals = world.bpf.overdue(&world.tree);
+    let signals = world.bpf.overdue(&world.tree, Instant::now());
     assert!(
         matches!(&signals[..], [Signal::Compare(it, by)] if *it == path("/watched") && by.len() == 1)
     );
