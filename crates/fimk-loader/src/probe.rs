@@ -257,8 +257,13 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let tested = selftest::run(process, &fitting, size, coverage::first_copy(source.coverage))
-        .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
+    let tested = selftest::run(
+        process,
+        &fitting,
+        size,
+        coverage::first_copy(source.coverage),
+    )
+    .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
     source.untested.extend(tested.untested.clone());
     Ok(tested)
 }

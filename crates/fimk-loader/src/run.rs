@@ -356,7 +356,9 @@ impl<'a> Run<'a> {
             ));
         }
         if self.server.is_none() {
-            let server = self.bring_up(wanted, objects, coverage).map_err(Fault::Fatal)?;
+            let server = self
+                .bring_up(wanted, objects, coverage)
+                .map_err(Fault::Fatal)?;
             self.server = Some(server);
         }
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
