@@ -46,6 +46,16 @@ static __always_inline bool same_object(const struct fimk_object *one, const str
 	return one->inode == other->inode && one->device == other->device && one->generation == other->generation;
 }
 
+/* The compiler may ask of two pointers at once whether they are NULL, by or-ing them, which the verifier refuses:
+ * so each is asked by itself. */
+static __always_inline bool is_there(const void *pointer)
+{
+	__u64 there = pointer != NULL;
+
+	asm volatile("" : "+r"(there));
+	return there;
+}
+
 struct watched {
 	struct fimk_watch *directory;
 	struct fimk_watch *old_directory;
@@ -207,6 +217,7 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
 	struct watched are;
+	bool in_directory;
 
 	if (!scratch)
 		return 0;
@@ -215,13 +226,14 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	if (!are.directory && !are.old_directory && !are.object && !are.replaced)
+	in_directory = is_there(are.directory) || is_there(are.old_directory);
+	if (!in_directory && !is_there(are.object) && !is_there(are.replaced))
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
 	name->path_flags |= watch_appeared(scratch, hook, &are);
 	announce_or_leave(scratch, hook, &are);
-	if (!are.directory && !are.old_directory)
+	if (!in_directory)
 		touch_objects(scratch, hook);
 	return 0;
 }
