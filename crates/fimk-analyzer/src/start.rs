@@ -388,7 +388,7 @@ impl Engine {
     }
 
     fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
-        let began = Instant::now();
+        let timer = Instant::now();
         let found = self.watch_everything()?;
         self.gather(false)?;
         let past = Past {
@@ -403,7 +403,7 @@ impl Engine {
         let begun = clock::now();
         let tally = self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
-        self.scan_pause = SCAN_PAUSE.max(began.elapsed() * PAUSES_A_SCAN);
+        self.scan_pause = SCAN_PAUSE.max(timer.elapsed() * PAUSES_A_SCAN);
         self.compared = begun;
         if tally.baseline == 0 {
             return Ok(());

@@ -26,12 +26,11 @@ pub(super) struct NameRecord {
     pub(super) replaced: Option<Object>,
     pub(super) is_directory: bool,
     pub(super) is_symlink: bool,
-    pub(super) is_unwatched: bool,
     pub(super) name: Vec<u8>,
     pub(super) old_name: Vec<u8>,
     pub(super) path: Vec<u8>,
     pub(super) old_path: Vec<u8>,
-    pub(super) path_cut: bool,
+    path_flags: u32,
     /// Of names that share an identity: only where these directories are do we look for the names.
     pub(super) only: Option<[Vec<BytePath>; 2]>,
 }
@@ -50,14 +49,22 @@ impl NameRecord {
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_unwatched: wire.path_flags & raw::FIMK_NAME_UNWATCHED != 0,
             name: without_end(bytes(wire.name)).to_vec(),
             old_name: without_end(bytes(wire.old_name)).to_vec(),
             path: bytes(wire.path).to_vec(),
             old_path: bytes(wire.old_path).to_vec(),
-            path_cut: wire.path_flags & raw::FIMK_PATH_CUT != 0,
+            path_flags: wire.path_flags,
             only: None,
         }
+    }
+
+    /// The kernel had no room to watch what appeared.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.path_flags & raw::FIMK_NAME_UNWATCHED != 0
+    }
+
+    fn path_cut(&self) -> bool {
+        self.path_flags & raw::FIMK_PATH_CUT != 0
     }
 
     /// Whether the watched directory that the record seems to name cannot be the one that is meant, because it is
@@ -80,7 +87,7 @@ impl NameRecord {
                 .filter(|name| leads_to(table, name, &meant))
                 .cloned()
                 .collect();
-            if !names.is_empty() && (only.is_empty() || self.path_cut) {
+            if !names.is_empty() && (only.is_empty() || self.path_cut()) {
                 return true;
             }
         }
