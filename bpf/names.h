@@ -163,16 +163,26 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 	scratch->bytes = 0;
 }
 
-/* Whether the other copy has made the record: it has marked all that this would mark. */
-static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, struct watched *are)
+/* One by one: of a condition on all of them the compiler makes arithmetic on pointers, which is refused. */
+static __always_inline const struct fimk_object *first_watched(const struct fimk_name *name,
+							       const struct watched *are)
 {
-	struct fimk_name *name = &scratch->name;
+	if (are->directory)
+		return &name->directory;
+	if (are->old_directory)
+		return &name->old_directory;
+	if (are->object)
+		return &name->object;
+	return are->replaced ? &name->replaced : NULL;
+}
+
+/* Whether the other copy has made the record: it has marked all that this would mark. */
+static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, const struct fimk_object *first)
+{
 	struct fimk_entry *entry;
 
 	scratch->mark = mark_of(hook, scratch->dentry >> 3);
-	scratch->key.object = are->directory ? name->directory :
-			      are->old_directory ? name->old_directory :
-			      are->object ? name->object : name->replaced;
+	scratch->key.object = *first;
 	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
 	return entry && counted_already(entry, scratch->mark);
 }
@@ -219,6 +229,7 @@ __attribute__((noinline)) int record_name(__u32 hook)
 {
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
+	const struct fimk_object *first;
 	struct watched are;
 
 	if (!scratch)
@@ -228,16 +239,20 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	if (!are.directory && !are.old_directory && !are.object && !are.replaced)
+	first = first_watched(name, &are);
+	if (!first)
 		return 0;
 	actor_of_current(&scratch->key.actor);
-	if (copy && recorded_already(scratch, hook, &are))
+	if (copy && recorded_already(scratch, hook, first))
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
 	name->path_flags |= watch_appeared(scratch, hook, &are);
 	announce_or_leave(scratch, hook, &are);
-	if (!are.directory && !are.old_directory)
+	if (are.directory)
+		return 0;
+	barrier(); /* see first_watched() */
+	if (!are.old_directory)
 		touch_objects(scratch, hook);
 	return 0;
 }
