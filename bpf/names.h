@@ -46,6 +46,16 @@ static __always_inline bool same_object(const struct fimk_object *one, const str
 	return one->inode == other->inode && one->device == other->device && one->generation == other->generation;
 }
 
+/* The compiler may ask of two pointers at once whether they are NULL, by or-ing them, which the verifier refuses:
+ * so each is asked by itself. */
+static __always_inline bool is_there(const void *pointer)
+{
+	__u64 there = pointer != NULL;
+
+	asm volatile("" : "+r"(there));
+	return there;
+}
+
 struct watched {
 	struct fimk_watch *directory;
 	struct fimk_watch *old_directory;
@@ -163,26 +173,19 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 	scratch->bytes = 0;
 }
 
-/* One by one: of a condition on all of them the compiler makes arithmetic on pointers, which is refused. */
-static __always_inline const struct fimk_object *first_watched(const struct fimk_name *name,
-							       const struct watched *are)
-{
-	if (are->directory)
-		return &name->directory;
-	if (are->old_directory)
-		return &name->old_directory;
-	if (are->object)
-		return &name->object;
-	return are->replaced ? &name->replaced : NULL;
-}
-
 /* Whether the other copy has made the record: it has marked all that this would mark. */
-static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, const struct fimk_object *first)
+static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, const struct watched *are)
 {
+	struct fimk_name *name = &scratch->name;
 	struct fimk_entry *entry;
 
 	scratch->mark = mark_of(hook, scratch->dentry >> 3);
-	scratch->key.object = *first;
+	if (is_there(are->directory))
+		scratch->key.object = name->directory;
+	else if (is_there(are->old_directory))
+		scratch->key.object = name->old_directory;
+	else
+		scratch->key.object = is_there(are->object) ? name->object : name->replaced;
 	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
 	return entry && counted_already(entry, scratch->mark);
 }
@@ -229,8 +232,8 @@ __attribute__((noinline)) int record_name(__u32 hook)
 {
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
-	const struct fimk_object *first;
 	struct watched are;
+	bool in_directory;
 
 	if (!scratch)
 		return 0;
@@ -239,20 +242,17 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	first = first_watched(name, &are);
-	if (!first)
+	in_directory = is_there(are.directory) || is_there(are.old_directory);
+	if (!in_directory && !is_there(are.object) && !is_there(are.replaced))
 		return 0;
 	actor_of_current(&scratch->key.actor);
-	if (copy && recorded_already(scratch, hook, first))
+	if (copy && recorded_already(scratch, hook, &are))
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
 	name->path_flags |= watch_appeared(scratch, hook, &are);
 	announce_or_leave(scratch, hook, &are);
-	if (are.directory)
-		return 0;
-	barrier(); /* see first_watched() */
-	if (!are.old_directory)
+	if (!in_directory)
 		touch_objects(scratch, hook);
 	return 0;
 }

@@ -118,6 +118,7 @@ pub struct Engine {
     /// Mapped or open for writing: to be read again on a slow timer.
     pub(crate) held: crate::held::Held,
     pub(crate) looks: looks::Looks,
+    pub(crate) look: crate::look::Look,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -192,6 +193,7 @@ impl Engine {
             started: false,
             held: crate::held::Held::default(),
             looks: looks::Looks::default(),
+            look: crate::look::Look::new(),
             scan_wanted: None,
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
@@ -240,6 +242,7 @@ impl Engine {
         self.look_at_homes()?;
         self.overdue(Instant::now())?;
         self.look_at_mounts()?;
+        self.look_around()?;
         self.examine_due()?;
         self.look_at_holders()?;
         self.scan_if_wanted()?;

@@ -93,7 +93,8 @@ impl Engine {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);
         }
-        if verdict.differs() && self.others_are_on_the_way(path, pending)? {
+        let new = before.is_none() && pending.found.is_some();
+        if (verdict.differs() || new) && self.others_are_on_the_way(path, pending)? {
             return Ok(false);
         }
         let case = Case {
@@ -225,12 +226,16 @@ impl Engine {
         let Eyes::Fanotify(fanotify) = &mut self.eyes else {
             return Ok(false);
         };
-        if pending.unexplained || pending.found.is_some() || pending.touches.is_empty() {
+        if pending.unexplained || pending.found.is_none() && pending.touches.is_empty() {
             return Ok(false);
         }
         // A group that fails says so again at the next turn, which ends us.
         let _ = fanotify.read(&mut self.channel)?;
-        let actors = pending.touches.iter().filter_map(|touch| touch.actor);
+        // Who was merely near when it was found is not known to have done anything.
+        let touches = pending.touches.iter();
+        let actors = touches
+            .filter(|_| pending.found.is_none())
+            .filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
     }

@@ -15,6 +15,7 @@ mod held;
 mod homes;
 mod identity;
 mod key;
+mod look;
 mod looks;
 mod losses;
 mod mounts;

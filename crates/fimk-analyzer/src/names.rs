@@ -67,7 +67,20 @@ impl Engine {
         }
         // Who changes a layer through the overlay changes the merged name in the same call: both are one story.
         let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
-        self.settle.entry(path, newborn).add(touch);
+        let deeds = Operations::WRITES.with(Operations::ATTRIBUTES);
+        let pending = self.settle.entry(path, newborn);
+        // Of what is new, a record of the name says who made it; one of a write says only who wrote.
+        let explained = pending.sighted
+            && (touch.fact.is_some()
+                || touch.operations.meets(deeds)
+                    && self.store.record(path).is_ok_and(|it| it.is_some()));
+        if explained {
+            // The kernel's record was on its way when it was found: it says who, and how.
+            pending.found = None;
+            pending.sighted = false;
+            pending.touches.clear();
+        }
+        pending.add(touch);
     }
 
     fn moved(
@@ -296,6 +309,7 @@ impl Engine {
         }
         let pending = self.settle.entry(path, false);
         pending.found.get_or_insert(Found::Scan);
+        pending.sighted = true;
         for touch in touches {
             pending.add(Touch {
                 fact: None,
@@ -305,7 +319,7 @@ impl Engine {
     }
 
     /// Holds what is in a directory against what is known of it. It was one of these who changed it.
-    fn compare_directory(
+    pub(crate) fn compare_directory(
         &mut self,
         directory: &BytePath,
         touches: &[Touch],

@@ -41,6 +41,8 @@ pub struct Pending {
     pub former: Vec<BytePath>,
     /// How it was found, when not by an event.
     pub found: Option<Found>,
+    /// The touches are of those who were near when it was found by looking; nobody knows that it was them.
+    pub sighted: bool,
     /// What differs was put off once, because nothing that waited here could have caused it.
     pub unexplained: bool,
     /// It differs and was found late: who holds it has been asked.

@@ -221,17 +221,16 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     if told_already(case, group) {
         return Some((Action::Modified, SILENT));
     }
-    if let Some(action) = group
-        .facts
-        .iter()
-        .filter_map(|fact| fact_action(case, fact))
-        .min()
-    {
-        return Some((action, severity));
-    }
     let verdict = case.verdict;
-    if part.content && verdict.content_changed() {
-        return Some((Action::Modified, severity));
+    let modified = part.content && verdict.content_changed();
+    // The first that applies, in the order in which they are promised.
+    let facts = group.facts.iter();
+    let named = facts
+        .filter_map(|fact| fact_action(case, fact))
+        .chain(modified.then_some(Action::Modified))
+        .min();
+    if let Some(action) = named {
+        return Some((action, severity));
     }
     if part.content && unread_and_written(case, group) {
         return Some((Action::Modified, severity));

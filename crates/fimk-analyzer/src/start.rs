@@ -491,6 +491,8 @@ impl Baseline {
 fn found_by_scan() -> Pending {
     Pending {
         found: Some(Found::Scan),
+        // Nobody takes it back to wait.
+        unexplained: true,
         ..Pending::default()
     }
 }

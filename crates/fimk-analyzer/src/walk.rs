@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
     sync::Arc,
 };
 
@@ -17,6 +20,12 @@ use crate::homes::{PASSWD, Table};
 /// Directories deeper than this are not entered: the kernel's own limit on a path is 4,096 bytes,
 /// two for each name at least.
 const DEPTH_MAX: usize = 2_048;
+
+/// What a rename with `RENAME_WHITEOUT` leaves, without a word of its own: a character device 0:0.
+pub fn is_whiteout(path: &BytePath) -> bool {
+    fs::symlink_metadata(path.as_path())
+        .is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
+}
 
 /// A name that a rule reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -54,6 +54,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "run_dir",
             "settle_ms",
             "scan_interval_s",
+            "compare_interval_s",
             "read_bytes_max",
             "objects_max",
             "rule",
@@ -93,6 +94,8 @@ pub struct Config {
     pub settle_ms: u64,
     /// Between two scans of the periodic source, in seconds.
     pub scan_interval_s: u64,
+    /// Between two comparisons of all content, whatever serves, in seconds.
+    pub compare_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
     /// Objects that the kernel has room to watch.
@@ -227,6 +230,9 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),
         // A week: the longest that PCI DSS 11.5.2 allows between two comparisons.
         scan_interval_s: top.integer("scan_interval_s", 1..=604_800)?.unwrap_or(300),
+        compare_interval_s: top
+            .integer("compare_interval_s", 1..=604_800)?
+            .unwrap_or(86_400),
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),

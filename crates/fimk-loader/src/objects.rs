@@ -412,6 +412,11 @@ pub fn hook_blamed(messages: &str) -> Option<u32> {
         .find(|&hook| messages.contains(&format!("prog '{}': failed to load", program_name(hook))))
 }
 
+/// Whether the verifier said something: a kernel that refuses all programs of a kind does not ask it.
+pub fn is_of_verifier(messages: &str) -> bool {
+    messages.contains("END PROG LOAD LOG")
+}
+
 /// The errno nearest to an error of libbpf, for `fimk_ready.error`.
 pub fn errno_of(error: &libbpf_rs::Error) -> i32 {
     use nix::libc;
@@ -443,10 +448,15 @@ const MESSAGES_MAX: usize = 64 * 1024;
 /// Keeps what libbpf says from standard error: on many hosts a refusal is no more than a fact to go on from.
 pub fn keep_messages() {
     libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
+        let mut start = message.len().saturating_sub(MESSAGES_MAX / 2);
+        while !message.is_char_boundary(start) {
+            start += 1;
+        }
+        let message = &message[start..];
         if let Ok(mut messages) = MESSAGES.lock()
             && messages.len() + message.len() <= MESSAGES_MAX
         {
-            messages.push_str(&message);
+            messages.push_str(message);
         }
     })));
 }

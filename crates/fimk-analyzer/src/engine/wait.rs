@@ -74,6 +74,7 @@ impl Engine {
             self.held.next_due(),
             self.stalled.next_due(),
             self.looks.next_due(),
+            Some(self.look.next_due()),
             self.homes_due(),
             self.mounts.next_due(),
             self.notify.next_due(),

@@ -59,6 +59,7 @@ fn every_key_is_taken() {
         run_dir = "/srv/run"
         settle_ms = 10_000
         scan_interval_s = 0x10
+        compare_interval_s = 3600
         read_bytes_max = 4096
         objects_max = 1_048_576
         [[rule]]
@@ -123,7 +124,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, scan_interval_s, read_bytes_max, objects_max, rule, output"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, scan_interval_s, compare_interval_s, read_bytes_max, objects_max, rule, output"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 

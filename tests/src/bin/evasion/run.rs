@@ -26,6 +26,7 @@ struct Running<'a> {
     helper: Option<Helper>,
     helper_pid: u32,
     actor: u32,
+    holder: u32,
     begun: Instant,
     done: Instant,
     digests: Vec<Option<String>>,
@@ -55,8 +56,7 @@ pub fn run(cases: &[Case]) -> bool {
     for it in running.iter_mut().filter(|it| it.case.early) {
         it.start(&program);
     }
-    let config =
-        rule(&[&site.files()]).replace("type = \"stdout\"", "type = \"stdout\"\nseverity = 0");
+    let config = config(&site);
     let monitor = site.start(&config);
     println!("\nrunning {} tests", cases.len());
     for it in &mut running {
@@ -65,6 +65,9 @@ pub fn run(cases: &[Case]) -> bool {
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
     let bpf = monitor.is_bpf();
+    if std::env::var_os("FIMK_SHOW").is_some() {
+        println!("{}", monitor.account());
+    }
     let lines: Vec<Line<'_>> = running
         .iter()
         .map(|it| it.line(&events, bpf, &program))
@@ -81,6 +84,12 @@ fn write_program(site: &Site) -> PathBuf {
     fs::write(&program, PROGRAM).expect("it is ours");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
     program
+}
+
+/// Everything is printed, also what changed nothing; all content is compared soon enough to be waited for.
+fn config(site: &Site) -> String {
+    let rule = rule(&[&site.files()]).replace("\"stdout\"", "\"stdout\"\nseverity = 0");
+    format!("compare_interval_s = 20\n{rule}")
 }
 
 /// How long a case waits for its event before the next begins. What comes later counts, too.
@@ -104,6 +113,7 @@ impl<'a> Running<'a> {
             helper: None,
             helper_pid: 0,
             actor: 0,
+            holder: 0,
             begun: now,
             done: now,
             digests: vec![None; case.told.len()],
@@ -122,7 +132,9 @@ impl<'a> Running<'a> {
     fn take(&mut self, word: Word) {
         match word {
             Word::Ready => {}
-            Word::Done(actor, at) => (self.actor, self.done) = (actor, at),
+            Word::Done(actor, holder, at) => {
+                (self.actor, self.holder, self.done) = (actor, holder, at);
+            }
             Word::Cannot(why) => self.failed = Some(Outcome::NotRun(why)),
             Word::Broken(why) => self.failed = Some(Outcome::Broken(why)),
         }
@@ -167,6 +179,7 @@ impl<'a> Running<'a> {
             executable: program,
             actor: self.actor,
             helper: self.helper_pid,
+            holder: self.holder,
             begun: self.begun,
             digests: &self.digests,
             bpf,

@@ -1,6 +1,12 @@
 //! What was told, held against what must be.
 
-use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, time::Instant};
+use std::{
+    ffi::OsStr,
+    fmt::{self, Write as _},
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    time::Instant,
+};
 
 use fimk_tests::Event;
 
@@ -53,7 +59,8 @@ impl Outcome {
     pub fn satisfies(&self, need: Need) -> bool {
         match self {
             Self::Silent | Self::Event | Self::NotRun(_) => true,
-            Self::Late | Self::NoProcess | Self::LateNoProcess => need != Need::Named,
+            Self::Late => need != Need::Named,
+            Self::NoProcess | Self::LateNoProcess => matches!(need, Need::Seen | Need::Unseen),
             Self::Missed => need == Need::Unseen,
             Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
         }
@@ -72,6 +79,8 @@ pub struct Deed<'a> {
     pub actor: u32,
     /// The process that prepared it.
     pub helper: u32,
+    /// Another that may be named as well, because it holds what the actor writes to; 0 for none.
+    pub holder: u32,
     /// When it was told to begin.
     pub begun: Instant,
     /// The digests of the files that the case names, as they are now; in the order of `Case::told`.
@@ -139,11 +148,7 @@ fn judge_one(
     let accessed = told.accessed.map(|name| deed.out.join(name));
     let note = accessed
         .filter(|_| deed.bpf)
-        .filter(|path| {
-            !fits
-                .iter()
-                .any(|(_, event)| event.text("fimk.accessed_path") == path.to_str())
-        })
+        .filter(|path| !fits.iter().any(|(_, event)| tells_of(event, path)))
         .map(|path| {
             format!(
                 "accessed path {:?}, not {}",
@@ -183,7 +188,7 @@ fn rank(event: &Event, deed: &Deed<'_>) -> Outcome {
         None if prompt => Outcome::NoProcess,
         None => Outcome::LateNoProcess,
         Some(pid)
-            if pid == u64::from(deed.actor)
+            if [deed.actor, deed.holder].map(u64::from).contains(&pid)
                 && event.text("process.executable").map(Path::new) == Some(deed.executable) =>
         {
             if prompt {
@@ -204,10 +209,17 @@ fn kernel_thread(event: &Event) -> bool {
     event.number("process.parent.pid") == Some(2)
 }
 
+/// By which other name it was done: that of the access, or the one that was made for it.
+fn tells_of(event: &Event, other: &Path) -> bool {
+    ["fimk.accessed_path", "fimk.new_path"]
+        .iter()
+        .any(|name| event.text(name).map(Path::new) == Some(other))
+}
+
 /// A process in an event that had no part in the case.
 fn stranger(event: &Event, deed: &Deed<'_>) -> Option<String> {
     let pid = event.number("process.pid")?;
-    let known = [deed.actor, deed.helper]
+    let known = [deed.actor, deed.helper, deed.holder]
         .into_iter()
         .any(|it| u64::from(it) == pid);
     (!known && !kernel_thread(event)).then(|| brief(event))
@@ -268,13 +280,13 @@ fn escaped(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             if character.is_control() || character == '\\' {
-                out.push_str(&format!("\\x{:02x}", u32::from(character)));
+                let _ = write!(out, "\\x{:02x}", u32::from(character));
             } else {
                 out.push(character);
             }
         }
         for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(out, "\\x{byte:02x}");
         }
     }
     out
