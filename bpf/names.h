@@ -174,15 +174,18 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 }
 
 /* Whether the other copy has made the record: it has marked all that this would mark. */
-static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, struct watched *are)
+static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, const struct watched *are)
 {
 	struct fimk_name *name = &scratch->name;
 	struct fimk_entry *entry;
 
 	scratch->mark = mark_of(hook, scratch->dentry >> 3);
-	scratch->key.object = are->directory ? name->directory :
-			      are->old_directory ? name->old_directory :
-			      are->object ? name->object : name->replaced;
+	if (is_there(are->directory))
+		scratch->key.object = name->directory;
+	else if (is_there(are->old_directory))
+		scratch->key.object = name->old_directory;
+	else
+		scratch->key.object = is_there(are->object) ? name->object : name->replaced;
 	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
 	return entry && counted_already(entry, scratch->mark);
 }
