@@ -252,7 +252,7 @@ impl Bpf {
     /// object in the place of the old. Or it had no room left but that for named objects.
     fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
         // Of what is not named, and has no room, the counters tell.
-        let kept_out = record.is_unwatched && named;
+        let kept_out = record.is_unwatched() && named;
         if self.forgotten.remove(&record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }

@@ -26,12 +26,11 @@ pub(super) struct NameRecord {
     pub(super) replaced: Option<Object>,
     pub(super) is_directory: bool,
     pub(super) is_symlink: bool,
-    pub(super) is_unwatched: bool,
     pub(super) name: Vec<u8>,
     pub(super) old_name: Vec<u8>,
     pub(super) path: Vec<u8>,
     pub(super) old_path: Vec<u8>,
-    pub(super) path_cut: bool,
+    pub(super) path_flags: u32,
     /// Of names that share an identity: only where these directories are do we look for the names.
     pub(super) only: Option<[Vec<BytePath>; 2]>,
 }
@@ -50,12 +49,11 @@ impl NameRecord {
             replaced: Object::of(wire.replaced),
             is_directory: wire.mode & 0o170_000 == 0o040_000,
             is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_unwatched: wire.path_flags & raw::FIMK_NAME_UNWATCHED != 0,
             name: without_end(bytes(wire.name)).to_vec(),
             old_name: without_end(bytes(wire.old_name)).to_vec(),
             path: bytes(wire.path).to_vec(),
             old_path: bytes(wire.old_path).to_vec(),
-            path_cut: wire.path_flags & raw::FIMK_PATH_CUT != 0,
+            path_flags: wire.path_flags,
             only: None,
         }
     }
@@ -67,6 +65,7 @@ impl NameRecord {
         if mounts || !table.has_twins(self.object.device) {
             return false;
         }
+        let cut = self.path_flags & raw::FIMK_PATH_CUT != 0;
         let sides = [
             (self.directory, &self.path),
             (self.old_directory, &self.old_path),
@@ -80,7 +79,7 @@ impl NameRecord {
                 .filter(|name| leads_to(table, name, &meant))
                 .cloned()
                 .collect();
-            if !names.is_empty() && (only.is_empty() || self.path_cut) {
+            if !names.is_empty() && (only.is_empty() || cut) {
                 return true;
             }
         }
@@ -93,6 +92,11 @@ impl NameRecord {
     pub(super) fn may_be_full(&self) -> bool {
         const SUBVOLUME_ROOT: u64 = 256;
         self.only.is_some() && self.is_directory && self.object.inode == SUBVOLUME_ROOT
+    }
+
+    /// The watch map had no room for it.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.path_flags & raw::FIMK_NAME_UNWATCHED != 0
     }
 
     pub(super) fn is_link(&self) -> bool {
