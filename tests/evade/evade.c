@@ -2,7 +2,7 @@
 /*
  * evade TECHNIQUE WATCHED OUT
  *
- * Prepares, prints `ready`, waits for a line, acts, prints `done PID`, and ends when its standard input does. Instead it may
+ * Prepares, prints `ready`, waits for a line, acts, prints `done PID HOLDER`, and ends when its standard input does. Instead it may
  * print `cannot WHY` (not possible here) or `broken WHY` (not as the technique was meant).
  */
 #include "evade.h"
@@ -11,7 +11,7 @@
 #define SECONDS_MAX 120
 
 const char *watched, *out;
-pid_t actor;
+pid_t actor, holder;
 
 static const char *join(const char *directory, const char *name)
 {
@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 	alarm(SECONDS_MAX);
 	technique->act();
 	alarm(0);
-	printf("done %d\n", actor);
+	printf("done %d %d\n", actor, holder);
 	fflush(stdout);
 	await_line();
 	if (technique->finish)

@@ -40,6 +40,8 @@ extern const struct technique content_techniques[], mapping_techniques[], ring_t
 extern const char *watched, *out;
 /* Who acts, when that is not this process. */
 extern pid_t actor;
+/* Who holds what the actor writes to, when that is another. */
+extern pid_t holder;
 
 /* A name in `out`; the last four answers stay valid. */
 const char *beside(const char *name);

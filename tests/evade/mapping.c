@@ -101,9 +101,7 @@ static void dirty_and_wait(void)
 	sleep(2);
 }
 
-/* The kernel writes as much as the child's mapping lets it. */
-static pid_t holder;
-
+/* The mapping is the child's, and the bytes are ours. */
 static void hold_in_child(void)
 {
 	int ends[2];

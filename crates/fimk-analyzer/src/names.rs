@@ -67,9 +67,14 @@ impl Engine {
         }
         // Who changes a layer through the overlay changes the merged name in the same call: both are one story.
         let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
-        let pending = self.settle.entry(path, newborn);
         let deeds = Operations::WRITES.with(Operations::ATTRIBUTES);
-        if pending.sighted && (touch.fact.is_some() || touch.operations.meets(deeds)) {
+        let pending = self.settle.entry(path, newborn);
+        // Of what is new, a record of the name says who made it; one of a write says only who wrote.
+        let explained = pending.sighted
+            && (touch.fact.is_some()
+                || touch.operations.meets(deeds)
+                    && self.store.record(path).is_ok_and(|it| it.is_some()));
+        if explained {
             // The kernel's record was on its way when it was found: it says who, and how.
             pending.found = None;
             pending.sighted = false;

@@ -23,6 +23,8 @@ pub struct Case {
 pub enum Need {
     /// An event by an event, that names the process.
     Named,
+    /// An event that names the process, however it was found.
+    Slow,
     /// An event, however it was found; it may name nobody, but nobody wrong.
     Seen,
     /// Nothing: no source sees it. What the scheduled comparison finds is shown.
@@ -146,6 +148,12 @@ impl Case {
     /// fanotify says nothing of it: the slow look finds it.
     pub fn slow_for_fanotify(mut self) -> Self {
         self.fanotify = Need::Seen;
+        self
+    }
+
+    /// No source says it at once; who holds the file is told.
+    pub fn by_holder(mut self) -> Self {
+        (self.bpf, self.fanotify) = (Need::Slow, Need::Slow);
         self
     }
 

@@ -74,34 +74,34 @@ fn mappings() -> Vec<Case> {
         case("map-keep", "mapping, close, store; it stays mapped")
             .modified()
             .kept()
-            .slow(),
+            .by_holder(),
         case("map-keep-open", "mapping, store; it stays open")
             .modified()
             .kept()
-            .slow(),
+            .by_holder(),
         case("map-protect", "a store after mprotect; it stays mapped")
             .modified()
             .kept()
-            .slow(),
+            .by_holder(),
         case(
             "map-dirty",
             "a second store to a dirty page; it stays mapped",
         )
         .modified()
         .kept()
-        .slow(),
+        .by_holder(),
         case("map-earlier", "a store to a mapping made before the start")
             .modified()
             .prepared_before()
             .kept()
-            .slow(),
+            .by_holder(),
         case(
             "map-of-another",
             "process_vm_writev into the mapping of another",
         )
         .modified()
         .kept()
-        .slow(),
+        .by_holder(),
         case("map-memory-file", "a store by /proc/self/mem")
             .modified()
             .slow_for_fanotify(),

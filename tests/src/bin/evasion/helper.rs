@@ -14,8 +14,8 @@ pub const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/evade"));
 pub enum Word {
     /// It has prepared.
     Ready,
-    /// It has acted: the process that did, and when we read that.
-    Done(u32, Instant),
+    /// It has acted: the process that did, one that holds what it wrote to (or 0), and when we read that.
+    Done(u32, u32, Instant),
     /// It cannot be done here.
     Cannot(String),
     /// It went wrong.
@@ -71,7 +71,11 @@ impl Helper {
             .unwrap_or((line.trim_end(), ""));
         match word {
             "ready" => Word::Ready,
-            "done" => Word::Done(rest.parse().unwrap_or_default(), now),
+            "done" => {
+                let mut pids = rest.split(' ').map(|pid| pid.parse().unwrap_or_default());
+                let mut next = || pids.next().unwrap_or_default();
+                Word::Done(next(), next(), now)
+            }
             "cannot" => Word::Cannot(rest.to_owned()),
             "broken" => Word::Broken(rest.to_owned()),
             _ => Word::Broken("it ended without a word".to_owned()),

@@ -26,6 +26,7 @@ struct Running<'a> {
     helper: Option<Helper>,
     helper_pid: u32,
     actor: u32,
+    holder: u32,
     begun: Instant,
     done: Instant,
     digests: Vec<Option<String>>,
@@ -64,7 +65,7 @@ pub fn run(cases: &[Case]) -> bool {
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
     let bpf = monitor.is_bpf();
-    if std::env::var_os("EVASION_SHOW").is_some() {
+    if std::env::var_os("FIMK_SHOW").is_some() {
         println!("{}", monitor.account());
     }
     let lines: Vec<Line<'_>> = running
@@ -112,6 +113,7 @@ impl<'a> Running<'a> {
             helper: None,
             helper_pid: 0,
             actor: 0,
+            holder: 0,
             begun: now,
             done: now,
             digests: vec![None; case.told.len()],
@@ -130,7 +132,9 @@ impl<'a> Running<'a> {
     fn take(&mut self, word: Word) {
         match word {
             Word::Ready => {}
-            Word::Done(actor, at) => (self.actor, self.done) = (actor, at),
+            Word::Done(actor, holder, at) => {
+                (self.actor, self.holder, self.done) = (actor, holder, at);
+            }
             Word::Cannot(why) => self.failed = Some(Outcome::NotRun(why)),
             Word::Broken(why) => self.failed = Some(Outcome::Broken(why)),
         }
@@ -175,6 +179,7 @@ impl<'a> Running<'a> {
             executable: program,
             actor: self.actor,
             helper: self.helper_pid,
+            holder: self.holder,
             begun: self.begun,
             digests: &self.digests,
             bpf,

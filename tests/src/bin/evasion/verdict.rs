@@ -59,7 +59,8 @@ impl Outcome {
     pub fn satisfies(&self, need: Need) -> bool {
         match self {
             Self::Silent | Self::Event | Self::NotRun(_) => true,
-            Self::Late | Self::NoProcess | Self::LateNoProcess => need != Need::Named,
+            Self::Late => need != Need::Named,
+            Self::NoProcess | Self::LateNoProcess => matches!(need, Need::Seen | Need::Unseen),
             Self::Missed => need == Need::Unseen,
             Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
         }
@@ -78,6 +79,8 @@ pub struct Deed<'a> {
     pub actor: u32,
     /// The process that prepared it.
     pub helper: u32,
+    /// Another that may be named as well, because it holds what the actor writes to; 0 for none.
+    pub holder: u32,
     /// When it was told to begin.
     pub begun: Instant,
     /// The digests of the files that the case names, as they are now; in the order of `Case::told`.
@@ -185,7 +188,7 @@ fn rank(event: &Event, deed: &Deed<'_>) -> Outcome {
         None if prompt => Outcome::NoProcess,
         None => Outcome::LateNoProcess,
         Some(pid)
-            if pid == u64::from(deed.actor)
+            if [deed.actor, deed.holder].map(u64::from).contains(&pid)
                 && event.text("process.executable").map(Path::new) == Some(deed.executable) =>
         {
             if prompt {
@@ -216,7 +219,7 @@ fn tells_of(event: &Event, other: &Path) -> bool {
 /// A process in an event that had no part in the case.
 fn stranger(event: &Event, deed: &Deed<'_>) -> Option<String> {
     let pid = event.number("process.pid")?;
-    let known = [deed.actor, deed.helper]
+    let known = [deed.actor, deed.helper, deed.holder]
         .into_iter()
         .any(|it| u64::from(it) == pid);
     (!known && !kernel_thread(event)).then(|| brief(event))
