@@ -44,7 +44,7 @@ impl Btrfs {
             site,
             _mounted: mounted,
         };
-        btrfs.subvolume(&["create", text(&btrfs.at("volume"))]);
+        subvolume(&["create", text(&btrfs.at("volume"))]);
         fs::create_dir(btrfs.at("volume/dir")).expect("it is ours");
         fs::write(btrfs.at("volume/dir/file"), "one\n").expect("it is ours");
         Some(btrfs)
@@ -54,13 +54,9 @@ impl Btrfs {
         self.site.outside("btrfs").join(name)
     }
 
-    fn subvolume(&self, arguments: &[&str]) {
-        run("btrfs", &[&["subvolume"], arguments].concat());
-    }
-
     fn snapshot(&self, to: &str) {
         let (from, to) = (self.at("volume"), self.at(to));
-        self.subvolume(&["snapshot", text(&from), text(&to)]);
+        subvolume(&["snapshot", text(&from), text(&to)]);
     }
 
     fn append(&self, monitor: &Monitor, name: &str, line: &str) {
@@ -69,6 +65,10 @@ impl Btrfs {
         let modified = Expect::action("modified").of(&path).by(&shell);
         monitor.expect(modified.adds(line));
     }
+}
+
+fn subvolume(arguments: &[&str]) {
+    run("btrfs", &[&["subvolume"], arguments].concat());
 }
 
 #[test]

@@ -63,10 +63,6 @@ impl NameRecord {
         self.path_flags & raw::FIMK_NAME_UNWATCHED != 0
     }
 
-    fn path_cut(&self) -> bool {
-        self.path_flags & raw::FIMK_PATH_CUT != 0
-    }
-
     /// Whether the watched directory that the record seems to name cannot be the one that is meant, because it is
     /// elsewhere in the file system. Of several names of one identity, those are chosen which can.
     pub(super) fn is_about_a_twin(&mut self, tree: &Tree, table: &Table) -> bool {
@@ -74,6 +70,7 @@ impl NameRecord {
         if mounts || !table.has_twins(self.object.device) {
             return false;
         }
+        let cut = self.path_flags & raw::FIMK_PATH_CUT != 0;
         let sides = [
             (self.directory, &self.path),
             (self.old_directory, &self.old_path),
@@ -87,7 +84,7 @@ impl NameRecord {
                 .filter(|name| leads_to(table, name, &meant))
                 .cloned()
                 .collect();
-            if !names.is_empty() && (only.is_empty() || self.path_cut()) {
+            if !names.is_empty() && (only.is_empty() || cut) {
                 return true;
             }
         }
