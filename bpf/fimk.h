@@ -168,6 +168,13 @@ enum fimk_reason {
 	FIMK_REASON_FANOTIFY_REFUSED = 5,
 };
 
+/* How the recursion guard of trampolines is met, see maps.h: fimk_ready.coverage, and what HELLO wants. */
+enum fimk_coverage {
+	FIMK_COVERAGE_AUTO = 0,
+	FIMK_COVERAGE_NORMAL = 1, /* each program once: what one is skipped for is looked for */
+	FIMK_COVERAGE_STRICT = 2, /* each program twice: what one is skipped for the other sees */
+};
+
 /* What happened to a touch of a watched object: per hook, per CPU (fimk_counters.of). */
 enum fimk_count {
 	FIMK_COUNT_SEEN = 0, /* a watched object was touched */
@@ -191,14 +198,14 @@ struct fimk_watch {
 	__u32 flags;
 };
 
-/* The state of one dirty (object, actor). Times are CLOCK_BOOTTIME. `operations` are flags, one byte
- * each: a byte store needs no atomic, which 5.10 lacks. */
+/* The state of one dirty (object, actor). Times are CLOCK_BOOTTIME; the last may be a tick of the kernel too
+ * early, at most 10 ms. `operations` are flags, one byte each: a byte store needs no atomic, which 5.10 lacks. */
 struct fimk_entry {
 	__u64 first_ns;
 	__u64 last_ns;
 	__u64 count;
 	__u64 bytes; /* as the calls returned; 0 where a call does not say */
-	__u64 take; /* in `taken` only: the number DONE must name */
+	__u64 take; /* in `taken`: the number DONE must name; in `dirty` the programs' own, see touch.h */
 	__u8 operations[FIMK_OPERATIONS_MAX];
 	__u32 uid; /* of the first touch: a process can change its own */
 	__u32 announced;
@@ -353,6 +360,8 @@ struct fimk_ready {
 	__u8 plan[FIMK_HOOKS_MAX]; /* enum fimk_plan, by row of the plan table */
 	__u64 map_bytes; /* kernel memory of all maps */
 	__u32 load; /* tells the counters of one load of the programs from those of another during a boot */
+	__u32 coverage; /* enum fimk_coverage; 0: the source has no programs to skip */
+	__u32 preempts; /* 1: this kernel may preempt a program, so that its guard skips others */
 	__u32 reserved;
 };
 
@@ -371,7 +380,7 @@ struct fimk_synced {
 /* At every tick at which something was counted: sums over all CPUs since the programs were loaded. */
 struct fimk_counters_packet {
 	struct fimk_header header;
-	__u64 skipped; /* runs that the recursion guard refused, all programs together */
+	__u64 skipped; /* runs that the recursion guard refused and that no second program made up for */
 	struct fimk_counters hooks[FIMK_HOOKS_MAX];
 };
 
@@ -392,7 +401,8 @@ struct fimk_holder {
 /* ---- Requests, analyzer -> loader --------------------------------------------------------- */
 
 enum fimk_request_kind {
-	FIMK_REQUEST_HELLO = 1, /* number = source wanted, cookie = objects to have room for (0: as many as usual) */
+	/* number = source wanted, cookie = objects to have room for (0: as many as usual), key.actor.image = enum fimk_coverage */
+	FIMK_REQUEST_HELLO = 1,
 	FIMK_REQUEST_ARM = 2, /* number = rule, cookie = thread id, key.actor.image = FIMK_WATCH_* flags; thread 0 ends it */
 	FIMK_REQUEST_UNWATCH = 3, /* key.object */
 	FIMK_REQUEST_TAKE = 4, /* key */
@@ -423,7 +433,7 @@ FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
 FIMK_SIZE(fimk_actor, 144 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX);
-FIMK_SIZE(fimk_ready, 48 + FIMK_HOOKS_MAX);
+FIMK_SIZE(fimk_ready, 56 + FIMK_HOOKS_MAX);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
 FIMK_SIZE(fimk_holder, 48);

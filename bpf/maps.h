@@ -15,6 +15,15 @@ struct {
 	__type(value, struct fimk_watch);
 } watch SEC(".maps");
 
+/*
+ * Trampolines guard against recursion: a program is skipped on a CPU on which it is inside already. On a
+ * preemptible kernel that may be another task's call, which lies preempted there as long as its priority is low:
+ * so anybody can have a program skipped. Therefore this object may be loaded twice, as the copies 1 and 2 of the
+ * same programs on the same functions, and what one is skipped for the other does. They share all maps but their
+ * scratch. 0: the only copy.
+ */
+const volatile __u8 copy;
+
 /* What waits for the analyzer: minutes of a busy package manager. Each entry implies a watched object. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -57,6 +66,7 @@ struct file_scratch {
 	__u32 owner; /* of the object that the record names */
 	__u32 replaced_owner;
 	__u32 actor_flags; /* for path_flags */
+	__u32 mark; /* of this call, see touch.h */
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;
@@ -163,7 +173,7 @@ static __always_inline bool watch_object(const struct fimk_object *object, const
 
 static __always_inline void count(__u32 hook, enum fimk_count cause)
 {
-	count_in(&file_counters, hook, cause);
+	count_in(&file_counters, hook, cause, copy);
 }
 
 /* Asked before anything is gathered: when the ring is full, the gathering would be in vain. */

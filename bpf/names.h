@@ -46,6 +46,16 @@ static __always_inline bool same_object(const struct fimk_object *one, const str
 	return one->inode == other->inode && one->device == other->device && one->generation == other->generation;
 }
 
+/* The compiler may ask of two pointers at once whether they are NULL, by or-ing them, which the verifier refuses:
+ * so each is asked by itself. */
+static __always_inline bool is_there(const void *pointer)
+{
+	__u64 there = pointer != NULL;
+
+	asm volatile("" : "+r"(there));
+	return there;
+}
+
 struct watched {
 	struct fimk_watch *directory;
 	struct fimk_watch *old_directory;
@@ -158,10 +168,23 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 	name->time_ns = bpf_ktime_get_boot_ns();
 	name->hook = hook;
 	name->uid = (__u32)bpf_get_current_uid_gid();
-	actor_of_current(&scratch->key.actor);
 	name->actor = scratch->key.actor;
 	scratch->operation = name->operation;
 	scratch->bytes = 0;
+}
+
+/* Whether the other copy has made the record: it has marked all that this would mark. */
+static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, struct watched *are)
+{
+	struct fimk_name *name = &scratch->name;
+	struct fimk_entry *entry;
+
+	scratch->mark = mark_of(hook, scratch->dentry >> 3);
+	scratch->key.object = are->directory ? name->directory :
+			      are->old_directory ? name->old_directory :
+			      are->object ? name->object : name->replaced;
+	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
+	return entry && counted_already(entry, scratch->mark);
 }
 
 /* Whether the record's object has come to be in its directory. */
@@ -207,6 +230,7 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
 	struct watched are;
+	bool in_directory;
 
 	if (!scratch)
 		return 0;
@@ -215,13 +239,17 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	if (!are.directory && !are.old_directory && !are.object && !are.replaced)
+	in_directory = is_there(are.directory) || is_there(are.old_directory);
+	if (!in_directory && !is_there(are.object) && !is_there(are.replaced))
+		return 0;
+	actor_of_current(&scratch->key.actor);
+	if (copy && recorded_already(scratch, hook, &are))
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
 	name->path_flags |= watch_appeared(scratch, hook, &are);
 	announce_or_leave(scratch, hook, &are);
-	if (!are.directory && !are.old_directory)
+	if (!in_directory)
 		touch_objects(scratch, hook);
 	return 0;
 }

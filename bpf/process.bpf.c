@@ -32,7 +32,7 @@ struct {
 
 static __always_inline void count(__u32 hook, enum fimk_count cause)
 {
-	count_in(&process_counters, hook, cause);
+	count_in(&process_counters, hook, cause, false);
 }
 
 static __always_inline void remember(__u32 hook, const struct fimk_actor_key *key, __u64 flags)

@@ -26,7 +26,7 @@ fn main() {
     println!("cargo:rerun-if-changed={}", sources.display());
     println!("cargo:rerun-if-env-changed=CLANG");
     let mut build = Build::new();
-    for object in ["process", "file", "holders"] {
+    for object in ["process", "file", "holders", "preempt"] {
         let source = sources.join(format!("{object}.bpf.c"));
         let compiled = out.join(format!("{object}.bpf.o"));
         SkeletonBuilder::new()

@@ -55,7 +55,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{self, Config, SourceWanted},
+    config::{self, Config, Coverage, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -124,12 +124,8 @@ fn run() -> Result<(), Failure> {
     let past = start::past(&store, opened, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
-    let (ready, group) = hello(
-        &mut channel,
-        wanted(&args, &config),
-        config.objects_max,
-        &mut stash,
-    )?;
+    let source = wanted(&args, &config);
+    let (ready, group) = hello(&mut channel, source, &config, &mut stash)?;
     let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
@@ -259,16 +255,22 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
-    objects: u32,
+    config: &Config,
     stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
+    let mut key = no_key();
+    key.actor.image = match config.coverage {
+        Coverage::Auto => raw::FIMK_COVERAGE_AUTO,
+        Coverage::Normal => raw::FIMK_COVERAGE_NORMAL,
+        Coverage::Strict => raw::FIMK_COVERAGE_STRICT,
+    };
     channel
         .ask(
             raw::FIMK_REQUEST_HELLO,
             source,
-            no_key(),
-            u64::from(objects),
+            key,
+            u64::from(config.objects_max),
         )
         .map_err(failed)?;
     loop {
@@ -296,6 +298,25 @@ fn eyes(ready: &raw::fimk_ready, group: Option<OwnedFd>) -> Result<Eyes, Failure
             "the loader offers source {source}, and this build knows none like it"
         ))),
     }
+}
+
+/// "strict, because …"; none where there are no programs.
+pub(crate) fn coverage_words(ready: &raw::fimk_ready) -> Option<String> {
+    let name = match ready.coverage {
+        raw::FIMK_COVERAGE_NORMAL => "normal",
+        raw::FIMK_COVERAGE_STRICT => "strict",
+        _ => return None,
+    };
+    let (does, may) = match (ready.coverage, ready.preempts) {
+        (raw::FIMK_COVERAGE_STRICT, 0) => ("each program twice", "does not skip any"),
+        (raw::FIMK_COVERAGE_STRICT, _) => ("each program twice", "may skip one"),
+        (_, 0) => ("each program once", "does not skip any"),
+        (_, _) => (
+            "each program once, what one is skipped for is looked for",
+            "may skip one",
+        ),
+    };
+    Some(format!("{name}: {does}; this kernel {may}"))
 }
 
 /// "source X serves: why".

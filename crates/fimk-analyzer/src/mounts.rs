@@ -246,9 +246,9 @@ impl Engine {
             }
         }
         if let Eyes::Bpf(bpf) = &mut self.eyes {
-            uncovered
-                .into_iter()
-                .for_each(|object| bpf.forget(&self.tree, object));
+            for object in uncovered {
+                bpf.forget(&self.tree, object);
+            }
         }
         self.keep_books()?;
         self.mounts.waiting = Some(Waiting {

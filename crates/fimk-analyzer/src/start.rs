@@ -528,8 +528,10 @@ pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
 }
 
 fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
+    let coverage = crate::coverage_words(ready);
+    let coverage = coverage.map_or_else(String::new, |words| format!("; coverage {words}"));
     Notice {
-        message: crate::source_sentence(ready),
+        message: crate::source_sentence(ready) + &coverage,
         plan: plan(ready),
         counts: watched_counts(ready, tally),
         gap: None,

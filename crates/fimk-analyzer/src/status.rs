@@ -158,6 +158,7 @@ pub fn source(ready: &raw::fimk_ready, name: &str) -> Value {
         ("name", json!(name)),
         ("message", json!(crate::source_sentence(ready))),
         ("error", json!(error)),
+        ("coverage", json!(crate::coverage_words(ready))),
         ("plan", json!((!plan.is_empty()).then_some(plan))),
     ])
 }

@@ -130,7 +130,10 @@ impl Answer<'_> {
         let error = self
             .text("/source/error")
             .map_or_else(String::new, |it| format!(" ({it})"));
-        Some(format!("{name}: {why}{error}"))
+        let coverage = self
+            .text("/source/coverage")
+            .map_or_else(String::new, |it| format!("\ncoverage {it}"));
+        Some(format!("{name}: {why}{error}{coverage}"))
     }
 
     /// The hooks, by how they are served.

@@ -49,6 +49,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
         TOP,
         &[
             "source",
+            "coverage",
             "state_dir",
             "run_dir",
             "settle_ms",
@@ -83,6 +84,8 @@ const PSEUDO_FILE_SYSTEMS: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
 pub struct Config {
     /// Where changes are to be learnt from.
     pub source: SourceWanted,
+    /// How the BPF programs are to be attached.
+    pub coverage: Coverage,
     /// Where the database is.
     pub state_dir: PathBuf,
     /// Where sockets are.
@@ -111,6 +114,17 @@ pub enum SourceWanted {
     Bpf,
     Fanotify,
     Periodic,
+}
+
+/// `coverage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// `Strict` where the kernel may skip a program, else `Normal`.
+    Auto,
+    /// Each program once: what it was skipped for is looked for.
+    Normal,
+    /// Each program twice: what one is skipped for the other sees.
+    Strict,
 }
 
 /// One `[[rule]]`.
@@ -171,6 +185,11 @@ const SOURCES: [(&str, SourceWanted); 4] = [
     ("fanotify", SourceWanted::Fanotify),
     ("periodic", SourceWanted::Periodic),
 ];
+const COVERAGES: [(&str, Coverage); 3] = [
+    ("auto", Coverage::Auto),
+    ("normal", Coverage::Normal),
+    ("strict", Coverage::Strict),
+];
 const CONTENTS: [(&str, ContentMode); 4] = [
     ("auto", ContentMode::Auto),
     ("diff", ContentMode::Diff),
@@ -205,6 +224,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     let rules = rules(&top)?;
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
+        coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
         state_dir: directory(&top, "state_dir", "/var/lib/fimk")?,
         run_dir: directory(&top, "run_dir", "/run/fimk")?,
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),

@@ -22,7 +22,7 @@ use crate::system;
 /// "fimk", so that a directory of somebody else's pins is not taken for ours.
 const MAGIC: u32 = 0x6669_6d6b;
 /// Of [`Meta`] and of the names of the pins.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 const BUILD: [u8; 16] = include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
 
 /// The one value of `meta`.
@@ -38,6 +38,8 @@ struct Meta {
     build: [u8; 16],
     /// How the operations are served, as the self-test of the loader that attached the programs found it.
     plan: Plan,
+    /// `FIMK_COVERAGE_*` of the programs that are attached.
+    coverage: u32,
 }
 
 impl Meta {
@@ -49,6 +51,7 @@ impl Meta {
             complete: u32::from(complete),
             build: BUILD,
             plan: [0; _],
+            coverage: 0,
         }
     }
 
@@ -78,8 +81,8 @@ pub struct Takeover {
     meta: MapHandle,
     /// That of the pins that are there, which are whole.
     old: Option<(MapHandle, Meta)>,
-    /// Of the pins that are adopted.
-    pub plan: Option<Plan>,
+    /// Of the pins that are adopted: the plan, and the coverage.
+    pub found: Option<(Plan, u32)>,
 }
 
 /// Decides on what a loader before us left. What is whole stays so until [`Takeover::finish`]. `objects`: the room
@@ -109,7 +112,7 @@ pub fn begin(pins: &mut Pins, objects: u32) -> Result<Takeover> {
             let (meta, found) = whole(old, found)?;
             return Ok(Takeover {
                 meta: copy(&meta)?,
-                plan: Some(found.plan),
+                found: Some((found.plan, found.coverage)),
                 old: Some((meta, found)),
             });
         }
@@ -173,8 +176,8 @@ pub fn are_ours(pins: &Pins) -> Result<()> {
 
 impl Takeover {
     /// Once everything is pinned: ours takes the place of what was found, and is whole.
-    pub fn finish(self, pins: &mut Pins, plan: Plan) -> Result<()> {
-        if self.plan.is_some() {
+    pub fn finish(self, pins: &mut Pins, plan: Plan, coverage: u32) -> Result<()> {
+        if self.found.is_some() {
             tell_given_up(pins);
         }
         if let Some((map, meta)) = &self.old {
@@ -188,6 +191,7 @@ impl Takeover {
         pins.settle()?;
         let whole = Meta {
             plan,
+            coverage,
             ..Meta::ours(true)
         };
         write(&self.meta, whole)
@@ -332,7 +336,7 @@ fn make(pins: &mut Pins) -> Result<Takeover> {
     Ok(Takeover {
         meta,
         old: None,
-        plan: None,
+        found: None,
     })
 }
 

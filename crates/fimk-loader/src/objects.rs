@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{
-    ErrorKind, Iter, Link, MapHandle, Object, OpenObject, PrintLevel, Program, ProgramMut, Result,
+    ErrorKind, Iter, Link, MapCore, MapFlags, MapHandle, Object, OpenObject, PrintLevel, Program,
+    ProgramMut, Result,
 };
 
 use crate::adopt;
@@ -81,6 +82,15 @@ pub struct File {
     pub taken: Table<raw::fimk_key, raw::fimk_entry>,
 }
 
+/// Which of the copies of the file object one is, see `bpf/maps.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Copied {
+    Only = 0,
+    First = 1,
+    Second = 2,
+}
+
 impl Process {
     /// Loads the object, on the maps that `pins` adopts; nothing is attached yet.
     pub fn load(pins: Option<&mut Pins>) -> Result<Self> {
@@ -120,6 +130,47 @@ impl Process {
     }
 }
 
+/// A program that lasts for some ticks of the kernel; see `preempt.rs`.
+pub struct Linger {
+    object: Object,
+    variables: MapHandle,
+}
+
+impl Linger {
+    /// Needs Linux 5.14, which can run a program by hand.
+    pub fn load() -> Result<Self> {
+        const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preempt.bpf.o"));
+        let object = libbpf_rs::ObjectBuilder::default()
+            .open_memory(OBJECT)?
+            .load()?;
+        let variables = object
+            .maps()
+            .find(|map| map.name().to_string_lossy().ends_with(".bss"))
+            .ok_or(std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        Ok(Self {
+            variables: MapHandle::try_from(&variables)?,
+            object,
+        })
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self) -> Result<()> {
+        let program = self.object.progs_mut().next();
+        let program = program.ok_or(std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        program.test_run(libbpf_rs::ProgramInput::default())?;
+        Ok(())
+    }
+
+    /// Whether it has begun, and whether it has ended.
+    pub fn state(&self) -> (bool, bool) {
+        let state = self.variables.lookup(&0u32.to_ne_bytes(), MapFlags::ANY);
+        let state = state.ok().flatten().unwrap_or_default();
+        let is_set = |number: &[u8]| number.iter().any(|&byte| byte != 0);
+        let (began, ended) = state.split_at(state.len() / 2);
+        (is_set(began), is_set(ended))
+    }
+}
+
 /// How large the maps are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
@@ -131,6 +182,9 @@ pub enum Size {
 
 /// Entries of each hash of a trial, several times what the self-test makes.
 const TRIAL_ENTRIES: u32 = 1024;
+
+/// Maps that are not shared: what a program composes in belongs to it alone.
+const OWN_OF_A_COPY: [&str; 3] = ["file_scratch", "actor_scratch", ".rodata"];
 
 /// Objects on the watch for each entry of `dirty`: what changes at once is a small part of a host.
 const OBJECTS_A_TOUCH: u32 = 16;
@@ -154,9 +208,14 @@ impl Size {
 
 impl File {
     /// Loads the programs of these hooks on maps of their own, but for `actors`, which is `process`'s.
-    pub fn load(process: &Process, wanted: &BTreeSet<u32>, size: Size) -> Result<Self> {
+    pub fn load(
+        process: &Process,
+        wanted: &BTreeSet<u32>,
+        size: Size,
+        copied: Copied,
+    ) -> Result<Self> {
         messages();
-        let mut open = file::FileSkelBuilder::default().open(storage())?;
+        let mut open = Self::open(copied)?;
         size.set(&mut open.maps)?;
         let mut file = Self::finish(open, process, wanted)?;
         file.set_room();
@@ -168,10 +227,11 @@ impl File {
         process: &Process,
         wanted: &BTreeSet<u32>,
         size: Size,
+        copied: Copied,
         pins: &mut Pins,
     ) -> Result<Self> {
         messages();
-        let mut open = file::FileSkelBuilder::default().open(storage())?;
+        let mut open = Self::open(copied)?;
         size.set(&mut open.maps)?;
         let shares = adopt::reuse(open.open_object_mut(), pins)?;
         let mut file = Self::finish(open, process, wanted)?;
@@ -181,6 +241,32 @@ impl File {
         }
         file.set_room();
         Ok(file)
+    }
+
+    /// Loads the second copy of the programs of these hooks, on the maps of the first.
+    pub fn load_again(&self, process: &Process, wanted: &BTreeSet<u32>) -> Result<Self> {
+        messages();
+        let mut open = Self::open(Copied::Second)?;
+        for mut map in open.open_object_mut().maps_mut() {
+            let name = map.name().to_owned();
+            let own = OWN_OF_A_COPY
+                .iter()
+                .any(|own| name.to_string_lossy().ends_with(own));
+            if let Some(first) = self.object().maps().find(|first| first.name() == name)
+                && !own
+            {
+                map.reuse_fd(first.as_fd())?;
+            }
+        }
+        Self::finish(open, process, wanted)
+    }
+
+    fn open(copied: Copied) -> Result<file::OpenFileSkel<'static>> {
+        let mut open = file::FileSkelBuilder::default().open(storage())?;
+        if let Some(constants) = open.maps.rodata_data.as_mut() {
+            constants.copy = copied as u8;
+        }
+        Ok(open)
     }
 
     fn finish(
@@ -326,6 +412,11 @@ pub fn hook_blamed(messages: &str) -> Option<u32> {
         .find(|&hook| messages.contains(&format!("prog '{}': failed to load", program_name(hook))))
 }
 
+/// Whether the verifier said something: a kernel that refuses all programs of a kind does not ask it.
+pub fn is_of_verifier(messages: &str) -> bool {
+    messages.contains("END PROG LOAD LOG")
+}
+
 /// The errno nearest to an error of libbpf, for `fimk_ready.error`.
 pub fn errno_of(error: &libbpf_rs::Error) -> i32 {
     use nix::libc;
@@ -357,10 +448,15 @@ const MESSAGES_MAX: usize = 64 * 1024;
 /// Keeps what libbpf says from standard error: on many hosts a refusal is no more than a fact to go on from.
 pub fn keep_messages() {
     libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
+        let mut start = message.len().saturating_sub(MESSAGES_MAX / 2);
+        while !message.is_char_boundary(start) {
+            start += 1;
+        }
+        let message = &message[start..];
         if let Ok(mut messages) = MESSAGES.lock()
             && messages.len() + message.len() <= MESSAGES_MAX
         {
-            messages.push_str(&message);
+            messages.push_str(message);
         }
     })));
 }

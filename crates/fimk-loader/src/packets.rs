@@ -49,6 +49,8 @@ pub fn ready(source: &Source, objects_kept: u32) -> raw::fimk_ready {
         plan: source.plan,
         map_bytes: source.map_bytes,
         load: source.load,
+        coverage: source.coverage,
+        preempts: u32::from(source.preempts),
         reserved: 0,
     }
 }

@@ -11,6 +11,7 @@ use libbpf_rs::btf::types::{Func, FuncProto};
 use nix::sys::fanotify::Fanotify;
 
 use crate::adopt;
+use crate::coverage;
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::fanotify;
@@ -18,7 +19,7 @@ use crate::flags::source_name;
 use crate::holders::Holders;
 use crate::log;
 use crate::memory;
-use crate::objects::{self, File, Process, Size};
+use crate::objects::{self, Copied, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
 use crate::selftest::{self, Tested};
@@ -37,6 +38,12 @@ pub struct Source {
     pub process: Option<Process>,
     /// What happens to files; only with bpf.
     pub file: Option<File>,
+    /// The second copy of its programs; only with strict coverage.
+    pub second: Option<File>,
+    /// `FIMK_COVERAGE_*`; only with bpf.
+    pub coverage: u32,
+    /// Whether this kernel may preempt a program.
+    pub preempts: bool,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
     /// Who holds a file; absent where this kernel has none of the iterators.
@@ -44,7 +51,7 @@ pub struct Source {
     /// The arming program, still attached from the self-test.
     pub arming: Option<Link>,
     /// What holds the programs in place.
-    links: Vec<Link>,
+    pub links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
     pub adopted: Vec<(String, OwnedFd)>,
     /// Kernel memory of all maps.
@@ -62,6 +69,9 @@ impl Source {
             untested: BTreeMap::new(),
             process: None,
             file: None,
+            second: None,
+            coverage: raw::FIMK_COVERAGE_AUTO,
+            preempts: false,
             fanotify: None,
             holders: None,
             arming: None,
@@ -81,16 +91,18 @@ impl Source {
     fn weigh(&mut self) {
         let process = self.process.as_ref().map(Process::object);
         let file = self.file.as_ref().map(File::object);
-        let objects = || [process, file].into_iter().flatten();
+        let second = self.second.as_ref().map(File::object);
+        let objects = || [process, second, file].into_iter().flatten();
         self.map_bytes = memory::of_maps(objects());
         self.load = memory::load_of(objects());
     }
 }
 
 /// Loads, tests, attaches and pins the source that was asked for, with room for this many objects.
-pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
+pub fn bring_up(wanted: u32, objects: u32, coverage: u32, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(wanted);
+    source.coverage = coverage;
     let takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
@@ -99,7 +111,7 @@ pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
             raw::FIMK_SOURCE_BPF => {
-                let found = takeover.plan.as_ref();
+                let found = takeover.found;
                 bring_up_file(&mut source, pins, found, Size::Objects(objects))?
             }
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
@@ -109,8 +121,11 @@ pub fn bring_up(wanted: u32, objects: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
+                if source.file.is_none() {
+                    source.coverage = raw::FIMK_COVERAGE_AUTO;
+                }
                 bring_up_holders(&mut source);
-                takeover.finish(pins, source.plan)?;
+                takeover.finish(pins, source.plan, source.coverage)?;
                 source.weigh();
                 return Ok(source);
             }
@@ -126,6 +141,7 @@ pub fn examine() -> Result<Source> {
     objects::keep_messages();
     let mut source = Source::new(raw::FIMK_SOURCE_AUTO);
     bring_up_process(&mut source, None)?;
+    coverage::choose(&mut source);
     let refusal = match test_programs(&mut source, Size::Trial) {
         Ok(tested) => {
             tested.choices.write(&mut source.plan);
@@ -187,7 +203,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
         for &hook in row.programs {
             let served = match hook {
                 raw::FIMK_HOOK_TASKS => process.gather_running().is_ok(),
-                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut())?,
+                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut(), true)?,
             };
             if served {
                 source.plan[place] = Served::By(hook, Verdict::Untested).byte(row);
@@ -241,15 +257,26 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let tested = selftest::run(process, &fitting, size)
-        .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
+    let tested = selftest::run(
+        process,
+        &fitting,
+        size,
+        coverage::first_copy(source.coverage),
+    )
+    .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
     source.untested.extend(tested.untested.clone());
     Ok(tested)
 }
 
 /// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
-/// says and is not there any more is attached anew. False where there are none, or none that can be used.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) -> Result<bool> {
+/// says and is not there any more is attached anew. False where there are none, or none that can be used. Programs of another coverage are replaced
+/// on the same maps.
+fn adopt_file(
+    source: &mut Source,
+    pins: &mut Pins,
+    (found, coverage): (&Plan, u32),
+    size: Size,
+) -> Result<bool> {
     let mut hooks = adopt::hooks(pins);
     hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
     let there = hooks.clone();
@@ -259,7 +286,8 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let file = match File::load_on(process, &hooks, size, pins) {
+    let copied = coverage::first_copy(source.coverage);
+    let file = match File::load_on(process, &hooks, size, copied, pins) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -274,6 +302,7 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
     };
     hooks.remove(&raw::FIMK_HOOK_GETATTR);
     let mut lost = BTreeSet::new();
+    let theirs = coverage == source.coverage;
     for &hook in &hooks {
         if !there.contains(&hook) {
             log::line(format_args!(
@@ -281,7 +310,7 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
                 HOOK_NAMES[hook as usize]
             ));
         }
-        if !attach_and_pin(source, file.object(), hook, Some(pins))? {
+        if !attach_and_pin(source, file.object(), hook, Some(pins), theirs)? {
             lost.insert(hook);
         }
     }
@@ -296,6 +325,9 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
     }
     pin_file_maps(&file, pins)?;
     source.file = Some(file);
+    if copied == Copied::First {
+        coverage::attach_again(source, &hooks, pins)?;
+    }
     Ok(true)
 }
 
@@ -303,12 +335,13 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan, size: Size) ->
 fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
-    found: Option<&Plan>,
+    found: Option<(Plan, u32)>,
     size: Size,
 ) -> Result<std::result::Result<(), Refusal>> {
-    if let Some(found) = found
+    coverage::choose(source);
+    if let Some((plan, coverage)) = &found
         && pins.adopts
-        && adopt_file(source, pins, found, size)?
+        && adopt_file(source, pins, (plan, *coverage), size)?
     {
         return Ok(Ok(()));
     }
@@ -322,6 +355,7 @@ fn bring_up_file(
     tested.choices.write(&mut source.plan);
     // Attached only while the analyzer walks, but for kernels that attach it only once.
     source.arming = tested.links.remove(&raw::FIMK_HOOK_GETATTR);
+    let hooks: BTreeSet<u32> = tested.links.keys().copied().collect();
     for (hook, mut link) in tested.links {
         let name = HOOK_NAMES[hook as usize];
         pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
@@ -329,6 +363,9 @@ fn bring_up_file(
     }
     pin_file_maps(&tested.file, pins)?;
     source.file = Some(tested.file);
+    if source.coverage == raw::FIMK_COVERAGE_STRICT {
+        coverage::attach_again(source, &hooks, pins)?;
+    }
     Ok(Ok(()))
 }
 
@@ -379,9 +416,10 @@ fn attach_and_pin(
     object: &libbpf_rs::Object,
     hook: u32,
     mut pins: Option<&mut Pins>,
+    may_adopt: bool,
 ) -> Result<bool> {
     let name = HOOK_NAMES[hook as usize];
-    if let Some(pins) = pins.as_deref_mut()
+    if let Some(pins) = pins.as_deref_mut().filter(|_| may_adopt)
         && let Ok(program) = objects::program(object, hook)
         && let Some((link, theirs)) = adopt::link(pins, name, program.as_fd())
     {

@@ -23,6 +23,8 @@ pub enum Nonsense {
     GreetedTwice,
     /// HELLO with a source that does not exist.
     Source(u32),
+    /// HELLO with a coverage that does not exist.
+    Coverage(u32),
     /// ARM with a thread id that no thread can have.
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
@@ -47,6 +49,9 @@ impl fmt::Display for Nonsense {
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
+            Self::Coverage(coverage) => {
+                write!(f, "it wants a coverage of unknown number {coverage}")
+            }
             Self::Thread(thread) => {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
@@ -74,6 +79,14 @@ pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
     match hello.number {
         source if source <= raw::FIMK_SOURCE_PERIODIC => Ok(source),
         source => Err(Nonsense::Source(source)),
+    }
+}
+
+/// The coverage that a HELLO wants.
+pub fn wanted_coverage(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
+    match hello.key.actor.image {
+        coverage if coverage <= raw::FIMK_COVERAGE_STRICT => Ok(coverage),
+        coverage => Err(Nonsense::Coverage(coverage)),
     }
 }
 
@@ -147,6 +160,14 @@ mod tests {
         assert_eq!(wanted_source(&hello), Ok(raw::FIMK_SOURCE_PERIODIC));
         hello.number += 1;
         assert!(wanted_source(&hello).is_err());
+    }
+
+    #[test]
+    fn a_coverage_beyond_the_last_is_nonsense() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        assert_eq!(wanted_coverage(&hello), Ok(raw::FIMK_COVERAGE_AUTO));
+        hello.key.actor.image = raw::FIMK_COVERAGE_STRICT + 1;
+        assert!(wanted_coverage(&hello).is_err());
     }
 
     #[test]

@@ -345,6 +345,7 @@ impl<'a> Run<'a> {
             return Err(Nonsense::NotGreeted.into());
         }
         let wanted = requests::wanted_source(&hello)?;
+        let coverage = requests::wanted_coverage(&hello)?;
         let objects = requests::wanted_objects(&hello);
         if hello.cookie != 0 && hello.cookie != u64::from(objects) {
             log::line(format_args!(
@@ -355,7 +356,9 @@ impl<'a> Run<'a> {
             ));
         }
         if self.server.is_none() {
-            let server = self.bring_up(wanted, objects).map_err(Fault::Fatal)?;
+            let server = self
+                .bring_up(wanted, objects, coverage)
+                .map_err(Fault::Fatal)?;
             self.server = Some(server);
         }
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
@@ -368,8 +371,8 @@ impl<'a> Run<'a> {
     }
 
     /// Once, at the first HELLO. From here on this process can only forward.
-    fn bring_up(&mut self, wanted: u32, objects: u32) -> Result<Server> {
-        let source = probe::bring_up(wanted, objects, self.pins)?;
+    fn bring_up(&mut self, wanted: u32, objects: u32, coverage: u32) -> Result<Server> {
+        let source = probe::bring_up(wanted, objects, coverage, self.pins)?;
         let server = Server::new(source, &self.channel)?;
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES

@@ -122,20 +122,21 @@ impl Server {
         if let Some(process) = &source.process {
             let exits = process.exits().map_err(internal)?;
             ends = Some(Ends::new(exits, &process.actors).map_err(internal)?);
-            counts.add(
-                process.counters().map_err(internal)?,
-                objects::programs(process.object()),
-            );
+            counts.add(process.counters().map_err(internal)?);
+            // Of what a file program sees nothing is missing when one of these was skipped: it gathers who did it itself.
+            if source.file.is_none() {
+                counts.watch(objects::programs(process.object()), &mut source.adopted);
+            }
         }
         if let Some(file) = &source.file {
             forward =
                 Some(Forward::new(file.ring().map_err(internal)?, channel).map_err(internal)?);
-            counts.add(
-                file.counters().map_err(internal)?,
-                objects::programs(file.object()),
-            );
+            counts.add(file.counters().map_err(internal)?);
+            counts.watch(objects::programs(file.object()), &mut source.adopted);
         }
-        counts.add_programs(std::mem::take(&mut source.adopted));
+        if let Some(second) = &source.second {
+            counts.watch_again(objects::programs(second.object()));
+        }
         counts.sums().map_err(internal)?;
         let takes = source.file.as_ref().map_or(Ok(0), take::last);
         let reattaches = nix::sys::utsname::uname()

@@ -50,6 +50,13 @@ pub fn channel() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)
 }
 
+/// Gives this thread the lowest priority that there is (`SCHED_IDLE`); where that is refused it keeps its own.
+pub fn yield_to_all() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: reads `parameters`, which outlives the call; 0 is the calling thread.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
+
 /// How often the kernel skipped this program because it ran already on that CPU; 0 before Linux 5.12.
 pub fn recursion_misses(program: &OwnedFd) -> u64 {
     let mut info = libbpf_sys::bpf_prog_info::default();

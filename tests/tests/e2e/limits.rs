@@ -165,3 +165,29 @@ fn a_user_who_fills_the_watch_map_takes_nothing_from_named_files_nor_from_root()
     );
     monitor.stop();
 }
+
+#[test]
+fn pins_with_other_room_are_replaced_and_those_with_the_same_are_taken_over() {
+    let site = Site::new();
+    let config = |objects: u32| format!("objects_max = {objects}\n{}", usual(&site));
+    let first = site.start(&config(FEW));
+    if !first.is_bpf() {
+        first.stop();
+        not_run(
+            "pins with other room",
+            "only the source bpf has a watch map",
+        );
+        return;
+    }
+    first.kill9();
+    let second = site.start(&config(FEW));
+    second.expect_logged("are taken over");
+    second.kill9();
+    let path = site.write("between", "one\n");
+    let third = site.start(&config(2 * FEW));
+    third.expect_logged("have room for another number of objects");
+    assert_eq!(status(&site)["objects"]["limit"], 2 * FEW);
+    third.expect(Expect::action("created").of(&path));
+    is_told_at_once(&third, &path, "two");
+    third.stop();
+}

@@ -22,7 +22,7 @@ fn a_write_through_a_hard_link_elsewhere_is_a_change_of_the_watched_name() {
 }
 
 /// Names come and go in a directory that is neither watched nor above one that is, and each time the same process
-/// writes then.
+/// writes then. What is written before the change of names is read is told with that.
 #[test]
 fn who_links_a_file_out_moves_or_removes_that_link_is_still_seen_to_write() {
     let site = Site::new();
@@ -39,10 +39,14 @@ fn who_links_a_file_out_moves_or_removes_that_link_is_still_seen_to_write() {
         let mut file = file.expect("it is ours");
         file.write_all(format!("{line}\n").as_bytes())
             .expect("it is ours");
-        let modified = Expect::action("modified").of(&path).adds(line);
-        monitor.expect(modified.field("process.pid", process::id()));
+        let told = Expect::any_of(&["modified", "linked", "attributes_modified"]);
+        let told = told.of(&path).adds(line);
+        monitor.expect(told.field("process.pid", process::id()));
     };
     fs::hard_link(&path, &alias).expect("both are on one file system");
+    if monitor.is_bpf() {
+        monitor.expect(Expect::action("linked").of(&path));
+    }
     append("after a link out");
     fs::rename(&alias, site.outside("elsewhere/moved")).expect("it is ours");
     append("after its move");

@@ -26,6 +26,7 @@ mod scenario;
 mod secrets;
 mod service;
 mod silence;
+mod skipped;
 mod snapshots;
 mod status;
 mod users;

@@ -25,7 +25,7 @@ impl Mounted {
     }
 
     /// One that was made otherwise.
-    pub fn to_be_undone(&mut self, point: &Path) {
+    pub fn undo_later(&mut self, point: &Path) {
         self.0.push(point.to_owned());
     }
 

@@ -53,7 +53,7 @@ impl Overlay {
             );
             return None;
         }
-        self.mounted.to_be_undone(&merged);
+        self.mounted.undo_later(&merged);
         Some(self)
     }
 
@@ -232,7 +232,7 @@ fn what_is_done_through_an_overlay_is_told_once() {
     ] {
         let path = overlay.merged(name);
         let told = events.iter().filter(|event| event.is_about(&path));
-        let told: Vec<&str> = told.map(|event| event.action()).collect();
+        let told: Vec<&str> = told.map(fimk_tests::Event::action).collect();
         assert_eq!(told, actions, "{name}: {events:?}");
     }
 }

@@ -39,7 +39,7 @@ impl Btrfs {
                 return None;
             }
         }
-        mounted.to_be_undone(&place);
+        mounted.undo_later(&place);
         let btrfs = Self {
             site,
             _mounted: mounted,
@@ -94,7 +94,7 @@ fn what_is_done_in_a_snapshot_is_no_change_of_the_original() {
     monitor.expect(gone.by(&rm));
     let events = monitor.stop();
     let expected = ["monitor_started", "baseline_created", "monitor_stopped"];
-    let told = events.iter().map(|event| event.action());
+    let told = events.iter().map(fimk_tests::Event::action);
     let told: Vec<&str> = told.filter(|it| !expected.contains(it)).collect();
     assert_eq!(told, ["modified", "created", "deleted"], "{events:?}");
 }

@@ -145,13 +145,21 @@ impl Engine {
             matches!(self.eyes, Eyes::Bpf(_)).then(|| queue(self.done.len(), Some(TAKEN_MAX)));
         known([
             ("settling", queue(self.settle.len(), None)),
-            ("held", queue(self.held.len(), Some(HELD_MAX))),
+            ("held", self.held_files()),
             ("stalled", queue(self.stalled.len(), Some(STALLED_MAX))),
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
             ("undone", json!(undone)),
         ])
+    }
+
+    fn held_files(&self) -> Value {
+        let mut held = queue(self.held.len(), Some(HELD_MAX));
+        if self.held.left_out > 0 {
+            held["left_out"] = json!(self.held.left_out);
+        }
+        held
     }
 
     fn connections(&self) -> Value {

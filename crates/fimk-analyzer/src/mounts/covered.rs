@@ -1,7 +1,7 @@
 //! What happens to objects while something is mounted over them, as events.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -28,7 +28,7 @@ const WAITING_MAX: usize = 4_096;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was done to covered objects and is not told yet, by name and process, since when.
-pub(super) type Waiting = BTreeMap<(BytePath, Option<ActorKey>), (Instant, Touch)>;
+pub(super) type Waiting = HashMap<(BytePath, Option<ActorKey>), (Instant, Touch)>;
 
 /// What a touch of an object whose content nobody can read comes to; none if it may have changed nothing.
 fn action(operations: Operations) -> Option<Action> {
@@ -60,7 +60,7 @@ impl Mounts {
     /// Those that waited for `window`, long enough to be one with what followed.
     fn covered_due(&mut self, window: Duration) -> Vec<(BytePath, Instant, Touch)> {
         let due = |_: &_, (since, _): &mut (Instant, Touch)| since.elapsed() >= window;
-        let due = self.waiting_covered.extract_if(.., due);
+        let due = self.waiting_covered.extract_if(due);
         due.map(|((path, _), (since, touch))| (path, since, touch))
             .collect()
     }

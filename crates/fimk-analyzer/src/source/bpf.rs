@@ -1,20 +1,22 @@
 //! The BPF source: records of the kernel → signals, with take–read–commit–done on the way.
 
+mod layers;
+mod record;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    fs,
-    os::unix::ffi::OsStrExt as _,
     time::{Duration, Instant},
 };
 
 use fimk_core::path::BytePath;
 use fimk_wire::{leaf_first_to_path, raw, spanned};
 
+use self::record::NameRecord;
 use crate::{
     channel::{Channel, ChannelError},
     clock,
     identity::{ActorKey, Object},
-    mounts::{Hint, Table},
+    mounts::Table,
     signal::{Fact, Operations, Signal, Touch},
     source::{
         covered::Covered,
@@ -271,27 +273,6 @@ impl Bpf {
         }
     }
 
-    /// A mount covers a name and all below it: they are no names of ours now, and what they stood for stays watched. How
-    /// many there was no room for.
-    pub fn cover(&mut self, tree: &mut Tree, point: &BytePath) -> usize {
-        let mut objects = Vec::new();
-        for (name, entry) in tree.below(point) {
-            let layers = tree.layers_of(&name).iter().copied();
-            let all = entry.object.into_iter().chain(layers);
-            objects.extend(all.map(|object| (object, name.clone())));
-        }
-        let refused = self.covered.cover(point, objects);
-        self.drop_names(tree, point);
-        refused
-    }
-
-    /// What lay below a name in layers has nothing to do with it any more.
-    fn lift(&mut self, tree: &mut Tree, name: &BytePath) {
-        for object in tree.lift(name) {
-            self.forget(tree, object);
-        }
-    }
-
     /// A name appeared, went or moved.
     pub fn name(
         &mut self,
@@ -316,83 +297,6 @@ impl Bpf {
         signals.extend(self.changed_beneath(tree, walker, &record));
         signals.extend(self.changed(tree, walker, &record));
         signals
-    }
-
-    /// The record names a directory that shares its identity with a watched one. Whether it was that one after all, by
-    /// a name that we do not know, only a look tells.
-    fn compare_instead(&mut self, tree: &Tree, record: &NameRecord, who: ActorKey) {
-        for directory in record.directory.into_iter().chain(record.old_directory) {
-            let whole = Short {
-                until: Instant::now() + NAME_PATIENCE,
-                missing: u64::MAX,
-                touch: record.touch(None),
-            };
-            self.short.insert((directory, who), whole);
-        }
-        self.forget(tree, record.object);
-    }
-
-    /// Names in a directory that something is mounted over.
-    fn changed_covered(&self, record: &NameRecord) -> Vec<Signal> {
-        let names = |directory: Option<Object>, name: &[u8]| -> Vec<BytePath> {
-            let directories = directory.map_or(&[][..], |it| self.covered.names_of(it));
-            directories.iter().map(|above| above.join(name)).collect()
-        };
-        let new = names(record.directory, &record.name);
-        let old = names(record.old_directory, &record.old_name);
-        let all = new.into_iter().chain(old);
-        all.map(|path| Signal::Covered(path, record.touch(None)))
-            .collect()
-    }
-
-    /// Who changes the names in a layer changes those of the overlay, in the same call or behind its back.
-    fn changed_beneath(
-        &mut self,
-        tree: &mut Tree,
-        walker: &Walker,
-        record: &NameRecord,
-    ) -> Vec<Signal> {
-        if Operations::of(&[record.operation]).meets(Operations::MOUNTS) {
-            return Vec::new();
-        }
-        let names = |directory: Option<Object>, name: &[u8]| -> Vec<BytePath> {
-            let directories = directory.map_or(&[][..], |it| tree.merged_names_of(it));
-            directories.iter().map(|above| above.join(name)).collect()
-        };
-        let new = names(record.directory, &record.name);
-        let old = names(record.old_directory, &record.old_name);
-        let stands = record.operation != raw::FIMK_OP_UNLINK;
-        let mut signals = Vec::new();
-        let both = new.into_iter().map(|path| (path, stands));
-        for (path, stands) in both.chain(old.into_iter().map(|path| (path, false))) {
-            let Some(found) = walker.reaches(&path, record.is_directory) else {
-                continue;
-            };
-            if stands {
-                tree.lay(record.object, path.clone());
-            }
-            self.beneath.push((path.clone(), record.touch(None)));
-            if found.covered {
-                let touch = record.touch(Some(Fact::Beneath));
-                signals.push(Signal::Touched(path, touch));
-            }
-        }
-        signals
-    }
-
-    /// Names on overlays that appeared in a layer and not by way of the overlay: they are not watched themselves yet.
-    /// To be asked for when all that is here was handled. What was laid below a name that does not exist goes.
-    pub fn walk_beneath(&mut self, tree: &mut Tree) {
-        for (path, touch) in std::mem::take(&mut self.beneath) {
-            if tree.get(&path).is_some() {
-                continue;
-            }
-            if path.as_path().symlink_metadata().is_ok() {
-                self.to_walk.push((path, touch));
-            } else {
-                self.lift(tree, &path);
-            }
-        }
     }
 
     fn changed(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
@@ -631,179 +535,6 @@ fn own(tree: &Tree, path: &BytePath, touch: &Touch) -> Touch {
         touch.operations = touch.operations.without(close);
     }
     touch
-}
-
-/// A `fimk_name`, its identities and names made ours.
-struct NameRecord {
-    actor: Option<ActorKey>,
-    uid: u32,
-    time_ns: u64,
-    operation: u32,
-    directory: Option<Object>,
-    old_directory: Option<Object>,
-    object: Object,
-    replaced: Option<Object>,
-    is_directory: bool,
-    is_symlink: bool,
-    is_unwatched: bool,
-    name: Vec<u8>,
-    old_name: Vec<u8>,
-    path: Vec<u8>,
-    old_path: Vec<u8>,
-    path_cut: bool,
-    /// Of names that share an identity: only where these directories are do we look for the names.
-    only: Option<[Vec<BytePath>; 2]>,
-}
-
-impl NameRecord {
-    fn of(wire: &raw::fimk_name) -> Self {
-        let bytes = |span| spanned(&wire.tail, span);
-        Self {
-            actor: ActorKey::of(wire.actor),
-            uid: wire.uid,
-            time_ns: wire.time_ns,
-            operation: wire.operation,
-            directory: Object::of(wire.directory),
-            old_directory: Object::of(wire.old_directory),
-            object: object_of(wire.object),
-            replaced: Object::of(wire.replaced),
-            is_directory: wire.mode & 0o170_000 == 0o040_000,
-            is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_unwatched: wire.path_flags & raw::FIMK_NAME_UNWATCHED != 0,
-            name: without_end(bytes(wire.name)).to_vec(),
-            old_name: without_end(bytes(wire.old_name)).to_vec(),
-            path: bytes(wire.path).to_vec(),
-            old_path: bytes(wire.old_path).to_vec(),
-            path_cut: wire.path_flags & raw::FIMK_PATH_CUT != 0,
-            only: None,
-        }
-    }
-
-    fn is_link(&self) -> bool {
-        self.operation == raw::FIMK_OP_LINK
-    }
-
-    /// Whether the watched directory that the record seems to name cannot be the one that is meant, because it is
-    /// elsewhere in the file system. Of several names of one identity, those are chosen which can.
-    fn is_about_a_twin(&mut self, tree: &Tree, table: &Table) -> bool {
-        let mounts = Operations::of(&[self.operation]).meets(Operations::MOUNTS);
-        if mounts || !table.has_twins(self.object.device) {
-            return false;
-        }
-        let sides = [
-            (self.directory, &self.path),
-            (self.old_directory, &self.old_path),
-        ];
-        let mut only = [Vec::new(), Vec::new()];
-        for ((directory, path), only) in sides.into_iter().zip(&mut only) {
-            let names = directory.map_or(&[][..], |it| tree.names_of(it));
-            let meant = BytePath::new(&leaf_first_to_path(path));
-            *only = names
-                .iter()
-                .filter(|name| leads_to(table, name, &meant))
-                .cloned()
-                .collect();
-            if !names.is_empty() && (only.is_empty() || self.path_cut) {
-                return true;
-            }
-        }
-        self.only = Some(only);
-        false
-    }
-
-    /// A subvolume or a snapshot: btrfs gives the root of each this number, and no other object. It comes with what is
-    /// in it.
-    fn may_be_full(&self) -> bool {
-        const SUBVOLUME_ROOT: u64 = 256;
-        self.only.is_some() && self.is_directory && self.object.inode == SUBVOLUME_ROOT
-    }
-
-    /// The objects whose entries count this record, each once: directories, but for a mount on the root of a
-    /// file system, which has none.
-    fn counted_by(&self) -> impl Iterator<Item = Object> {
-        let covered =
-            Operations::of(&[self.operation]).meets(Operations::MOUNTS) && self.directory.is_none();
-        let root = covered.then_some(self.object);
-        let old = self
-            .old_directory
-            .filter(|old| Some(*old) != self.directory);
-        self.directory.into_iter().chain(old).chain(root)
-    }
-
-    /// The names that were meant, one for each name of the directory.
-    fn new_names(&self, tree: &Tree) -> Vec<BytePath> {
-        let directories = match (&self.only, self.directory) {
-            (Some([only, _]), _) => only.as_slice(),
-            (None, Some(directory)) => tree.names_of(directory),
-            (None, None) => &[],
-        };
-        let names = directories.iter();
-        names.map(|above| above.join(&self.name)).collect()
-    }
-
-    fn old_name(&self, tree: &Tree) -> Option<BytePath> {
-        let directory = match &self.only {
-            Some([_, only]) => only.first(),
-            None => tree.name_of(self.old_directory?),
-        };
-        Some(directory?.join(&self.old_name))
-    }
-
-    /// The name in a directory we do not know, as the kernel's own path has it.
-    fn path_elsewhere(&self) -> Option<BytePath> {
-        elsewhere(&self.path, &self.name)
-    }
-
-    fn old_path_elsewhere(&self) -> Option<BytePath> {
-        elsewhere(&self.old_path, &self.old_name)
-    }
-
-    /// Of the covered object and of the place in its directory, whichever is known.
-    fn mount_hint(&self, tree: &Tree, unmount: bool) -> Hint {
-        let mut points = self.new_names(tree);
-        points.extend_from_slice(tree.names_of(self.object));
-        Hint {
-            points,
-            covered: self.object,
-            unmount,
-            touch: self.touch(None),
-        }
-    }
-
-    fn touch(&self, fact: Option<Fact>) -> Touch {
-        let time = clock::from_boot(self.time_ns);
-        Touch {
-            actor: self.actor,
-            uid: Some(self.uid),
-            operations: Operations::of(&[self.operation]),
-            first: time,
-            last: time,
-            count: 1,
-            bytes: 0,
-            accessed: None,
-            fact,
-        }
-    }
-}
-
-/// Whether a name leads to this place of its file system, if need be through links.
-fn leads_to(table: &Table, name: &BytePath, meant: &BytePath) -> bool {
-    let is = |name: &BytePath| {
-        let place = table.place_of(name);
-        place.is_some_and(|(_, inside)| inside == *meant)
-    };
-    is(name)
-        || fs::canonicalize(name.as_path())
-            .is_ok_and(|real| is(&BytePath::new(real.as_os_str().as_bytes())))
-}
-
-/// The kernel ends every name by NUL.
-fn without_end(name: &[u8]) -> &[u8] {
-    name.strip_suffix(b"\0").unwrap_or(name)
-}
-
-fn elsewhere(directory: &[u8], name: &[u8]) -> Option<BytePath> {
-    (!name.is_empty()).then(|| BytePath::new(&leaf_first_to_path(directory)).join(name))
 }
 
 #[cfg(test)]

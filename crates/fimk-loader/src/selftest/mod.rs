@@ -16,7 +16,7 @@ use libbpf_rs::{Link, MapHandle, Result};
 
 use crate::counts;
 use crate::log;
-use crate::objects::{self, File, Process, Size};
+use crate::objects::{self, Copied, File, Process, Size};
 use crate::plan::{self, Choices, Lack};
 use room::Room;
 
@@ -41,7 +41,12 @@ pub struct Tested {
 
 /// Loads, attaches and tests the programs that serve, of those that fit this kernel. The error is the kernel's
 /// refusal of all of them.
-pub fn run(process: &Process, fitting: &BTreeSet<u32>, size: Size) -> Result<Tested> {
+pub fn run(
+    process: &Process,
+    fitting: &BTreeSet<u32>,
+    size: Size,
+    copied: Copied,
+) -> Result<Tested> {
     let mut choices = Choices::default();
     for hook in (0..raw::FIMK_HOOKS).filter(|hook| !plan::PROCESS_HOOKS.contains(hook)) {
         if !fitting.contains(&hook) {
@@ -50,7 +55,7 @@ pub fn run(process: &Process, fitting: &BTreeSet<u32>, size: Size) -> Result<Tes
     }
     // Once more for each program that has to make way for one that was not loaded: seldom.
     loop {
-        let mut tested = Tested::load(process, choices, size)?;
+        let mut tested = Tested::load(process, choices, size, copied)?;
         let wanted = tested.choices.programs();
         tested.attach(&wanted);
         if tested.links.is_empty() {
@@ -68,10 +73,10 @@ pub fn run(process: &Process, fitting: &BTreeSet<u32>, size: Size) -> Result<Tes
 
 impl Tested {
     /// Loads the file object, leaving out each program that the verifier refuses.
-    fn load(process: &Process, mut choices: Choices, size: Size) -> Result<Self> {
+    fn load(process: &Process, mut choices: Choices, size: Size, copied: Copied) -> Result<Self> {
         loop {
             let wanted = choices.programs();
-            let cause = match File::load(process, &wanted, size) {
+            let cause = match File::load(process, &wanted, size, copied) {
                 Ok(file) => {
                     return Ok(Self {
                         counters: file.counters()?,
@@ -84,10 +89,12 @@ impl Tested {
                 Err(cause) => cause,
             };
             let refusal = plan::Refusal::of_trampolines(objects::errno_of(&cause));
-            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
+            let messages = objects::messages();
+            // The verifier refuses single programs by the same numbers, but says why.
+            let of_all = !objects::is_of_verifier(&messages);
+            if of_all && refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
                 return Err(cause);
             }
-            let messages = objects::messages();
             let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
             let Some(hook) = blamed else {
                 log::line(format_args!(
