@@ -66,10 +66,27 @@ static __always_inline void gather_login(struct fimk_actor *actor, struct task_s
 	actor->session = BPF_CORE_READ(task, sessionid);
 }
 
-/* What a process is at this moment; all but its executable and arguments. */
+/* The process's number where it runs, if that is a pid namespace of its own: 0 if not. */
+static __always_inline __u32 pid_inside(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	int number = 0;
+
+	if (!level)
+		return 0;
+	bpf_probe_read_kernel(&number, sizeof(number),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+	return number;
+}
+
+/* What a process is at this moment; all but its executable and arguments. Its name is that of its first thread:
+ * others have names of their own, as those that work for io_uring. */
 static __always_inline void gather_identity(struct fimk_actor *actor, struct task_struct *task)
 {
 	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
 	actor_at(&actor->key, task);
 	actor_at(&actor->parent, BPF_CORE_READ(task, real_parent));
@@ -81,7 +98,8 @@ static __always_inline void gather_identity(struct fimk_actor *actor, struct tas
 	actor->terminal = terminal_of(signal);
 	gather_login(actor, task);
 	__builtin_memset(actor->name, 0, sizeof(actor->name));
-	bpf_probe_read_kernel_str(actor->name, sizeof(actor->name), &task->comm);
+	bpf_probe_read_kernel_str(actor->name, sizeof(actor->name), &leader->comm);
+	actor->pid_in_namespace = pid_inside(task);
 }
 
 static __always_inline void gather_executable(struct fimk_actor *actor, struct tail *tail, struct mm_struct *mm)
@@ -95,10 +113,14 @@ static __always_inline void gather_executable(struct fimk_actor *actor, struct t
 	object_at(&actor->executable_object, inode);
 	if (!BPF_CORE_READ(inode, i_nlink))
 		actor->flags |= FIMK_ACTOR_EXECUTABLE_GONE;
+	if (BPF_CORE_READ(inode, i_sb, s_flags) & SB_KERNMOUNT)
+		actor->flags |= FIMK_ACTOR_EXECUTABLE_MEMORY;
 	at.dentry = BPF_CORE_READ(file, f_path.dentry);
 	at.mount = mount_of((__u64)BPF_CORE_READ(file, f_path.mnt));
 	if (append_path(tail, FIMK_EXECUTABLE_MAX, at) & FIMK_PATH_CUT)
 		actor->flags |= FIMK_ACTOR_EXECUTABLE_CUT;
+	if (actor->flags & FIMK_ACTOR_EXECUTABLE_MEMORY && !*tail->end)
+		append(tail, FIMK_NAME_MAX, BPF_CORE_READ(file, f_path.dentry, d_name.name)); /* it lies in no directory */
 	actor->executable.length = *tail->end;
 }
 
@@ -143,6 +165,7 @@ static __always_inline void gather_cgroup(struct fimk_actor *actor, volatile __u
 	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
 	__u64 start = *end;
 
+	actor->flags &= ~FIMK_ACTOR_CGROUP_CUT;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FIMK_CGROUP_STEPS_MAX; i++) {
 		struct kernfs_node *parent = above(node);
@@ -151,6 +174,8 @@ static __always_inline void gather_cgroup(struct fimk_actor *actor, volatile __u
 			break;
 		node = parent;
 	}
+	if (above(node))
+		actor->flags |= FIMK_ACTOR_CGROUP_CUT;
 	actor->cgroup_path.start = start;
 	actor->cgroup_path.length = *end - start;
 }

@@ -19,7 +19,7 @@ static __always_inline bool asked_for(const struct fimk_object *object, enum fim
 {
 	struct fimk_watch *watched = bpf_map_lookup_elem(&watch, object);
 
-	return watched && watched->flags & (1u << kind);
+	return watched && watched->flags & (FIMK_WATCH_DENIED << (kind - FIMK_KIND_DENIED));
 }
 
 static __always_inline bool is_own(__u32 pid)
@@ -46,7 +46,7 @@ __attribute__((noinline)) int attempt_first(__u32 hook)
 		return 0;
 	actor = scratch->key.actor;
 	actor.pid &= FIMK_PID_MASK;
-	ensure_actor(hook, &actor);
+	scratch->actor_flags = ensure_actor(hook, &actor);
 	if (room && !announce_touch(scratch, hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
 		return 0;
@@ -73,6 +73,7 @@ static __always_inline bool attempt_on(__u32 hook, const struct fimk_object *obj
 	struct file_scratch *scratch;
 	struct fimk_entry *entry;
 	struct fimk_key key;
+	__u32 mark = 0;
 
 	if (!asked_for(object, what.kind))
 		return false;
@@ -81,9 +82,13 @@ static __always_inline bool attempt_on(__u32 hook, const struct fimk_object *obj
 	if (is_own(key.actor.pid))
 		return true;
 	key.actor.pid |= what.kind << FIMK_KIND_SHIFT | what.error << FIMK_ERROR_SHIFT;
+	if (copy)
+		mark = mark_of(hook, what.operation);
 	entry = bpf_map_lookup_elem(&attempts, &key);
 	if (entry) {
-		add_to_entry(entry, what.operation, 0);
+		if (counted_already(entry, mark))
+			return true;
+		add_to_entry(entry, what.operation, 0, mark);
 		note_operation(entry, what.also);
 		count_coalesced(hook);
 		return true;
@@ -94,6 +99,7 @@ static __always_inline bool attempt_on(__u32 hook, const struct fimk_object *obj
 	scratch->key = key;
 	scratch->operation = what.operation;
 	scratch->bytes = 0;
+	scratch->mark = mark;
 	scratch->dentry = (__u64)what.dentry;
 	scratch->mount = (__u64)mount_of((__u64)what.mount);
 	attempt_first(hook);

@@ -224,7 +224,8 @@ int BPF_PROG(fimk_security_file_ioctl, struct file *file, unsigned int command)
 	if (!maybe_watched(file->f_inode))
 		return 0;
 	any_flagged = true;
-	bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY);
+	if (bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY))
+		count(FIMK_HOOK_FILE_IOCTL, FIMK_COUNT_DIRTY_FULL);
 	return touch_file(FIMK_HOOK_FILE_IOCTL, FIMK_OP_SETFLAGS, file, 0);
 }
 
@@ -351,16 +352,10 @@ int BPF_PROG(fimk_security_sb_pivotroot, const struct path *old, const struct pa
 static __always_inline __u32 arm(const struct inode *inode, const struct fimk_object *object)
 {
 	struct fimk_watch watched = { .rule = arming_rule, .flags = arming_flags };
-	struct fimk_watch *known;
 
 	if ((inode->i_mode & S_IFMT) != S_IFDIR)
-		watched.flags &= FIMK_WATCH_KINDS;
-	/* by another name of it, more may have been asked */
-	known = bpf_map_lookup_elem(&watch, object);
-	if (known)
-		watched.flags |= known->flags & FIMK_WATCH_KINDS;
-	pass_filter(object);
-	if (!bpf_map_update_elem(&watch, object, &watched, BPF_ANY))
+		watched.flags &= FIMK_WATCH_NAMED | FIMK_WATCH_KINDS;
+	if (watch_object(object, &watched, inode->i_uid.val))
 		return 0;
 	count(FIMK_HOOK_GETATTR, FIMK_COUNT_WATCH_FULL);
 	return FIMK_ARMED_FULL;

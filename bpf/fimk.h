@@ -22,6 +22,11 @@
 /* The largest packet. A reader that gives a buffer of this size never sees one truncated. */
 #define FIMK_PACKET_MAX 8192
 
+/* Objects on the watch at a time: what HELLO may ask for, and what there is room for where it does not ask. */
+#define FIMK_OBJECTS_MIN 1024
+#define FIMK_OBJECTS_DEFAULT 262144
+#define FIMK_OBJECTS_MAX 1048576
+
 /* Bytes of a path sent leaf first (struct fimk_touch). Longer ones are cut and say so; the object
  * and not the path decides what is watched, so nothing is missed for it. */
 #define FIMK_PATH_MAX 1024
@@ -34,6 +39,9 @@
 /* Bytes kept of a control group's path, and components walked: the leaf and what is next to it name a container. */
 #define FIMK_CGROUP_MAX 256
 #define FIMK_CGROUP_STEPS_MAX 6
+/* Holders of files told at once, by process and file: a busy host has some hundreds of such mappings and a few
+ * thousand files open for writing. */
+#define FIMK_HOLDERS_MAX 8192
 
 /* ---- Identity ---------------------------------------------------------------------------- */
 
@@ -150,26 +158,28 @@ enum fimk_hook {
 	FIMK_HOOK_POST_SETATTR = 36,
 	FIMK_HOOK_SETATTR = 37,
 	FIMK_HOOK_FILE_RELEASE = 38,
+	FIMK_HOOK_OPEN_FILES = 39, /* these two: iterators that tell who holds a file */
+	FIMK_HOOK_MAPPINGS = 40,
 	/* of attempts: loaded only when a rule asks */
-	FIMK_HOOK_FILE_OPEN = 39,
-	FIMK_HOOK_EXECUTED = 40,
-	FIMK_HOOK_BPRM_CHECK = 41,
-	FIMK_HOOK_PATH_OPENAT = 42,
-	FIMK_HOOK_CHMOD_COMMON = 43,
-	FIMK_HOOK_CHOWN_COMMON = 44,
-	FIMK_HOOK_VFS_UTIMES = 45,
-	FIMK_HOOK_VFS_TRUNCATE = 46,
-	FIMK_HOOK_VFS_SETXATTR = 47,
-	FIMK_HOOK_VFS_REMOVEXATTR = 48,
-	FIMK_HOOK_VFS_UNLINK = 49,
-	FIMK_HOOK_VFS_RMDIR = 50,
-	FIMK_HOOK_VFS_RENAME = 51,
-	FIMK_HOOK_VFS_LINK = 52,
-	FIMK_HOOK_VFS_MKDIR = 53,
-	FIMK_HOOK_VFS_SYMLINK = 54,
-	FIMK_HOOK_VFS_MKNOD = 55,
-	FIMK_HOOK_MAY_DELETE = 56,
-	FIMK_HOOKS = 57,
+	FIMK_HOOK_FILE_OPEN = 41,
+	FIMK_HOOK_EXECUTED = 42,
+	FIMK_HOOK_BPRM_CHECK = 43,
+	FIMK_HOOK_PATH_OPENAT = 44,
+	FIMK_HOOK_CHMOD_COMMON = 45,
+	FIMK_HOOK_CHOWN_COMMON = 46,
+	FIMK_HOOK_VFS_UTIMES = 47,
+	FIMK_HOOK_VFS_TRUNCATE = 48,
+	FIMK_HOOK_VFS_SETXATTR = 49,
+	FIMK_HOOK_VFS_REMOVEXATTR = 50,
+	FIMK_HOOK_VFS_UNLINK = 51,
+	FIMK_HOOK_VFS_RMDIR = 52,
+	FIMK_HOOK_VFS_RENAME = 53,
+	FIMK_HOOK_VFS_LINK = 54,
+	FIMK_HOOK_VFS_MKDIR = 55,
+	FIMK_HOOK_VFS_SYMLINK = 56,
+	FIMK_HOOK_VFS_MKNOD = 57,
+	FIMK_HOOK_MAY_DELETE = 58,
+	FIMK_HOOKS = 59,
 	FIMK_HOOKS_MAX = 96,
 };
 
@@ -200,6 +210,13 @@ enum fimk_reason {
 	FIMK_REASON_FANOTIFY_REFUSED = 5,
 };
 
+/* How the recursion guard of trampolines is met, see maps.h: fimk_ready.coverage, and what HELLO wants. */
+enum fimk_coverage {
+	FIMK_COVERAGE_AUTO = 0,
+	FIMK_COVERAGE_NORMAL = 1, /* each program once: what one is skipped for is looked for */
+	FIMK_COVERAGE_STRICT = 2, /* each program twice: what one is skipped for the other sees */
+};
+
 /* What happened to a touch of a watched object: per hook, per CPU (fimk_counters.of). */
 enum fimk_count {
 	FIMK_COUNT_SEEN = 0, /* a watched object was touched */
@@ -216,26 +233,27 @@ enum fimk_count {
 /* ---- Kernel maps ------------------------------------------------------------------------- */
 
 #define FIMK_WATCH_CHILDREN 1u /* a directory: what appears in it is watched as well */
-/* Attempts on the object to be told: the bit of each enum fimk_kind. Shifted, what new objects in it inherit. */
-#define FIMK_WATCH_DENIED 2u
-#define FIMK_WATCH_OPENED 4u
-#define FIMK_WATCH_EXECUTED 8u
-#define FIMK_WATCH_KINDS 14u
-#define FIMK_WATCH_INHERITED_SHIFT 4
+#define FIMK_WATCH_NAMED 2u /* a rule spells out its name or passes it: may use the room that is kept for such */
+/* Attempts on the object to be told: a bit for each enum fimk_kind, in order. Shifted, what new objects in it inherit. */
+#define FIMK_WATCH_DENIED 4u
+#define FIMK_WATCH_OPENED 8u
+#define FIMK_WATCH_EXECUTED 16u
+#define FIMK_WATCH_KINDS 28u
+#define FIMK_WATCH_INHERITED_SHIFT 3
 
 struct fimk_watch {
 	__u32 rule; /* the number the analyzer armed it under */
 	__u32 flags;
 };
 
-/* The state of one dirty (object, actor). Times are CLOCK_BOOTTIME. `operations` are flags, one byte
- * each: a byte store needs no atomic, which 5.10 lacks. */
+/* The state of one dirty (object, actor). Times are CLOCK_BOOTTIME; the last may be a tick of the kernel too
+ * early, at most 10 ms. `operations` are flags, one byte each: a byte store needs no atomic, which 5.10 lacks. */
 struct fimk_entry {
 	__u64 first_ns;
 	__u64 last_ns;
 	__u64 count;
 	__u64 bytes; /* as the calls returned; 0 where a call does not say */
-	__u64 take; /* in `taken` only: the number DONE must name */
+	__u64 take; /* in `taken`: the number DONE must name; in `dirty` the programs' own, see touch.h */
 	__u8 operations[FIMK_OPERATIONS_MAX];
 	__u32 uid; /* of the first touch: a process can change its own */
 	__u32 announced;
@@ -258,6 +276,7 @@ enum fimk_packet {
 	FIMK_PACKET_TAKEN = 17,
 	FIMK_PACKET_SYNCED = 18,
 	FIMK_PACKET_COUNTERS = 19,
+	FIMK_PACKET_HOLDER = 20,
 };
 
 struct fimk_header {
@@ -274,6 +293,11 @@ struct fimk_span {
 
 #define FIMK_PATH_WHOLE 1u /* the walk reached the root of the file system tree */
 #define FIMK_PATH_CUT 2u
+/* fimk_name.path_flags only: somebody has the object mapped writable and shared, so that its content may change
+ * without a further record. */
+#define FIMK_NAME_MAPPED 4u
+#define FIMK_NAME_UNWATCHED 8u /* fimk_name only: the watch map had no room for what appeared */
+#define FIMK_PATH_EXECUTABLE_GONE 16u /* not of the path: the actor's executable has lost its name since its exec */
 
 /*
  * An object became dirty. The path is that by which the actor reached it: names leaf first, each
@@ -343,6 +367,8 @@ struct fimk_armed {
 #define FIMK_ACTOR_ARGUMENTS_CUT 4u
 #define FIMK_ACTOR_EXECUTABLE_CUT 8u
 #define FIMK_ACTOR_UNKNOWN 16u /* answer to WHO: nobody of that key or pid is known */
+#define FIMK_ACTOR_EXECUTABLE_MEMORY 32u /* its executable lies in memory and never had a name (memfd) */
+#define FIMK_ACTOR_CGROUP_CUT 64u /* the group's path begins further up */
 
 /* A process and the image it runs, gathered at exec, copied at fork. Credentials and control group (of the
  * unified hierarchy) as of then. */
@@ -366,7 +392,7 @@ struct fimk_actor {
 	struct fimk_span executable; /* leaf first, as in fimk_touch */
 	struct fimk_span arguments; /* each ended by NUL */
 	struct fimk_span cgroup_path; /* leaf first; empty: the root's, or not known */
-	__u32 reserved;
+	__u32 pid_in_namespace; /* in its own pid namespace, where that is not the first; else 0 */
 	__u8 tail[FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX];
 };
 
@@ -380,6 +406,11 @@ struct fimk_ready {
 	__u32 fanotify_flags; /* of fanotify_init */
 	__u32 objects_kept; /* dirty or taken entries found, that were left by an earlier run */
 	__u8 plan[FIMK_HOOKS_MAX]; /* enum fimk_plan, by row of the plan table */
+	__u64 map_bytes; /* kernel memory of all maps */
+	__u32 load; /* tells the counters of one load of the programs from those of another during a boot */
+	__u32 coverage; /* enum fimk_coverage; 0: the source has no programs to skip */
+	__u32 preempts; /* 1: this kernel may preempt a program, so that its guard skips others */
+	__u32 reserved;
 };
 
 /* Answer to TAKE; unasked for each entry taken by an analyzer that is gone. entry.count 0: not dirty. */
@@ -397,20 +428,37 @@ struct fimk_synced {
 /* At every tick at which something was counted: sums over all CPUs since the programs were loaded. */
 struct fimk_counters_packet {
 	struct fimk_header header;
-	__u64 skipped; /* runs that the recursion guard refused, all programs together */
+	__u64 skipped; /* runs that the recursion guard refused and that no second program made up for */
 	struct fimk_counters hooks[FIMK_HOOKS_MAX];
+};
+
+#define FIMK_HOLDS_OPEN 1u /* a description open for writing */
+#define FIMK_HOLDS_MAPPED 2u /* a shared mapping that is, or may be made, writable */
+#define FIMK_HOLDS_CUT 4u /* in the first packet: there are more holders than can be told */
+
+/* Answer to HOLDERS: who holds a watched file, or with source fanotify any file that has a name. The first is
+ * about nobody, and its flags say what was looked for: none, when it is too soon after the last time or the
+ * kernel cannot tell. The others follow, one for each process and file, then SYNCED. */
+struct fimk_holder {
+	struct fimk_header header;
+	struct fimk_key key;
+	__u32 flags; /* FIMK_HOLDS_* */
+	__u32 milliseconds; /* in the first packet: how long the looking took */
 };
 
 /* ---- Requests, analyzer -> loader --------------------------------------------------------- */
 
 enum fimk_request_kind {
-	FIMK_REQUEST_HELLO = 1, /* number = source wanted, cookie = kinds of attempts wanted, as FIMK_WATCH_* */
+	/* number = source wanted, cookie = objects to have room for (0: as many as usual), key.actor.image = enum
+	 * fimk_coverage, key.actor.pid = kinds of attempts wanted, as FIMK_WATCH_* */
+	FIMK_REQUEST_HELLO = 1,
 	FIMK_REQUEST_ARM = 2, /* number = rule, cookie = thread id, key.actor.image = FIMK_WATCH_* flags; thread 0 ends it */
 	FIMK_REQUEST_UNWATCH = 3, /* key.object */
 	FIMK_REQUEST_TAKE = 4, /* key */
 	FIMK_REQUEST_DONE = 5, /* key, cookie = entry.take */
 	FIMK_REQUEST_SYNC = 6, /* cookie comes back in SYNCED, behind all that was recorded before */
 	FIMK_REQUEST_WHO = 7, /* key.actor, or only its pid: an ACTOR for it and each ancestor, then SYNCED */
+	FIMK_REQUEST_HOLDERS = 8, /* cookie: that of the SYNCED behind the answer */
 };
 
 struct fimk_request {
@@ -434,9 +482,10 @@ FIMK_SIZE(fimk_touch, 72 + FIMK_PATH_MAX);
 FIMK_SIZE(fimk_name, 136 + 2 * FIMK_NAME_MAX + 2 * FIMK_PATH_MAX);
 FIMK_SIZE(fimk_armed, 48);
 FIMK_SIZE(fimk_actor, 144 + FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX);
-FIMK_SIZE(fimk_ready, 32 + FIMK_HOOKS_MAX);
+FIMK_SIZE(fimk_ready, 56 + FIMK_HOOKS_MAX);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
+FIMK_SIZE(fimk_holder, 48);
 FIMK_SIZE(fimk_counters_packet, 16 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8);
 FIMK_SIZE(fimk_request, 48);
 

@@ -67,7 +67,9 @@ enum { BPF_RB_AVAIL_DATA = 0 };
 #define MAP_SHARED 0x01
 #define MAP_SHARED_VALIDATE 0x03
 #define VM_SHARED 0x8
+#define VM_MAYWRITE 0x20
 #define PF_KTHREAD 0x00200000
+#define SB_KERNMOUNT (1u << 22)
 
 #define ATTR_MODE (1u << 0)
 #define ATTR_UID (1u << 1)
@@ -116,6 +118,7 @@ struct qstr {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_flags;
 };
 
 struct address_space {
@@ -124,6 +127,7 @@ struct address_space {
 
 struct inode {
 	__u16 i_mode;
+	kuid_t i_uid;
 	struct super_block *i_sb;
 	struct address_space *i_mapping;
 	unsigned long i_ino;
@@ -146,10 +150,13 @@ struct vfsmount {
 	void *mnt_idmap; /* since 6.2 */
 };
 
+struct mnt_namespace;
+
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 
 struct path {
@@ -215,6 +222,7 @@ struct upid {
 };
 
 struct pid {
+	unsigned int level;
 	struct upid numbers[1];
 };
 
@@ -246,6 +254,7 @@ struct task_struct {
 	const struct cred *real_cred;
 	char comm[16];
 	struct signal_struct *signal;
+	struct pid *thread_pid;
 	struct css_set *cgroups;
 	kuid_t loginuid; /* these two: only with CONFIG_AUDIT */
 	__u32 sessionid;
@@ -276,6 +285,16 @@ struct iov_iter;
 
 struct bpf_iter__task {
 	struct task_struct *task;
+};
+
+struct bpf_iter__task_file {
+	struct task_struct *task;
+	struct file *file;
+};
+
+struct bpf_iter__task_vma {
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 
 #pragma clang attribute pop

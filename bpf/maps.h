@@ -7,18 +7,27 @@
 #include "counters.h"
 #include "path.h"
 
-/* The objects of a large /etc, /usr and some homes; about 20 MB. */
+/* The loader sets how many objects and touches there is room for, by what the analyzer asks for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
+	__uint(max_entries, FIMK_OBJECTS_DEFAULT);
 	__type(key, struct fimk_object);
 	__type(value, struct fimk_watch);
 } watch SEC(".maps");
 
+/*
+ * Trampolines guard against recursion: a program is skipped on a CPU on which it is inside already. On a
+ * preemptible kernel that may be another task's call, which lies preempted there as long as its priority is low:
+ * so anybody can have a program skipped. Therefore this object may be loaded twice, as the copies 1 and 2 of the
+ * same programs on the same functions, and what one is skipped for the other does. They share all maps but their
+ * scratch. 0: the only copy.
+ */
+const volatile __u8 copy;
+
 /* What waits for the analyzer: minutes of a busy package manager. Each entry implies a watched object. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, FIMK_OBJECTS_DEFAULT / 16);
 	__type(key, struct fimk_key);
 	__type(value, struct fimk_entry);
 } dirty SEC(".maps");
@@ -62,6 +71,10 @@ struct file_scratch {
 	__u64 end; /* of the packet's tail */
 	__u32 operation;
 	__u32 replaced_mode;
+	__u32 owner; /* of the object that the record names */
+	__u32 replaced_owner;
+	__u32 actor_flags; /* for path_flags */
+	__u32 mark; /* of this call, see touch.h */
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;
@@ -78,10 +91,11 @@ struct {
 } file_scratch SEC(".maps");
 
 /* Open files, by address, on which an ioctl asked for other flags, where only a hook before the change sees
- * that: their release makes the object dirty again. As many as may be inside such a call at once, and more. */
+ * that: their release makes the object dirty again. A hash that is full says so, and everything is compared; one
+ * that evicts would lose a change in silence. Each is held open by somebody: few are, of files that are watched. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
 	__type(key, __u64);
 	__type(value, __u8);
 } flagged SEC(".maps");
@@ -117,6 +131,17 @@ __u64 arming_thread;
 __u32 arming_rule;
 __u32 arming_flags;
 
+/*
+ * Shares of `watch`. Objects without FIMK_WATCH_NAMED are counted: those that the programs put in, less those
+ * that the loader took out; each of them writes its own number only. Up to `room_for_others` anybody's objects
+ * are watched, up to `room_for_root` root's, beyond only named ones: so a user who makes files without end
+ * where that is permitted takes nothing from what a rule names, nor from the system's own files.
+ */
+__u64 ordinary;
+__u64 ordinary_gone;
+__u32 room_for_others;
+__u32 room_for_root;
+
 /* Multiplication by 2^64 / golden ratio spreads consecutive inode numbers; the top bits are the best. */
 static __always_inline __u64 filter_slot(__u64 inode, __u32 device)
 {
@@ -138,9 +163,40 @@ static __always_inline void pass_filter(const struct fimk_object *object)
 	filter[filter_slot(object->inode, object->device)] = 1;
 }
 
+static __always_inline bool has_room_for(__u32 owner)
+{
+	return (__s64)(ordinary - ordinary_gone) < (owner ? room_for_others : room_for_root);
+}
+
+/* Whether the object is on the watch after this. One that is watched already may come to be named. */
+static __always_inline bool watch_object(const struct fimk_object *object, const struct fimk_watch *wanted,
+					 __u32 owner)
+{
+	struct fimk_watch *known = bpf_map_lookup_elem(&watch, object);
+	bool named = wanted->flags & FIMK_WATCH_NAMED;
+	int error;
+
+	if (known) {
+		if (named && !(known->flags & FIMK_WATCH_NAMED))
+			__sync_fetch_and_add(&ordinary, -1);
+		known->rule = wanted->rule;
+		known->flags |= wanted->flags;
+		return true;
+	}
+	if (!named && !has_room_for(owner))
+		return false;
+	pass_filter(object);
+	error = bpf_map_update_elem(&watch, object, wanted, BPF_NOEXIST);
+	if (error)
+		return error == -EEXIST;
+	if (!named)
+		__sync_fetch_and_add(&ordinary, 1);
+	return true;
+}
+
 static __always_inline void count(__u32 hook, enum fimk_count cause)
 {
-	count_in(&file_counters, hook, cause);
+	count_in(&file_counters, hook, cause, copy);
 }
 
 /* Asked before anything is gathered: when the ring is full, the gathering would be in vain. */

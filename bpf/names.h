@@ -3,8 +3,9 @@
  * Names that appear, go and move: each is a record of its own, and makes the watched directories dirty,
  * whose entries count the records. What appears in a watched directory is watched from here on.
  *
- * The record is also the announcement of the directories' entries. Where no directory but only the object
- * is watched, the object becomes dirty and is left to the loader's sweep to announce.
+ * The record is also the announcement of the directories' entries. Where no directory but only an object is
+ * watched, the object becomes dirty by a touch with an announcement of its own: an entry that nobody takes would
+ * swallow whatever the same process does to the object later.
  */
 #ifndef FIMK_NAMES_H
 #define FIMK_NAMES_H
@@ -14,36 +15,48 @@
 #include "maps.h"
 #include "touch.h"
 
-/* Watches what appeared in a directory, under the directory's rule. */
-static __always_inline void watch_child(__u32 hook, const struct fimk_watch *of_directory,
-					const struct fimk_object *object, __u32 mode)
+struct appearance {
+	const struct fimk_object *object;
+	__u32 mode;
+	__u32 owner;
+	const struct fimk_watch *instead_of; /* NULL: of nothing that is watched */
+};
+
+/* Watches what appeared in a directory, under the directory's rule; what takes the place of a named object is
+ * named. Returns FIMK_NAME_UNWATCHED if there is no room. */
+static __always_inline __u32 watch_child(__u32 hook, const struct fimk_watch *of_directory, struct appearance what)
 {
 	struct fimk_watch child = {};
-	struct fimk_watch *known;
 	__u32 kinds;
-	int error;
 
 	if (!of_directory || !(of_directory->flags & FIMK_WATCH_CHILDREN))
-		return;
+		return 0;
 	child.rule = of_directory->rule;
 	kinds = of_directory->flags >> FIMK_WATCH_INHERITED_SHIFT & FIMK_WATCH_KINDS;
 	child.flags = kinds;
-	if ((mode & S_IFMT) == S_IFDIR)
+	if ((what.mode & S_IFMT) == S_IFDIR)
 		child.flags |= FIMK_WATCH_CHILDREN | kinds << FIMK_WATCH_INHERITED_SHIFT;
-	pass_filter(object);
-	error = bpf_map_update_elem(&watch, object, &child, BPF_NOEXIST);
-	if (error && error != -EEXIST)
-		count(hook, FIMK_COUNT_WATCH_FULL);
-	if (error != -EEXIST || !kinds)
-		return;
-	known = bpf_map_lookup_elem(&watch, object);
-	if (known)
-		known->flags |= child.flags;
+	if (what.instead_of)
+		child.flags |= what.instead_of->flags & FIMK_WATCH_NAMED;
+	if (watch_object(what.object, &child, what.owner))
+		return 0;
+	count(hook, FIMK_COUNT_WATCH_FULL);
+	return FIMK_NAME_UNWATCHED;
 }
 
 static __always_inline bool same_object(const struct fimk_object *one, const struct fimk_object *other)
 {
 	return one->inode == other->inode && one->device == other->device && one->generation == other->generation;
+}
+
+/* The compiler may ask of two pointers at once whether they are NULL, by or-ing them, which the verifier refuses:
+ * so each is asked by itself. */
+static __always_inline bool is_there(const void *pointer)
+{
+	__u64 there = pointer != NULL;
+
+	asm volatile("" : "+r"(there));
+	return there;
 }
 
 struct watched {
@@ -74,9 +87,19 @@ static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __
 	if (are->old_directory && !same_object(&name->directory, &name->old_directory) &&
 	    make_object_dirty(scratch, hook, &name->old_directory, announced))
 		made |= MADE_OLD_DIRECTORY;
-	if (!are->directory && !are->old_directory)
-		make_object_dirty(scratch, hook, are->object ? &name->object : &name->replaced, false);
 	return made;
+}
+
+/* An object that is not watched is not touched. */
+static __always_inline void touch_objects(struct file_scratch *scratch, __u32 hook)
+{
+	struct fimk_object replaced = scratch->name.replaced; /* the touch is composed where the record was */
+
+	scratch->mount = 0;
+	scratch->key.object = scratch->name.object;
+	touch_first(hook);
+	scratch->key.object = replaced;
+	touch_first(hook);
 }
 
 static __always_inline void mark_watched_unannounced(struct file_scratch *scratch, __u32 made)
@@ -123,7 +146,8 @@ __attribute__((noinline)) int announce_name(__u32 hook)
 	tail = (struct tail){ name->tail, sizeof(name->tail), &scratch->end };
 	scratch->end = 0;
 	append_name(&tail, &name->name, (struct dentry *)scratch->dentry);
-	name->path_flags = append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
+	name->path_flags |= scratch->actor_flags |
+			   append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
 	name->old_name = name->old_path = (struct fimk_span){};
 	if (scratch->old_dentry) {
 		append_name(&tail, &name->old_name, (struct dentry *)scratch->old_dentry);
@@ -147,10 +171,26 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 	name->time_ns = bpf_ktime_get_boot_ns();
 	name->hook = hook;
 	name->uid = (__u32)bpf_get_current_uid_gid();
-	actor_of_current(&scratch->key.actor);
 	name->actor = scratch->key.actor;
 	scratch->operation = name->operation;
 	scratch->bytes = 0;
+}
+
+/* Whether the other copy has made the record: it has marked all that this would mark. */
+static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, const struct watched *are)
+{
+	struct fimk_name *name = &scratch->name;
+	struct fimk_entry *entry;
+
+	scratch->mark = mark_of(hook, scratch->dentry >> 3);
+	if (is_there(are->directory))
+		scratch->key.object = name->directory;
+	else if (is_there(are->old_directory))
+		scratch->key.object = name->old_directory;
+	else
+		scratch->key.object = is_there(are->object) ? name->object : name->replaced;
+	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
+	return entry && counted_already(entry, scratch->mark);
 }
 
 /* Whether the record's object has come to be in its directory. */
@@ -160,14 +200,43 @@ static __always_inline bool appeared(const struct fimk_name *name)
 	       name->operation != FIMK_OP_UNMOUNT;
 }
 
+/* Puts the record out, or leaves what it would have announced to the sweep. */
+static __always_inline void announce_or_leave(struct file_scratch *scratch, __u32 hook, struct watched *are)
+{
+	bool room = ring_has_room();
+	__u32 made = make_watched_dirty(scratch, hook, are, room);
+
+	scratch->actor_flags = ensure_actor(hook, &scratch->name.actor);
+	if (room && !announce_name(hook)) {
+		count(hook, FIMK_COUNT_ANNOUNCED);
+		return;
+	}
+	mark_watched_unannounced(scratch, made);
+	count(hook, FIMK_COUNT_RING_FULL);
+}
+
+/* Watches what came to be in a watched directory; returns flags of the record. */
+static __always_inline __u32 watch_appeared(struct file_scratch *scratch, __u32 hook, struct watched *are)
+{
+	struct fimk_name *name = &scratch->name;
+	struct appearance object = { &name->object, name->mode, scratch->owner, are->replaced };
+	struct appearance replaced = { &name->replaced, scratch->replaced_mode, scratch->replaced_owner, are->object };
+	__u32 flags = 0;
+
+	if (appeared(name))
+		flags |= watch_child(hook, are->directory, object);
+	if (name->operation == FIMK_OP_EXCHANGE)
+		flags |= watch_child(hook, are->old_directory, replaced);
+	return flags;
+}
+
 /* The slow path: one of the objects that the scratch's record names may be watched. */
 __attribute__((noinline)) int record_name(__u32 hook)
 {
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
 	struct watched are;
-	__u32 made;
-	bool room;
+	bool in_directory;
 
 	if (!scratch)
 		return 0;
@@ -176,23 +245,18 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	if (!are.directory && !are.old_directory && !are.object && !are.replaced)
+	in_directory = is_there(are.directory) || is_there(are.old_directory);
+	if (!in_directory && !is_there(are.object) && !is_there(are.replaced))
+		return 0;
+	actor_of_current(&scratch->key.actor);
+	if (copy && recorded_already(scratch, hook, &are))
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
-	if (appeared(name))
-		watch_child(hook, are.directory, &name->object, name->mode);
-	if (name->operation == FIMK_OP_EXCHANGE)
-		watch_child(hook, are.old_directory, &name->replaced, scratch->replaced_mode);
-	room = ring_has_room();
-	made = make_watched_dirty(scratch, hook, &are, room);
-	ensure_actor(hook, &name->actor);
-	if (room && !announce_name(hook)) {
-		count(hook, FIMK_COUNT_ANNOUNCED);
-		return 0;
-	}
-	mark_watched_unannounced(scratch, made);
-	count(hook, FIMK_COUNT_RING_FULL);
+	name->path_flags |= watch_appeared(scratch, hook, &are);
+	announce_or_leave(scratch, hook, &are);
+	if (!in_directory)
+		touch_objects(scratch, hook);
 	return 0;
 }
 
@@ -220,6 +284,8 @@ static __always_inline int name_one(__u32 hook, enum fimk_operation operation, s
 	scratch->name.operation = operation;
 	scratch->name.mode = inode->i_mode;
 	scratch->name.links = inode->i_nlink;
+	scratch->name.path_flags = inode->i_mapping->i_mmap_writable.counter > 0 ? FIMK_NAME_MAPPED : 0;
+	scratch->owner = inode->i_uid.val;
 	scratch->dentry = (__u64)dentry;
 	scratch->old_dentry = 0;
 	return record_name(hook);
@@ -247,14 +313,17 @@ static __always_inline int name_two(__u32 hook, enum fimk_operation operation, s
 	object_of(&scratch->name.old_directory, old_directory);
 	object_of(&scratch->name.object, inode);
 	scratch->name.replaced = (struct fimk_object){};
-	scratch->replaced_mode = 0;
+	scratch->replaced_mode = scratch->replaced_owner = 0;
 	if (replaced) {
 		object_of(&scratch->name.replaced, replaced);
 		scratch->replaced_mode = replaced->i_mode;
+		scratch->replaced_owner = replaced->i_uid.val;
 	}
 	scratch->name.operation = operation;
 	scratch->name.mode = inode->i_mode;
 	scratch->name.links = inode->i_nlink;
+	scratch->name.path_flags = inode->i_mapping->i_mmap_writable.counter > 0 ? FIMK_NAME_MAPPED : 0;
+	scratch->owner = inode->i_uid.val;
 	scratch->dentry = (__u64)target;
 	scratch->old_dentry = (__u64)dentry;
 	return record_name(hook);
@@ -281,6 +350,7 @@ static __always_inline int name_covered(__u32 hook, enum fimk_operation operatio
 	scratch->name.operation = operation;
 	scratch->name.mode = BPF_CORE_READ(inode, i_mode);
 	scratch->name.links = BPF_CORE_READ(inode, i_nlink);
+	scratch->name.path_flags = 0;
 	scratch->dentry = (__u64)dentry;
 	scratch->old_dentry = 0;
 	return record_name(hook);

@@ -45,6 +45,15 @@ static __always_inline struct mount *mount_of(__u64 vfsmount)
 	return vfsmount ? (struct mount *)(vfsmount - bpf_core_field_offset(struct mount, mnt)) : NULL;
 }
 
+/* The kernel's own mounts (of the layers of an overlay) and those that were detached have no place in a tree: their
+ * namespace is an error number, or none. */
+static __always_inline bool has_place(struct mount *mount)
+{
+	__u64 space = (__u64)BPF_CORE_READ(mount, mnt_ns);
+
+	return space && space < (__u64)-4095;
+}
+
 /* Leaves a mount by its root, else tells what the dentry is. */
 static __always_inline enum step cross(struct place *at, struct dentry *dentry, struct dentry *parent)
 {
@@ -55,7 +64,7 @@ static __always_inline enum step cross(struct place *at, struct dentry *dentry, 
 		return parent == dentry ? STEP_END : STEP_NAME;
 	above = BPF_CORE_READ(mount, mnt_parent);
 	if (above == mount)
-		return STEP_ROOT;
+		return has_place(mount) ? STEP_ROOT : STEP_END;
 	at->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 	at->mount = above;
 	return STEP_CROSSED;

@@ -32,7 +32,7 @@ struct {
 
 static __always_inline void count(__u32 hook, enum fimk_count cause)
 {
-	count_in(&process_counters, hook, cause);
+	count_in(&process_counters, hook, cause, false);
 }
 
 static __always_inline void remember(__u32 hook, const struct fimk_actor_key *key, __u64 flags)
@@ -142,6 +142,8 @@ int fimk_tasks(struct bpf_iter__task *context)
 	scratch->task = (__u64)task;
 	scratch->exec_ns = 0;
 	gather_actor(scratch, false);
+	if (!task->signal->live.counter) /* a zombie: its end went by, and will not come again */
+		scratch->actor.exit_ns = bpf_ktime_get_boot_ns();
 	error = bpf_map_update_elem(&actors, &scratch->actor.key, &scratch->actor, BPF_NOEXIST);
 	if (error && error != -EEXIST)
 		count(hook, FIMK_COUNT_ACTORS_FULL);

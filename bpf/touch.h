@@ -17,13 +17,52 @@ static __always_inline void note_operation(struct fimk_entry *entry, __u32 opera
 	entry->operations[operation & (FIMK_OPERATIONS_MAX - 1)] = 1;
 }
 
-/* The entry may be taken away meanwhile, and its memory serve another: then a count is lost, no change. */
-static __always_inline void add_to_entry(struct fimk_entry *entry, __u32 operation, __u64 bytes)
+/* What an entry's `take` is while it is dirty. */
+struct own {
+	__u32 tick; /* of last_ns: the clock is read once a tick, it costs as much as all the rest */
+	__u32 mark; /* of the call that was counted last, see counted_already() */
+};
+
+static __always_inline struct own *own(struct fimk_entry *entry)
 {
+	return (struct own *)&entry->take;
+}
+
+/* A call, as it is marked: by its thread, its hook, what else tells it from the thread's next, and the copy. */
+static __always_inline __u32 mark_of(__u32 hook, __u64 what)
+{
+	__u32 thread = (__u32)bpf_get_current_pid_tgid();
+
+	return ((thread * FIMK_HOOKS_MAX + hook) ^ (__u32)what) << 2 | copy;
+}
+
+/*
+ * Whether the other copy has counted this call: then its mark is taken away, so that the next call is not taken
+ * for this. When a copy is skipped, the mark stays as it is its own, and it does not ignore that. (Left over by the
+ * first of two calls that only one copy each saw, it makes the second go uncounted: never unseen, for it is dirty.)
+ */
+static __always_inline bool counted_already(struct fimk_entry *entry, __u32 mark)
+{
+	if (!copy || own(entry)->mark != (mark ^ 3))
+		return false;
+	own(entry)->mark = 0;
+	return true;
+}
+
+/* The entry may be taken away meanwhile, and its memory serve another: then a count is lost, no change. */
+static __always_inline void add_to_entry(struct fimk_entry *entry, __u32 operation, __u64 bytes, __u32 mark)
+{
+	__u32 tick = (__u32)bpf_jiffies64();
+
 	__sync_fetch_and_add(&entry->count, 1);
 	if (bytes)
 		__sync_fetch_and_add(&entry->bytes, bytes);
-	entry->last_ns = bpf_ktime_get_boot_ns();
+	if (own(entry)->tick != tick) {
+		own(entry)->tick = tick;
+		entry->last_ns = bpf_ktime_get_boot_ns();
+	}
+	if (copy)
+		own(entry)->mark = mark;
 	note_operation(entry, operation);
 }
 
@@ -33,8 +72,8 @@ static __always_inline void count_coalesced(__u32 hook)
 
 	if (!counters)
 		return;
-	counters->of[FIMK_COUNT_SEEN]++;
-	counters->of[FIMK_COUNT_COALESCED]++;
+	count_at(counters, FIMK_COUNT_SEEN, copy);
+	count_at(counters, FIMK_COUNT_COALESCED, copy);
 }
 
 /* A new entry, composed in the scratch: its operation is known only at run time, and 5.10 indexes no stack. */
@@ -48,6 +87,8 @@ static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch
 	new->bytes = scratch->bytes;
 	new->uid = (__u32)bpf_get_current_uid_gid();
 	new->announced = announced;
+	own(new)->tick = (__u32)bpf_jiffies64();
+	own(new)->mark = scratch->mark;
 	note_operation(new, scratch->operation);
 	return new;
 }
@@ -73,8 +114,8 @@ static __always_inline enum dirtied make_entry(void *map, struct file_scratch *s
 		}
 		entry = bpf_map_lookup_elem(map, &scratch->key); /* another thread of the actor was faster */
 	}
-	if (entry)
-		add_to_entry(entry, scratch->operation, scratch->bytes);
+	if (entry && !counted_already(entry, scratch->mark))
+		add_to_entry(entry, scratch->operation, scratch->bytes, scratch->mark);
 	return DIRTY_COUNTED;
 }
 
@@ -97,11 +138,33 @@ static __always_inline void mark_unannounced(const struct fimk_key *key)
 	mark_entry_unannounced(&dirty, key);
 }
 
-/* An actor is missing when its exec was, or when it is the kernel's or older than the loader. */
-static __always_inline void ensure_actor(__u32 hook, const struct fimk_actor_key *key)
+static __always_inline bool has_lost_executable(void)
 {
-	if (!bpf_map_lookup_elem(&actors, key) && store_current(hook, 0))
-		count(hook, FIMK_COUNT_ACTORS_FULL);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct inode *inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
+
+	return inode && !BPF_CORE_READ(inode, i_nlink);
+}
+
+/* An actor is missing when its exec was, or when it is the kernel's or older than the loader. Returns what
+ * is to be told of one that is known: that its executable was removed since its exec. */
+static __always_inline __u32 ensure_actor(__u32 hook, const struct fimk_actor_key *key)
+{
+	struct fimk_actor *actor = bpf_map_lookup_elem(&actors, key);
+
+	if (!actor) {
+		if (store_current(hook, 0))
+			count(hook, FIMK_COUNT_ACTORS_FULL);
+		return 0;
+	}
+	if (actor->flags & FIMK_ACTOR_KERNEL)
+		return 0;
+	if (!(actor->flags & FIMK_ACTOR_EXECUTABLE_GONE)) {
+		if (!has_lost_executable())
+			return 0;
+		actor->flags |= FIMK_ACTOR_EXECUTABLE_GONE;
+	}
+	return FIMK_PATH_EXECUTABLE_GONE;
 }
 
 static __always_inline long announce_touch(struct file_scratch *scratch, __u32 hook)
@@ -120,7 +183,7 @@ static __always_inline long announce_touch(struct file_scratch *scratch, __u32 h
 	touch->hook = hook;
 	touch->uid = (__u32)bpf_get_current_uid_gid();
 	touch->reserved = 0;
-	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at);
+	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at) | scratch->actor_flags;
 	if (touch->path_flags & FIMK_PATH_CUT)
 		count(hook, FIMK_COUNT_PATH_CUT);
 	end = scratch->end;
@@ -148,7 +211,7 @@ __attribute__((noinline)) int touch_first(__u32 hook)
 		count(hook, FIMK_COUNT_COALESCED);
 	if (dirtied != DIRTY_NEW)
 		return 0;
-	ensure_actor(hook, &scratch->key.actor);
+	scratch->actor_flags = ensure_actor(hook, &scratch->key.actor);
 	if (room && !announce_touch(scratch, hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
 		return 0;
@@ -173,14 +236,19 @@ static __always_inline int touch(__u32 hook, struct touched what)
 	struct file_scratch *scratch;
 	struct fimk_entry *entry;
 	struct fimk_key key;
+	__u32 mark = 0;
 
 	if (!maybe_watched(what.inode))
 		return 0;
 	object_of(&key.object, what.inode);
 	actor_of_current(&key.actor);
+	if (copy)
+		mark = mark_of(hook, what.bytes);
 	entry = bpf_map_lookup_elem(&dirty, &key);
 	if (entry) {
-		add_to_entry(entry, what.operation, what.bytes);
+		if (counted_already(entry, mark))
+			return 0;
+		add_to_entry(entry, what.operation, what.bytes, mark);
 		count_coalesced(hook);
 		return 0;
 	}
@@ -190,6 +258,7 @@ static __always_inline int touch(__u32 hook, struct touched what)
 	scratch->key = key;
 	scratch->operation = what.operation;
 	scratch->bytes = what.bytes;
+	scratch->mark = mark;
 	scratch->dentry = (__u64)what.dentry;
 	scratch->mount = (__u64)mount_of((__u64)what.mount);
 	return touch_first(hook);

@@ -61,6 +61,14 @@ debian_mirror() {
 	printf '%s\n' "$uri"
 }
 
+# The same of Debian's security updates, where the sources name one.
+debian_security_mirror() {
+	local uri
+	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian-Security' | head -n 1) || true
+	[ -n "$uri" ] || return 1
+	printf '%s\n' "$uri"
+}
+
 debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # `in_place_of FILE COMMAND…`: COMMAND writes "$FILE.new.PID", which becomes FILE only if it succeeded.
@@ -84,6 +92,7 @@ e2e_binary() {
 
 # `guests LOGS SUITE… -- PROGRAM… [-- ARGUMENTS…]`: scripts/vm for each kernel, as many at once as there are CPUs (a guest
 # keeps one busy), the slowest first if the caller names them so. Leaves LOGS/SUITE.log and LOGS/SUITE.status.
+# A caller that wants other arguments for some of them has a function `arguments_for SUITE`, one a line.
 guests() {
 	local logs=$1 suites=() suite
 	shift
@@ -98,8 +107,9 @@ guests() {
 	for suite in "${suites[@]}"; do
 		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
 		{
-			local status=0
-			"$root/scripts/vm" "$suite" "$@" >"$logs/$suite.log" 2>&1 || status=$?
+			local status=0 arguments=()
+			! declare -F arguments_for >/dev/null || mapfile -t arguments < <(arguments_for "$suite")
+			"$root/scripts/vm" "$suite" "$@" "${arguments[@]}" >"$logs/$suite.log" 2>&1 || status=$?
 			echo "$status" >"$logs/$suite.status"
 		} &
 	done

@@ -26,7 +26,7 @@ fn main() {
     println!("cargo:rerun-if-changed={}", sources.display());
     println!("cargo:rerun-if-env-changed=CLANG");
     let mut build = Build::new();
-    for object in ["process", "file"] {
+    for object in ["process", "file", "holders", "preempt"] {
         let source = sources.join(format!("{object}.bpf.c"));
         let compiled = out.join(format!("{object}.bpf.o"));
         SkeletonBuilder::new()
@@ -38,7 +38,7 @@ fn main() {
             .unwrap_or_else(|error| panic!("{} cannot be compiled: {error:#}", source.display()));
         build.add(&std::fs::read(compiled).expect("it was just compiled"));
     }
-    // The wire version is in a header that both objects include; it is added by itself all the same.
+    // The wire version is in a header that all objects include; it is added by itself all the same.
     build.add(&std::fs::read(sources.join("fimk.h")).expect("it was just included"));
     let id = format!("{:?}", build.0.to_ne_bytes());
     std::fs::write(out.join("build_id.rs"), id).expect("cargo gives us a directory");

@@ -10,8 +10,8 @@ use std::{
     ptr::NonNull,
 };
 
-use io_uring::{IoUring, opcode, types};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use io_uring::{IoUring, opcode, squeue, types};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mprotect, munmap};
 
 /// The start of a file, mapped writable and shared; the descriptor is closed at once.
 pub struct Mapping {
@@ -22,6 +22,22 @@ pub struct Mapping {
 impl Mapping {
     /// Maps `length` bytes of a file that has at least as many.
     pub fn new(path: &Path, length: usize) -> io::Result<Self> {
+        Self::with(path, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)
+    }
+
+    /// As [`Self::new`], but it can only be read until [`Self::allow_stores`].
+    pub fn read_only(path: &Path, length: usize) -> io::Result<Self> {
+        Self::with(path, length, ProtFlags::PROT_READ)
+    }
+
+    /// From here on it may be stored to.
+    pub fn allow_stores(&mut self) -> io::Result<()> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: exactly what `new` mapped; access is only added.
+        Ok(unsafe { mprotect(self.address, self.length.get(), protection) }?)
+    }
+
+    fn with(path: &Path, length: usize, protection: ProtFlags) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         assert!(
             file.metadata()?.len() >= length as u64,
@@ -29,16 +45,7 @@ impl Mapping {
         );
         let length = NonZeroUsize::new(length).expect("tests map something");
         // SAFETY: the kernel chooses the place, so no other memory is replaced.
-        let address = unsafe {
-            mmap(
-                None,
-                length,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_SHARED,
-                &file,
-                0,
-            )?
-        };
+        let address = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, &file, 0)? };
         Ok(Self { address, length })
     }
 
@@ -62,12 +69,37 @@ impl Drop for Mapping {
     }
 }
 
+/// Who carries out a request of `io_uring`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UringThread {
+    /// The thread that submits it.
+    Submitter,
+    /// A worker (`IOSQE_ASYNC`).
+    Worker,
+    /// The thread that polls the queue (`IORING_SETUP_SQPOLL`).
+    Poller,
+}
+
 /// Writes bytes at the start of a file through `io_uring`. An error if this kernel refuses rings.
 pub fn uring_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut ring = IoUring::new(2)?;
+    uring_write_by(UringThread::Submitter, path, bytes)
+}
+
+/// As [`uring_write`], by this thread. The ring, and with it the thread, ends before this returns.
+pub fn uring_write_by(thread: UringThread, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut builder = IoUring::<squeue::Entry>::builder();
+    if thread == UringThread::Poller {
+        builder.setup_sqpoll(1_000);
+    }
+    let mut ring = builder.build(2)?;
     let file: File = OpenOptions::new().write(true).open(path)?;
+    // Before Linux 5.11 a poller takes only descriptors that were registered.
+    ring.submitter().register_files(&[file.as_raw_fd()])?;
     let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-    let entry = opcode::Write::new(types::Fd(file.as_raw_fd()), bytes.as_ptr(), length).build();
+    let mut entry = opcode::Write::new(types::Fixed(0), bytes.as_ptr(), length).build();
+    if thread == UringThread::Worker {
+        entry = entry.flags(squeue::Flags::ASYNC);
+    }
     // SAFETY: descriptor and bytes outlive the request: it is awaited below.
     unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
     ring.submit_and_wait(1)?;
@@ -76,10 +108,13 @@ pub fn uring_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .next()
         .ok_or_else(|| io::Error::other("the ring completed nothing"))?
         .result();
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
     assert_eq!(
         usize::try_from(result).ok(),
         Some(bytes.len()),
-        "io_uring wrote less than asked, or failed"
+        "io_uring wrote less than asked"
     );
     Ok(())
 }

@@ -13,6 +13,7 @@ mod account;
 mod direct;
 mod event;
 mod expect;
+pub mod fuse;
 mod monitor;
 mod ran;
 mod service;
@@ -25,7 +26,7 @@ use std::{
 };
 
 pub use account::Account;
-pub use direct::{Mapping, uring_write};
+pub use direct::{Mapping, UringThread, uring_write, uring_write_by};
 pub use event::Event;
 pub use expect::Expect;
 pub use monitor::Monitor;

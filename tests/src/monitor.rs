@@ -24,6 +24,8 @@ const EVENTS_SHOWN: usize = 60;
 #[derive(Default)]
 struct Heard {
     events: Vec<Event>,
+    /// When each of them was read.
+    times: Vec<Instant>,
     malformed: Vec<String>,
     /// Both streams as they came, for searches.
     raw: Vec<u8>,
@@ -47,7 +49,10 @@ impl Ear {
         heard.raw.extend_from_slice(line);
         let line = String::from_utf8_lossy(line);
         match Event::parse(&line) {
-            Some(event) => heard.events.push(event),
+            Some(event) => {
+                heard.events.push(event);
+                heard.times.push(Instant::now());
+            }
             None => heard.malformed.push(line.into_owned()),
         }
         self.more.notify_all();
@@ -206,8 +211,12 @@ impl Monitor {
         );
     }
 
-    fn wait<T>(&self, mut look: impl FnMut(&Heard) -> Option<T>) -> Option<T> {
-        let end = Instant::now() + deadline();
+    fn wait<T>(&self, look: impl FnMut(&Heard) -> Option<T>) -> Option<T> {
+        self.wait_for(deadline(), look)
+    }
+
+    fn wait_for<T>(&self, limit: Duration, mut look: impl FnMut(&Heard) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + limit;
         let mut heard = self.ear.heard();
         loop {
             if let Some(found) = look(&heard) {
@@ -242,6 +251,29 @@ impl Monitor {
             );
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Everything printed so far, with the time at which it was read.
+    pub fn timed_events(&self) -> Vec<(Instant, Event)> {
+        let heard = self.ear.heard();
+        let times = heard.times.iter().copied();
+        times.zip(heard.events.iter().cloned()).collect()
+    }
+
+    /// Waits until a condition on the events from this number on holds, but no longer than this. Whether it holds.
+    pub fn wait_at_most(
+        &self,
+        limit: Duration,
+        from: usize,
+        holds: impl Fn(&[Event]) -> bool,
+    ) -> bool {
+        let look = |heard: &Heard| holds(heard.events.get(from..)?).then_some(());
+        self.wait_for(limit, look).is_some()
+    }
+
+    /// How many events were printed so far.
+    pub fn event_count(&self) -> usize {
+        self.ear.heard().events.len()
     }
 
     /// Everything logged so far.

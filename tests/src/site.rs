@@ -177,6 +177,10 @@ pub fn loader() -> PathBuf {
     )
 }
 
+/// Objects that the configuration of a test has room for: more than any touches, and little to make. An emulated
+/// guest takes seconds to make what is usual.
+pub const OBJECTS_MAX: u32 = 8_192;
+
 /// TOML of one rule named `test` on these paths, with an output to stdout.
 pub fn rule(paths: &[&Path]) -> String {
     let mut list = String::new();
@@ -187,7 +191,9 @@ pub fn rule(paths: &[&Path]) -> String {
             path.to_str().expect("tests use UTF-8 names")
         );
     }
-    format!("[[rule]]\nname = \"test\"\npaths = [{list}]\n\n[[output]]\ntype = \"stdout\"\n")
+    format!(
+        "objects_max = {OBJECTS_MAX}\n\n[[rule]]\nname = \"test\"\npaths = [{list}]\n\n[[output]]\ntype = \"stdout\"\n"
+    )
 }
 
 /// How fimk is started: every field may be changed before.

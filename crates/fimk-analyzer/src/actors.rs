@@ -27,6 +27,8 @@ pub struct Known {
     login_uid: Option<u32>,
     session: Option<u32>,
     container: Option<String>,
+    cgroup: Option<String>,
+    pid_in_namespace: Option<u32>,
     /// When its last thread exited, if it has.
     pub exit_ns: Option<u64>,
 }
@@ -62,6 +64,13 @@ impl Actors {
         known.is_some_and(|known| known.process.executable.as_ref() == Some(path))
     }
 
+    /// Its executable was removed since it was started.
+    pub fn lost_executable(&mut self, key: ActorKey) {
+        if let Some(known) = self.known.get_mut(&key) {
+            known.process.executable_gone = true;
+        }
+    }
+
     /// The whole of it for an event: the process, its ancestors, its user.
     pub fn describe(&self, key: ActorKey, uid: Option<u32>) -> Actor {
         let Some(known) = self.known.get(&key) else {
@@ -83,6 +92,8 @@ impl Actors {
             login_uid: known.login_uid,
             session: known.session,
             container: known.container.clone(),
+            cgroup: known.cgroup.clone(),
+            pid_in_namespace: known.pid_in_namespace,
         }
     }
 
@@ -119,17 +130,28 @@ fn decode(wire: &raw::fimk_actor) -> Known {
         args: words(arguments),
         start: ActorKey::of(wire.key).and_then(start),
         executable_gone: wire.flags & raw::FIMK_ACTOR_EXECUTABLE_GONE != 0,
+        executable_in_memory: wire.flags & raw::FIMK_ACTOR_EXECUTABLE_MEMORY != 0,
         kernel,
     };
+    let cgroup = leaf_first_to_path(spanned(&wire.tail, wire.cgroup_path));
     Known {
         process,
         parent: ActorKey::of(wire.parent),
         uid: wire.uid,
         login_uid: set(wire.login_uid),
         session: set(wire.session),
-        container: container_id(&leaf_first_to_path(spanned(&wire.tail, wire.cgroup_path))),
+        container: container_id(&cgroup),
+        cgroup: group_shown(&cgroup, wire.flags),
+        pid_in_namespace: (wire.pid_in_namespace != 0).then_some(wire.pid_in_namespace),
         exit_ns: (wire.exit_ns != 0).then_some(wire.exit_ns),
     }
+}
+
+/// None for the root, of which nothing more is known on hosts that use only the older hierarchies.
+fn group_shown(path: &[u8], flags: u32) -> Option<String> {
+    let cut = flags & raw::FIMK_ACTOR_CGROUP_CUT != 0;
+    let beginning = if cut { "…" } else { "" };
+    (path != b"/").then(|| format!("{beginning}{}", escaped(path)))
 }
 
 fn start(key: ActorKey) -> Option<fimk_core::time::Timestamp> {

@@ -207,7 +207,8 @@ mod tests {
             raw::FIMK_KIND_OPENED,
             raw::FIMK_KIND_EXECUTED,
         ]) {
-            assert_eq!(flags(Report::default().with(kind)), 1 << number);
+            let flag = raw::FIMK_WATCH_DENIED << (number - raw::FIMK_KIND_DENIED);
+            assert_eq!(flags(Report::default().with(kind)), flag);
             let actor = raw::fimk_actor_key {
                 pid: 7 | number << raw::FIMK_KIND_SHIFT,
                 image: 0,

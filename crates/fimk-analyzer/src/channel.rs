@@ -104,6 +104,13 @@ impl Channel {
         Ok(self.cookie)
     }
 
+    /// Asks who holds what; gives the cookie of the SYNCED behind the answer.
+    pub fn holders(&mut self) -> Result<u64, ChannelError> {
+        self.cookie += 1;
+        self.ask(raw::FIMK_REQUEST_HOLDERS, 0, no_key(), self.cookie)?;
+        Ok(self.cookie)
+    }
+
     /// Sends what waits, as far as the socket takes it.
     pub fn flush(&mut self) -> Result<(), ChannelError> {
         while let Some(request) = self.outbox.front() {

@@ -17,15 +17,21 @@ use crate::{
     clock,
     control::Control,
     exit::{Failure, Status, log},
+    held::How,
     homes::Table,
     identity::ActorKey,
+    looks,
     mounts::Mounts,
     notify::Notify,
     output::{Output, STDOUT},
-    pending::Settle,
-    read::Reader,
+    patience::Patience,
+    pending::{Found, Pending, Settle},
     signal::Signal,
-    source::{bpf::Bpf, fanotify::Fanotify},
+    source::{
+        arm,
+        bpf::{Bpf, NAME_PATIENCE},
+        fanotify::Fanotify,
+    },
     stash::Stash,
     status::{About, Activity},
     tree::Tree,
@@ -46,6 +52,12 @@ use fimk_wire::{Packet, actor_of_attempt, raw};
 
 /// Packets handled before anything else gets its turn.
 const PACKETS_AT_ONCE: usize = 4_096;
+
+/// How long is read and compared before records are taken in again, and whoever waits for a sign of life gets one.
+const EXAMINE_AT_ONCE: Duration = Duration::from_millis(100);
+
+/// Objects that the kernel is to forget are named so many at a time: the loader has to keep up.
+const UNWATCH_AT_ONCE: usize = 4_096;
 
 /// How long a commit may wait for the disk; DONE is said only after.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -84,7 +96,9 @@ pub struct Engine {
     pub(crate) rules: Arc<RuleSet>,
     pub(crate) walker: Walker,
     pub(crate) store: Store,
-    pub(crate) reader: Reader,
+    pub(crate) patience: Patience,
+    /// What hangs, or may not be read for a while.
+    pub(crate) stalled: crate::stalled::Stalled,
     /// The homes that the rules were made for.
     pub(crate) homes: Arc<Table>,
     /// A link that a rule spells out below a home leads elsewhere now.
@@ -105,9 +119,15 @@ pub struct Engine {
     pub(crate) started: bool,
     /// Mapped or open for writing: to be read again on a slow timer.
     pub(crate) held: crate::held::Held,
+    pub(crate) looks: looks::Looks,
+    pub(crate) look: crate::look::Look,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
+    /// How long after it the next one that losses ask for may begin.
+    pub(crate) scan_pause: Duration,
+    /// What the kernel has no room to watch.
+    pub(crate) unwatched: crate::unwatched::Unwatched,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
@@ -134,7 +154,7 @@ pub struct Parts {
     pub config: Config,
     pub rules: Arc<RuleSet>,
     pub store: Store,
-    pub reader: Reader,
+    pub patience: Patience,
     pub homes: Arc<Table>,
     pub key_id: Token,
     pub channel: Channel,
@@ -160,7 +180,8 @@ impl Engine {
             home_link_moved: false,
             rules: parts.rules,
             store: parts.store,
-            reader: parts.reader,
+            patience: parts.patience,
+            stalled: crate::stalled::Stalled::default(),
             key_id: parts.key_id,
             users: Users::default(),
             actors: Actors::default(),
@@ -174,8 +195,12 @@ impl Engine {
             stash: parts.stash,
             started: false,
             held: crate::held::Held::default(),
+            looks: looks::Looks::default(),
+            look: crate::look::Look::new(),
             scan_wanted: None,
             last_scan: Instant::now(),
+            scan_pause: crate::start::SCAN_PAUSE,
+            unwatched: crate::unwatched::Unwatched::default(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
             control: parts.control,
@@ -218,11 +243,16 @@ impl Engine {
         self.receive()?;
         self.look()?;
         self.look_at_homes()?;
-        self.overdue()?;
+        self.overdue(Instant::now())?;
         self.look_at_mounts()?;
+        self.look_around()?;
         self.examine_due()?;
         self.report_attempts()?;
+        self.look_at_holders()?;
         self.scan_if_wanted()?;
+        self.tell_losses(false)?;
+        self.say_unwatched()?;
+        self.say_hanging()?;
         self.sync_if_due(false)?;
         self.serve_control();
         self.notify.beat();
@@ -270,7 +300,9 @@ impl Engine {
             }
             Packet::Synced(synced) => self.answered(synced.cookie)?,
             Packet::Touch(touch) => {
-                self.want(ActorKey::of(actor_of_attempt(touch.key.actor)))?;
+                let actor = actor_of_attempt(touch.key.actor);
+                self.note_executable(actor, touch.path_flags);
+                self.want(ActorKey::of(actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
                     bpf.touch(touch);
                 }
@@ -283,16 +315,27 @@ impl Engine {
                 }
             }
             Packet::Name(name) => {
+                self.note_executable(name.actor, name.path_flags);
                 self.want(ActorKey::of(name.actor))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.name(&mut self.tree, &self.walker, name);
+                    let (tree, table) = (&mut self.tree, self.mounts.table());
+                    let signals = bpf.name(tree, &self.walker, table, name);
                     self.signals(signals)?;
                 }
             }
             Packet::Counters(counters) => self.count(counters)?,
+            Packet::Holder(holder) => self.looks.note(holder),
             Packet::Armed(_) | Packet::Ready(_) => {}
         }
         self.keep_books()
+    }
+
+    fn note_executable(&mut self, actor: raw::fimk_actor_key, flags: u32) {
+        if flags & raw::FIMK_PATH_EXECUTABLE_GONE != 0
+            && let Some(key) = ActorKey::of(actor)
+        {
+            self.actors.lost_executable(key);
+        }
     }
 
     /// What a source leaves to be done after each packet's signals.
@@ -306,20 +349,48 @@ impl Engine {
             Eyes::Periodic => return Ok(()),
         };
         bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
-        for object in bpf.unwanted.drain(..) {
-            let key = raw::fimk_key {
-                object: object.wire(),
-                actor: crate::channel::no_actor(),
-            };
-            self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
+        for path in bpf.mapped.drain(..) {
+            self.held.add(&path, None, How::Mapped);
+            self.looks.want();
+        }
+        let unwanted = std::mem::take(&mut bpf.unwanted);
+        for batch in unwanted.chunks(UNWATCH_AT_ONCE) {
+            for object in batch {
+                let key = raw::fimk_key {
+                    object: object.wire(),
+                    actor: crate::channel::no_actor(),
+                };
+                self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
+            }
+            if batch.len() == UNWATCH_AT_ONCE {
+                self.await_loader()?;
+            }
         }
         Ok(())
+    }
+
+    /// Until the loader has done all that it was asked; what it says meanwhile is kept for its turn.
+    fn await_loader(&mut self) -> Result<(), Trouble> {
+        let armed = arm::settle(&mut self.channel, &mut self.stash)?;
+        debug_assert!(armed.is_empty(), "nothing is armed here");
+        Ok(())
+    }
+
+    /// Takes in all that was recorded until now, so that a comparison does not find it first and without a name.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
+        if matches!(self.eyes, Eyes::Periodic) {
+            return Ok(());
+        }
+        self.look()?;
+        self.await_loader()?;
+        self.gather(false)
     }
 
     /// What waits until all packets that are here were handled. What was taken is done no sooner than what the walk
     /// finds, which may be of the same touch.
     fn settle_books(&mut self) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
+            bpf.walk_beneath(&mut self.tree);
             // All at once: each arming waits for the kernel to attach a program.
             let to_walk = std::mem::take(&mut bpf.to_walk);
             self.walk_new(to_walk)?;
@@ -366,23 +437,31 @@ impl Engine {
             let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
         }
+        self.holders_told(cookie);
         Ok(())
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.
-    fn examine_due(&mut self) -> Result<(), Trouble> {
-        for (path, actor) in self.held.due() {
-            self.reread(&path, actor);
+    pub(crate) fn examine_due(&mut self) -> Result<(), Trouble> {
+        for (path, how) in self.held.due() {
+            self.reread(&path, how)?;
         }
-        for (path, mut pending) in self.settle.due() {
+        self.retry_stalled();
+        let begun = Instant::now();
+        while begun.elapsed() < EXAMINE_AT_ONCE
+            && let Some((path, pending)) = self.settle.pop_due(begun)
+        {
+            let Some(mut pending) = self.put_off(&path, pending) else {
+                continue;
+            };
+            self.add_holders(&path, &mut pending);
             let mut known = true;
             for touch in &pending.touches {
                 known &= self.want(touch.actor)?;
             }
             if known {
                 if !self.examine(&path, &pending)? {
-                    pending.unexplained = true;
-                    self.settle.defer(path, pending, EXPLAINED_WITHIN);
+                    self.wait_for_who(path, pending)?;
                 }
             } else {
                 self.settle
@@ -390,6 +469,18 @@ impl Engine {
                 self.awaiting.push(path);
             }
         }
+        Ok(())
+    }
+
+    /// What differs is examined again once more is known of who did it.
+    fn wait_for_who(&mut self, path: BytePath, mut pending: Pending) -> Result<(), Trouble> {
+        if pending.found == Some(Found::Late) && !pending.asked {
+            pending.asked = true;
+            self.settle.defer(path.clone(), pending, looks::PATIENCE);
+            return self.ask_who_holds(&path);
+        }
+        pending.unexplained = true;
+        self.settle.defer(path, pending, EXPLAINED_WITHIN);
         Ok(())
     }
 
@@ -406,9 +497,9 @@ impl Engine {
         Ok(())
     }
 
-    fn overdue(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn overdue(&mut self, by: Instant) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
-            let signals = bpf.overdue(&self.tree);
+            let signals = bpf.overdue(&self.tree, by);
             self.signals(signals)?;
         }
         Ok(())
@@ -477,7 +568,7 @@ impl Engine {
     }
 
     /// Brings commits to the disk and tells the loader what is done.
-    fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
+    pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
         if self.alive_at.elapsed() >= ALIVE_EVERY {
             self.say_alive()?;
@@ -510,11 +601,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down that everything until now was watched.
+    /// Until when nothing can have changed unseen: with comparisons only, until the last one.
+    fn watched_until(&self) -> Timestamp {
+        match self.eyes {
+            Eyes::Periodic => self.compared,
+            Eyes::Bpf(_) | Eyes::Fanotify(_) => clock::now(),
+        }
+    }
+
+    /// Writes down until when everything was watched.
     pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
         self.alive_at = Instant::now();
         self.store
-            .set_meta(ALIVE, &clock::now().0.to_be_bytes())
+            .set_meta(ALIVE, &self.watched_until().0.to_be_bytes())
             .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
         self.forget_old_events()
@@ -539,6 +638,7 @@ impl Engine {
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
         let done = self.drain().and_then(|()| {
+            self.tell_losses(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()
@@ -566,8 +666,10 @@ impl Engine {
                 Err(trouble) => return Err(trouble),
             }
         }
-        for (path, mut pending) in self.settle.drain() {
-            pending.unexplained = true;
+        self.overdue(Instant::now() + NAME_PATIENCE)?;
+        while let Some((path, mut pending)) = self.settle.pop() {
+            (pending.unexplained, pending.asked) = (true, true);
+            self.add_holders(&path, &mut pending);
             self.examine(&path, &pending)?;
         }
         self.report_all_attempts()

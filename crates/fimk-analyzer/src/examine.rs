@@ -16,9 +16,10 @@ use crate::{
     clock,
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
+    patience::Hangs,
     pending::{Found, Pending},
-    read::{ReadError, Wanted, unchanged},
-    report::{Case, Report, is_public, reports, unexplained},
+    read::{LEASED, ReadError, Reader, Wanted, unchanged},
+    report::{Case, Report, is_public, puts, reports, unexplained},
     signal::Operations,
     verdict::{Values, judge},
 };
@@ -40,7 +41,7 @@ impl Engine {
     ) -> Result<bool, Trouble> {
         let rules = Arc::clone(&self.rules);
         let mut commit = Commit {
-            remove: pending.former.clone(),
+            remove: self.still_former(pending)?,
             ..Commit::default()
         };
         let Some(matched) = rules.covers(path) else {
@@ -52,7 +53,28 @@ impl Engine {
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(true);
         }
-        let after = self.snapshot(path, matched.rule, pending.present == Some(false));
+        let looked = self.snapshot(path, matched.rule, pending.present == Some(false));
+        let stalled = looked.is_stalled();
+        if stalled {
+            let news = self.stalled.add(path);
+            if !news && pending.touches.is_empty() {
+                return self.commit(commit).map(|()| true);
+            }
+        } else if self.stalled.remove(path) && !had_record && pending.touches.is_empty() {
+            commit.put.extend(self.recorded(path, looked));
+            return self.commit(commit).map(|()| true);
+        }
+        let after = match looked {
+            // Whether it is still there is not known, and it is not called gone.
+            Looked::Silent(hangs) => match &before {
+                Some(record) => Some(without_content(&record.snapshot, hangs)),
+                None => return self.commit(commit).map(|()| true),
+            },
+            looked => looked.snapshot(),
+        };
+        if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
+            return Ok(false);
+        }
         let tokens_fit = before
             .as_ref()
             .is_none_or(|record| record.key_id == self.key_id);
@@ -63,11 +85,16 @@ impl Engine {
             shown: show_private || is_public(before.as_ref(), after.as_ref()),
         };
         verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
+        if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
+            // Who holds it now is asked first, and what others did to it meanwhile is heard.
+            return Ok(false);
+        }
         if !pending.unexplained && unexplained(pending, &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);
         }
-        if verdict.differs() && self.others_are_on_the_way(path, pending)? {
+        let new = before.is_none() && pending.found.is_some();
+        if (verdict.differs() || new) && self.others_are_on_the_way(path, pending)? {
             return Ok(false);
         }
         let case = Case {
@@ -88,6 +115,8 @@ impl Engine {
             .map(|report| self.event(report))
             .collect();
         match after {
+            // What was known before is compared with what is read in the end.
+            Some(_) if stalled && had_record => {}
             Some(snapshot)
                 if before.as_ref().is_none_or(|it| it.snapshot != snapshot) || !had_record =>
             {
@@ -112,6 +141,16 @@ impl Engine {
         self.commit(commit).map(|()| true)
     }
 
+    /// The first record of what could not be read before.
+    fn recorded(&self, path: &BytePath, looked: Looked) -> Option<(BytePath, Record)> {
+        let record = Record {
+            snapshot: looked.snapshot()?,
+            seen: clock::now(),
+            key_id: self.key_id,
+        };
+        Some((path.clone(), record))
+    }
+
     /// What a link leads to now is watched before anybody reads that it leads there.
     fn commit_and_follow(&mut self, commit: Commit) -> Result<(), Trouble> {
         let started = std::mem::replace(&mut self.started, false);
@@ -120,6 +159,25 @@ impl Engine {
         self.started = started;
         followed?;
         if started { self.replay(None) } else { Ok(()) }
+    }
+
+    /// The old names whose records are still those of what stands here now: another object may have been recorded
+    /// there since.
+    fn still_former(&self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
+        let identity = |record: &Record| {
+            let it = &record.snapshot.attributes;
+            (it.device, it.inode)
+        };
+        let moved = pending.base.as_ref().map(identity);
+        let mut former = Vec::new();
+        for path in &pending.former {
+            let there = self.store.record(path).map_err(Failure::from)?;
+            let there = there.as_ref().map(identity);
+            if moved.is_none() || there.is_none() || there == moved {
+                former.push(path.clone());
+            }
+        }
+        Ok(former)
     }
 
     fn event(&self, (action, severity, change): Report) -> Event {
@@ -137,7 +195,7 @@ impl Engine {
     /// Only a release was hinted, nothing is mapped, and the attributes are those recorded: opening for
     /// writing without writing is no change, and not worth reading the content.
     fn nothing_can_differ(
-        &self,
+        &mut self,
         path: &BytePath,
         pending: &Pending,
         before: Option<&Record>,
@@ -152,9 +210,9 @@ impl Engine {
             && pending.found != Some(Found::Late)
             && !self.held.holds(path)
             && before.is_some_and(|record| {
-                self.reader
-                    .attributes(path)
-                    .is_ok_and(|now| unchanged(&record.snapshot.attributes, &now))
+                let at = path.clone();
+                let now = self.ask(path, move |reader| reader.attributes(&at));
+                matches!(now, Ok(Ok(now)) if unchanged(&record.snapshot.attributes, &now))
             })
     }
 
@@ -168,40 +226,113 @@ impl Engine {
         let Eyes::Fanotify(fanotify) = &mut self.eyes else {
             return Ok(false);
         };
-        if pending.unexplained || pending.found.is_some() || pending.touches.is_empty() {
+        if pending.unexplained || pending.found.is_none() && pending.touches.is_empty() {
             return Ok(false);
         }
         // A group that fails says so again at the next turn, which ends us.
         let _ = fanotify.read(&mut self.channel)?;
-        let actors = pending.touches.iter().filter_map(|touch| touch.actor);
+        // Who was merely near when it was found is not known to have done anything.
+        let touches = pending.touches.iter();
+        let actors = touches
+            .filter(|_| pending.found.is_none())
+            .filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
     }
 
-    /// Reads a path under a rule; none when it is gone.
-    pub(crate) fn snapshot(&self, path: &BytePath, rule: &Rule, gone: bool) -> Option<Snapshot> {
+    /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody
+    /// can see it.
+    fn is_early(&self, path: &BytePath, pending: &Pending, after: Option<&Snapshot>) -> bool {
+        let comes = pending.present == Some(true)
+            && pending
+                .touches
+                .iter()
+                .any(|touch| touch.fact.as_ref().is_some_and(puts));
+        let expected = self.tree.get(path).and_then(|entry| entry.object);
+        comes
+            && expected.is_some_and(|object| {
+                after.is_none_or(|seen| seen.attributes.inode != object.inode)
+            })
+    }
+
+    /// Has something done with an object that may hang; see [`crate::patience`].
+    pub(crate) fn ask<T: Send + 'static>(
+        &mut self,
+        path: &BytePath,
+        job: impl FnOnce(&Reader) -> T + Send + 'static,
+    ) -> Result<T, Hangs> {
+        self.patience.ask(path, &self.mounts, job)
+    }
+
+    /// Reads a path under a rule.
+    pub(crate) fn snapshot(&mut self, path: &BytePath, rule: &Rule, gone: bool) -> Looked {
         if gone {
-            return None;
+            return Looked::Gone;
         }
         let wanted = Wanted {
             consumer: Some(Consumer::for_path(path.bytes())),
             content: rule.content,
         };
-        match self.reader.snapshot(path, &wanted) {
+        let at = path.clone();
+        let read = self.ask(path, move |reader| match reader.snapshot(&at, &wanted) {
             Ok(read) => Some(read.snapshot),
             Err(ReadError::Gone) => None,
-            Err(error) => self.unreadable(path, &error),
+            Err(error) => unreadable(reader, &at, &error),
+        });
+        match read {
+            Ok(Some(snapshot)) => Looked::There(Box::new(snapshot)),
+            Ok(None) => Looked::Gone,
+            Err(hangs) => Looked::Silent(hangs),
+        }
+    }
+}
+
+/// What came of looking at a path.
+pub enum Looked {
+    /// It is there.
+    There(Box<Snapshot>),
+    /// Nothing is there.
+    Gone,
+    /// Nobody knows.
+    Silent(Hangs),
+}
+
+impl Looked {
+    /// Whether it is to be looked at again although nothing tells to: it hangs, or is leased to somebody.
+    pub fn is_stalled(&self) -> bool {
+        match self {
+            Self::There(snapshot) => {
+                matches!(&snapshot.content, Content::Unread(why) if why == LEASED)
+            }
+            Self::Gone => false,
+            Self::Silent(_) => true,
         }
     }
 
-    /// Its attributes at least, and why its content is not known.
-    fn unreadable(&self, path: &BytePath, error: &ReadError) -> Option<Snapshot> {
-        let attributes = self.reader.attributes(path).ok()?;
-        Some(Snapshot {
-            attributes,
-            content: Content::Unread(error.to_string()),
-            extended: None,
-        })
+    /// What was read.
+    pub fn snapshot(self) -> Option<Snapshot> {
+        match self {
+            Self::There(snapshot) => Some(*snapshot),
+            Self::Gone | Self::Silent(_) => None,
+        }
+    }
+}
+
+/// Its attributes at least, and why its content is not known.
+fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Snapshot> {
+    let attributes = reader.attributes(path).ok()?;
+    Some(Snapshot {
+        attributes,
+        content: Content::Unread(error.to_string()),
+        extended: None,
+    })
+}
+
+/// As it was last seen.
+fn without_content(known: &Snapshot, Hangs(why): Hangs) -> Snapshot {
+    Snapshot {
+        content: Content::Unread(why),
+        ..known.clone()
     }
 }
 

@@ -61,6 +61,16 @@ pub struct FanotifyEvent {
     pub overflow: bool,
     /// A directory is named that is not in the table: its path is absent here. What happened is known only by a scan.
     pub unknown: bool,
+    /// What these paths were made of.
+    handles: Handles,
+}
+
+/// The handles of an event: of the directories of its sides, and of the object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Handles {
+    old: Option<Box<[u8]>>,
+    new: Option<Box<[u8]>>,
+    object: Option<Box<[u8]>>,
 }
 
 /// Whether the process still had its number when the event was read. (From Linux 7.1 on a reaped process
@@ -217,6 +227,20 @@ impl Group {
         self.paths.forget(path);
     }
 
+    /// Gives an event the paths of today: since it was read, what it names may have moved. What has none now keeps the one it had.
+    pub fn refresh(&self, event: &mut FanotifyEvent) {
+        let now = |handle: &Option<Box<[u8]>>| handle.as_ref().and_then(|it| self.paths.path(it));
+        if let Some(path) = now(&event.handles.new) {
+            event.directory = Some(path);
+        }
+        if let Some((old, path)) = event.old.as_mut().zip(now(&event.handles.old)) {
+            old.0 = path;
+        }
+        if let Some(path) = now(&event.handles.object) {
+            event.object = Some(path);
+        }
+    }
+
     /// How many objects are marked.
     pub fn marked(&self) -> usize {
         self.paths.len()
@@ -320,6 +344,11 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
         }
     };
     let (old, new) = raw.sides();
+    event.handles = Handles {
+        old: old.map(|side| side.handle.into()),
+        new: new.map(|side| side.handle.into()),
+        object: raw.object.map(Into::into),
+    };
     event.old = old.and_then(|side| path_of(side.handle).map(|path| (path, side.name.to_vec())));
     if let Some(side) = new {
         event.directory = path_of(side.handle);

@@ -28,6 +28,14 @@ impl Object {
         })
     }
 
+    /// For sources that do not know it.
+    pub fn without_generation(self) -> Self {
+        Self {
+            generation: 0,
+            ..self
+        }
+    }
+
     /// As the wire has it.
     pub fn wire(self) -> raw::fimk_object {
         raw::fimk_object {
@@ -36,6 +44,12 @@ impl Object {
             generation: self.generation,
         }
     }
+}
+
+/// A device as the kernel has it inside, from `st_dev`: 12 bits of major and 20 of minor (`kdev_t.h`). On btrfs, and
+/// overlayfs in part, `st_dev` is a number that no `s_dev` has.
+pub fn device_of(st_dev: u64) -> u32 {
+    libc::major(st_dev) << 20 | libc::minor(st_dev) & 0xf_ffff
 }
 
 /// `fimk_actor_key`: a program image run by a process.

@@ -3,6 +3,8 @@
 //! They are sums since the programs were loaded, which may be long before this process began: those last told are
 //! kept in the store, so that only growth is told.
 
+use std::time::{Duration, Instant};
+
 use fimk_wire::{plan::ROWS, raw};
 
 use crate::{
@@ -10,17 +12,29 @@ use crate::{
     exit::Failure,
 };
 
-/// The meta key under which the sums last told are kept: five numbers of 8 bytes, then the boot they belong to.
+/// The meta key under which the sums last told are kept: numbers of 8 bytes, then what they belong to.
 const TOLD: &str = "losses";
+/// How many numbers.
+const SUMS: usize = 6;
 
 /// The count of attempts that nobody will hear of: no comparison finds them.
 pub const ATTEMPTS_LOST: &str = "attempts_lost";
+
+/// Of these a comparison finds nothing: the loader's sweep has, or nobody will.
+const NOT_COMPARED: [&str; 3] = ["announcements_lost", "actors_map_full", ATTEMPTS_LOST];
+
+/// Between two events that tell of losses: an attacker who provokes them has no use for an event each.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// The last sums seen.
 #[derive(Default)]
 pub struct Losses {
     seen: Sums,
+    /// The boot, and the number in it of the load of the programs.
+    of: String,
     last: Option<Box<raw::fimk_counters_packet>>,
+    untold: Option<Grown>,
+    told_at: Option<Instant>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +43,8 @@ struct Sums {
     entries: u64,
     objects: u64,
     skipped: u64,
+    /// Processes that are not described: of their changes is known what, and not who.
+    actors: u64,
     attempts: u64,
 }
 
@@ -47,15 +63,45 @@ impl Losses {
         self.last.as_deref()
     }
 
-    /// Takes over what an earlier process told, if that was during this boot.
-    fn recall(&mut self, bytes: &[u8], boot: &str) {
-        self.seen = Sums::kept(bytes, boot).unwrap_or_default();
+    /// Takes over what an earlier process told, if that was of the same load of the programs, during this boot.
+    fn recall(&mut self, bytes: &[u8], boot: &str, load: u32) {
+        self.of = format!("{boot} {load}");
+        self.seen = Sums::kept(bytes, &self.of).unwrap_or_default();
     }
 
     /// To be kept.
-    fn to_bytes(&self, boot: &str) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let numbers = self.seen.all().map(u64::to_be_bytes);
-        [numbers.as_flattened(), boot.as_bytes()].concat()
+        [numbers.as_flattened(), self.of.as_bytes()].concat()
+    }
+
+    /// What grew is to be told, with what is to be told already.
+    pub fn untold(&mut self, grown: Grown) {
+        let Some(untold) = &mut self.untold else {
+            self.untold = Some(grown);
+            return;
+        };
+        untold.compare |= grown.compare;
+        for (name, count) in grown.counts {
+            match untold.counts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum = sum.saturating_add(count),
+                None => untold.counts.push((name, count)),
+            }
+        }
+    }
+
+    /// What is to be told, when it is time to, or `now`.
+    pub fn due(&mut self, now: bool) -> Option<Grown> {
+        let waits = self.next_due().is_some_and(|when| when > Instant::now());
+        let grown = self.untold.take_if(|_| now || !waits)?;
+        self.told_at = Some(Instant::now());
+        Some(grown)
+    }
+
+    /// When [`Self::due`] has something to say.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.untold.as_ref()?;
+        Some(self.told_at.map_or_else(Instant::now, |at| at + TOLD_EVERY))
     }
 
     /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
@@ -82,22 +128,22 @@ impl Losses {
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
             grown(sums.skipped, before.skipped, "program_skipped"),
+            grown(sums.actors, before.actors, "actors_map_full"),
             grown(sums.attempts, before.attempts, ATTEMPTS_LOST),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let found = ["announcements_lost", ATTEMPTS_LOST];
         let compare = counts
             .iter()
-            .any(|(name, _)| !found.contains(&name.as_str()));
+            .any(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
         (!counts.is_empty()).then_some(Grown { counts, compare })
     }
 }
 
 impl Sums {
     fn kept(bytes: &[u8], boot: &str) -> Option<Self> {
-        let (numbers, of) = bytes.split_at_checked(5 * 8)?;
+        let (numbers, of) = bytes.split_at_checked(SUMS * 8)?;
         let mut numbers = numbers.as_chunks::<8>().0.iter();
         let mut next = || numbers.next().map(|bytes| u64::from_be_bytes(*bytes));
         let seen = Self {
@@ -105,17 +151,19 @@ impl Sums {
             entries: next()?,
             objects: next()?,
             skipped: next()?,
+            actors: next()?,
             attempts: next()?,
         };
         (of == boot.as_bytes()).then_some(seen)
     }
 
-    fn all(self) -> [u64; 5] {
+    fn all(self) -> [u64; SUMS] {
         [
             self.announcements,
             self.entries,
             self.objects,
             self.skipped,
+            self.actors,
             self.attempts,
         ]
     }
@@ -123,15 +171,16 @@ impl Sums {
 
 impl Engine {
     /// What an earlier process told of these programs is not told again.
-    pub(crate) fn recall_losses(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn recall_losses(&mut self, load: u32) -> Result<(), Trouble> {
         let kept = self.store.meta(TOLD).map_err(Failure::from)?;
-        self.losses.recall(&kept.unwrap_or_default(), &self.boot);
+        self.losses
+            .recall(&kept.unwrap_or_default(), &self.boot, load);
         Ok(())
     }
 
     /// These sums were told.
     pub(crate) fn keep_losses(&mut self) -> Result<(), Trouble> {
-        let bytes = self.losses.to_bytes(&self.boot);
+        let bytes = self.losses.to_bytes();
         Ok(self.store.set_meta(TOLD, &bytes).map_err(Failure::from)?)
     }
 }
@@ -161,6 +210,9 @@ fn sum(packet: &raw::fimk_counters_packet) -> Sums {
         sums.objects = sums
             .objects
             .saturating_add(counters.of[raw::FIMK_COUNT_WATCH_FULL as usize]);
+        sums.actors = sums
+            .actors
+            .saturating_add(counters.of[raw::FIMK_COUNT_ACTORS_FULL as usize]);
     }
     sums
 }
@@ -188,22 +240,36 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_process_told_is_not_told_again_during_the_same_boot() {
+    fn what_an_earlier_process_told_of_these_programs_is_not_told_again() {
         let mut losses = Losses::default();
+        losses.recall(b"", "this", 7);
         let lost = packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5);
         assert!(losses.update(&lost).is_some());
-        let bytes = losses.to_bytes("this");
+        let bytes = losses.to_bytes();
         let mut kept = Losses::default();
-        kept.recall(&bytes, "this");
+        kept.recall(&bytes, "this", 7);
         assert_eq!(kept.update(&lost), None);
         let more = kept.update(&packet(3, raw::FIMK_COUNT_DIRTY_FULL, 7));
         assert_eq!(
             more.expect("it grew").counts,
             [("dirty_map_full".to_owned(), 2)]
         );
-        assert!(Sums::kept(&bytes, "another").is_none());
         for end in 0..bytes.len() {
-            assert!(Sums::kept(&bytes[..end], "this").is_none());
+            assert!(Sums::kept(&bytes[..end], "this 7").is_none());
+        }
+    }
+
+    #[test]
+    fn equal_sums_of_another_load_or_boot_are_told_again() {
+        let mut losses = Losses::default();
+        losses.recall(b"", "this", 7);
+        let lost = packet(3, raw::FIMK_COUNT_DIRTY_FULL, 5);
+        assert!(losses.update(&lost).is_some());
+        let bytes = losses.to_bytes();
+        for (boot, load) in [("this", 8), ("another", 7)] {
+            let mut other = Losses::default();
+            other.recall(&bytes, boot, load);
+            assert!(other.update(&lost).is_some(), "{boot} {load}");
         }
     }
 
@@ -216,6 +282,30 @@ mod tests {
             grown.expect("all of it").counts,
             [("dirty_map_full".to_owned(), 2)]
         );
+    }
+
+    #[test]
+    fn processes_without_room_are_told_and_cost_no_comparison() {
+        let grown = Losses::default().update(&packet(19, raw::FIMK_COUNT_ACTORS_FULL, 2));
+        let grown = grown.expect("it grew");
+        assert_eq!(grown.counts, [("actors_map_full".to_owned(), 2)]);
+        assert!(!grown.compare);
+    }
+
+    #[test]
+    fn losses_in_quick_succession_become_one_event() {
+        let mut losses = Losses::default();
+        let mut grow = |count| {
+            let grown = losses.update(&packet(0, raw::FIMK_COUNT_WATCH_FULL, count));
+            losses.untold(grown.expect("it grew"));
+            losses.due(false)
+        };
+        assert!(grow(1).is_some(), "the first is told at once");
+        assert_eq!(grow(3), None);
+        assert_eq!(grow(9), None);
+        let rest = losses.due(true).expect("the rest");
+        assert_eq!(rest.counts, [("watch_map_full".to_owned(), 8)]);
+        assert!(rest.compare && losses.due(true).is_none() && losses.next_due().is_none());
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod held;
 mod homes;
 mod identity;
 mod key;
+mod look;
+mod looks;
 mod losses;
 mod mounts;
 mod names;
@@ -23,6 +25,7 @@ mod names;
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
 mod output;
+mod patience;
 mod pending;
 mod read;
 mod report;
@@ -30,10 +33,12 @@ mod sandbox;
 mod severity;
 mod signal;
 mod source;
+mod stalled;
 mod start;
 mod stash;
 mod status;
 mod tree;
+mod unwatched;
 mod users;
 mod verdict;
 mod walk;
@@ -51,7 +56,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{self, Config, Report, SourceWanted},
+    config::{self, Config, Coverage, Report, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -73,6 +78,7 @@ use crate::{
     mounts::Mounts,
     notify::Notify,
     output::Output,
+    patience::Patience,
     read::Reader,
     source::fanotify::Fanotify,
     stash::Stash,
@@ -119,18 +125,15 @@ fn run() -> Result<(), Failure> {
     let past = start::past(&store, opened, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
-    let (ready, group) = hello(
-        &mut channel,
-        wanted(&args, &config),
-        rules.reports(),
-        &mut stash,
-    )?;
+    let source = wanted(&args, &config);
+    let asked = rules.reports();
+    let (ready, group) = hello(&mut channel, source, &config, asked, &mut stash)?;
     let host = host_name();
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        reader: Reader::new(Arc::clone(&key), config.read_bytes_max, homes),
+        patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
         homes: homes_now,
         key_id: key.id(),
         channel,
@@ -254,16 +257,24 @@ fn stop_signal() -> Result<UnixStream, Failure> {
 fn hello(
     channel: &mut Channel,
     source: u32,
+    config: &Config,
     report: Report,
     stash: &mut Stash,
 ) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
     let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
+    let mut key = no_key();
+    key.actor.pid = attempts::flags(report);
+    key.actor.image = match config.coverage {
+        Coverage::Auto => raw::FIMK_COVERAGE_AUTO,
+        Coverage::Normal => raw::FIMK_COVERAGE_NORMAL,
+        Coverage::Strict => raw::FIMK_COVERAGE_STRICT,
+    };
     channel
         .ask(
             raw::FIMK_REQUEST_HELLO,
             source,
-            no_key(),
-            attempts::flags(report).into(),
+            key,
+            u64::from(config.objects_max),
         )
         .map_err(failed)?;
     loop {
@@ -291,6 +302,25 @@ fn eyes(ready: &raw::fimk_ready, group: Option<OwnedFd>) -> Result<Eyes, Failure
             "the loader offers source {source}, and this build knows none like it"
         ))),
     }
+}
+
+/// "strict, because …"; none where there are no programs.
+pub(crate) fn coverage_words(ready: &raw::fimk_ready) -> Option<String> {
+    let name = match ready.coverage {
+        raw::FIMK_COVERAGE_NORMAL => "normal",
+        raw::FIMK_COVERAGE_STRICT => "strict",
+        _ => return None,
+    };
+    let (does, may) = match (ready.coverage, ready.preempts) {
+        (raw::FIMK_COVERAGE_STRICT, 0) => ("each program twice", "does not skip any"),
+        (raw::FIMK_COVERAGE_STRICT, _) => ("each program twice", "may skip one"),
+        (_, 0) => ("each program once", "does not skip any"),
+        (_, _) => (
+            "each program once, what one is skipped for is looked for",
+            "may skip one",
+        ),
+    };
+    Some(format!("{name}: {does}; this kernel {may}"))
 }
 
 /// "source X serves: why".

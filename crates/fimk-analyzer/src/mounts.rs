@@ -5,8 +5,10 @@
 //! namespace) is no event; a difference without a record is an event without a process.
 
 mod compare;
+mod covered;
 mod difference;
 mod hints;
+mod places;
 mod report;
 mod table;
 
@@ -21,14 +23,14 @@ use std::{
 use fimk_core::path::BytePath;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use self::{difference::Difference, hints::Hints, report::Seen, table::Table};
+use self::{difference::Difference, hints::Hints, report::Seen};
 use crate::{
     engine::{Engine, Eyes, Trouble},
     signal::Touch,
     walk::Found,
 };
 
-pub use hints::Hint;
+pub use self::{hints::Hint, table::Table};
 
 /// What the kernel says when the mount table changed: proc(5).
 pub const CHANGED: PollFlags = PollFlags::POLLPRI.union(PollFlags::POLLERR);
@@ -54,6 +56,7 @@ pub struct Mounts {
     /// Not to be read again before.
     rest_until: Option<Instant>,
     waiting: Option<Waiting>,
+    waiting_covered: covered::Waiting,
     /// To be told once: the table cannot be read, or not wholly.
     complaint: Option<String>,
     complained: bool,
@@ -88,9 +91,22 @@ impl Mounts {
         self.file.as_ref().map(AsFd::as_fd)
     }
 
+    /// The last reading.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The table changed: the kernel says so once.
     pub fn notice(&mut self) {
         self.noticed = true;
+    }
+
+    /// Where the file system is mounted on which a path is, and of which kind it is; as of the last reading.
+    pub fn mount_of(&self, path: &BytePath) -> Option<(&BytePath, &str)> {
+        let above = self.table.mounts.values();
+        let above = above.filter(|mount| path.is_in(&mount.point));
+        let nearest = above.max_by_key(|mount| mount.point.bytes().len())?;
+        Some((&nearest.point, &nearest.file_system))
     }
 
     /// A record of the kernel about a mount call.
@@ -106,7 +122,11 @@ impl Mounts {
             Some(waiting) => Some((waiting.since + PATIENCE).max(now + PATIENCE / 5)),
             None => read,
         };
-        due.into_iter().chain(self.hints.next_due()).min()
+        let covered = (!self.waiting_covered.is_empty()).then_some(now + PATIENCE);
+        due.into_iter()
+            .chain(covered)
+            .chain(self.hints.next_due())
+            .min()
     }
 
     fn complain(&mut self, sentence: String) {
@@ -184,6 +204,7 @@ impl Engine {
         if let Some(differences) = self.mounts.look() {
             self.mounts_differ(differences)?;
         }
+        self.tell_covered()?;
         let Some(waiting) = self.mounts.waiting.take() else {
             return Ok(());
         };
@@ -208,8 +229,12 @@ impl Engine {
         }
         let seen = self.see_mount_points(&differences)?;
         let points = changed_points(&differences);
+        let mut uncovered = Vec::new();
         for point in &points {
-            self.forget_below(point);
+            let mut those = differences.iter().filter(|it| it.points().contains(&point));
+            let covers =
+                those.all(|it| it.after.as_ref().is_some_and(|mount| mount.point == *point));
+            uncovered.extend(self.forget_below(point, covers)?);
         }
         self.keep_books()?;
         let mut places = Vec::new();
@@ -220,6 +245,12 @@ impl Engine {
                 places.push((point, found));
             }
         }
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            for object in uncovered {
+                bpf.forget(&self.tree, object);
+            }
+        }
+        self.keep_books()?;
         self.mounts.waiting = Some(Waiting {
             since: Instant::now(),
             differences,

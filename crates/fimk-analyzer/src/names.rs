@@ -9,13 +9,16 @@ use fimk_wire::raw;
 use crate::{
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
-    identity::ActorKey,
+    held::How,
     pending::{Found, Pending},
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
-    tree::rebased,
+    tree::{Entry, rebased},
     walk::{Found as FoundName, PATH_BYTES_MAX, Walker},
 };
+
+/// Names watched before a sign of life is given.
+const WATCHED_AT_ONCE: usize = 16_384;
 
 impl Engine {
     pub(crate) fn signal(&mut self, signal: Signal) -> Result<(), Trouble> {
@@ -32,6 +35,7 @@ impl Engine {
             }
             Signal::Attempted(path, attempted) => self.attempted(path, attempted),
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
+            Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
@@ -46,38 +50,37 @@ impl Engine {
         if !self.covered(path) {
             return;
         }
-        if matches!(touch.fact, Some(Fact::Deleted | Fact::MovedOut(_))) {
+        if matches!(
+            touch.fact,
+            Some(Fact::Deleted | Fact::MovedOut(_) | Fact::Replaced(_))
+        ) {
             // Its release will be told of an object without a name.
             self.held.moved(path, None);
         }
         if touch.operations.meets(Operations::of(&[raw::FIMK_OP_MAP])) {
-            self.held.add(path, touch.actor);
+            self.held.add(path, touch.actor, How::Mapped);
         } else if touch
             .operations
             .meets(Operations::of(&[raw::FIMK_OP_CLOSE]))
+            && self.held.is_held(path)
         {
-            self.held.remove(path, touch.actor);
+            self.released(path, touch.actor);
         }
-        let newborn = touch.fact == Some(Fact::Created);
-        self.settle.entry(path, newborn).add(touch);
-    }
-
-    /// Somebody still has it mapped: it is read again, whatever the kernel says.
-    pub(crate) fn reread(&mut self, path: &BytePath, actor: Option<ActorKey>) {
-        let now = crate::clock::now();
-        let touch = Touch {
-            actor,
-            uid: None,
-            operations: Operations::of(&[raw::FIMK_OP_MAP]),
-            first: now,
-            last: now,
-            count: 1,
-            bytes: 0,
-            accessed: None,
-            fact: None,
-        };
-        let pending = self.settle.entry(path, false);
-        pending.found.get_or_insert(Found::Late);
+        // Who changes a layer through the overlay changes the merged name in the same call: both are one story.
+        let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
+        let deeds = Operations::WRITES.with(Operations::ATTRIBUTES);
+        let pending = self.settle.entry(path, newborn);
+        // Of what is new, a record of the name says who made it; one of a write says only who wrote.
+        let explained = pending.sighted
+            && (touch.fact.is_some()
+                || touch.operations.meets(deeds)
+                    && self.store.record(path).is_ok_and(|it| it.is_some()));
+        if explained {
+            // The kernel's record was on its way when it was found: it says who, and how.
+            pending.found = None;
+            pending.sighted = false;
+            pending.touches.clear();
+        }
         pending.add(touch);
     }
 
@@ -166,7 +169,8 @@ impl Engine {
             (one, other) => one.min(other),
         };
         self.settle.put(to.clone(), here);
-        if let Some(from) = from.filter(|_| prior.touches.iter().any(|it| it.fact.is_some())) {
+        let tells = |it: &Touch| it.fact.as_ref().is_some_and(|fact| *fact != Fact::Beneath);
+        if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
             // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(
                 from.clone(),
@@ -201,6 +205,9 @@ impl Engine {
             // Otherwise the event of the directory itself stands for what is in it. One at a time: all
             // together may be more than the store takes at once.
             let record = self.store.record(&path).map_err(Failure::from)?;
+            if moved.is_none() && self.settle.waits(&path) {
+                self.settle.entry(&path, false).base.clone_from(&record);
+            }
             self.commit(Commit {
                 put: moved.zip(record).into_iter().collect(),
                 remove: vec![path],
@@ -213,12 +220,11 @@ impl Engine {
 
     /// What waited below a directory that moved is to be looked for where it is now.
     fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
-        let Some(new) = new else { return };
         for path in self.settle.below(old) {
-            let moved = rebased(&path, old, new);
-            if !self.covered(&moved) {
+            let moved = new.map(|new| rebased(&path, old, new));
+            let Some(moved) = moved.filter(|path| self.covered(path)) else {
                 continue;
-            }
+            };
             let Some(mut pending) = self.settle.take(&path) else {
                 continue;
             };
@@ -283,9 +289,18 @@ impl Engine {
     }
 
     /// Whether it looks as when it was read last: nothing of it can have changed without the time of change.
-    pub(crate) fn is_as_recorded(&self, path: &BytePath) -> Result<bool, Trouble> {
+    pub(crate) fn is_as_recorded(&mut self, path: &BytePath) -> Result<bool, Trouble> {
         let record = self.store.record(path).map_err(Failure::from)?;
-        Ok(record.is_some_and(|record| self.reader.looks_like(path, &record.snapshot)))
+        let Some(record) = record else {
+            return Ok(false);
+        };
+        let at = path.clone();
+        let looks = self.ask(path, move |reader| reader.looks_like(&at, &record.snapshot));
+        if looks.is_err() {
+            self.stalled.add(path);
+        }
+        // What does not answer is compared when it does.
+        Ok(looks.unwrap_or(true))
     }
 
     /// Found by looking. What waits already has a record of the kernel that says who did it.
@@ -295,6 +310,7 @@ impl Engine {
         }
         let pending = self.settle.entry(path, false);
         pending.found.get_or_insert(Found::Scan);
+        pending.sighted = true;
         for touch in touches {
             pending.add(Touch {
                 fact: None,
@@ -304,18 +320,22 @@ impl Engine {
     }
 
     /// Holds what is in a directory against what is known of it. It was one of these who changed it.
-    fn compare_directory(
+    pub(crate) fn compare_directory(
         &mut self,
         directory: &BytePath,
         touches: &[Touch],
     ) -> Result<(), Trouble> {
-        let entries = self.walker.entries(directory);
+        let (walker, at) = (self.walker.clone(), directory.clone());
+        let Ok(entries) = self.ask(directory, move |_| walker.entries(&at)) else {
+            self.stalled.add_directory(directory);
+            return Ok(());
+        };
         let there: HashSet<&BytePath> = entries.iter().map(|it| &it.path).collect();
         for (path, _) in self.tree.children(directory) {
             if there.contains(&path) {
                 continue;
             }
-            for (gone, _) in self.tree.remove_below(&path) {
+            for (gone, _) in self.leave(&path) {
                 if self.covered(&gone) {
                     self.found(&gone, touches);
                 }
@@ -327,16 +347,45 @@ impl Engine {
             .cloned()
             .collect();
         for it in &new {
-            self.tree.remove_below(&it.path);
+            self.leave(&it.path);
         }
+        let again = self.changed(&entries)?;
+        let before: Vec<_> = again.iter().map(|it| self.tree.get(&it.path)).collect();
         // All at once: each arming waits for the kernel to attach a program.
-        self.watch(&new)?;
+        self.watch(&[new.as_slice(), &again].concat())?;
         for it in new.iter().filter(|it| it.covered) {
             self.found(&it.path, touches);
+        }
+        // Under the number of one that is gone: only the kernel tells the two apart.
+        for (it, before) in again.iter().zip(before) {
+            if self.tree.get(&it.path) != before {
+                self.found(&it.path, touches);
+            }
         }
         let directories = new.into_iter().filter(|it| it.directory);
         let tops = directories.map(|it| (it.path, touches.to_vec()));
         self.walk_all(&tops.collect::<Vec<_>>())
+    }
+
+    /// Takes a name and all below it out of the tree, and off the watch.
+    fn leave(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
+        let gone = self.tree.below(path);
+        match &mut self.eyes {
+            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path),
+            Eyes::Fanotify(_) | Eyes::Periodic => drop(self.tree.remove_below(path)),
+        }
+        gone
+    }
+
+    /// Those known names that do not look as recorded.
+    fn changed(&mut self, entries: &[FoundName]) -> Result<Vec<FoundName>, Trouble> {
+        let mut changed = Vec::new();
+        for it in entries.iter().filter(|it| it.covered && !it.directory) {
+            if self.is_known(&it.path) && !self.is_as_recorded(&it.path)? {
+                changed.push(it.clone());
+            }
+        }
+        Ok(changed)
     }
 
     /// Whether the tree has this name, and for the object that stands under it.
@@ -368,10 +417,19 @@ impl Engine {
         }
         while !level.is_empty() {
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
-            self.watch(&found)?;
+            for part in found.chunks(WATCHED_AT_ONCE) {
+                self.watch(part)?;
+                self.notify.beat();
+            }
             for (&at, it) in of.iter().zip(&found) {
                 if it.directory && Walker::may_enter(&it.path) {
-                    level.extend(walker.entries(&it.path).into_iter().map(|it| (at, it)));
+                    let (walker, directory) = (walker.clone(), it.path.clone());
+                    let entries = self.ask(&it.path, move |_| walker.entries(&directory));
+                    if entries.is_err() {
+                        self.stalled.add_directory(&it.path);
+                    }
+                    let entries = entries.unwrap_or_default().into_iter();
+                    level.extend(entries.map(|it| (at, it)));
                 }
             }
             for (at, it) in of.into_iter().zip(found) {
@@ -384,15 +442,17 @@ impl Engine {
     fn watch(&mut self, found: &[FoundName]) -> Result<(), Trouble> {
         match &mut self.eyes {
             Eyes::Bpf(_) => {
-                let armed = arm::arm(
-                    &mut self.channel,
-                    &mut self.tree,
-                    &self.walker,
-                    found,
-                    &mut self.stash,
-                )?;
+                let (tree, table) = (&mut self.tree, self.mounts.table());
+                let (channel, walker) = (&mut self.channel, &self.walker);
+                let armed = arm::arm(channel, tree, table, walker, found, &mut self.stash)?;
                 for path in &armed.mapped {
-                    self.held.add(path, None);
+                    self.held.add(path, None, How::Mapped);
+                }
+                for path in &armed.open {
+                    self.held.add(path, None, How::Open);
+                }
+                if !armed.mapped.is_empty() || !armed.open.is_empty() {
+                    self.looks.want();
                 }
                 if armed.unanswered > 0 {
                     self.degraded(&format!(
@@ -401,12 +461,7 @@ impl Engine {
                     ))?;
                     self.scan_wanted = Some("objects could not be watched".to_owned());
                 }
-                if armed.refused > 0 {
-                    self.degraded(&format!(
-                        "the watch map is full: {} objects are not watched; watch fewer",
-                        armed.refused
-                    ))?;
-                }
+                self.unwatched.add(armed.refused);
             }
             Eyes::Fanotify(fanotify) => {
                 let refused = fanotify.watch(&mut self.tree, &self.walker, found);
@@ -416,7 +471,7 @@ impl Engine {
             }
             Eyes::Periodic => {
                 for it in found {
-                    let entry = crate::tree::Entry {
+                    let entry = Entry {
                         object: None,
                         directory: it.directory,
                     };

@@ -41,8 +41,14 @@ pub struct Pending {
     pub former: Vec<BytePath>,
     /// How it was found, when not by an event.
     pub found: Option<Found>,
+    /// The touches are of those who were near when it was found by looking; nobody knows that it was them.
+    pub sighted: bool,
     /// What differs was put off once, because nothing that waited here could have caused it.
     pub unexplained: bool,
+    /// It differs and was found late: who holds it has been asked.
+    pub asked: bool,
+    /// How often it was put off since, because records of others are on their way.
+    pub put_off: u8,
 }
 
 /// How something was found that no event named.
@@ -50,7 +56,7 @@ pub struct Pending {
 pub enum Found {
     /// By comparing, because the source lost something.
     Scan,
-    /// By the slow re-read of what is mapped writable.
+    /// By the slow re-read of what somebody holds.
     Late,
 }
 
@@ -62,7 +68,7 @@ impl Pending {
         {
             (touch.actor, touch.uid) = (None, None);
         }
-        if let Some(fact) = &touch.fact {
+        if let Some(fact) = touch.fact.as_ref().filter(|it| **it != Fact::Beneath) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;
@@ -78,6 +84,18 @@ impl Pending {
             }
             _ => self.touches.push(touch),
         }
+    }
+
+    /// One story of what waited and of what came while it was looked at.
+    fn followed_by(mut self, later: Self) -> Self {
+        self.id = self.id.min(later.id);
+        later.touches.into_iter().for_each(|it| self.add(it));
+        self.present = later.present.or(self.present);
+        self.base = self.base.or(later.base);
+        self.former.extend(later.former);
+        self.found = self.found.or(later.found);
+        self.asked |= later.asked;
+        self
     }
 }
 
@@ -153,7 +171,10 @@ impl Settle {
     }
 
     fn insert(&mut self, path: BytePath, pending: Pending, when: Instant) {
-        self.take(&path);
+        let pending = match self.take(&path) {
+            Some(later) => pending.followed_by(later),
+            None => pending,
+        };
         self.by_time.insert((when, path.clone()));
         self.by_id.insert((pending.id, path.clone()));
         self.waiting.insert(path, (when, pending));
@@ -201,33 +222,17 @@ impl Settle {
         self.next_id - 1
     }
 
-    /// All that is due, oldest first.
-    pub fn due(&mut self) -> Vec<(BytePath, Pending)> {
-        let now = Instant::now();
-        let due: Vec<BytePath> = self
-            .by_time
-            .iter()
-            .take_while(|(when, _)| *when <= now)
-            .map(|(_, path)| path.clone())
-            .collect();
-        let mut due: Vec<_> = due
-            .into_iter()
-            .filter_map(|path| self.take(&path).map(|pending| (path, pending)))
-            .collect();
-        due.sort_by_key(|(_, pending)| pending.id);
-        due
+    /// The next that is due by then.
+    pub fn pop_due(&mut self, by: Instant) -> Option<(BytePath, Pending)> {
+        self.next_due().filter(|when| *when <= by)?;
+        self.pop()
     }
 
-    /// Everything, due or not: the end has come.
-    pub fn drain(&mut self) -> Vec<(BytePath, Pending)> {
-        self.by_time.clear();
-        self.by_id.clear();
-        let mut all: Vec<_> = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .map(|(path, (_, pending))| (path, pending))
-            .collect();
-        all.sort_by_key(|(_, pending)| pending.id);
-        all
+    /// The next, due or not.
+    pub fn pop(&mut self) -> Option<(BytePath, Pending)> {
+        let (_, path) = self.by_time.first()?;
+        let path = path.clone();
+        self.take(&path).map(|pending| (path, pending))
     }
 
     /// A path was read just now.
@@ -281,6 +286,11 @@ mod tests {
 
     fn path(text: &str) -> BytePath {
         BytePath::new(text.as_bytes())
+    }
+
+    fn due(settle: &mut Settle) -> Vec<BytePath> {
+        let now = Instant::now();
+        std::iter::from_fn(|| settle.pop_due(now).map(|(path, _)| path)).collect()
     }
 
     fn touch(pid: u32, operation: u32, fact: Option<Fact>) -> Touch {
@@ -338,10 +348,9 @@ mod tests {
         assert_eq!(settle.oldest_id(), Some(2));
         settle.defer(path("/b"), first, Duration::from_secs(60));
         assert_eq!(settle.oldest_id(), Some(1));
-        let due: Vec<_> = settle.due().into_iter().map(|(path, _)| path).collect();
-        assert_eq!(due, [path("/a"), path("/c")]);
+        assert_eq!(due(&mut settle), [path("/a"), path("/c")]);
         settle.hasten(&path("/b"));
-        assert_eq!(settle.due().len(), 1);
+        assert_eq!(due(&mut settle).len(), 1);
         assert_eq!((settle.len(), settle.oldest_id()), (0, None));
         assert_eq!(settle.next_due(), None);
     }
@@ -362,7 +371,21 @@ mod tests {
         settle.mark_read(&path("/a"));
         settle.entry(&path("/a"), false);
         settle.entry(&path("/b"), false);
-        assert_eq!(settle.due().len(), 1);
+        assert_eq!(due(&mut settle).len(), 1);
         assert!(settle.waits(&path("/a")));
+    }
+
+    #[test]
+    fn what_came_while_a_path_was_looked_at_is_kept_when_it_is_put_back() {
+        let mut settle = Settle::new(Duration::ZERO);
+        let write = touch(1, raw::FIMK_OP_WRITE, None);
+        settle.entry(&path("/a"), false).add(write);
+        let (_, looked_at) = settle.pop().expect("it waits");
+        let delete = touch(2, raw::FIMK_OP_UNLINK, Some(Fact::Deleted));
+        settle.entry(&path("/a"), false).add(delete);
+        settle.defer(path("/a"), looked_at, Duration::ZERO);
+        let (_, pending) = settle.pop().expect("it waits again");
+        assert_eq!((pending.id, pending.present), (1, Some(false)));
+        assert_eq!(pending.touches.len(), 2);
     }
 }

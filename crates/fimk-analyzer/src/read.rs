@@ -28,10 +28,11 @@ use self::{content::Stream, place::Refusal};
 use crate::{
     homes::{Homes, Table},
     key::DigestKey,
+    patience::Progress,
     users::Users,
 };
 
-pub use self::{attributes::unchanged, open::open_path};
+pub use self::{attributes::unchanged, content::LEASED, open::open_path};
 
 /// An object that changes while it is read is read again this often before the reading is called inconsistent.
 /// Whoever writes without a pause must not hold a reader for ever; the end of the writing is another hint.
@@ -85,6 +86,7 @@ pub struct Reader {
     key: Arc<DigestKey>,
     read_bytes_max: u64,
     homes: Arc<Mutex<Homes>>,
+    progress: Progress,
 }
 
 impl Reader {
@@ -95,7 +97,18 @@ impl Reader {
             key,
             read_bytes_max,
             homes: Arc::new(Mutex::new(homes)),
+            progress: Progress::default(),
         }
+    }
+
+    /// Rises while anything is read by any clone of this reader.
+    pub fn progress(&self) -> u64 {
+        self.progress.bytes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn read_some(&self, bytes: usize) {
+        self.progress.add(bytes);
     }
 
     /// The homes there are now: passwd is read again when it changed, which costs one look at it.
@@ -166,7 +179,13 @@ impl Reader {
                 Content::Unread("the rule wants no content".to_owned())
             }
             (None, FileKind::File) => self.file(
-                &content::file(object, before.size, self.read_bytes_max, wanted.consumer),
+                &content::file(
+                    object,
+                    before.size,
+                    self.read_bytes_max,
+                    wanted.consumer,
+                    &self.progress,
+                ),
                 wanted,
             ),
             (None, other) => Content::Unread(not_read(other).to_owned()),

@@ -84,6 +84,7 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
             if shared && part.content {
                 change.actors = suspects
                     .iter()
+                    .filter(|&&key| Some(key) != group.actor)
                     .map(|&key| described(actors, users, key, None))
                     .collect();
             }
@@ -123,7 +124,7 @@ impl Group {
 
 /// What was found by looking was done once, by one of those who were there: one event, that names all of them.
 fn one_of(case: &Case<'_>, groups: &mut Vec<Group>) -> Vec<ActorKey> {
-    let sighting = case.pending.found == Some(Found::Scan)
+    let sighting = matches!(case.pending.found, Some(Found::Scan | Found::Late))
         && groups.len() > 1
         && groups.iter().all(|group| group.facts.is_empty());
     if !sighting {
@@ -155,10 +156,10 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
 }
 
 /// Whether a fact puts another object under the name, with a content and attributes of its own.
-fn puts(fact: &Fact) -> bool {
+pub fn puts(fact: &Fact) -> bool {
     matches!(
         fact,
-        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_)
+        Fact::Replaced(_) | Fact::Renamed(_) | Fact::Created | Fact::Linked(_) | Fact::Beneath
     )
 }
 
@@ -220,17 +221,16 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     if told_already(case, group) {
         return Some((Action::Modified, SILENT));
     }
-    if let Some(action) = group
-        .facts
-        .iter()
-        .filter_map(|fact| fact_action(case, fact))
-        .min()
-    {
-        return Some((action, severity));
-    }
     let verdict = case.verdict;
-    if part.content && verdict.content_changed() {
-        return Some((Action::Modified, severity));
+    let modified = part.content && verdict.content_changed();
+    // The first that applies, in the order in which they are promised.
+    let facts = group.facts.iter();
+    let named = facts
+        .filter_map(|fact| fact_action(case, fact))
+        .chain(modified.then_some(Action::Modified))
+        .min();
+    if let Some(action) = named {
+        return Some((action, severity));
     }
     if part.content && unread_and_written(case, group) {
         return Some((Action::Modified, severity));
@@ -248,6 +248,15 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
         && !operations.meets(Operations::WRITES)
     {
         return Some((Action::AttributesModified, severity));
+    }
+    // Set, and set back before it was read, or set to what it was: nobody is disturbed, and the store knows of it.
+    let both = case.before.is_some() && case.after.is_some();
+    if operations.meets(Operations::ATTRIBUTES) && both {
+        return Some((Action::AttributesModified, SILENT));
+    }
+    if operations.meets(Operations::WRITES) && case.before.is_some() && case.after.is_none() {
+        // It went, alone or with its directory, before this could be read.
+        return Some((Action::Modified, severity));
     }
     if operations.meets(Operations::WRITES) && case.after.is_some() {
         // Without a record nobody knows that the bytes are the same.
@@ -306,6 +315,11 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
         Fact::Linked(_) => Action::Linked,
+        Fact::Beneath => match (case.before, case.after) {
+            (None, Some(_)) => Action::Created,
+            (Some(_), None) => Action::Deleted,
+            _ => return None,
+        },
     })
 }
 
@@ -328,7 +342,7 @@ fn describe(
         operations: group.touch.operations.names(),
         start: group.touch.first,
         end: group.touch.last,
-        count: group.touch.count.max(1),
+        count: group.touch.count,
         bytes: (group.touch.bytes > 0).then_some(group.touch.bytes),
         rule: case.matched.rule.name.clone(),
         rules: case
@@ -385,7 +399,7 @@ fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
             change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
-        Fact::Created | Fact::Deleted => {}
+        Fact::Created | Fact::Deleted | Fact::Beneath => {}
     }
 }
 

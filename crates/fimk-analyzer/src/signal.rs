@@ -146,6 +146,9 @@ pub enum Fact {
     Replaced(Option<BytePath>),
     /// What stood here has a name outside the rules now.
     MovedOut(Option<BytePath>),
+    /// In a layer of an overlay another object may lie below this name now, or none: what became of the name
+    /// itself only a look tells.
+    Beneath,
 }
 
 /// What a source says.
@@ -170,6 +173,8 @@ pub enum Signal {
     Attempted(BytePath, Attempted),
     /// Records about the names in this directory were lost: compare it. With those whose records they were.
     Compare(BytePath, Vec<Touch>),
+    /// Something happened to what had this name before another mount covered it.
+    Covered(BytePath, Touch),
     /// Somebody mounts or unmounts something. The mount table tells what came of it.
     Mount(Hint),
     /// The source lost something it cannot name: compare everything. With the reason, for a person.

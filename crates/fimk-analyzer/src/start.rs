@@ -39,8 +39,8 @@ pub(crate) const BASELINE_BATCH: usize = 256;
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
 pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
-/// Paths compared before who asks over the control socket gets an answer.
-const CONTROL_EVERY: u64 = 256;
+/// Paths compared before others get their turn.
+const MEANWHILE_EVERY: u64 = 256;
 
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -73,25 +73,36 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
-        self.recall_losses()?;
-        let found = self.watch_below(&BytePath::new(b"/"))?;
+        self.recall_losses(ready.load)?;
+        let found = self.watch_everything()?;
+        if matches!(self.eyes, Eyes::Fanotify(_)) {
+            self.looks.want();
+        }
         // Entries that an earlier analyzer left, and what happened meanwhile: attributed, so not for the comparison.
         self.gather(true)?;
         let gap = past.watched_until.map(crate::report::gap);
+        let begun = clock::now();
         let tally = self.compare_all(
             found.iter().filter(|it| it.covered).map(|it| &it.path),
             past,
             gap,
         )?;
-        self.compared = clock::now();
+        self.compared = begun;
         self.remember_rules(config_text)?;
         self.report_start(ready, past, gap, &tally)
+    }
+
+    fn watch_everything(&mut self) -> Result<Vec<crate::walk::Found>, Trouble> {
+        self.unwatched.count_anew();
+        let found = self.watch_below(&BytePath::new(b"/"))?;
+        self.unwatched.settle();
+        Ok(found)
     }
 
     /// Waits for what the loader still has to say about what was dirty or taken, so that the comparison does
     /// not find it first and without an actor. `all`: until the loader is silent for a moment, because what it
     /// kept comes unasked.
-    fn gather(&mut self, all: bool) -> Result<(), Trouble> {
+    pub(crate) fn gather(&mut self, all: bool) -> Result<(), Trouble> {
         let deadline = Instant::now() + GATHER_MAX;
         while Instant::now() < deadline {
             if self.receive()? {
@@ -111,6 +122,8 @@ impl Engine {
         Ok(())
     }
 
+    /// First what looks as recorded; what does not is compared after all records until then were taken in, because
+    /// most of it is somebody's doing that a record tells.
     fn compare_all<'a>(
         &mut self,
         paths: impl Iterator<Item = &'a BytePath>,
@@ -119,69 +132,95 @@ impl Engine {
     ) -> Result<Tally, Trouble> {
         let mut tally = Tally::default();
         let mut present = HashSet::new();
+        let mut differing = Vec::new();
         // While somebody watches, a comparison looks for what was lost: what has its old time of change and size
         // is not read, so that a flood that provokes losses cannot make us read everything again and again.
         let look_first = gap.is_none() && !matches!(self.eyes, Eyes::Periodic);
-        let mut baseline: Vec<(BytePath, Record)> = Vec::new();
-        let mut bytes: u64 = 0;
+        let mut baseline = Baseline::default();
         for path in paths {
             tally.compared += 1;
-            if tally.compared.is_multiple_of(CONTROL_EVERY) {
-                self.serve_control();
+            if tally.compared.is_multiple_of(MEANWHILE_EVERY) {
+                // What is examined meanwhile must find these, and not be overwritten by them.
+                self.put_baseline(&mut baseline, true)?;
+                self.meanwhile()?;
             }
             present.insert(path.clone());
-            if self.settle.waits(path) {
-                let is_new = gap.is_some()
-                    && !is_new_ground(path, past)
-                    && self.store.record(path).map_err(Failure::from)?.is_none();
-                if is_new {
-                    self.settle.found_by_comparing(path);
+            if self.is_as_recorded(path)? {
+                if !look_first && !self.settle.waits(path) {
+                    self.examine_in(path, &found_by_scan(), gap)?;
                 }
                 continue;
             }
-            if look_first && self.is_as_recorded(path)? {
-                continue;
-            }
-            if self.store.record(path).map_err(Failure::from)?.is_none()
-                && is_new_ground(path, past)
-            {
-                let record = self.first_record(path);
-                bytes = record.as_ref().map_or(bytes, |(_, record)| {
-                    bytes.saturating_add(record.snapshot.attributes.size.min(TEXT_BYTES_MAX))
-                });
-                baseline.extend(record);
+            let is_new = self.store.record(path).map_err(Failure::from)?.is_none();
+            if is_new && is_new_ground(path, past) && !self.settle.waits(path) {
+                baseline.add(self.first_record(path));
                 tally.baseline += 1;
+                self.put_baseline(&mut baseline, false)?;
             } else {
-                self.examine_in(
-                    path,
-                    &Pending {
-                        found: Some(Found::Scan),
-                        ..Pending::default()
-                    },
-                    gap,
-                )?;
-            }
-            if baseline.len() >= BASELINE_BATCH || bytes >= BASELINE_BYTES {
-                bytes = 0;
-                self.commit(Commit {
-                    put: std::mem::take(&mut baseline),
-                    ..Commit::default()
-                })?;
+                differing.push(path.clone());
             }
         }
-        self.commit(Commit {
-            put: baseline,
-            ..Commit::default()
-        })?;
+        self.put_baseline(&mut baseline, true)?;
+        self.compare_differing(&differing, past, gap)?;
         self.compare_absent(&present, gap)?;
         Ok(tally)
     }
 
-    pub(crate) fn first_record(&self, path: &BytePath) -> Option<(BytePath, Record)> {
+    /// What does not look as recorded, but for what waits with the name of who did it.
+    fn compare_differing(
+        &mut self,
+        paths: &[BytePath],
+        past: &Past,
+        gap: Option<Gap>,
+    ) -> Result<(), Trouble> {
+        if !paths.is_empty() {
+            self.catch_up()?;
+        }
+        for path in paths {
+            if !self.settle.waits(path) {
+                self.examine_in(path, &found_by_scan(), gap)?;
+            } else if gap.is_some()
+                && !is_new_ground(path, past)
+                && self.store.record(path).map_err(Failure::from)?.is_none()
+            {
+                self.settle.found_by_comparing(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_baseline(&mut self, baseline: &mut Baseline, all: bool) -> Result<(), Trouble> {
+        if all || baseline.is_full() {
+            self.commit(Commit {
+                put: std::mem::take(baseline).records,
+                ..Commit::default()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
+    fn meanwhile(&mut self) -> Result<(), Trouble> {
+        self.serve_control();
+        self.notify.beat();
+        if !self.started {
+            return Ok(());
+        }
+        self.receive()?;
+        self.look()?;
+        self.overdue(Instant::now())?;
+        self.examine_due()?;
+        self.sync_if_due(false)
+    }
+
+    pub(crate) fn first_record(&mut self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
-        let snapshot = self.snapshot(path, matched.rule, false);
-        let record = snapshot.map(|snapshot| Record {
+        let looked = self.snapshot(path, matched.rule, false);
+        if looked.is_stalled() {
+            self.stalled.add_unrecorded(path);
+        }
+        let record = looked.snapshot().map(|snapshot| Record {
             snapshot,
             seen: clock::now(),
             key_id: self.key_id,
@@ -202,7 +241,13 @@ impl Engine {
                 absent.push(path);
             }
         }
-        for path in absent {
+        if !absent.is_empty() {
+            self.catch_up()?;
+        }
+        for (compared, path) in (1u64..).zip(absent) {
+            if compared.is_multiple_of(MEANWHILE_EVERY) {
+                self.meanwhile()?;
+            }
             if self.settle.waits(&path) {
                 if gap.is_some() {
                     self.settle.found_by_comparing(&path);
@@ -210,14 +255,7 @@ impl Engine {
                 continue;
             }
             if self.rules.covers(&path).is_some() {
-                self.examine_in(
-                    &path,
-                    &Pending {
-                        found: Some(Found::Scan),
-                        ..Pending::default()
-                    },
-                    gap,
-                )?;
+                self.examine_in(&path, &found_by_scan(), gap)?;
             } else {
                 self.commit(Commit {
                     remove: vec![path],
@@ -316,12 +354,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether changes may come of which no source tells.
+    pub(crate) fn compares_at_intervals(&self) -> bool {
+        matches!(self.eyes, Eyes::Periodic)
+            || self.unwatched.count() > 0
+            || self.stalled.overflowed()
+    }
+
     /// Compares everything, when something was lost, or the periodic source's time has come.
     pub(crate) fn scan_if_wanted(&mut self) -> Result<(), Trouble> {
         let interval = std::time::Duration::from_secs(self.config.scan_interval_s);
-        let periodic = matches!(self.eyes, Eyes::Periodic) && self.last_scan.elapsed() >= interval;
+        let periodic = self.compares_at_intervals() && self.last_scan.elapsed() >= interval;
         // A flood that fills the maps again and again must not keep us scanning.
-        let allowed = self.last_scan.elapsed() >= SCAN_PAUSE;
+        let allowed = self.last_scan.elapsed() >= self.scan_pause;
         let Some(reason) = self
             .scan_wanted
             .take_if(|_| allowed)
@@ -345,7 +390,8 @@ impl Engine {
     }
 
     fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
-        let found = self.watch_below(&BytePath::new(b"/"))?;
+        let timer = Instant::now();
+        let found = self.watch_everything()?;
         self.gather(false)?;
         let past = Past {
             watched_until: Some(clock::now()),
@@ -356,9 +402,11 @@ impl Engine {
             },
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
+        let begun = clock::now();
         let tally = self.compare_all(covered, &past, None)?;
         self.last_scan = Instant::now();
-        self.compared = clock::now();
+        self.scan_pause = SCAN_PAUSE.max(timer.elapsed() * PAUSES_A_SCAN);
+        self.compared = begun;
         if tally.baseline == 0 {
             return Ok(());
         }
@@ -375,12 +423,22 @@ impl Engine {
 
     /// The kernel's counters: what was lost is said, and looked for if the loader's sweep cannot find it.
     pub(crate) fn count(&mut self, packet: &raw::fimk_counters_packet) -> Result<(), Trouble> {
-        let Some(grown) = self.losses.update(packet) else {
+        if let Some(grown) = self.losses.update(packet) {
+            if grown.compare {
+                self.scan_wanted =
+                    Some("the kernel's maps were full or programs were skipped".to_owned());
+            }
+            self.losses.untold(grown);
+        }
+        self.tell_losses(false)
+    }
+
+    /// Says what was lost; after the first time not more often than who provokes losses could fill the database.
+    pub(crate) fn tell_losses(&mut self, now: bool) -> Result<(), Trouble> {
+        let Some(grown) = self.losses.due(now) else {
             return Ok(());
         };
         let message = if grown.compare {
-            self.scan_wanted =
-                Some("the kernel's maps were full or programs were skipped".to_owned());
             "records of the kernel were lost; everything is compared"
         } else if grown.counts.iter().all(|(name, _)| name == ATTEMPTS_LOST) {
             "more was denied, opened or executed at once than there is room for, and is not told"
@@ -414,6 +472,35 @@ impl Engine {
     }
 }
 
+/// First records that are still to be put.
+#[derive(Default)]
+struct Baseline {
+    records: Vec<(BytePath, Record)>,
+    bytes: u64,
+}
+
+impl Baseline {
+    fn add(&mut self, record: Option<(BytePath, Record)>) {
+        let size = record.as_ref().map(|(_, it)| it.snapshot.attributes.size);
+        let kept = size.unwrap_or_default().min(TEXT_BYTES_MAX);
+        self.bytes = self.bytes.saturating_add(kept);
+        self.records.extend(record);
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= BASELINE_BATCH || self.bytes >= BASELINE_BYTES
+    }
+}
+
+fn found_by_scan() -> Pending {
+    Pending {
+        found: Some(Found::Scan),
+        // Nobody takes it back to wait.
+        unexplained: true,
+        ..Pending::default()
+    }
+}
+
 /// How long a start waits for what the loader kept: a full dirty map takes it a second. A flood must not keep
 /// us from starting.
 const GATHER_MAX: std::time::Duration = std::time::Duration::from_secs(5);
@@ -421,8 +508,11 @@ const GATHER_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 /// The loader has nothing more to say when it was silent for so long; it answers within a tick.
 const GATHER_QUIET: std::time::Duration = std::time::Duration::from_millis(30);
 
-/// Between two comparisons of everything that losses ask for.
+/// Between two comparisons of everything that losses ask for, at least.
 pub const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The same, for each that took long: who provokes losses makes us compare for a tenth of the time.
+const PAUSES_A_SCAN: u32 = 9;
 
 /// Whether nobody could have recorded this path before: the first start, or a rule that is new.
 fn is_new_ground(path: &BytePath, past: &Past) -> bool {
@@ -442,12 +532,29 @@ pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
 }
 
 fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
+    let coverage = crate::coverage_words(ready);
+    let coverage = coverage.map_or_else(String::new, |words| format!("; coverage {words}"));
     Notice {
-        message: crate::source_sentence(ready),
+        message: crate::source_sentence(ready) + &coverage,
         plan: plan(ready),
-        counts: vec![("objects_watched".to_owned(), tally.compared)],
+        counts: watched_counts(ready, tally),
         gap: None,
     }
+}
+
+/// What is watched, how much may be, and what that costs the kernel; what is not limited or not used is left out.
+fn watched_counts(ready: &raw::fimk_ready, tally: &Tally) -> Vec<(String, u64)> {
+    let room = [
+        ("objects_max", u64::from(ready.watch_max)),
+        ("kernel_map_bytes", ready.map_bytes),
+    ];
+    let room = room.into_iter().filter(|&(_, count)| count > 0);
+    let counts = [("objects_watched", tally.compared)]
+        .into_iter()
+        .chain(room);
+    counts
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
 }
 
 fn baseline_notice(tally: &Tally) -> Notice {

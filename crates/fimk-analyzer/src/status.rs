@@ -56,6 +56,13 @@ impl About {
     }
 }
 
+impl About {
+    /// Kernel memory of all maps, where there are any.
+    pub fn map_bytes(&self) -> Option<u64> {
+        Some(self.ready.map_bytes).filter(|&bytes| bytes > 0)
+    }
+}
+
 /// What was reported since the start.
 #[derive(Debug, Default)]
 pub struct Activity {
@@ -152,6 +159,7 @@ pub fn source(ready: &raw::fimk_ready, name: &str) -> Value {
         ("name", json!(name)),
         ("message", json!(crate::source_sentence(ready))),
         ("error", json!(error)),
+        ("coverage", json!(crate::coverage_words(ready))),
         ("plan", json!((!plan.is_empty()).then_some(plan))),
     ])
 }
@@ -207,6 +215,8 @@ pub struct Signs<'a> {
     pub watched: usize,
     /// What the kernel's map takes, where one limits it.
     pub limit: Option<u32>,
+    /// Objects for which there was no room.
+    pub unwatched: u64,
     /// What was reported since the start.
     pub activity: &'a Activity,
     /// Why everything is about to be compared.
@@ -231,11 +241,13 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
     if !signs.reads_everything {
         say("unprivileged", "files of other users cannot be read: CAP_DAC_READ_SEARCH is missing; let fimk-loader start the analyzer".to_owned());
     }
-    if let Some(limit) = signs.limit.filter(|&limit| signs.watched >= limit as usize) {
+    let full = |limit: &u32| signs.unwatched > 0 || signs.watched >= *limit as usize;
+    if let Some(limit) = signs.limit.filter(full) {
         say(
             "full",
             format!(
-                "the kernel watches at most {limit} objects, and the rules cover as many or more: narrow the rules"
+                "the kernel has room to watch {limit} objects, and had none for {} others: raise objects_max or narrow the rules",
+                signs.unwatched
             ),
         );
     }

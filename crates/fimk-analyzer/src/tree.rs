@@ -26,6 +26,9 @@ pub struct Entry {
 pub struct Tree {
     names: BTreeMap<BytePath, Entry>,
     objects: HashMap<Object, Vec<BytePath>>,
+    /// What the layers of an overlay have below a name, and the other way round.
+    layers: HashMap<BytePath, Vec<Object>>,
+    merged: HashMap<Object, Vec<BytePath>>,
 }
 
 impl Tree {
@@ -70,6 +73,47 @@ impl Tree {
         }
     }
 
+    /// In a layer of an overlay this object lies below a name. It follows the name.
+    pub fn lay(&mut self, object: Object, path: BytePath) {
+        let names = self.merged.entry(object).or_default();
+        if !names.contains(&path) {
+            names.push(path.clone());
+        }
+        let layers = self.layers.entry(path).or_default();
+        if !layers.contains(&object) {
+            layers.push(object);
+        }
+    }
+
+    /// The names on overlays below which an object lies.
+    pub fn merged_names_of(&self, object: Object) -> &[BytePath] {
+        self.merged.get(&object).map_or(&[], Vec::as_slice)
+    }
+
+    /// What lies below a name in the layers of an overlay.
+    pub fn layers_of(&self, path: &BytePath) -> &[Object] {
+        self.layers.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Nothing lies below a name any more; what did.
+    pub fn lift(&mut self, path: &BytePath) -> Vec<Object> {
+        let layers = self.layers.remove(path).unwrap_or_default();
+        for object in &layers {
+            if let Some(names) = self.merged.get_mut(object) {
+                names.retain(|name| name != path);
+                if names.is_empty() {
+                    self.merged.remove(object);
+                }
+            }
+        }
+        layers
+    }
+
+    /// Whether nothing that is watched has to do with an object.
+    pub fn is_strange(&self, object: Object) -> bool {
+        self.names_of(object).is_empty() && self.merged_names_of(object).is_empty()
+    }
+
     /// A name is gone; what it stood for.
     pub fn remove(&mut self, path: &BytePath) -> Option<Entry> {
         let entry = self.names.remove(path)?;
@@ -82,14 +126,21 @@ impl Tree {
         let gone = self.below(path);
         for (name, _) in &gone {
             self.remove(name);
+            self.lift(name);
         }
         gone
     }
 
     /// A name and all below it now begin with another.
     pub fn rename(&mut self, old: &BytePath, new: &BytePath) {
-        for (name, entry) in self.remove_below(old) {
-            self.insert(rebased(&name, old, new), entry);
+        for (name, entry) in self.below(old) {
+            let layers = self.lift(&name);
+            self.remove(&name);
+            let name = rebased(&name, old, new);
+            for object in layers {
+                self.lay(object, name.clone());
+            }
+            self.insert(name, entry);
         }
     }
 

@@ -53,7 +53,7 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
     };
     let content = content_verdict(old, new, tokens_fit);
     let comparison = if content == Some(ContentVerdict::Changed) {
-        content_differences(&old.content, &new.content)
+        content_differences(old, new)
     } else {
         Comparison::default()
     };
@@ -176,14 +176,18 @@ fn shown(target: &BytePath) -> String {
 }
 
 /// Content in words: what the consumers say, or where a link leads.
-fn content_differences(old: &Content, new: &Content) -> Comparison {
-    if let (Content::Link(old), Content::Link(new)) = (old, new) {
+fn content_differences(old: &Snapshot, new: &Snapshot) -> Comparison {
+    if matches!(new.content, Content::Unread(_)) && new.attributes.kind == FileKind::File {
+        // Not known is not empty.
+        return Comparison::default();
+    }
+    if let (Content::Link(old), Content::Link(new)) = (&old.content, &new.content) {
         return Comparison {
             changes: vec![difference("link", "target", shown(old), shown(new))],
             ..Comparison::default()
         };
     }
-    compare(state_of(old), state_of(new))
+    compare(state_of(&old.content), state_of(&new.content))
 }
 
 #[cfg(test)]

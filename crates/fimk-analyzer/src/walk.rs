@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
     sync::Arc,
 };
 
@@ -18,6 +21,12 @@ use crate::homes::{PASSWD, Table};
 /// two for each name at least.
 const DEPTH_MAX: usize = 2_048;
 
+/// What a rename with `RENAME_WHITEOUT` leaves, without a word of its own: a character device 0:0.
+pub fn is_whiteout(path: &BytePath) -> bool {
+    fs::symlink_metadata(path.as_path())
+        .is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
+}
+
 /// A name that a rule reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -27,6 +36,8 @@ pub struct Found {
     pub directory: bool,
     /// Whether a rule covers it; else it is only on the way to something that may be covered.
     pub covered: bool,
+    /// Whether a rule's own path is or passes it: room is kept for such in the kernel.
+    pub named: bool,
 }
 
 /// Names longer than this are not watched: the store takes keys of 64 KiB, and such trees are built only to hide in
@@ -82,12 +93,14 @@ impl Walker {
             return None;
         }
         let covered = self.rules.covers(path).is_some();
-        let on_the_way = directory && (self.literal.contains(path) || self.rules.may_contain(path));
+        let named = self.spells_out(path);
+        let on_the_way = directory && (named || self.rules.may_contain(path));
         let is_passwd = path.bytes() == PASSWD.as_bytes();
         (covered || on_the_way || is_passwd).then(|| Found {
             path: path.clone(),
             directory,
             covered,
+            named,
         })
     }
 

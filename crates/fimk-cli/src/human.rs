@@ -29,6 +29,7 @@ pub fn status(answer: &Value) -> String {
         ("last event", answer.last_event()),
         ("events", answer.events()),
         ("kernel", answer.counters()),
+        ("memory", answer.memory()),
         ("queues", answer.queues()),
         ("outputs", answer.outputs()),
         ("compared", answer.compared()),
@@ -129,7 +130,10 @@ impl Answer<'_> {
         let error = self
             .text("/source/error")
             .map_or_else(String::new, |it| format!(" ({it})"));
-        Some(format!("{name}: {why}{error}"))
+        let coverage = self
+            .text("/source/coverage")
+            .map_or_else(String::new, |it| format!("\ncoverage {it}"));
+        Some(format!("{name}: {why}{error}{coverage}"))
     }
 
     /// The hooks, by how they are served.
@@ -232,6 +236,11 @@ impl Answer<'_> {
             of("announced"),
             of("coalesced")
         ))
+    }
+
+    fn memory(&self) -> Option<String> {
+        let maps = self.number("/kernel/map_bytes")?;
+        Some(format!("{} in the maps of the kernel", bytes(maps)))
     }
 
     fn queues(&self) -> Option<String> {

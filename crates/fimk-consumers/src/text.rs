@@ -11,9 +11,6 @@ use crate::{
     redact::Redactor,
 };
 
-/// So much of the content decides whether it is text in some other encoding or no text at all.
-const SAMPLE: usize = 8 << 10;
-
 /// A text file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -25,17 +22,16 @@ pub struct State {
     pub rest: Option<Rest>,
 }
 
-/// A NUL anywhere, or more than 30 % of bytes at the start that are not UTF-8.
+/// A NUL anywhere, or more than 30 % of bytes that are not UTF-8: each of them costs a piece of a line.
 pub(crate) fn is_binary(content: &[u8]) -> bool {
     if content.contains(&0) {
         return true;
     }
-    let sample = &content[..content.len().min(SAMPLE)];
-    let invalid: usize = sample
+    let invalid: usize = content
         .utf8_chunks()
         .map(|chunk| chunk.invalid().len())
         .sum();
-    invalid * 10 > sample.len() * 3
+    invalid * 10 > content.len() * 3
 }
 
 /// Reads text; the flag tells whether something was redacted, in what is kept or in the rest.

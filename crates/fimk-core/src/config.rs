@@ -11,6 +11,7 @@ mod tests;
 
 use std::{collections::HashSet, path::PathBuf};
 
+use fimk_wire::raw;
 use toml::de::DeTable;
 
 pub use self::{
@@ -53,11 +54,14 @@ pub const KEYS: [(&str, &[&str]); 3] = [
         TOP,
         &[
             "source",
+            "coverage",
             "state_dir",
             "run_dir",
             "settle_ms",
             "scan_interval_s",
+            "compare_interval_s",
             "read_bytes_max",
+            "objects_max",
             "rule",
             "output",
         ],
@@ -86,6 +90,8 @@ const PSEUDO_FILE_SYSTEMS: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
 pub struct Config {
     /// Where changes are to be learnt from.
     pub source: SourceWanted,
+    /// How the BPF programs are to be attached.
+    pub coverage: Coverage,
     /// Where the database is.
     pub state_dir: PathBuf,
     /// Where sockets are.
@@ -94,8 +100,12 @@ pub struct Config {
     pub settle_ms: u64,
     /// Between two scans of the periodic source, in seconds.
     pub scan_interval_s: u64,
+    /// Between two comparisons of all content, whatever serves, in seconds.
+    pub compare_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
+    /// Objects that the kernel has room to watch.
+    pub objects_max: u32,
     /// At least one.
     pub rules: Vec<Rule>,
     /// At least one.
@@ -110,6 +120,17 @@ pub enum SourceWanted {
     Bpf,
     Fanotify,
     Periodic,
+}
+
+/// `coverage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// `Strict` where the kernel may skip a program, else `Normal`.
+    Auto,
+    /// Each program once: what it was skipped for is looked for.
+    Normal,
+    /// Each program twice: what one is skipped for the other sees.
+    Strict,
 }
 
 /// One `[[rule]]`.
@@ -172,6 +193,11 @@ const SOURCES: [(&str, SourceWanted); 4] = [
     ("fanotify", SourceWanted::Fanotify),
     ("periodic", SourceWanted::Periodic),
 ];
+const COVERAGES: [(&str, Coverage); 3] = [
+    ("auto", Coverage::Auto),
+    ("normal", Coverage::Normal),
+    ("strict", Coverage::Strict),
+];
 const CONTENTS: [(&str, ContentMode); 4] = [
     ("auto", ContentMode::Auto),
     ("diff", ContentMode::Diff),
@@ -206,14 +232,19 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     let rules = rules(&top)?;
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
+        coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
         state_dir: directory(&top, "state_dir", "/var/lib/fimk")?,
         run_dir: directory(&top, "run_dir", "/run/fimk")?,
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),
         // A week: the longest that PCI DSS 11.5.2 allows between two comparisons.
         scan_interval_s: top.integer("scan_interval_s", 1..=604_800)?.unwrap_or(300),
+        compare_interval_s: top
+            .integer("compare_interval_s", 1..=604_800)?
+            .unwrap_or(86_400),
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
+        objects_max: objects_max(&top)?,
         rules,
         outputs: outputs(&top)?,
     };
@@ -233,6 +264,13 @@ fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, Con
         Ok(pattern) => Ok(pattern.base().as_path().to_owned()),
         Err(why) => Err(wrong(&why)),
     }
+}
+
+fn objects_max(top: &Section<'_>) -> Result<u32, ConfigError> {
+    let range = u64::from(raw::FIMK_OBJECTS_MIN)..=u64::from(raw::FIMK_OBJECTS_MAX);
+    let objects = top.integer("objects_max", range)?;
+    let objects = objects.and_then(|objects| u32::try_from(objects).ok());
+    Ok(objects.unwrap_or(raw::FIMK_OBJECTS_DEFAULT))
 }
 
 fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {

@@ -76,6 +76,8 @@ pub struct Process {
     pub start: Option<Timestamp>,
     /// Its executable has no name any more: deleted, or never had one (memfd).
     pub executable_gone: bool,
+    /// Its executable lies in memory and never had a name (memfd).
+    pub executable_in_memory: bool,
     /// A thread of the kernel.
     pub kernel: bool,
 }
@@ -97,6 +99,10 @@ pub struct Actor {
     pub session: Option<u32>,
     /// The container it ran in, as its control group names it.
     pub container: Option<String>,
+    /// The path of its control group in the unified hierarchy, escaped; none for the root.
+    pub cgroup: Option<String>,
+    /// Its number where it ran, if that was a pid namespace other than the host's.
+    pub pid_in_namespace: Option<u32>,
 }
 
 /// The window in which an unattended change happened.
@@ -134,7 +140,8 @@ pub struct Change {
     pub file: File,
     /// Who did it, when exactly one is known.
     pub actor: Option<Actor>,
-    /// Several who may have: then `actor` is absent.
+    /// Several who may have, and `actor` is absent; or beside `actor` the others who wrote between the same two
+    /// readings, so that the difference is of all of them.
     pub actors: Vec<Actor>,
     /// All that was done, names of `fimk_wire::OPERATION_NAMES`.
     pub operations: Vec<String>,

@@ -126,6 +126,13 @@ fn take_step(channel: &OwnedFd, step: &str) {
             );
             until_synced(channel);
         }
+        "holders" => {
+            ask(
+                channel,
+                request(raw::FIMK_REQUEST_HOLDERS, 0, key, 80).as_bytes(),
+            );
+            until_synced(channel);
+        }
         "sync" => {
             ask(
                 channel,
@@ -141,6 +148,12 @@ fn take_step(channel: &OwnedFd, step: &str) {
                     request(raw::FIMK_REQUEST_HELLO, source, key, 0).as_bytes(),
                 );
                 print(&receive(channel).expect("READY"));
+            }
+            Some(("leave", source)) => {
+                let source = source.parse().expect("a source's number");
+                let hello = request(raw::FIMK_REQUEST_HELLO, source, key, 0);
+                ask(channel, hello.as_bytes());
+                std::process::exit(0);
             }
             Some(("who", pid)) => {
                 key.actor.pid = pid.parse().expect("a pid");
@@ -272,6 +285,10 @@ fn print(packet: &Packet) {
             String::from_utf8_lossy(&leaf_first_to_path(spanned(&touch.tail, touch.path)))
         )),
         Packet::Name(_) => say("name"),
+        Packet::Holder(holder) => say(&format!(
+            "holder pid={} inode={} flags={}",
+            holder.key.actor.pid, holder.key.object.inode, holder.flags
+        )),
         Packet::Armed(armed) => say(&format!("armed rule={} flags={}", armed.rule, armed.flags)),
     }
 }

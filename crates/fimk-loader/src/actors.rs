@@ -1,15 +1,20 @@
 //! Forgets processes that ended, the oldest first, once nothing names them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use fimk_wire::raw;
 use libbpf_rs::{MapHandle, Result, RingBuffer, RingBufferBuilder};
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::counts::Sums;
 use crate::table::Table;
+
+/// Between two readings of the whole table, of 23 MB.
+const RECOVER_EVERY: Duration = Duration::from_secs(5);
 
 /// A key as a set can hold it.
 type Bytes = [u8; size_of::<raw::fimk_actor_key>()];
@@ -20,6 +25,11 @@ pub struct Ends {
     ring: RingBuffer<'static>,
     map: MapHandle,
     ended: Rc<RefCell<Keys>>,
+    /// [`lost`] when the table was last read, and when that was.
+    lost: Cell<u64>,
+    recovered: Cell<Option<Instant>>,
+    /// The table was full: somebody is forgotten, however few have ended.
+    full: Cell<bool>,
 }
 
 impl Ends {
@@ -30,8 +40,7 @@ impl Ends {
         actors: &Table<raw::fimk_actor_key, raw::fimk_actor>,
     ) -> Result<Self> {
         let capacity = actors.capacity();
-        let entries = actors.entries()?.map(|(key, actor)| (actor.exit_ns, key));
-        let ended = Rc::new(RefCell::new(in_order_of_end(entries)));
+        let ended = Rc::new(RefCell::new(ended(actors)?));
         let mut builder = RingBufferBuilder::new();
         let to = Rc::clone(&ended);
         builder.add(&map, move |record| {
@@ -45,7 +54,36 @@ impl Ends {
             0
         })?;
         let ring = builder.build()?;
-        Ok(Self { ring, map, ended })
+        Ok(Self {
+            ring,
+            map,
+            ended,
+            lost: Cell::default(),
+            recovered: Cell::default(),
+            full: Cell::default(),
+        })
+    }
+
+    /// Finds in the table whose end the ring had no room for, and makes room where somebody found none, if `sums` say
+    /// that either happened since the last time.
+    pub fn recover(
+        &self,
+        actors: &Table<raw::fimk_actor_key, raw::fimk_actor>,
+        sums: &Sums,
+        now: Instant,
+    ) -> Result<()> {
+        let lost = lost(sums);
+        let rests = |last| now.duration_since(last) < RECOVER_EVERY;
+        if lost == self.lost.get() || self.recovered.get().is_some_and(rests) {
+            return Ok(());
+        }
+        // What is in the ring now is in the table as well.
+        self.ring.consume_raw();
+        *self.ended.borrow_mut() = ended(actors)?;
+        self.lost.set(lost);
+        self.recovered.set(Some(now));
+        self.full.set(true);
+        Ok(())
     }
 
     /// Reads who ended, and forgets the oldest if they fill more than half of `actors`; the other half
@@ -57,7 +95,7 @@ impl Ends {
     ) -> Result<bool> {
         let any = self.ring.consume_raw() > 0;
         let mut ended = self.ended.borrow_mut();
-        if ended.len() <= actors.capacity() as usize / 2 {
+        if !self.full.take() && ended.len() <= actors.capacity() as usize / 2 {
             return Ok(any);
         }
         let named = named()?;
@@ -81,6 +119,23 @@ pub fn bytes_of(key: &raw::fimk_actor_key) -> Bytes {
     bytes
 }
 
+/// Ends that the ring had no room for, and processes that the table had none for.
+fn lost(sums: &Sums) -> u64 {
+    let ends = [raw::FIMK_HOOK_EXEC, raw::FIMK_HOOK_EXIT];
+    let ends = ends.map(|hook| sums[hook as usize].of[raw::FIMK_COUNT_RING_FULL as usize]);
+    let full = sums.map(|counters| counters.of[raw::FIMK_COUNT_ACTORS_FULL as usize]);
+    ends.iter()
+        .chain(&full)
+        .fold(0, |sum, &count| sum.saturating_add(count))
+}
+
+/// Those in the table that have ended, in the order in which they did.
+fn ended(actors: &Table<raw::fimk_actor_key, raw::fimk_actor>) -> Result<Keys> {
+    let mut found = Vec::new();
+    actors.each(|key, actor| found.push((actor.exit_ns, key)))?;
+    Ok(in_order_of_end(found.into_iter()))
+}
+
 /// Of those that have ended.
 fn in_order_of_end(actors: impl Iterator<Item = (u64, raw::fimk_actor_key)>) -> Keys {
     let mut ended: Vec<_> = actors.filter(|&(exit_ns, _)| exit_ns != 0).collect();
@@ -99,8 +154,11 @@ fn oldest(ended: &mut Keys, count: usize, named: &HashSet<Bytes>) -> Vec<raw::fi
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
 mod tests {
     use super::*;
+    use libbpf_rs::MapType;
+    use zerocopy::FromZeros;
 
     fn key(pid: u32) -> raw::fimk_actor_key {
         raw::fimk_actor_key {
@@ -133,5 +191,52 @@ mod tests {
             ended.iter().map(|key| key.pid).collect::<Vec<_>>(),
             [4, 5, 6, 2]
         );
+    }
+
+    /// `None`, said loudly, where the test cannot run.
+    fn map(kind: MapType, key: usize, value: usize, entries: u32) -> Option<MapHandle> {
+        let [key, value] = [key, value].map(|size| u32::try_from(size).expect("small"));
+        let options = crate::system::map_options();
+        MapHandle::create(kind, Some("fimk_test"), key, value, entries, &options)
+            .inspect_err(|cause| eprintln!("NOT RUN: no BPF map can be made: {cause}"))
+            .ok()
+    }
+
+    #[test]
+    fn those_whose_end_was_lost_are_found_and_forgotten_when_the_table_is_full() {
+        let sizes = (size_of::<Bytes>(), size_of::<raw::fimk_actor>());
+        let Some(ring) = map(MapType::RingBuf, 0, 0, 4096) else {
+            return;
+        };
+        let Some(actors) = map(MapType::Hash, sizes.0, sizes.1, 16) else {
+            return;
+        };
+        let actors = Table::new(actors);
+        let ends = Ends::new(ring, &actors).expect("an empty table");
+        let mut actor = raw::fimk_actor::new_zeroed();
+        for pid in 0..16 {
+            actor.exit_ns = if pid < 12 { 0 } else { u64::from(100 - pid) };
+            actors.put(&key(pid), &actor).expect("there is room");
+        }
+        let mut sums: Sums = FromZeros::new_zeroed();
+        let now = Instant::now();
+        let tick = || {
+            ends.tick(&actors, || Ok(HashSet::new()))
+                .expect("it can be read");
+            actors.len().expect("it can be read")
+        };
+        ends.recover(&actors, &sums, now).expect("it can be read");
+        assert_eq!(tick(), 16);
+        sums[raw::FIMK_HOOK_FORK as usize].of[raw::FIMK_COUNT_ACTORS_FULL as usize] = 1;
+        ends.recover(&actors, &sums, now).expect("it can be read");
+        assert_eq!(tick(), 14);
+        assert!(actors.get(&key(15)).expect("it can be read").is_none());
+        assert!(actors.get(&key(0)).expect("it can be read").is_some());
+        sums[raw::FIMK_HOOK_EXIT as usize].of[raw::FIMK_COUNT_RING_FULL as usize] = 1;
+        ends.recover(&actors, &sums, now).expect("it can be read");
+        assert_eq!(tick(), 14, "not again so soon");
+        ends.recover(&actors, &sums, now + RECOVER_EVERY)
+            .expect("it can be read");
+        assert_eq!(tick(), 12);
     }
 }

@@ -1,7 +1,8 @@
 //! Takes over what a loader before us left pinned: its maps with all that is in them, and its attached programs.
 //!
 //! The map `meta` says whose the pins are. Its last field, `complete`, is written when all of them are there and
-//! cleared before any is changed: pins of a loader that died in between are of no use and go.
+//! cleared before any is changed: pins of a loader that died in between are of no use and go. A bring-up that fails
+//! before has changed none.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,30 +14,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::log;
-use crate::pins::{LINK, Pins};
+use crate::pins::{LINK, META, NEW, Pins};
 use crate::plan::Plan;
+use crate::probe::{FILE_MAPS, PROCESS_MAPS};
 use crate::system;
 
-const META: &str = "meta";
 /// "fimk", so that a directory of somebody else's pins is not taken for ours.
 const MAGIC: u32 = 0x6669_6d6b;
 /// Of [`Meta`] and of the names of the pins.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 const BUILD: [u8; 16] = include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
-
-/// Pins of builds that made no `meta`, by which their directory is known for fimk's.
-const OLD_NAMES: [&str; 10] = [
-    "actors",
-    "dirty",
-    "exits",
-    "file_counters",
-    "filter",
-    "pids",
-    "process_counters",
-    "ring",
-    "taken",
-    "watch",
-];
 
 /// The one value of `meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -51,6 +38,8 @@ struct Meta {
     build: [u8; 16],
     /// How the operations are served, as the self-test of the loader that attached the programs found it.
     plan: Plan,
+    /// `FIMK_COVERAGE_*` of the programs that are attached.
+    coverage: u32,
 }
 
 impl Meta {
@@ -62,6 +51,7 @@ impl Meta {
             complete: u32::from(complete),
             build: BUILD,
             plan: [0; _],
+            coverage: 0,
         }
     }
 
@@ -77,30 +67,41 @@ enum Verdict {
     Nothing,
     /// It is of this build, and whole.
     Adopt,
-    /// It is of another build, and whole: it serves until ours does.
-    Replace,
+    /// It is of another build, or has room for another number of objects, and is whole: it serves until ours does.
+    Replace(&'static str),
     /// It is of no use.
     Discard(&'static str),
     /// It is not fimk's.
     Refuse,
 }
 
-/// The map `meta` of the pins that are being made.
+/// What is to become of the pins.
 pub struct Takeover {
+    /// The map `meta` of the pins that are being made.
     meta: MapHandle,
-    /// Of the pins that are adopted.
-    pub plan: Option<Plan>,
+    /// That of the pins that are there, which are whole.
+    old: Option<(MapHandle, Meta)>,
+    /// Of the pins that are adopted: the plan, and the coverage.
+    pub found: Option<(Plan, u32)>,
 }
 
-/// Decides on what a loader before us left, and marks the pins as incomplete.
-pub fn begin(pins: &mut Pins) -> Result<Takeover> {
-    let old = pins.found_map(META);
-    let found = old.as_ref().and_then(read);
+/// Decides on what a loader before us left. What is whole stays so until [`Takeover::finish`]. `objects`: the room
+/// that is wanted.
+pub fn begin(pins: &mut Pins, objects: u32) -> Result<Takeover> {
+    let (old, found) = find(pins);
     let names: Vec<&str> = pins.names_found().collect();
-    match judge(found.as_ref(), &names) {
+    let room = pins.found_map("watch").map(|watch| watch.max_entries());
+    let verdict = match judge(found.as_ref(), &names) {
+        Verdict::Adopt if room.is_some_and(|room| room != objects) => {
+            Verdict::Replace("have room for another number of objects")
+        }
+        verdict => verdict,
+    };
+    match verdict {
         Verdict::Nothing => {}
         Verdict::Refuse => return Err(not_ours(pins)),
         Verdict::Adopt => {
+            pins.discard_unfinished()?;
             let (dirty, taken) = left(pins);
             log::line(format_args!(
                 "the pins of a loader that is gone are taken over, with {dirty} changes that nobody was told of \
@@ -108,18 +109,24 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
             ));
             pins.adopts = true;
             pins.keep(META);
-            let plan = found.map(|found| found.plan);
-            return incomplete(old, found).map(|meta| Takeover { meta, plan });
+            let (meta, found) = whole(old, found)?;
+            return Ok(Takeover {
+                meta: copy(&meta)?,
+                found: Some((found.plan, found.coverage)),
+                old: Some((meta, found)),
+            });
         }
-        Verdict::Replace => {
+        Verdict::Replace(why) => {
+            pins.discard_unfinished()?;
             let (dirty, taken) = left(pins);
             log::line(format_args!(
-                "the pins in {} are of another build and are replaced; of its changes {} are lost and found by \
-                 comparing, without who made them",
+                "the pins in {} {why} and are replaced; of their changes {} are lost and found by comparing, without \
+                 who made them",
                 pins.path().display(),
                 dirty + taken
             ));
-            incomplete(old, found)?;
+            let old = Some(whole(old, found)?);
+            return Ok(Takeover { old, ..make(pins)? });
         }
         Verdict::Discard(why) => {
             let removed = pins.discard_found()?;
@@ -133,24 +140,33 @@ pub fn begin(pins: &mut Pins) -> Result<Takeover> {
     make(pins)
 }
 
-/// Clears the flag alone: whose the pins are stays readable.
-fn incomplete(meta: Option<MapHandle>, found: Option<Meta>) -> Result<MapHandle> {
-    let (Some(map), Some(meta)) = (meta, found) else {
-        return Err(Error::internal("the map meta", "it is gone"));
-    };
-    write(
-        &map,
-        Meta {
+/// The map `meta` that was found, and its value. A loader that died while it pinned for the first time left its own
+/// under the name of what is new, and that is the first thing it pinned.
+fn find(pins: &Pins) -> (Option<MapHandle>, Option<Meta>) {
+    let old = pins.found_map(META);
+    let half = || {
+        let meta = read(&pins.found_map(&format!("{NEW}{META}"))?)?;
+        Some(Meta {
             complete: 0,
             ..meta
-        },
-    )?;
-    Ok(map)
+        })
+    };
+    let found = old.as_ref().map_or_else(half, read);
+    (old, found)
+}
+
+fn whole(meta: Option<MapHandle>, found: Option<Meta>) -> Result<(MapHandle, Meta)> {
+    meta.zip(found)
+        .ok_or_else(|| Error::internal("the map meta", "it is gone"))
+}
+
+fn copy(map: &MapHandle) -> Result<MapHandle> {
+    MapHandle::try_from(map).map_err(|cause| Error::internal("the map meta", cause))
 }
 
 /// Whether the pins found are fimk's, so that they may be removed.
 pub fn are_ours(pins: &Pins) -> Result<()> {
-    let found = pins.found_map(META).as_ref().and_then(read);
+    let (_, found) = find(pins);
     let names: Vec<&str> = pins.names_found().collect();
     match judge(found.as_ref(), &names) {
         Verdict::Refuse => Err(not_ours(pins)),
@@ -160,13 +176,36 @@ pub fn are_ours(pins: &Pins) -> Result<()> {
 
 impl Takeover {
     /// Once everything is pinned: ours takes the place of what was found, and is whole.
-    pub fn finish(self, pins: &mut Pins, plan: Plan) -> Result<()> {
+    pub fn finish(self, pins: &mut Pins, plan: Plan, coverage: u32) -> Result<()> {
+        if self.found.is_some() {
+            tell_given_up(pins);
+        }
+        if let Some((map, meta)) = &self.old {
+            // The flag alone: whose the pins are stays readable.
+            let meta = Meta {
+                complete: 0,
+                ..*meta
+            };
+            write(map, meta)?;
+        }
         pins.settle()?;
         let whole = Meta {
             plan,
+            coverage,
             ..Meta::ours(true)
         };
         write(&self.meta, whole)
+    }
+}
+
+/// What was to be taken over and could not be: its maps are still among what was found.
+fn tell_given_up(pins: &Pins) {
+    let (dirty, taken) = left(pins);
+    if dirty + taken > 0 {
+        log::line(format_args!(
+            "{} changes of the loader before are lost with its maps and found by comparing, without who made them",
+            dirty + taken
+        ));
     }
 }
 
@@ -237,8 +276,9 @@ pub fn hooks(pins: &Pins) -> BTreeSet<u32> {
 
 fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
     let known = |name: &&str| {
-        let name = name.trim_start_matches("new_");
-        name == META || name.starts_with(LINK) || OLD_NAMES.contains(&name)
+        let name = name.strip_prefix(NEW).unwrap_or(name);
+        let is_map = PROCESS_MAPS.contains(&name) || FILE_MAPS.contains(&name);
+        name == META || name.starts_with(LINK) || is_map
     };
     match found {
         None if names.is_empty() => Verdict::Nothing,
@@ -248,7 +288,7 @@ fn judge(found: Option<&Meta>, names: &[&str]) -> Verdict {
         Some(meta) if meta.layout != LAYOUT => Verdict::Discard("their layout is another build's"),
         Some(meta) if meta.complete != 1 => Verdict::Discard("they are not whole"),
         Some(meta) if meta.is_of_this_build() => Verdict::Adopt,
-        Some(_) => Verdict::Replace,
+        Some(_) => Verdict::Replace("are of another build"),
     }
 }
 
@@ -293,7 +333,11 @@ fn make(pins: &mut Pins) -> Result<Takeover> {
         })?;
     write(&meta, Meta::ours(false))?;
     pins.pin(META, |path| meta.pin(path))?;
-    Ok(Takeover { meta, plan: None })
+    Ok(Takeover {
+        meta,
+        old: None,
+        found: None,
+    })
 }
 
 fn not_ours(pins: &Pins) -> Error {
@@ -315,11 +359,11 @@ mod tests {
         };
         let names = ["meta", "actors"];
         assert_eq!(judge(Some(&ours), &names), Verdict::Adopt);
-        assert_eq!(judge(Some(&other), &names), Verdict::Replace);
-        assert_eq!(
+        assert!(matches!(judge(Some(&other), &names), Verdict::Replace(_)));
+        assert!(matches!(
             judge(Some(&Meta { wire: 1, ..ours }), &names),
-            Verdict::Replace
-        );
+            Verdict::Replace(_)
+        ));
         for useless in [
             Meta::ours(false),
             Meta { layout: 9, ..ours },
@@ -337,6 +381,10 @@ mod tests {
         assert_eq!(judge(None, &[]), Verdict::Nothing);
         let half = ["new_actors", "link_vfs_write", "new_link_d_move"];
         assert!(matches!(judge(None, &half), Verdict::Discard(_)));
+        let new = PROCESS_MAPS.iter().chain(&FILE_MAPS);
+        let new: Vec<String> = new.map(|name| format!("{NEW}{name}")).collect();
+        let new: Vec<&str> = new.iter().map(String::as_str).collect();
+        assert!(matches!(judge(None, &new), Verdict::Discard(_)));
         assert_eq!(judge(None, &["actors", "cilium_calls"]), Verdict::Refuse);
         let foreign = Meta {
             magic: 0,

@@ -1,6 +1,7 @@
 //! The counters of both objects, summed.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use fimk_wire::raw;
 use libbpf_rs::{MapCore, MapFlags, MapHandle, Result};
@@ -17,31 +18,54 @@ pub type Sums = [raw::fimk_counters; raw::FIMK_HOOKS_MAX as usize];
 #[derive(Default)]
 pub struct Counts {
     maps: Vec<MapHandle>,
-    programs: Vec<Watched>,
+    functions: Vec<Function>,
+    said: Option<Instant>,
 }
 
-/// A program and how often it was known to be skipped.
-struct Watched {
+/// A kernel function with the programs on it, each with how often it was known to be skipped.
+struct Function {
     name: String,
-    program: OwnedFd,
-    skipped: u64,
+    programs: Vec<(OwnedFd, u64)>,
+    /// Calls that no program of them may have seen.
+    missed: u64,
+    /// Of them, those that were logged.
+    said: u64,
 }
+
+/// Between two logs of skipped programs: on a busy preemptible kernel there are always some.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 impl Counts {
-    /// Adds an object's counters and programs.
-    pub fn add(&mut self, map: MapHandle, programs: Vec<(String, OwnedFd)>) {
+    /// Adds an object's counters.
+    pub fn add(&mut self, map: MapHandle) {
         self.maps.push(map);
-        self.add_programs(programs);
     }
 
-    /// Adds programs by themselves.
-    pub fn add_programs(&mut self, programs: impl IntoIterator<Item = (String, OwnedFd)>) {
-        let watched = programs.into_iter().map(|(name, program)| Watched {
-            name,
-            program,
-            skipped: 0,
-        });
-        self.programs.extend(watched);
+    /// Adds programs, each by its function; in the place of one that was taken over that one, which is attached.
+    pub fn watch(
+        &mut self,
+        programs: Vec<(String, OwnedFd)>,
+        adopted: &mut Vec<(String, OwnedFd)>,
+    ) {
+        for (name, own) in programs {
+            let theirs = adopted.extract_if(.., |(function, _)| *function == name);
+            let program = theirs.last().map_or(own, |(_, program)| program);
+            self.functions.push(Function {
+                name,
+                programs: vec![(program, 0)],
+                missed: 0,
+                said: 0,
+            });
+        }
+    }
+
+    /// Adds a second program for each of these functions.
+    pub fn watch_again(&mut self, programs: Vec<(String, OwnedFd)>) {
+        for (name, program) in programs {
+            if let Some(function) = self.functions.iter_mut().find(|it| it.name == name) {
+                function.programs.push((program, 0));
+            }
+        }
     }
 
     /// Over all maps and CPUs.
@@ -62,22 +86,41 @@ impl Counts {
         Ok(sums)
     }
 
-    /// Runs that the recursion guard refused, all programs together; each program's growth is logged.
+    /// Calls that every program on their function may have been skipped for, all functions together, and logs them.
     pub fn skipped(&mut self) -> u64 {
-        let mut sum: u64 = 0;
-        for watched in &mut self.programs {
-            let skipped = system::recursion_misses(&watched.program);
-            if skipped > watched.skipped {
-                log::line(format_args!(
-                    "the kernel skipped the program {} {} times: what it did not see is looked for",
-                    watched.name,
-                    skipped - watched.skipped
-                ));
-                watched.skipped = skipped;
+        let sum = self.functions.iter_mut().map(Function::look).sum();
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            for function in &mut self.functions {
+                if function.say() {
+                    self.said = Some(Instant::now());
+                }
             }
-            sum = sum.saturating_add(skipped);
         }
         sum
+    }
+}
+
+impl Function {
+    /// What grew for all of them since the last look can have been the same calls; how often it was, nobody says.
+    fn look(&mut self) -> u64 {
+        let grown = self.programs.iter_mut().map(|(program, known)| {
+            let skipped = system::recursion_misses(program);
+            skipped - std::mem::replace(known, skipped).min(skipped)
+        });
+        self.missed += grown.min().unwrap_or(0);
+        self.missed
+    }
+
+    fn say(&mut self) -> bool {
+        let grown = self.missed - self.said;
+        if grown > 0 {
+            log::line(format_args!(
+                "the kernel skipped the program {} {grown} times: what it did not see is looked for",
+                self.name
+            ));
+        }
+        self.said = self.missed;
+        grown > 0
     }
 }
 

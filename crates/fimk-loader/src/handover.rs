@@ -278,14 +278,14 @@ impl Calls {
 
 /// One line at a time.
 #[derive(Default)]
-struct Quietly {
+pub struct Quietly {
     spoke: Option<Instant>,
     silent: u64,
 }
 
 impl Quietly {
     /// How many lines were held back since the last, if one may be written now.
-    fn may_speak(&mut self, now: Instant) -> Option<u64> {
+    pub fn may_speak(&mut self, now: Instant) -> Option<u64> {
         if self
             .spoke
             .is_some_and(|spoke| now.duration_since(spoke) < QUIET)

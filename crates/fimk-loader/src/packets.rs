@@ -37,16 +37,21 @@ pub fn taken(key: raw::fimk_key, entry: raw::fimk_entry) -> raw::fimk_taken {
 }
 
 /// What serves, and how.
-pub fn ready(source: &Source, watch_max: u32, objects_kept: u32) -> raw::fimk_ready {
+pub fn ready(source: &Source, objects_kept: u32) -> raw::fimk_ready {
     raw::fimk_ready {
         header: header(raw::FIMK_PACKET_READY, size_of::<raw::fimk_ready>()),
         source: source.number,
         reason: source.refusal.reason,
         error: source.refusal.error,
-        watch_max,
+        watch_max: source.objects(),
         fanotify_flags: source.fanotify.as_ref().map_or(0, |(_, flags)| *flags),
         objects_kept,
         plan: source.plan,
+        map_bytes: source.map_bytes,
+        load: source.load,
+        coverage: source.coverage,
+        preempts: u32::from(source.preempts),
+        reserved: 0,
     }
 }
 
@@ -86,6 +91,16 @@ pub fn unknown_actor(key: raw::fimk_actor_key) -> Vec<u8> {
     nobody.login_uid = raw::FIMK_NO_LOGIN;
     nobody.session = raw::FIMK_NO_LOGIN;
     actor(nobody)
+}
+
+/// Who holds what; about nobody and nothing: what was looked for, and how long it took.
+pub fn holder(key: raw::fimk_key, flags: u32, milliseconds: u32) -> raw::fimk_holder {
+    raw::fimk_holder {
+        header: header(raw::FIMK_PACKET_HOLDER, size_of::<raw::fimk_holder>()),
+        key,
+        flags,
+        milliseconds,
+    }
 }
 
 /// The sums of all counters.

@@ -25,7 +25,9 @@ const ATTEMPTS: u32 = 8;
 /// Names in the directory that are looked at. Ours are fewer than a hundred, twice that while a build is replaced.
 const NAMES_MAX: usize = 1024;
 /// What everything is pinned under first. (A name on a BPF file system has no dot.)
-const NEW: &str = "new_";
+pub const NEW: &str = "new_";
+/// The map that says whose the pins are; see [`crate::adopt`].
+pub const META: &str = "meta";
 /// What pins of links begin with.
 pub const LINK: &str = "link_";
 
@@ -200,17 +202,32 @@ impl Pins {
     /// Removes what was found, and says how many it was.
     pub fn discard_found(&mut self) -> Result<usize> {
         let found = std::mem::take(&mut self.found);
-        for name in links_first(&found) {
+        self.discard(&found)
+    }
+
+    /// Removes what was found of a bring-up that did not come to its end.
+    pub fn discard_unfinished(&mut self) -> Result<()> {
+        let found = std::mem::take(&mut self.found);
+        let (unfinished, found) = found.into_iter().partition(|name| name.starts_with(NEW));
+        self.found = found;
+        self.discard(&unfinished).map(drop)
+    }
+
+    fn discard(&self, names: &BTreeSet<String>) -> Result<usize> {
+        for name in links_first(names) {
             self.unlink(name).map_err(|cause| io(&self.path, cause))?;
         }
-        Ok(found.len())
+        Ok(names.len())
     }
 
     /// What is ours takes its name, in the place of what was found under it. The rest of that goes.
     pub fn settle(&mut self) -> Result<()> {
         let fresh = std::mem::take(&mut self.fresh);
-        // Maps first: a link that is there leads to maps that are there.
-        for name in links_first(&fresh).into_iter().rev() {
+        // What says whose the pins are comes first, and maps before links: one that is there leads to maps that are.
+        let mut names = links_first(&fresh);
+        names.reverse();
+        names.sort_by_key(|&name| name != META);
+        for name in names {
             let new = format!("{NEW}{name}");
             renameat(&self.directory, new.as_str(), &self.directory, name)
                 .map_err(|cause| io(&self.path, cause))?;

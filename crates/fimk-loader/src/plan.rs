@@ -12,6 +12,10 @@ pub type Plan = [u8; raw::FIMK_HOOKS_MAX as usize];
 /// The programs of the process object; all others are the file object's.
 pub const PROCESS_HOOKS: std::ops::RangeInclusive<u32> = raw::FIMK_HOOK_EXEC..=raw::FIMK_HOOK_TASKS;
 
+/// The programs of the object that tells who holds a file.
+pub const HOLDER_HOOKS: std::ops::RangeInclusive<u32> =
+    raw::FIMK_HOOK_OPEN_FILES..=raw::FIMK_HOOK_MAPPINGS;
+
 /// The kernel's own "not supported", which libc does not know; trampolines are refused with it.
 const ENOTSUPP: i32 = 524;
 
@@ -20,11 +24,30 @@ pub fn is_of_processes(row: &Row) -> bool {
     row.programs.iter().all(|hook| PROCESS_HOOKS.contains(hook))
 }
 
-/// The rows of one object with their places.
+fn is_of_holders(row: &Row) -> bool {
+    row.programs.iter().all(|hook| HOLDER_HOOKS.contains(hook))
+}
+
+/// The rows of the process object, or of the file object, with their places.
 pub fn rows(of_processes: bool) -> impl Iterator<Item = (usize, &'static Row)> {
     ROWS.iter()
         .enumerate()
-        .filter(move |(_, row)| is_of_processes(row) == of_processes)
+        .filter(move |(_, row)| is_of_processes(row) == of_processes && !is_of_holders(row))
+}
+
+/// The rows of the object that tells who holds a file, with their places.
+pub fn holder_rows() -> impl Iterator<Item = (usize, &'static Row)> {
+    ROWS.iter()
+        .enumerate()
+        .filter(|(_, row)| is_of_holders(row))
+}
+
+/// The programs that serve the rows of the file object, by what was written of them.
+pub fn file_programs(plan: &Plan) -> impl Iterator<Item = u32> {
+    rows(false).filter_map(|(place, row)| match Served::of(row, plan[place]) {
+        Served::By(hook, _) => Some(hook),
+        _ => None,
+    })
 }
 
 /// Says the same of every row of one object that these kinds of attempts need.
@@ -37,6 +60,12 @@ pub fn fill(plan: &mut Plan, of_processes: bool, kinds: u32, served: Served) {
 /// Whether a row is loaded for one who asks for these kinds of attempts (`FIMK_WATCH_*`).
 pub fn is_wanted(row: &Row, kinds: u32) -> bool {
     row.kind == 0 || row.kind & kinds != 0
+}
+
+/// Whether a program serves attempts only.
+pub fn is_of_attempts(hook: u32) -> bool {
+    ROWS.iter()
+        .any(|row| row.kind != 0 && row.programs.contains(&hook))
 }
 
 /// The plan of a loader before us, for these kinds: rows that are asked for only now are served by the first program
@@ -343,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn what_serves_is_read_back_from_what_was_written() {
+        let choices = Choices::default();
+        let mut plan = [0; raw::FIMK_HOOKS_MAX as usize];
+        assert_eq!(file_programs(&plan).count(), 0);
+        fill(&mut plan, true, 0, Served::Refused);
+        choices.write(&mut plan);
+        let read: BTreeSet<u32> = file_programs(&plan).collect();
+        assert_eq!(read, choices.programs());
+    }
+
+    #[test]
     fn an_old_or_unreadable_kernel_is_not_trusted_to_attach_again() {
         for release in [
             "5.10.0-46-cloud-amd64",
@@ -362,7 +402,10 @@ mod tests {
 
     #[test]
     fn every_row_belongs_to_one_object() {
-        assert_eq!(rows(true).count() + rows(false).count(), ROWS.len());
+        assert_eq!(
+            rows(true).count() + rows(false).count() + holder_rows().count(),
+            ROWS.len()
+        );
         for row in &ROWS {
             let of_processes = |hook: &&u32| PROCESS_HOOKS.contains(hook);
             let count = row.programs.iter().filter(of_processes).count();

@@ -11,14 +11,18 @@ use libbpf_rs::btf::types::{Func, FuncProto};
 use nix::sys::fanotify::Fanotify;
 
 use crate::adopt;
+use crate::coverage;
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::fanotify;
 use crate::flags::source_name;
+use crate::holders::Holders;
 use crate::log;
-use crate::objects::{self, File, Process, Size};
+use crate::memory;
+use crate::objects::{self, Copied, File, Process, Size};
 use crate::pins::{LINK, Pins};
 use crate::plan::{self, Plan, Refusal};
+use crate::requests::Wanted;
 use crate::selftest::{self, Tested};
 
 /// What serves.
@@ -37,14 +41,26 @@ pub struct Source {
     pub process: Option<Process>,
     /// What happens to files; only with bpf.
     pub file: Option<File>,
+    /// The second copy of its programs; only with strict coverage.
+    pub second: Option<File>,
+    /// `FIMK_COVERAGE_*`; only with bpf.
+    pub coverage: u32,
+    /// Whether this kernel may preempt a program.
+    pub preempts: bool,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
+    /// Who holds a file; absent where this kernel has none of the iterators.
+    pub holders: Option<Holders>,
     /// The arming program, still attached from the self-test.
     pub arming: Option<Link>,
     /// What holds the programs in place.
-    links: Vec<Link>,
+    pub links: Vec<Link>,
     /// The programs of those links that were taken over: not the ones that we loaded, but like them.
     pub adopted: Vec<(String, OwnedFd)>,
+    /// Kernel memory of all maps.
+    pub map_bytes: u64,
+    /// See `fimk_ready.load`.
+    pub load: u32,
 }
 
 impl Source {
@@ -57,31 +73,59 @@ impl Source {
             untested: BTreeMap::new(),
             process: None,
             file: None,
+            second: None,
+            coverage: raw::FIMK_COVERAGE_AUTO,
+            preempts: false,
             fanotify: None,
+            holders: None,
             arming: None,
             links: Vec::new(),
             adopted: Vec::new(),
+            map_bytes: 0,
+            load: 0,
         }
+    }
+
+    /// How many objects can be on the watch; 0 where no map limits it.
+    pub fn objects(&self) -> u32 {
+        self.file.as_ref().map_or(0, |file| file.watch.capacity())
+    }
+
+    /// While files may still be opened: what the kernel says of the maps once they are made.
+    fn weigh(&mut self) {
+        let process = self.process.as_ref().map(Process::object);
+        let file = self.file.as_ref().map(File::object);
+        let second = self.second.as_ref().map(File::object);
+        let objects = || [process, second, file].into_iter().flatten();
+        self.map_bytes = memory::of_maps(objects());
+        self.load = memory::load_of(objects());
     }
 }
 
 /// Loads, tests, attaches and pins the source that was asked for.
-///
-/// `kinds` of attempts (`FIMK_WATCH_*`) are what is loaded beside changes.
-pub fn bring_up(wanted: u32, kinds: u32, pins: &mut Pins) -> Result<Source> {
+pub fn bring_up(wanted: &Wanted, pins: &mut Pins) -> Result<Source> {
     objects::keep_messages();
     let mut source = Source {
-        kinds,
-        ..Source::new(wanted)
+        kinds: wanted.kinds,
+        coverage: wanted.coverage,
+        ..Source::new(wanted.source)
     };
-    let takeover = adopt::begin(pins)?;
+    let Wanted {
+        source: wanted,
+        objects,
+        ..
+    } = *wanted;
+    let takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
     }
     let mut refusal = None;
     for &candidate in plan::candidates(wanted) {
         let attempt = match candidate {
-            raw::FIMK_SOURCE_BPF => bring_up_file(&mut source, pins, takeover.plan.as_ref())?,
+            raw::FIMK_SOURCE_BPF => {
+                let found = takeover.found;
+                bring_up_file(&mut source, pins, found, Size::Objects(objects))?
+            }
             raw::FIMK_SOURCE_FANOTIFY => open_fanotify(&mut source),
             _ => Ok(()),
         };
@@ -89,7 +133,12 @@ pub fn bring_up(wanted: u32, kinds: u32, pins: &mut Pins) -> Result<Source> {
             Ok(()) => {
                 source.number = candidate;
                 source.refusal = plan::reason(wanted, refusal);
-                takeover.finish(pins, source.plan)?;
+                if source.file.is_none() {
+                    source.coverage = raw::FIMK_COVERAGE_AUTO;
+                }
+                bring_up_holders(&mut source);
+                takeover.finish(pins, source.plan, source.coverage)?;
+                source.weigh();
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -107,10 +156,12 @@ pub fn examine() -> Result<Source> {
         ..Source::new(raw::FIMK_SOURCE_AUTO)
     };
     bring_up_process(&mut source, None)?;
+    coverage::choose(&mut source);
     let refusal = match test_programs(&mut source, Size::Trial) {
         Ok(tested) => {
             tested.choices.write(&mut source.plan);
             source.number = raw::FIMK_SOURCE_BPF;
+            bring_up_holders(&mut source);
             return Ok(source);
         }
         Err(refusal) => refusal,
@@ -122,6 +173,7 @@ pub fn examine() -> Result<Source> {
         }
         Err(refusal) => refusal,
     };
+    bring_up_holders(&mut source);
     Ok(source)
 }
 
@@ -166,7 +218,7 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
         for &hook in row.programs {
             let served = match hook {
                 raw::FIMK_HOOK_TASKS => process.gather_running().is_ok(),
-                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut())?,
+                _ => attach_and_pin(source, process.object(), hook, pins.as_deref_mut(), true)?,
             };
             if served {
                 source.plan[place] = Served::By(hook, Verdict::Untested).byte(row);
@@ -177,6 +229,32 @@ fn bring_up_process(source: &mut Source, mut pins: Option<&mut Pins>) -> Result<
     source.untested.extend(untested);
     source.process = Some(process);
     Ok(())
+}
+
+/// Without it a change to what is held is still found, and nobody is named for it.
+fn bring_up_holders(source: &mut Source) {
+    if source.number == raw::FIMK_SOURCE_PERIODIC || !has_btf() {
+        return;
+    }
+    let holders = match Holders::load(source.file.as_ref()) {
+        Ok(holders) => Some(holders),
+        Err(cause) => {
+            log::line(format_args!(
+                "who holds a file cannot be told: {cause:#}\n{}",
+                objects::messages()
+            ));
+            None
+        }
+    };
+    for (place, row) in plan::holder_rows() {
+        let serves = |holders: &&Holders| row.programs.iter().any(|&hook| holders.has(hook));
+        source.plan[place] = match holders.as_ref().filter(serves) {
+            Some(_) => Served::By(row.programs[0], Verdict::Untested).byte(row),
+            None => Served::Absent.byte(row),
+        };
+        source.untested.insert(place, row.untested.to_owned());
+    }
+    source.holders = holders;
 }
 
 /// Loads, attaches and tests the file programs that serve on this kernel.
@@ -194,36 +272,45 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
         .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
         .collect();
-    let tested = selftest::run(process, &fitting, source.kinds, size)
+    let copied = coverage::first_copy(source.coverage);
+    let tested = selftest::run(process, &fitting, source.kinds, size, copied)
         .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
     source.untested.extend(tested.untested.clone());
     Ok(tested)
 }
 
-/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. False
-/// where there are none, or none that can be used.
-fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool> {
-    let mut hooks = adopt::hooks(pins);
+/// Takes over the file programs that a loader before us attached and tested, which is what `found` says. What it
+/// says and is not there any more is attached anew; attempts are adapted to what is asked for now. False where there are
+/// none, or none that can be used. Programs of another coverage are replaced on the same maps.
+fn adopt_file(
+    source: &mut Source,
+    pins: &mut Pins,
+    (found, coverage): (&Plan, u32),
+    size: Size,
+) -> Result<bool> {
+    let mut there = adopt::hooks(pins);
     let btf = Btf::from_vmlinux().ok();
     let able = |hook| {
         let parameters = btf.as_ref().and_then(|btf| parameters(btf, hook));
         plan::fits(hook, parameters)
     };
+    let served: BTreeSet<u32> = plan::file_programs(found).collect();
     let found = plan::adapted(found, source.kinds, able);
-    let of_attempts = plan::rows(false).filter(|(_, row)| row.kind != 0);
-    for (place, row) in of_attempts {
-        match Served::of(row, found[place]) {
-            Served::By(hook, _) => drop(hooks.insert(hook)),
-            _ => hooks.retain(|hook| !row.programs.contains(hook)),
-        }
-    }
-    hooks.retain(|hook| !plan::PROCESS_HOOKS.contains(hook));
+    let wanted: BTreeSet<u32> = plan::file_programs(&found).collect();
+    there.retain(|hook| {
+        let unasked = plan::is_of_attempts(*hook) && !wanted.contains(hook);
+        !plan::PROCESS_HOOKS.contains(hook) && !unasked
+    });
+    // Asked for only now: nobody has removed these.
+    there.extend(&wanted - &served);
+    let mut hooks = &there | &wanted;
     let Some(process) = source.process.as_ref().filter(|_| !hooks.is_empty()) else {
         return Ok(false);
     };
     // It is never pinned.
     hooks.insert(raw::FIMK_HOOK_GETATTR);
-    let file = match File::load_on(process, &hooks, pins) {
+    let copied = coverage::first_copy(source.coverage);
+    let file = match File::load_on(process, &hooks, size, copied, pins) {
         Ok(file) => file,
         Err(cause) => {
             log::line(format_args!(
@@ -238,19 +325,32 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
     };
     hooks.remove(&raw::FIMK_HOOK_GETATTR);
     let mut lost = BTreeSet::new();
-    for hook in hooks {
-        if !attach_and_pin(source, file.object(), hook, Some(pins))? {
+    let theirs = coverage == source.coverage;
+    for &hook in &hooks {
+        if !there.contains(&hook) {
+            log::line(format_args!(
+                "the hook {} is not attached any more: somebody has removed its pin; it is attached again, untested",
+                HOOK_NAMES[hook as usize]
+            ));
+        }
+        if !attach_and_pin(source, file.object(), hook, Some(pins), theirs)? {
             lost.insert(hook);
         }
     }
     for (place, row) in plan::rows(false) {
         source.plan[place] = match Served::of(row, found[place]) {
             Served::By(hook, _) if lost.contains(&hook) => Served::Refused.byte(row),
+            Served::By(hook, _) if hooks.contains(&hook) && !there.contains(&hook) => {
+                Served::By(hook, Verdict::Untested).byte(row)
+            }
             _ => found[place],
         };
     }
     pin_file_maps(&file, pins)?;
     source.file = Some(file);
+    if copied == Copied::First {
+        coverage::attach_again(source, &hooks, pins)?;
+    }
     Ok(true)
 }
 
@@ -258,15 +358,17 @@ fn adopt_file(source: &mut Source, pins: &mut Pins, found: &Plan) -> Result<bool
 fn bring_up_file(
     source: &mut Source,
     pins: &mut Pins,
-    found: Option<&Plan>,
+    found: Option<(Plan, u32)>,
+    size: Size,
 ) -> Result<std::result::Result<(), Refusal>> {
-    if let Some(found) = found
+    coverage::choose(source);
+    if let Some((plan, coverage)) = &found
         && pins.adopts
-        && adopt_file(source, pins, found)?
+        && adopt_file(source, pins, (plan, *coverage), size)?
     {
         return Ok(Ok(()));
     }
-    let mut tested = match test_programs(source, Size::Full) {
+    let mut tested = match test_programs(source, size) {
         Ok(tested) => tested,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -276,6 +378,7 @@ fn bring_up_file(
     tested.choices.write(&mut source.plan);
     // Attached only while the analyzer walks, but for kernels that attach it only once.
     source.arming = tested.links.remove(&raw::FIMK_HOOK_GETATTR);
+    let hooks: BTreeSet<u32> = tested.links.keys().copied().collect();
     for (hook, mut link) in tested.links {
         let name = HOOK_NAMES[hook as usize];
         pins.pin(&format!("{LINK}{name}"), |path| link.pin(path))?;
@@ -283,11 +386,17 @@ fn bring_up_file(
     }
     pin_file_maps(&tested.file, pins)?;
     source.file = Some(tested.file);
+    if source.coverage == raw::FIMK_COVERAGE_STRICT {
+        coverage::attach_again(source, &hooks, pins)?;
+    }
     Ok(Ok(()))
 }
 
+/// The maps of the process object that are pinned.
+pub const PROCESS_MAPS: [&str; 4] = ["exits", "process_counters", "actors", "pids"];
+
 /// What [`pin_file_maps`] pins.
-const FILE_MAPS: [&str; 8] = [
+pub const FILE_MAPS: [&str; 8] = [
     "ring",
     "file_counters",
     "filter",
@@ -332,9 +441,10 @@ fn attach_and_pin(
     object: &libbpf_rs::Object,
     hook: u32,
     mut pins: Option<&mut Pins>,
+    may_adopt: bool,
 ) -> Result<bool> {
     let name = HOOK_NAMES[hook as usize];
-    if let Some(pins) = pins.as_deref_mut()
+    if let Some(pins) = pins.as_deref_mut().filter(|_| may_adopt)
         && let Ok(program) = objects::program(object, hook)
         && let Some((link, theirs)) = adopt::link(pins, name, program.as_fd())
     {

@@ -52,7 +52,14 @@ fn table(kernel: &str, source: &Source) -> String {
         .copied()
         .unwrap_or_default();
     let name = source_name(source.number);
-    text + &format!("\nsource  {name}  {why}\n")
+    let coverage = match (source.number, source.preempts) {
+        (raw::FIMK_SOURCE_BPF, true) => {
+            "coverage  strict  this kernel preempts programs, and skips them then\n"
+        }
+        (raw::FIMK_SOURCE_BPF, false) => "coverage  normal  this kernel preempts no program\n",
+        _ => "",
+    };
+    text + &format!("\nsource  {name}  {why}\n{coverage}")
 }
 
 fn cells(row: &fimk_wire::plan::Row, served: Served, why: &str) -> [String; 4] {

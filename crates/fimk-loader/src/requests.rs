@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fimk_wire::raw;
+use nix::errno::Errno;
 use zerocopy::FromBytes;
 
 /// Why a peer is dropped.
@@ -14,6 +15,8 @@ pub enum Nonsense {
     Version(u16),
     /// No request has this kind.
     Kind(u16),
+    /// No HELLO for too long.
+    Silent,
     /// Another request before HELLO.
     NotGreeted,
     /// A second HELLO.
@@ -21,11 +24,15 @@ pub enum Nonsense {
     /// HELLO with a source that does not exist.
     Source(u32),
     /// HELLO with kinds of attempts that do not exist.
-    Kinds(u64),
+    Kinds(u32),
+    /// HELLO with a coverage that does not exist.
+    Coverage(u32),
     /// ARM with a thread id that no thread can have.
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
     TooManyTaken,
+    /// READY cannot be sent to it: it closed its end after HELLO, as a rule.
+    Deaf(Errno),
 }
 
 impl fmt::Display for Nonsense {
@@ -40,16 +47,21 @@ impl fmt::Display for Nonsense {
                 )
             }
             Self::Kind(kind) => write!(f, "it sent a request of unknown kind {kind}"),
+            Self::Silent => f.write_str("it does not say HELLO"),
             Self::NotGreeted => f.write_str("its first request was not HELLO"),
             Self::GreetedTwice => f.write_str("it said HELLO twice"),
             Self::Source(source) => write!(f, "it wants a source of unknown number {source}"),
             Self::Kinds(kinds) => {
                 write!(f, "it wants kinds of attempts of unknown number {kinds:#x}")
             }
+            Self::Coverage(coverage) => {
+                write!(f, "it wants a coverage of unknown number {coverage}")
+            }
             Self::Thread(thread) => {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+            Self::Deaf(cause) => write!(f, "READY cannot be sent to it: {}", cause.desc()),
         }
     }
 }
@@ -61,14 +73,37 @@ pub fn parse(bytes: &[u8]) -> Result<raw::fimk_request, Nonsense> {
     if u32::from(request.version) != raw::FIMK_WIRE_VERSION {
         return Err(Nonsense::Version(request.version));
     }
-    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_WHO).contains(&u32::from(request.kind)) {
+    if !(raw::FIMK_REQUEST_HELLO..=raw::FIMK_REQUEST_HOLDERS).contains(&u32::from(request.kind)) {
         return Err(Nonsense::Kind(request.kind));
     }
     Ok(request)
 }
 
+/// What a HELLO wants to be brought up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// `FIMK_SOURCE_*`.
+    pub source: u32,
+    /// Of attempts: `FIMK_WATCH_*`.
+    pub kinds: u32,
+    /// `FIMK_COVERAGE_*`.
+    pub coverage: u32,
+    /// Objects to have room for.
+    pub objects: u32,
+}
+
+/// What a HELLO wants.
+pub fn wanted(hello: &raw::fimk_request) -> Result<Wanted, Nonsense> {
+    Ok(Wanted {
+        source: wanted_source(hello)?,
+        kinds: wanted_kinds(hello)?,
+        coverage: wanted_coverage(hello)?,
+        objects: wanted_objects(hello),
+    })
+}
+
 /// The source that a HELLO wants.
-pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
+fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
     match hello.number {
         source if source <= raw::FIMK_SOURCE_PERIODIC => Ok(source),
         source => Err(Nonsense::Source(source)),
@@ -76,11 +111,29 @@ pub fn wanted_source(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
 }
 
 /// The kinds of attempts that a HELLO wants, as `FIMK_WATCH_*`.
-pub fn wanted_kinds(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
-    let kinds = u32::try_from(hello.cookie).ok();
-    kinds
-        .filter(|kinds| kinds & !raw::FIMK_WATCH_KINDS == 0)
-        .ok_or(Nonsense::Kinds(hello.cookie))
+fn wanted_kinds(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
+    match hello.key.actor.pid {
+        kinds if kinds & !raw::FIMK_WATCH_KINDS == 0 => Ok(kinds),
+        kinds => Err(Nonsense::Kinds(kinds)),
+    }
+}
+
+/// The coverage that a HELLO wants.
+fn wanted_coverage(hello: &raw::fimk_request) -> Result<u32, Nonsense> {
+    match hello.key.actor.image {
+        coverage if coverage <= raw::FIMK_COVERAGE_STRICT => Ok(coverage),
+        coverage => Err(Nonsense::Coverage(coverage)),
+    }
+}
+
+/// How many objects a HELLO wants room for, within what there may be.
+fn wanted_objects(hello: &raw::fimk_request) -> u32 {
+    match hello.cookie {
+        0 => raw::FIMK_OBJECTS_DEFAULT,
+        objects => u32::try_from(objects)
+            .unwrap_or(u32::MAX)
+            .clamp(raw::FIMK_OBJECTS_MIN, raw::FIMK_OBJECTS_MAX),
+    }
 }
 
 /// The thread that an ARM names, as the kernel's programs see it; 0 ends the arming.
@@ -125,7 +178,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_garbage_are_nonsense() {
-        for kind in [0, raw::FIMK_REQUEST_WHO + 1, u32::from(u16::MAX)] {
+        for kind in [0, raw::FIMK_REQUEST_HOLDERS + 1, u32::from(u16::MAX)] {
             assert!(parse(request(kind).as_bytes()).is_err(), "{kind}");
         }
         for byte in 0..=u8::MAX {
@@ -149,12 +202,40 @@ mod tests {
     fn kinds_that_do_not_exist_are_nonsense() {
         let mut hello = request(raw::FIMK_REQUEST_HELLO);
         for kinds in [0, raw::FIMK_WATCH_DENIED, raw::FIMK_WATCH_KINDS] {
-            hello.cookie = kinds.into();
+            hello.key.actor.pid = kinds;
             assert_eq!(wanted_kinds(&hello), Ok(kinds));
         }
-        for kinds in [1, 16, u64::MAX, 1 << 33] {
-            hello.cookie = kinds;
+        for kinds in [
+            raw::FIMK_WATCH_CHILDREN,
+            raw::FIMK_WATCH_NAMED,
+            raw::FIMK_WATCH_DENIED << raw::FIMK_WATCH_INHERITED_SHIFT,
+            u32::MAX,
+        ] {
+            hello.key.actor.pid = kinds;
             assert_eq!(wanted_kinds(&hello), Err(Nonsense::Kinds(kinds)));
+        }
+    }
+
+    #[test]
+    fn a_coverage_beyond_the_last_is_nonsense() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        assert_eq!(wanted_coverage(&hello), Ok(raw::FIMK_COVERAGE_AUTO));
+        hello.key.actor.image = raw::FIMK_COVERAGE_STRICT + 1;
+        assert!(wanted_coverage(&hello).is_err());
+    }
+
+    #[test]
+    fn room_is_given_within_limits_whatever_is_asked() {
+        let mut hello = request(raw::FIMK_REQUEST_HELLO);
+        for (asked, given) in [
+            (0, raw::FIMK_OBJECTS_DEFAULT),
+            (1, raw::FIMK_OBJECTS_MIN),
+            (5_000, 5_000),
+            (u64::from(u32::MAX), raw::FIMK_OBJECTS_MAX),
+            (u64::MAX, raw::FIMK_OBJECTS_MAX),
+        ] {
+            hello.cookie = asked;
+            assert_eq!(wanted_objects(&hello), given, "{asked}");
         }
     }
 

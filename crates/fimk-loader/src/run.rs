@@ -19,8 +19,8 @@ use crate::forward::SharedChannel;
 use crate::log;
 use crate::notify::Notify;
 use crate::pins::Pins;
-use crate::probe;
-use crate::requests::{self, Nonsense};
+use crate::probe::{self, Source};
+use crate::requests::{self, Nonsense, Wanted};
 use crate::sandbox;
 use crate::serve::{Fault, Next, Server};
 
@@ -36,6 +36,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two lines that say what was seen and done.
 const TALLY_EVERY: Duration = Duration::from_secs(600);
+/// For an analyzer that came to us to say HELLO. It opens its database before, which may first have to be recovered;
+/// meanwhile no other is served.
+const HELLO_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a queue is filled for an analyzer that does not come: what it then misses, it finds by comparing.
 const FORSAKEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -53,6 +56,7 @@ enum Phase {
 /// The analyzer that is served.
 struct Peer {
     pid: u32,
+    since: Instant,
     /// It said HELLO.
     greeted: bool,
     /// It sent nonsense, and nothing is heard from it any more.
@@ -73,7 +77,7 @@ pub struct Run<'a> {
     phase: Phase,
     tick: Instant,
     tally_at: Instant,
-    /// Since when there is no analyzer.
+    /// Since when there is no analyzer that said HELLO.
     vacant: Option<Instant>,
     /// From when on an ended process may wake us: on a host that starts thousands, ten times a second do.
     ends_from: Instant,
@@ -161,9 +165,9 @@ impl<'a> Run<'a> {
                     started.pid
                 ));
             }
-            self.vacant = None;
             self.peer = Some(Peer {
                 pid: started.pid,
+                since: Instant::now(),
                 greeted: false,
                 dropped: false,
             });
@@ -233,8 +237,22 @@ impl<'a> Run<'a> {
             Phase::Settling(until) => self.tick.min(until).min(Instant::now() + TICK),
             Phase::Ending(until) => until,
         };
-        let others = [self.analyzers.wakes(), self.notify.next_due()];
+        let others = [
+            self.analyzers.wakes(),
+            self.notify.next_due(),
+            self.hello_due(),
+        ];
         others.into_iter().flatten().fold(phase, Instant::min)
+    }
+
+    /// When an analyzer that came to us and says nothing is dropped. One that we started is waited for: who started
+    /// us sees that nothing happens.
+    fn hello_due(&self) -> Option<Instant> {
+        let silent = |peer: &&Peer| !peer.greeted && !peer.dropped && self.phase == Phase::Serving;
+        let peer = self.peer.as_ref().filter(silent)?;
+        self.analyzers
+            .keeps_pins()
+            .then(|| peer.since + HELLO_PATIENCE)
     }
 
     fn serve(&mut self) -> std::result::Result<Next, Fault> {
@@ -247,7 +265,13 @@ impl<'a> Run<'a> {
     fn converse(&mut self) -> std::result::Result<Next, Fault> {
         match &self.peer {
             Some(peer) if peer.dropped => return Ok(Next::Wait),
-            Some(peer) if !peer.greeted => return self.await_hello(),
+            Some(peer) if !peer.greeted && self.phase == Phase::Serving => {
+                return self.await_hello();
+            }
+            Some(peer) if !peer.greeted => {
+                self.hear_out();
+                return Ok(Next::Wait);
+            }
             Some(_) => {}
             None => return Ok(Next::Wait),
         }
@@ -275,11 +299,17 @@ impl<'a> Run<'a> {
             self.activity = server.activity();
             self.tick = self.tick.min(now + TICK);
         }
+        if due {
+            server.recover_ends(now)?;
+        }
         if now >= self.ends_from && server.forget()? {
             self.ends_from = now + TICK;
         }
         if due && self.peer.as_ref().is_some_and(|peer| peer.greeted) {
             server.tick()?;
+        }
+        if let Some(at) = server.detach_arming(now) {
+            self.tick = self.tick.min(at);
         }
         if self
             .vacant
@@ -295,44 +325,50 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Nothing is brought up for who comes while we stop; only its end is awaited.
+    fn hear_out(&self) {
+        let mut buffer = [0; size_of::<raw::fimk_request>() + 1];
+        self.channel.borrow_mut().receive(&mut buffer);
+    }
+
     fn await_hello(&mut self) -> std::result::Result<Next, Fault> {
         let mut buffer = [0; size_of::<raw::fimk_request>() + 1];
         let received = self.channel.borrow_mut().receive(&mut buffer);
         let Received::Bytes(length) = received else {
-            return Ok(Next::Wait);
+            return match self.hello_due() {
+                Some(due) if Instant::now() >= due => Err(Nonsense::Silent.into()),
+                _ => Ok(Next::Wait),
+            };
         };
         let hello = requests::parse(&buffer[..length])?;
         if u32::from(hello.kind) != raw::FIMK_REQUEST_HELLO {
             return Err(Nonsense::NotGreeted.into());
         }
-        let wanted = requests::wanted_source(&hello)?;
-        let kinds = requests::wanted_kinds(&hello)?;
+        let wanted = requests::wanted(&hello)?;
+        if hello.cookie != 0 && hello.cookie != u64::from(wanted.objects) {
+            log::line(format_args!(
+                "the analyzer asks for room for {} objects: there may be {} to {}, so it gets {}",
+                hello.cookie,
+                raw::FIMK_OBJECTS_MIN,
+                raw::FIMK_OBJECTS_MAX,
+                wanted.objects
+            ));
+        }
         if self.server.is_none() {
-            self.server = Some(self.bring_up(wanted, kinds).map_err(Fault::Fatal)?);
+            self.server = Some(self.bring_up(&wanted).map_err(Fault::Fatal)?);
         }
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
             server.greet(peer.pid)?;
             peer.greeted = true;
-            if kinds & !server.source.kinds != 0 {
-                log::line(
-                    "the analyzer asks for attempts whose programs were not loaded: they are told once this loader is \
-                     started again",
-                );
-            }
-            if wanted != raw::FIMK_SOURCE_AUTO && wanted != server.source.number {
-                log::line(format_args!(
-                    "the analyzer asks for the source {}: {} serves until this loader is started again",
-                    source_name(wanted),
-                    source_name(server.source.number)
-                ));
-            }
+            self.vacant = None;
+            tell_unmet(&server.source, &wanted);
         }
         Ok(Next::More)
     }
 
     /// Once, at the first HELLO. From here on this process can only forward.
-    fn bring_up(&mut self, wanted: u32, kinds: u32) -> Result<Server> {
-        let source = probe::bring_up(wanted, kinds, self.pins)?;
+    fn bring_up(&mut self, wanted: &Wanted) -> Result<Server> {
+        let source = probe::bring_up(wanted, self.pins)?;
         let server = Server::new(source, &self.channel)?;
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES
@@ -368,7 +404,7 @@ impl<'a> Run<'a> {
             server.end_arming();
             server.set_own(0);
         }
-        self.vacant = Some(Instant::now());
+        self.vacant.get_or_insert_with(Instant::now);
         let peer = self.peer.take();
         if let End::Exited(status) = end
             && let Some(status) = exit::is_final(status)
@@ -444,5 +480,29 @@ impl<'a> Run<'a> {
         if let Some(Ok(tally)) = self.server.as_ref().map(Server::tally) {
             log::line(tally);
         }
+    }
+}
+
+/// What was brought up for an earlier analyzer stays as it is.
+fn tell_unmet(source: &Source, wanted: &Wanted) {
+    let objects = wanted.objects;
+    if wanted.kinds & !source.kinds != 0 {
+        log::line(
+            "the analyzer asks for attempts whose programs were not loaded: they are told once this loader is \
+             started again",
+        );
+    }
+    if wanted.source != raw::FIMK_SOURCE_AUTO && wanted.source != source.number {
+        log::line(format_args!(
+            "the analyzer asks for the source {}: {} serves until this loader is started again",
+            source_name(wanted.source),
+            source_name(source.number)
+        ));
+    }
+    let room = source.objects();
+    if room != 0 && room != objects {
+        log::line(format_args!(
+            "the analyzer asks for room for {objects} objects: it is {room} until this loader is started again"
+        ));
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use fimk_wire::{actor_of_attempt, raw};
+use fimk_wire::{HOOK_NAMES, actor_of_attempt, raw};
 use libbpf_rs::Link;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -14,6 +15,9 @@ use crate::counts::{Counts, Sums, counted};
 use crate::error::{Error, Result};
 use crate::fanotify;
 use crate::forward::{Forward, SharedChannel};
+use crate::handover::Quietly;
+use crate::holders::Holders;
+use crate::log;
 use crate::objects;
 use crate::packets;
 use crate::plan;
@@ -26,6 +30,9 @@ use crate::tally::Tally;
 const STEPS_A_ROUND: usize = 256;
 /// Ancestors told of one process. Deeper trees are cut: the nearest tell most.
 const ANCESTORS_MAX: u32 = 16;
+/// How long the arming program stays attached after a walk, arming nobody: to attach and to detach each wait for the
+/// kernel's trampolines, so walks in quick succession share one, and no analyzer can have it attached in a loop.
+const ARMING_KEPT: Duration = Duration::from_secs(2);
 
 /// Why serving stopped.
 pub enum Fault {
@@ -68,6 +75,11 @@ enum Answer {
         told: u32,
         cookie: u64,
     },
+    /// Tell of these, the last first.
+    Holders {
+        left: Vec<raw::fimk_holder>,
+        cookie: u64,
+    },
 }
 
 /// What a new analyzer, or one that lost announcements, is told of.
@@ -90,6 +102,9 @@ pub struct Server {
     /// The ring was full, and what it lost has not been lined up yet.
     sweep_due: bool,
     arming: Option<Link>,
+    /// When it is detached, after the end of a walk.
+    detach_at: Option<Instant>,
+    not_arming: Quietly,
     reattaches: bool,
     analyzer: u32,
     /// The number of the last take.
@@ -107,20 +122,21 @@ impl Server {
         if let Some(process) = &source.process {
             let exits = process.exits().map_err(internal)?;
             ends = Some(Ends::new(exits, &process.actors).map_err(internal)?);
-            counts.add(
-                process.counters().map_err(internal)?,
-                objects::programs(process.object()),
-            );
+            counts.add(process.counters().map_err(internal)?);
+            // Of what a file program sees nothing is missing when one of these was skipped: it gathers who did it itself.
+            if source.file.is_none() {
+                counts.watch(objects::programs(process.object()), &mut source.adopted);
+            }
         }
         if let Some(file) = &source.file {
             forward =
                 Some(Forward::new(file.ring().map_err(internal)?, channel).map_err(internal)?);
-            counts.add(
-                file.counters().map_err(internal)?,
-                objects::programs(file.object()),
-            );
+            counts.add(file.counters().map_err(internal)?);
+            counts.watch(objects::programs(file.object()), &mut source.adopted);
         }
-        counts.add_programs(std::mem::take(&mut source.adopted));
+        if let Some(second) = &source.second {
+            counts.watch_again(objects::programs(second.object()));
+        }
         counts.sums().map_err(internal)?;
         let takes = source.file.as_ref().map_or(Ok(0), take::last);
         let reattaches = nix::sys::utsname::uname()
@@ -138,6 +154,8 @@ impl Server {
             announcements: Vec::new(),
             sweep_due: false,
             arming,
+            detach_at: None,
+            not_arming: Quietly::default(),
             reattaches,
             analyzer: 0,
             served: 0,
@@ -153,26 +171,18 @@ impl Server {
         self.announcements.clear();
         if let Some(file) = &self.source.file {
             // The list is worked off from its end: what was taken comes first.
-            self.announcements
-                .extend(file.untaken()?.map(|(key, _)| Announcement::Dirty(key)));
-            self.announcements.extend(
-                file.taken
-                    .entries()?
-                    .map(|(key, _)| Announcement::Taken(key)),
-            );
+            let all = &mut self.announcements;
+            file.each_untaken(|key, _| all.push(Announcement::Dirty(key)))?;
+            file.taken
+                .each(|key, _| all.push(Announcement::Taken(key)))?;
         }
-        let watch_max = self
-            .source
-            .file
-            .as_ref()
-            .map_or(0, |file| file.watch.capacity());
         let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
-        let ready = packets::ready(&self.source, watch_max, kept);
+        let ready = packets::ready(&self.source, kept);
         let mut channel = self.channel.borrow_mut();
         match &self.source.fanotify {
             Some((group, _)) => channel
                 .send_with(ready.as_bytes(), group.as_fd())
-                .map_err(|cause| Fault::Fatal(Error::internal("READY cannot be sent", cause)))?,
+                .map_err(Nonsense::Deaf)?,
             None => channel.send(ready.as_bytes()),
         }
         Ok(())
@@ -195,7 +205,12 @@ impl Server {
                 }
             } else if let Some(request) = self.next_request()? {
                 self.served += 1;
+                let arms = self.arming.is_some();
                 self.begin(&request)?;
+                if self.arming.is_some() && !arms {
+                    // That took long: the loop has signals to look after.
+                    return Ok(Next::More);
+                }
             } else if let Some(announcement) = self.announcements.pop() {
                 self.announce(&announcement)?;
             } else {
@@ -247,6 +262,14 @@ impl Server {
         Ok(())
     }
 
+    /// Finds the processes whose end was lost.
+    pub fn recover_ends(&self, now: Instant) -> std::result::Result<(), Fault> {
+        if let (Some(ends), Some(process)) = (&self.ends, &self.source.process) {
+            ends.recover(&process.actors, &self.counts.sums()?, now)?;
+        }
+        Ok(())
+    }
+
     /// Takes note of the processes that ended, and says whether there were any.
     pub fn forget(&self) -> std::result::Result<bool, Fault> {
         let (Some(ends), Some(process)) = (&self.ends, &self.source.process) else {
@@ -255,8 +278,11 @@ impl Server {
         Ok(ends.tick(&process.actors, || {
             let mut named = HashSet::new();
             if let Some(file) = &self.source.file {
-                let keys = file.untaken()?.chain(file.taken.entries()?);
-                named.extend(keys.map(|(key, _)| bytes_of(&actor_of_attempt(key.actor))));
+                let mut name = |key: raw::fimk_key, _: raw::fimk_entry| {
+                    named.insert(bytes_of(&actor_of_attempt(key.actor)));
+                };
+                file.each_untaken(&mut name)?;
+                file.taken.each(name)?;
             }
             Ok(named)
         })?)
@@ -286,7 +312,7 @@ impl Server {
             announced: counted(&sums, raw::FIMK_COUNT_ANNOUNCED),
             lost: counted(&sums, raw::FIMK_COUNT_RING_FULL),
             delivered: self.forward.as_ref().map_or(0, Forward::forwarded),
-            watched: file.map_or(0, |file| file.watch.len()),
+            watched: file.map_or(Ok(0), |file| file.watch.len())?,
             ..self.tally
         })
     }
@@ -312,15 +338,23 @@ impl Server {
         }
     }
 
-    /// Ends the arming, if a walk was going on. Where the program could not be attached again, it stays
-    /// and arms nobody: that costs each stat on the host some fifty instructions.
+    /// Ends the arming, if a walk was going on. The program stays for a while and arms nobody, and where it could not
+    /// be attached again for good: that costs each stat on the host some fifty instructions.
     pub fn end_arming(&mut self) {
-        if self.reattaches {
-            self.arming = None;
+        if self.reattaches && self.arming.is_some() {
+            self.detach_at = Some(Instant::now() + ARMING_KEPT);
         }
         if let Some(file) = &mut self.source.file {
             file.set_arming(0, 0, 0);
         }
+    }
+
+    /// Detaches the arming program once no walk has come for a while. Says when to ask again.
+    pub fn detach_arming(&mut self, now: Instant) -> Option<Instant> {
+        if self.detach_at.is_some_and(|at| now >= at) {
+            (self.arming, self.detach_at) = (None, None);
+        }
+        self.detach_at
     }
 
     fn next_request(&self) -> std::result::Result<Option<raw::fimk_request>, Nonsense> {
@@ -335,8 +369,8 @@ impl Server {
         match u32::from(request.kind) {
             raw::FIMK_REQUEST_ARM => self.arm(request)?,
             raw::FIMK_REQUEST_UNWATCH => {
-                if let Some(file) = &self.source.file {
-                    file.watch.remove(&request.key.object)?;
+                if let Some(file) = &mut self.source.file {
+                    file.unwatch(&request.key.object)?;
                     self.tally.unwatched += 1;
                 }
             }
@@ -357,9 +391,33 @@ impl Server {
                     cookie: request.cookie,
                 });
             }
+            raw::FIMK_REQUEST_HOLDERS => {
+                self.answer = Some(Answer::Holders {
+                    left: self.holders(),
+                    cookie: request.cookie,
+                });
+            }
             _ => return Err(Nonsense::GreetedTwice.into()),
         }
         Ok(())
+    }
+
+    /// Who holds what, in reverse order. That a look failed is logged, and told as not having looked.
+    fn holders(&mut self) -> Vec<raw::fimk_holder> {
+        let seen = match self.source.holders.as_mut().map(Holders::look) {
+            Some(Ok(seen)) => seen,
+            Some(Err(cause)) => {
+                log::line(format_args!("who holds a file cannot be told: {cause:#}"));
+                None
+            }
+            None => None,
+        };
+        let seen = seen.unwrap_or_default();
+        let nobody = raw::fimk_key::new_zeroed();
+        let held = seen.held.into_iter();
+        held.map(|(key, how)| packets::holder(key, how, 0))
+            .chain([packets::holder(nobody, seen.looked_for, seen.milliseconds)])
+            .collect()
     }
 
     /// An answer behind every record that was made before it.
@@ -389,6 +447,16 @@ impl Server {
                 told,
                 cookie,
             } => self.tell_who(process, told, cookie),
+            Answer::Holders { mut left, cookie } => Ok(Some(match left.pop() {
+                Some(holder) => {
+                    self.channel.borrow_mut().send(holder.as_bytes());
+                    Answer::Holders { left, cookie }
+                }
+                None => Answer::Behind {
+                    place: self.forward.as_ref().map_or(0, Forward::produced),
+                    packet: packets::synced(cookie).as_bytes().to_vec(),
+                },
+            })),
         }
     }
 
@@ -449,12 +517,27 @@ impl Server {
             self.end_arming();
         } else if let Some(file) = &mut self.source.file {
             file.set_arming(thread, request.number, request.key.actor.image);
+            self.detach_at = None;
             if self.arming.is_none() {
-                self.arming = Some(objects::attach(file.object(), raw::FIMK_HOOK_GETATTR)?);
+                match objects::attach(file.object(), raw::FIMK_HOOK_GETATTR) {
+                    Ok(link) => self.arming = Some(link),
+                    Err(cause) => self.tell_not_arming(&cause),
+                }
             }
         }
         self.answer_behind(packets::synced(request.cookie).as_bytes());
         Ok(())
+    }
+
+    /// The walk finds no answers then, and its objects are not watched; the next ARM tries again.
+    fn tell_not_arming(&mut self, cause: &libbpf_rs::Error) {
+        if let Some(silent) = self.not_arming.may_speak(Instant::now()) {
+            log::line(format_args!(
+                "what the analyzer walks is not watched: the hook {} cannot be attached: {cause:#} ({silent} more \
+                 since the last such line)",
+                HOOK_NAMES[raw::FIMK_HOOK_GETATTR as usize]
+            ));
+        }
     }
 
     fn take(&mut self, key: &raw::fimk_key) -> std::result::Result<(), Fault> {
@@ -497,9 +580,12 @@ impl Server {
     /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
     fn announce_again(&mut self) -> std::result::Result<(), Fault> {
         if let Some(file) = &self.source.file {
-            let silent = file.untaken()?.filter(|(_, entry)| entry.announced == 0);
-            self.announcements
-                .extend(silent.map(|(key, _)| Announcement::Dirty(key)));
+            let announcements = &mut self.announcements;
+            file.each_untaken(|key, entry| {
+                if entry.announced == 0 {
+                    announcements.push(Announcement::Dirty(key));
+                }
+            })?;
         }
         Ok(())
     }

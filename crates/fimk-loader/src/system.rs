@@ -50,6 +50,13 @@ pub fn channel() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)
 }
 
+/// Gives this thread the lowest priority that there is (`SCHED_IDLE`); where that is refused it keeps its own.
+pub fn yield_to_all() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: reads `parameters`, which outlives the call; 0 is the calling thread.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
+
 /// How often the kernel skipped this program because it ran already on that CPU; 0 before Linux 5.12.
 pub fn recursion_misses(program: &OwnedFd) -> u64 {
     let mut info = libbpf_sys::bpf_prog_info::default();
@@ -124,6 +131,54 @@ pub fn program_identity(program: BorrowedFd<'_>) -> Option<ProgramIdentity> {
         tag: info.tag,
         maps: maps.into_iter().take(used).collect(),
     })
+}
+
+/// What one batch of [`lookup_batch`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batch {
+    /// So many entries; there may be more.
+    Some(usize),
+    /// So many entries, the last.
+    Last(usize),
+    /// The next bucket has more entries than the buffers have room for.
+    TooSmall,
+}
+
+/// Copies entries of a hash from place `from` (`None`: the first) into `keys` and `values`, as many whole buckets as
+/// fit, and their end into `next`. That fewer came than fit does not say that they were the last.
+pub fn lookup_batch(
+    map: &libbpf_rs::MapHandle,
+    from: Option<u32>,
+    next: &mut u32,
+    keys: &mut [u8],
+    values: &mut [u8],
+) -> std::io::Result<Batch> {
+    use libbpf_rs::MapCore;
+    let room = |bytes: &[u8], each: u32| bytes.len() / each.max(1) as usize;
+    let fitting = room(keys, map.key_size()).min(room(values, map.value_size()));
+    let mut count = u32::try_from(fitting).unwrap_or(u32::MAX);
+    let mut from = from;
+    let from = from
+        .as_mut()
+        .map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    // SAFETY: both buffers have room for `count` entries of this map; a place in a hash is a number of 32 bits.
+    let result = unsafe {
+        libbpf_sys::bpf_map_lookup_batch(
+            map.as_fd().as_raw_fd(),
+            from.cast(),
+            std::ptr::from_mut(next).cast(),
+            keys.as_mut_ptr().cast(),
+            values.as_mut_ptr().cast(),
+            &raw mut count,
+            std::ptr::null(),
+        )
+    };
+    match -result {
+        0 => Ok(Batch::Some(count as usize)),
+        libc::ENOENT => Ok(Batch::Last(count as usize)),
+        libc::ENOSPC => Ok(Batch::TooSmall),
+        errno => Err(std::io::Error::from_raw_os_error(errno)),
+    }
 }
 
 /// Options for a map without any.

@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Entries fetched with one call while walking; larger than any hash bucket of ours can grow.
+use crate::system::{self, Batch};
+
+/// Entries fetched with one call while walking; a fuller bucket doubles it.
 const BATCH: u32 = 1024;
 
 /// What may be a key or a value: plain numbers, as in `bpf/fimk.h`.
@@ -94,23 +96,78 @@ impl<K: Plain, V: Plain> Table<K, V> {
     }
 
     /// How many entries it has. Walks them all.
-    pub fn len(&self) -> u64 {
-        self.entries()
-            .map_or(0, Iterator::count)
-            .try_into()
-            .unwrap_or(u64::MAX)
+    pub fn len(&self) -> Result<u64> {
+        let mut count = 0;
+        self.each(|_, _| count += 1)?;
+        Ok(count)
     }
 
-    /// Walks all entries. One inserted or removed meanwhile may or may not be met.
-    pub fn entries(&self) -> Result<impl Iterator<Item = (K, V)>> {
-        let entries =
-            self.map
-                .lookup_batch(BATCH.min(self.capacity()), MapFlags::ANY, MapFlags::ANY)?;
-        Ok(entries.filter_map(|(key, value)| {
-            Some((
-                K::read_from_bytes(&key).ok()?,
-                V::read_from_bytes(&value).ok()?,
-            ))
-        }))
+    /// Visits all entries. One inserted or removed meanwhile may or may not be met.
+    pub fn each(&self, mut visit: impl FnMut(K, V)) -> Result<()> {
+        let mut room = BATCH.min(self.capacity()) as usize;
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let (mut from, mut next) = (None, 0);
+        loop {
+            keys.resize(room * size_of::<K>(), 0);
+            values.resize(room * size_of::<V>(), 0);
+            let batch =
+                match system::lookup_batch(&self.map, from, &mut next, &mut keys, &mut values) {
+                    Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
+                    batch => batch?,
+                };
+            let count = match batch {
+                Batch::Some(count) | Batch::Last(count) => count,
+                Batch::TooSmall => {
+                    room *= 2;
+                    continue;
+                }
+            };
+            let entries = keys
+                .chunks_exact(size_of::<K>())
+                .zip(values.chunks_exact(size_of::<V>()));
+            for (key, value) in entries.take(count) {
+                if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
+                    visit(key, value);
+                }
+            }
+            if batch == Batch::Last(count) {
+                return Ok(());
+            }
+            from = Some(next);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
+mod tests {
+    use super::*;
+    use libbpf_rs::MapType;
+
+    /// `None`, said loudly, where the test cannot run.
+    fn table(capacity: u32) -> Option<Table<u64, u64>> {
+        let options = system::map_options();
+        let map = MapHandle::create(MapType::Hash, Some("fimk_test"), 8, 8, capacity, &options);
+        map.inspect_err(|cause| eprintln!("NOT RUN: no BPF map can be made: {cause}"))
+            .ok()
+            .map(Table::new)
+    }
+
+    #[test]
+    fn a_walk_meets_every_entry_once_whatever_fits_a_batch() {
+        for (capacity, count) in [(65_536, 40_000), (1, 1), (8, 0), (4_096, 4_096)] {
+            let Some(table) = table(capacity) else { return };
+            for key in 0..count {
+                table.put(&key, &!key).expect("there is room");
+            }
+            let mut met = vec![0; usize::try_from(count).expect("few")];
+            let each = table.each(|key, value| {
+                assert_eq!(value, !key);
+                met[usize::try_from(key).expect("few")] += 1;
+            });
+            each.expect("it can be walked");
+            assert!(met.iter().all(|&times| times == 1), "{capacity} {count}");
+            assert_eq!(table.len().expect("it can be walked"), count);
+        }
     }
 }

@@ -49,8 +49,9 @@ pub fn done(file: &File, key: &raw::fimk_key, take: u64) -> Result<bool> {
 
 /// The highest number among the taken entries: those of a loader before us keep theirs.
 pub fn last(file: &File) -> Result<u64> {
-    let taken = file.taken.entries()?;
-    Ok(taken.map(|(_, entry)| entry.take).max().unwrap_or(0))
+    let mut last = 0;
+    file.taken.each(|_, entry| last = entry.take.max(last))?;
+    Ok(last)
 }
 
 /// One entry for two spans of time.

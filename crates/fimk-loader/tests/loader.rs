@@ -7,13 +7,16 @@
 
 mod harness;
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use fimk_wire::{leaf_first_to_path, raw, spanned};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use nix::unistd::User;
+use zerocopy::FromBytes;
 
 use harness::{Loader, Place};
 
@@ -99,6 +102,58 @@ fn the_bpf_source_arms_by_touch_announces_a_change_and_gives_it_once() {
     let (status, log) = loader.end();
     assert_eq!(status, 0, "{log}");
     assert!(!place.path("bpf/fimk").exists());
+}
+
+/// As when its exec was missed: the map was full, or the kernel skipped the program.
+fn forget_process(place: &Place, pid: u32) -> MapHandle {
+    let actors = MapHandle::from_pinned_path(place.path("bpf/fimk/actors")).expect("it is pinned");
+    let is_its = |key: &Vec<u8>| key[..4] == pid.to_ne_bytes();
+    let keys: Vec<_> = actors.keys().filter(is_its).collect();
+    assert!(!keys.is_empty(), "its exec was seen");
+    for key in keys {
+        actors.delete(&key).expect("it is there");
+    }
+    actors
+}
+
+#[test]
+fn a_process_whose_exec_was_missed_is_gathered_at_its_touch() {
+    let Some(place) = Place::new("hello=1 arm sync") else {
+        return;
+    };
+    let Some(mut loader) = or_refused(place.start()) else {
+        return;
+    };
+    loader.until("synced 79");
+    let mut writer = Command::new("sh")
+        .args(["-c", "read go; echo changed > \"$0\"; read go"])
+        .arg(place.path("state/watched"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("every system has a shell");
+    // Once it says this it waits for us, and its exec is long past.
+    let pid = writer.id();
+    while !std::fs::read_to_string(format!("/proc/{pid}/syscall"))
+        .is_ok_and(|call| call.starts_with(&format!("{} 0x0 ", nix::libc::SYS_read)))
+    {
+        std::thread::yield_now();
+    }
+    let actors = forget_process(&place, pid);
+    let mut input = writer.stdin.take().expect("it is piped");
+    input.write_all(b"go\n").expect("it reads");
+    loader.until(&format!("touch pid={pid}"));
+    let is_its = |key: &Vec<u8>| key[..4] == pid.to_ne_bytes();
+    let key = actors.keys().find(is_its).expect("it is known again");
+    let value = actors.lookup(&key, MapFlags::ANY).unwrap().unwrap();
+    let actor = raw::fimk_actor::read_from_bytes(&value).expect("an actor");
+    let executable = leaf_first_to_path(spanned(&actor.tail, actor.executable));
+    let shell = std::fs::canonicalize("/bin/sh").unwrap();
+    assert_eq!(executable, shell.as_os_str().as_encoded_bytes());
+    assert!(actor.arguments.length > 0);
+    drop(input);
+    writer.wait().expect("our child");
+    loader.stop();
+    assert_eq!(loader.end().0, 0);
 }
 
 /// The loader, if it does not end at once because this kernel refuses trampolines.

@@ -131,6 +131,18 @@ fn a_peer_that_sends_garbage_is_dropped_and_the_next_is_served() {
 }
 
 #[test]
+fn an_analyzer_that_says_hello_and_leaves_does_not_end_the_loader() {
+    let Some(place) = Place::new("") else { return };
+    let service = place.serve();
+    for _ in 0..5 {
+        place.analyzer("leave=2").end();
+    }
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    let (status, log) = stop(service);
+    assert_eq!(status, 0, "{log}");
+}
+
+#[test]
 fn whoever_connects_in_a_loop_costs_little_and_keeps_nobody_out_for_long() {
     let Some(place) = Place::new("") else { return };
     let service = place.serve();
@@ -257,6 +269,34 @@ fn pins_of_a_killed_loader_are_taken_over_with_all_they_know() {
 }
 
 #[test]
+fn a_bring_up_that_fails_leaves_the_pins_to_be_taken_over() {
+    let Some(place) = Place::new("") else { return };
+    let service = place.serve();
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    service.kill();
+    let pins = place.path("bpf/fimk");
+    let mut actors = MapHandle::from_pinned_path(pins.join("actors")).unwrap();
+    let id = map_id(&place, "actors");
+    let left = pins.join("new_actors");
+    actors.pin(&left).unwrap();
+    std::fs::set_permissions(&left, PermissionsExt::from_mode(0o600)).unwrap();
+    let service = place.serve();
+    let mut analyzer = place.analyzer("hello=1 sync");
+    if until_or_refused(&mut analyzer, "synced 79").is_some() {
+        assert_eq!(stop(service).0, 0);
+    } else {
+        // This kernel refuses trampolines, and the source that was asked for has no substitute.
+        assert_eq!(service.end().0, 69);
+    }
+    let mut service = place.serve();
+    place.analyzer("hello=2 sync exit=0").until("synced 79");
+    service.until_logged("are taken over");
+    assert_eq!(map_id(&place, "actors"), id);
+    assert!(!left.exists());
+    assert_eq!(stop(service).0, 0);
+}
+
+#[test]
 fn pins_of_another_build_serve_until_new_ones_do() {
     let Some(place) = Place::new("") else { return };
     let service = place.serve();
@@ -308,6 +348,33 @@ fn half_written_pins_are_removed_and_made_anew() {
         service.until_logged("because they are not whole");
         assert_ne!(map_id(&place, "actors"), before);
         service.kill();
+    }
+}
+
+#[test]
+fn what_a_loader_left_that_died_while_it_pinned_for_the_first_time_is_removed() {
+    let Some(place) = Place::new("") else { return };
+    for meta in [true, false] {
+        let service = place.serve();
+        place.analyzer("hello=2 sync exit=0").until("synced 79");
+        service.kill();
+        let pins = place.path("bpf/fimk");
+        for name in place.pins() {
+            std::fs::rename(pins.join(&name), pins.join(format!("new_{name}"))).unwrap();
+        }
+        if !meta {
+            std::fs::remove_file(pins.join("new_meta")).unwrap();
+        }
+        let mut service = place.serve();
+        place.analyzer("hello=2 sync exit=0").until("synced 79");
+        service.until_logged("because they are not whole");
+        assert!(
+            place.pins().iter().all(|name| !name.starts_with("new_")),
+            "{:?}",
+            place.pins()
+        );
+        assert_eq!(stop(service).0, 0);
+        assert_eq!(Loader::from_piped(detach(&place)).end().0, 0);
     }
 }
 
@@ -513,6 +580,16 @@ fn a_change_made_while_nobody_ran_is_told_with_who_made_it() {
         "{lines:#?}"
     );
     drop(analyzer);
+    // A program that somebody has detached meanwhile is attached again.
+    service.kill();
+    std::fs::remove_file(place.path("bpf/fimk/link_vfs_write")).unwrap();
+    let mut service = place.serve();
+    place
+        .analyzer("hello=1 arm change sync exit=0")
+        .until("synced 79");
+    service.until_logged("the hook vfs_write is not attached any more");
+    assert_ne!(link(), before.1);
+    let before = (before.0, link());
     // A change that nobody took, and a build that cannot read it: it is counted, and the new programs work.
     Command::new("sh")
         .args(["-c", "echo again >>\"$0\""])

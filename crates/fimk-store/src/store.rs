@@ -92,6 +92,22 @@ impl Store {
         self.get(RECORDS, path.bytes())
     }
 
+    /// The record that follows this path in the order of their bytes; the first of all for none.
+    pub fn record_after(
+        &self,
+        path: Option<&BytePath>,
+    ) -> Result<Option<(BytePath, Record)>, StoreError> {
+        // No path lies between one and itself with a zero byte.
+        let start = path.map_or_else(Vec::new, |path| [path.bytes(), b"\0"].concat());
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let Some(item) = self.scan(RECORDS, &start, options).next() else {
+            return Ok(None);
+        };
+        let (key, value) = item?;
+        Ok(Some((BytePath::new(&key), self.decode(&value)?)))
+    }
+
     /// Records in the order of their paths' bytes: all, or that of `below` and those under it.
     /// A record that cannot be read is an error in its place; the next ones follow.
     pub fn records<'a>(

@@ -138,6 +138,7 @@ fn process(pid: u32) -> Process {
         args: vec!["vim".into(), String::new()],
         start: Some(Timestamp(3)),
         executable_gone: true,
+        executable_in_memory: true,
         kernel: false,
     }
 }
@@ -152,6 +153,8 @@ fn change() -> Event {
         login_uid: Some(1000),
         session: Some(4),
         container: Some("web".into()),
+        cgroup: Some("/web".into()),
+        pid_in_namespace: Some(1),
     };
     let file = File {
         path: BytePath::new(b"/etc/\x01\xfe"),

@@ -5,7 +5,7 @@
 
 use fimk_consumers::{Difference, Token};
 use fimk_core::{
-    event::{self, ContentVerdict, DetectedBy, File, Gap, Process, Source},
+    event::{self, ContentVerdict, DetectedBy, File, Gap, Source},
     path::BytePath,
     record::{self, Attributes, Content},
     time::Timestamp,
@@ -64,6 +64,17 @@ struct Notice {
     plan: Vec<(String, String)>,
     counts: Vec<(String, u64)>,
     gap: Option<Gap>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    pid: u32,
+    executable: Option<BytePath>,
+    name: Option<String>,
+    args: Vec<String>,
+    start: Option<Timestamp>,
+    executable_gone: bool,
+    kernel: bool,
 }
 
 #[derive(Deserialize)]
@@ -170,16 +181,33 @@ impl From<Notice> for event::Notice {
     }
 }
 
+impl From<Process> for event::Process {
+    fn from(old: Process) -> Self {
+        Self {
+            pid: old.pid,
+            executable: old.executable,
+            name: old.name,
+            args: old.args,
+            start: old.start,
+            executable_gone: old.executable_gone,
+            executable_in_memory: false,
+            kernel: old.kernel,
+        }
+    }
+}
+
 impl From<Actor> for event::Actor {
     fn from(old: Actor) -> Self {
         Self {
-            process: old.process,
-            ancestors: old.ancestors,
+            process: old.process.into(),
+            ancestors: old.ancestors.into_iter().map(Into::into).collect(),
             uid: old.uid,
             user: old.user,
             login_uid: old.login_uid,
             session: old.session,
             container: None,
+            cgroup: None,
+            pid_in_namespace: None,
         }
     }
 }

@@ -17,6 +17,7 @@ pub enum Packet {
     Taken(raw::fimk_taken),
     Synced(raw::fimk_synced),
     Counters(Box<raw::fimk_counters_packet>),
+    Holder(raw::fimk_holder),
 }
 
 /// Why bytes are not a packet.
@@ -86,6 +87,7 @@ impl Packet {
             raw::FIMK_PACKET_TAKEN => Self::Taken(exact(bytes)?),
             raw::FIMK_PACKET_SYNCED => Self::Synced(exact(bytes)?),
             raw::FIMK_PACKET_COUNTERS => Self::Counters(Box::new(exact(bytes)?)),
+            raw::FIMK_PACKET_HOLDER => Self::Holder(exact(bytes)?),
             _ => return Err(DecodeError::Kind(header.kind)),
         })
     }

@@ -86,6 +86,16 @@ const fn tracepoint(function: &'static str) -> Program {
     }
 }
 
+const fn iterator(function: &'static str) -> Program {
+    Program {
+        name: function,
+        function,
+        attach: Attach::Iterator,
+        when: After,
+        parameters: &[],
+    }
+}
+
 use When::{After, Before};
 
 /// Every program, by `FIMK_HOOK_*`.
@@ -112,13 +122,7 @@ pub const PROGRAMS: [Program; raw::FIMK_HOOKS as usize] = [
     tracepoint("sched_process_exec"),
     tracepoint("sched_process_fork"),
     tracepoint("sched_process_exit"),
-    Program {
-        name: "iter/task",
-        function: "iter/task",
-        attach: Attach::Iterator,
-        when: After,
-        parameters: &[],
-    },
+    iterator("iter/task"),
     fentry("security_inode_post_setxattr", After),
     fexit("__vfs_setxattr_noperm", &[5, 6]),
     fentry("security_inode_post_removexattr", After),
@@ -142,6 +146,8 @@ pub const PROGRAMS: [Program; raw::FIMK_HOOKS as usize] = [
         ..fentry("security_inode_setattr", Before)
     },
     fentry("security_file_release", After),
+    iterator("iter/task_file"),
+    iterator("iter/task_vma"),
     fentry("security_file_open", Before),
     Program {
         name: "executed",
@@ -202,7 +208,7 @@ const ATTRIBUTES: &[u32] = &[
 ];
 
 /// The table. A row's place is its byte in `fimk_ready.plan`.
-pub const ROWS: [Row; 56] = [
+pub const ROWS: [Row; 58] = [
     write(
         "write",
         &[raw::FIMK_HOOK_VFS_WRITE, raw::FIMK_HOOK_FILE_PERMISSION],
@@ -301,6 +307,15 @@ pub const ROWS: [Row; 56] = [
     row("fork", &[raw::FIMK_HOOK_FORK]),
     row("exit", &[raw::FIMK_HOOK_EXIT]),
     row("running processes", &[raw::FIMK_HOOK_TASKS]),
+    // Since 5.8, and 5.12. Without them nobody is named for a mapping that is older than fimk.
+    Row {
+        untested: "it needs a process that holds a file",
+        ..row("open files", &[raw::FIMK_HOOK_OPEN_FILES])
+    },
+    Row {
+        untested: "it needs a process that holds a file",
+        ..row("mappings", &[raw::FIMK_HOOK_MAPPINGS])
+    },
     of_kind(
         raw::FIMK_WATCH_OPENED,
         "opened",

@@ -107,6 +107,29 @@ fn who_opened_a_file_is_named_and_its_writes_are_events_of_their_own() {
 }
 
 #[test]
+fn what_two_programs_on_a_function_see_is_one_attempt() {
+    let site = Site::new();
+    let path = site.write("secret", "one\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let rules = reporting(&[&site.files()], "\"opened\", \"denied\"");
+    let monitor = site.start(&format!("coverage = \"strict\"\n{rules}"));
+    if !monitor.is_bpf() {
+        return not_run("attempts seen twice", "no BPF program serves here");
+    }
+    let cat = as_nobody("exec cat \"$0\"", &path, "cat");
+    monitor.expect(denied(&path, &cat, "open_read", "EACCES").field("fimk.count", 1));
+    for _ in 0..7 {
+        drop(File::open(&path).expect("it is ours"));
+    }
+    let counts = |events: &[Event]| -> u64 {
+        let opened = about(events, &path, "opened");
+        opened.iter().filter_map(|it| it.number("fimk.count")).sum()
+    };
+    monitor.wait_until("all seven", |events| counts(events) >= 7);
+    assert_eq!(counts(&monitor.stop()), 7);
+}
+
+#[test]
 fn what_appears_in_the_place_of_a_reported_file_is_reported_too() {
     let site = Site::new();
     let path = site.write("secret", "one\n");

@@ -61,7 +61,10 @@ fn a_process_in_a_container_is_named_with_its_container() {
     let arguments = ["-c", script, text(&processes), text(&executed)];
     let writer = run("sh", &arguments);
     let expected = Expect::action("modified").of(&executed).by(&writer);
-    monitor.expect(expected.field("container.id", ID));
+    let event = monitor.expect(expected.field("container.id", ID));
+    let group = event.text("fimk.cgroup").unwrap_or_default();
+    let tail = format!("/fimk-{}/docker-{ID}.scope", std::process::id());
+    assert!(group.ends_with(&tail), "{event:?}");
     // Moved, then only a child: what the parent was at its exec no longer holds.
     let script = "echo $$ >\"$0\" && (echo two >>\"$1\"; true) && true";
     run("sh", &["-c", script, text(&processes), text(&forked)]);

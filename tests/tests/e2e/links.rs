@@ -1,6 +1,6 @@
 //! One object under several names, and names that lead elsewhere.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, io::Write as _, os::unix::fs::symlink, process};
 
 use fimk_tests::{Expect, Site, append_line, rule, run, text};
 
@@ -18,6 +18,43 @@ fn a_write_through_a_hard_link_elsewhere_is_a_change_of_the_watched_name() {
     } else {
         monitor.expect(expected);
     }
+    monitor.stop();
+}
+
+/// Names come and go in a directory that is neither watched nor above one that is, and each time the same process
+/// writes then. What is written before the change of names is read is told with that.
+#[test]
+fn who_links_a_file_out_moves_or_removes_that_link_is_still_seen_to_write() {
+    let site = Site::new();
+    let path = site.write("passwords", "one\n");
+    fs::create_dir(site.outside("elsewhere")).expect("it is ours");
+    let (alias, other) = (
+        site.outside("elsewhere/alias"),
+        site.outside("elsewhere/other"),
+    );
+    fs::write(&other, "another\n").expect("it is ours");
+    let monitor = site.watch();
+    let append = |line: &str| {
+        let file = fs::OpenOptions::new().append(true).open(&path);
+        let mut file = file.expect("it is ours");
+        file.write_all(format!("{line}\n").as_bytes())
+            .expect("it is ours");
+        let told = Expect::any_of(&["modified", "linked", "attributes_modified"]);
+        let told = told.of(&path).adds(line);
+        monitor.expect(told.field("process.pid", process::id()));
+    };
+    fs::hard_link(&path, &alias).expect("both are on one file system");
+    if monitor.is_bpf() {
+        monitor.expect(Expect::action("linked").of(&path));
+    }
+    append("after a link out");
+    fs::rename(&alias, site.outside("elsewhere/moved")).expect("it is ours");
+    append("after its move");
+    fs::remove_file(site.outside("elsewhere/moved")).expect("it is ours");
+    append("after its end");
+    fs::hard_link(&path, &alias).expect("both are on one file system");
+    fs::rename(&other, &alias).expect("it is ours");
+    append("after its replacement");
     monitor.stop();
 }
 

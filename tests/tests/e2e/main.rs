@@ -3,17 +3,22 @@
 //! The same program runs natively (fanotify, where the kernel refuses trampolines) and in virtual machines
 //! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
 
+mod actors;
 mod attempts;
 mod attributes;
 mod attribution;
 mod containers;
 mod content;
+mod hanging;
+mod holders;
 mod holes;
 mod homes;
+mod limits;
 mod links;
 mod mounts;
 mod names;
 mod operations;
+mod overlays;
 mod privileges;
 mod probe;
 mod refusals;
@@ -22,6 +27,8 @@ mod scenario;
 mod secrets;
 mod service;
 mod silence;
+mod skipped;
+mod snapshots;
 mod status;
 mod users;
 mod writes;

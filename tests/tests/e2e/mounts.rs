@@ -7,11 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_tests::{Event, Expect, Monitor, Ran, Site, append_line, attempt, rule, run, text};
+use fimk_tests::{
+    Event, Expect, Monitor, Ran, Site, append_line, attempt, not_run, rule, run, text,
+};
 
 /// Mounts that are gone when dropped, in the reverse order.
 #[derive(Default)]
-struct Mounted(Vec<PathBuf>);
+pub struct Mounted(Vec<PathBuf>);
 
 impl Mounted {
     /// `mount ARGUMENTS POINT`
@@ -20,6 +22,11 @@ impl Mounted {
         let mount = run("mount", &words.collect::<Vec<_>>());
         self.0.push(point.to_owned());
         mount
+    }
+
+    /// One that was made otherwise.
+    pub fn undo_later(&mut self, point: &Path) {
+        self.0.push(point.to_owned());
     }
 
     fn tmpfs(&mut self, point: &Path) -> Ran {
@@ -103,6 +110,37 @@ fn a_file_system_over_a_watched_directory_is_told_with_what_it_hides_and_uncover
             .by(&shell)
             .adds("two"),
     );
+    monitor.stop();
+}
+
+#[test]
+fn what_is_done_to_a_covered_file_is_told_under_its_name() {
+    let test = "what_is_done_to_a_covered_file_is_told_under_its_name";
+    let site = Site::new();
+    let path = site.write("dir/file", "one\n");
+    let (dir, elsewhere) = (site.file("dir"), site.outside("elsewhere"));
+    fs::create_dir(&elsewhere).expect("it is ours");
+    let mut mounted = Mounted::default();
+    mounted.mount(&["--bind", text(&dir)], &elsewhere);
+    let monitor = site.watch();
+    if !monitor.is_bpf() {
+        not_run(test, "fanotify's marks go where the name leads");
+        return;
+    }
+    mounted.tmpfs(&dir);
+    monitor.expect(Expect::action("mounted").of(&dir));
+    monitor.expect(Expect::action("deleted").of(&path));
+    let shell = append_line(&elsewhere.join("file"), "two");
+    let modified = Expect::action("modified").of(&path).by(&shell);
+    monitor.expect(modified.field("fimk.content", "unread"));
+    let made = dir.join("made");
+    let shell = append_line(&elsewhere.join("made"), "one");
+    monitor.expect(Expect::action("created").of(&made).by(&shell));
+    run("umount", &[&dir]);
+    monitor.expect(Expect::action("unmounted").of(&dir));
+    let shell = append_line(&path, "three");
+    let modified = Expect::action("modified").of(&path).by(&shell);
+    monitor.expect(modified.adds("three"));
     monitor.stop();
 }
 

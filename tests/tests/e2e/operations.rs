@@ -61,31 +61,35 @@ fn an_access_control_list_set_and_removed_is_seen() {
     monitor.stop();
 }
 
+/// Makes a file mutable again whatever happens: otherwise nobody could remove it.
+struct Mutable<'a>(&'a std::path::Path);
+
+impl Drop for Mutable<'_> {
+    fn drop(&mut self) {
+        attempt("chattr", &["-i".as_ref(), self.0.as_os_str()]);
+    }
+}
+
 #[test]
 fn a_file_made_immutable_and_mutable_again_is_seen() {
+    let test = "a_file_made_immutable_and_mutable_again_is_seen";
     let site = Site::new();
     let path = site.write("file", "one\n");
     let monitor = site.watch();
-    let set = attempt("chattr", &["+i".as_ref(), path.as_os_str()]);
-    if !set.succeeded {
-        not_run(
-            "a_file_made_immutable_and_mutable_again_is_seen",
-            "this file system has no such flag",
-        );
+    if !monitor.is_bpf() {
+        // It has no event for flags, and the release of the descriptor was not for writing.
+        not_run(test, "fanotify does not tell of file flags");
         return;
     }
-    // Cleared before anything can fail: nobody could remove the file.
-    let clear = run("chattr", &["-i".as_ref(), path.as_os_str()]);
-    if monitor.is_bpf() {
-        expect_attribute(&monitor, &path, &set, "setflags");
-        expect_attribute(&monitor, &path, &clear, "setflags");
-    } else {
-        // Fanotify has no event for flags; the release of the descriptor was not for writing.
-        not_run(
-            "a_file_made_immutable_and_mutable_again_is_seen",
-            "fanotify does not tell of file flags",
-        );
+    let _mutable = Mutable(&path);
+    let set = attempt("chattr", &["+i".as_ref(), path.as_os_str()]);
+    if !set.succeeded {
+        not_run(test, "this file system has no such flag");
+        return;
     }
+    expect_attribute(&monitor, &path, &set, "setflags");
+    let clear = run("chattr", &["-i".as_ref(), path.as_os_str()]);
+    expect_attribute(&monitor, &path, &clear, "setflags");
     monitor.stop();
 }
 

@@ -38,7 +38,7 @@ fn every_operation_has_a_plan_that_was_seen_or_a_reason() {
                 assert!(untested || unseen, "{operation}: {test}");
             }
             _ => assert!(
-                ["kernel", "operation", "source"].contains(operation),
+                ["kernel", "operation", "source", "coverage"].contains(operation),
                 "{operation}: {cells:?}"
             ),
         }

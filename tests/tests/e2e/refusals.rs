@@ -10,7 +10,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     let config = rule(&[&site.files()]).replacen("paths =", "recursiv = true\npaths =", 1);
     site.launch(&config)
         .refused()
-        .assert(78, &["recursiv", "recursive", "3"]);
+        .assert(78, &["recursiv", "recursive", ":5:"]);
 }
 
 #[test]

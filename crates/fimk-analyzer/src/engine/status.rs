@@ -12,6 +12,7 @@ use crate::{
     control::{CONNECTIONS_MAX, Command},
     held::HELD_MAX,
     source::takes::TAKEN_MAX,
+    stalled::STALLED_MAX,
     stash::PACKETS_MAX,
     status::{self, known, queue},
 };
@@ -52,6 +53,10 @@ impl Engine {
             ("config", self.configured()),
             ("source", status::source(&about.ready, self.source().name())),
             ("objects", self.objects()),
+            (
+                "kernel",
+                known([("map_bytes", json!(self.about.map_bytes()))]),
+            ),
             ("events", self.reported()),
             ("last_comparison", json!(compared)),
             ("counters", json!(self.losses.last().map(status::counters))),
@@ -70,6 +75,7 @@ impl Engine {
             reads_everything: self.about.sandbox.reads_everything,
             watched: self.tree.len(),
             limit: self.watch_max(),
+            unwatched: self.unwatched.count(),
             activity: &self.activity,
             comparing: self.scan_wanted.as_deref(),
         })
@@ -94,6 +100,10 @@ impl Engine {
         known([
             ("watched", json!(self.tree.len())),
             ("limit", json!(self.watch_max())),
+            (
+                "refused",
+                json!(self.watch_max().map(|_| self.unwatched.count())),
+            ),
             (
                 "recorded_about",
                 json!(self.store.records_about().ok().flatten()),
@@ -135,12 +145,21 @@ impl Engine {
             matches!(self.eyes, Eyes::Bpf(_)).then(|| queue(self.done.len(), Some(TAKEN_MAX)));
         known([
             ("settling", queue(self.settle.len(), None)),
-            ("held", queue(self.held.len(), Some(HELD_MAX))),
+            ("held", self.held_files()),
+            ("stalled", queue(self.stalled.len(), Some(STALLED_MAX))),
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
             ("undone", json!(undone)),
         ])
+    }
+
+    fn held_files(&self) -> Value {
+        let mut held = queue(self.held.len(), Some(HELD_MAX));
+        if self.held.left_out > 0 {
+            held["left_out"] = json!(self.held.left_out);
+        }
+        held
     }
 
     fn connections(&self) -> Value {

@@ -56,26 +56,32 @@ impl Engine {
         let now = Instant::now();
         let eyes = match &self.eyes {
             Eyes::Bpf(bpf) => bpf.next_due(),
-            Eyes::Fanotify(_) => None,
-            Eyes::Periodic => {
-                Some(self.last_scan + Duration::from_secs(self.config.scan_interval_s))
-            }
+            Eyes::Fanotify(_) | Eyes::Periodic => None,
         };
+        let interval = Duration::from_secs(self.config.scan_interval_s);
+        let periodic = self
+            .compares_at_intervals()
+            .then(|| self.last_scan + interval);
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let alive = Some(self.alive_at + ALIVE_EVERY);
         [
             self.settle.next_due(),
             self.attempts.next_due(),
             eyes,
+            periodic,
+            self.losses.next_due(),
             sync,
             alive,
             self.held.next_due(),
+            self.stalled.next_due(),
+            self.looks.next_due(),
+            Some(self.look.next_due()),
             self.homes_due(),
             self.mounts.next_due(),
             self.notify.next_due(),
             self.scan_wanted
                 .as_ref()
-                .map(|_| self.last_scan + crate::start::SCAN_PAUSE),
+                .map(|_| self.last_scan + self.scan_pause),
             self.control.next_due(),
         ]
         .into_iter()

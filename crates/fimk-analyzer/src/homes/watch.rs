@@ -17,7 +17,7 @@ impl Engine {
     /// When homes that are not watched yet, or links in them that moved, are to be looked at; none while there
     /// are none. Users can move links as often as they like, so these wait longer.
     pub(crate) fn homes_due(&self) -> Option<Instant> {
-        if !Arc::ptr_eq(&self.homes, &self.reader.homes()) {
+        if !Arc::ptr_eq(&self.homes, &self.patience.reader().homes()) {
             return Some(self.last_scan + PAUSE);
         }
         self.home_link_moved
@@ -31,7 +31,7 @@ impl Engine {
             return Ok(());
         }
         let moved = std::mem::take(&mut self.home_link_moved);
-        let before = std::mem::replace(&mut self.homes, self.reader.homes());
+        let before = std::mem::replace(&mut self.homes, self.patience.reader().homes());
         let wanted = self.config.paths_of_a_home();
         let (homes, _) = self.homes.for_rules(wanted);
         let come = wanted > 0 && homes != before.for_rules(wanted).0;

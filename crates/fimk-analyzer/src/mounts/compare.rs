@@ -13,6 +13,7 @@ use super::difference::Difference;
 use crate::{
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
+    identity::Object,
     severity,
     signal::Touch,
     start::{BASELINE_BATCH, BASELINE_BYTES, TEXT_BYTES_MAX},
@@ -23,14 +24,30 @@ use crate::{
 const NEW_MAX: usize = 100;
 
 impl Engine {
-    /// The objects known below a place are not seen there any more.
-    pub(super) fn forget_below(&mut self, point: &BytePath) {
+    /// The objects known below a place are not seen there any more: those that are only covered stay watched. Gives
+    /// what was covered there, and is not any more.
+    pub(super) fn forget_below(
+        &mut self,
+        point: &BytePath,
+        covers: bool,
+    ) -> Result<Vec<Object>, Trouble> {
+        let (mut uncovered, mut refused) = (Vec::new(), 0);
         match &mut self.eyes {
-            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, point),
+            Eyes::Bpf(bpf) if covers => refused = bpf.cover(&mut self.tree, point),
+            Eyes::Bpf(bpf) => {
+                bpf.drop_names(&mut self.tree, point);
+                uncovered = bpf.covered.uncover(point);
+            }
             Eyes::Fanotify(fanotify) => fanotify.forget(&mut self.tree, point),
             Eyes::Periodic => drop(self.tree.remove_below(point)),
         }
         self.held.moved(point, None);
+        if refused > 0 {
+            self.degraded(&format!(
+                "{refused} objects that the mount at {point} covers are not watched until it is gone: too many are covered"
+            ))?;
+        }
+        Ok(uncovered)
     }
 
     /// What was found there and has a record is compared with it, and few new objects are events as any. Many

@@ -44,7 +44,7 @@ impl Engine {
         Ok(seen)
     }
 
-    fn put(&mut self, records: &mut Vec<(BytePath, Record)>) -> Result<(), Trouble> {
+    pub(crate) fn put(&mut self, records: &mut Vec<(BytePath, Record)>) -> Result<(), Trouble> {
         self.commit(Commit {
             put: std::mem::take(records),
             ..Commit::default()
@@ -141,7 +141,9 @@ impl Engine {
 
     /// What is there now, and what was there before.
     fn mount_point(&mut self, point: &BytePath) -> Result<File, Trouble> {
-        let attributes = self.reader.attributes(point).ok();
+        let at = point.clone();
+        let attributes = self.ask(point, move |reader| reader.attributes(&at));
+        let attributes = attributes.ok().and_then(Result::ok);
         let recorded = self.store.record(point).map_err(Failure::from)?;
         let before = recorded
             .map(|record| record.snapshot.attributes)
@@ -161,7 +163,7 @@ impl Engine {
     }
 
     /// The record of a directory that is covered.
-    fn record_of(&self, file: &File) -> Option<(BytePath, Record)> {
+    fn record_of(&mut self, file: &File) -> Option<(BytePath, Record)> {
         let attributes = file.attributes.as_ref()?;
         let directory = attributes.kind == FileKind::Directory;
         directory.then(|| self.first_record(&file.path)).flatten()

@@ -1,11 +1,13 @@
 //! The mount table of our mount namespace, as `proc_pid_mountinfo(5)` describes it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io::{self, BufRead, BufReader, Read},
 };
 
 use fimk_core::path::{BytePath, escaped};
+
+use super::places::{self, Overlay};
 
 /// Mounts kept. A busy container host has some thousands; each costs about 300 bytes here. The kernel's own
 /// limit (fs.mount-max) is 100,000, which is more than our memory is meant for.
@@ -33,6 +35,8 @@ pub struct Mount {
     pub source: String,
     /// Options of the file system, which all its mounts have in common.
     pub super_options: String,
+    /// What it is made of, if it is an overlay.
+    pub overlay: Option<Overlay>,
 }
 
 /// The mounts by their numbers, which the kernel uses again.
@@ -42,6 +46,8 @@ pub struct Table {
     pub mounts: BTreeMap<u64, Mount>,
     /// There were more than are kept, or lines of an unknown form.
     pub incomplete: bool,
+    /// Which mount is seen at a point.
+    seen: HashMap<BytePath, u64>,
 }
 
 impl Table {
@@ -50,6 +56,12 @@ impl Table {
     /// # Errors
     /// Those of the reader. What cannot be understood or is too much is left out, and said in `incomplete`.
     pub fn read(from: impl Read) -> io::Result<Self> {
+        let mut table = Self::lines(from)?;
+        table.seen = places::seen(&table.mounts);
+        Ok(table)
+    }
+
+    fn lines(from: impl Read) -> io::Result<Self> {
         // One byte more than is taken tells whether there was more.
         let mut lines = BufReader::with_capacity(64 << 10, from.take(BYTES_MAX + 1));
         let mut table = Self::default();
@@ -83,6 +95,40 @@ impl Table {
         here.peek().is_some() && here.all(|mount| mount.file_system == "autofs")
     }
 
+    /// The mount by which a path is reached, and where in its file system the path is. Links count as names.
+    pub fn place_of(&self, path: &BytePath) -> Option<(&Mount, BytePath)> {
+        let mut above = Some(path.clone());
+        while let Some(point) = above {
+            if let Some(mount) = self.seen.get(&point).and_then(|id| self.mounts.get(id)) {
+                return Some((mount, places::moved(path, &point, &mount.root)));
+            }
+            above = point.parent();
+        }
+        None
+    }
+
+    /// Where the layers of an overlay would have a path, topmost first; whether its data may be in another layer than
+    /// its attributes. None where no overlay is seen.
+    pub fn layers_at(
+        &self,
+        path: &BytePath,
+    ) -> Option<(impl Iterator<Item = BytePath> + use<'_>, bool)> {
+        let (mount, inside) = self.place_of(path)?;
+        let overlay = mount.overlay.as_ref()?;
+        let root = BytePath::new(b"/");
+        let layers = overlay.layers.iter();
+        let places = layers.map(move |layer| places::moved(&inside, &root, layer));
+        Some((places, overlay.metacopy))
+    }
+
+    /// Whether objects of this device (`s_dev` as the kernel has it) may share their identity with others of it, as
+    /// files of btrfs do with their copies in snapshots.
+    pub fn has_twins(&self, device: u32) -> bool {
+        let (major, minor) = (device >> 20, device & 0xf_ffff);
+        let mut mounts = self.mounts.values();
+        mounts.any(|mount| mount.device == (major, minor) && mount.file_system == "btrfs")
+    }
+
     /// Whether a file system of this device is mounted anywhere.
     pub fn has_device(&self, device: (u32, u32)) -> bool {
         self.mounts.values().any(|mount| mount.device == device)
@@ -104,7 +150,9 @@ fn parse(line: &[u8]) -> Option<(u64, Mount)> {
     let file_system = text(fields.next()?);
     let source = text(fields.next().unwrap_or_default());
     let rest: Vec<&[u8]> = fields.collect();
+    let overlay = (file_system == "overlay").then(|| Overlay::of(&rest.join(&b' ')));
     let mount = Mount {
+        overlay,
         parent,
         device,
         // The kernel appends this to the name of what was deleted while it was mounted.
@@ -131,7 +179,7 @@ fn text(field: &[u8]) -> String {
 }
 
 /// The kernel writes space, tab, newline, backslash and some others as `\` and three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+pub(super) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, behind)) = rest.split_first() {

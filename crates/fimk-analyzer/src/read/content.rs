@@ -15,12 +15,17 @@ use nix::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::patience::Progress;
+
 /// One read; larger ones gain nothing beside the hashing.
 const PIECE_BYTES: usize = 128 << 10;
 
 /// A larger content is not given to its consumer: differences of such a file are not read by people, and the
 /// state would be stored.
 const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Why a leased content is not read; it is when the lease ends.
+pub const LEASED: &str = "it is leased to another process, which must give it up first";
 
 /// What became of a content.
 pub(super) enum Stream {
@@ -45,15 +50,16 @@ pub(super) fn file(
     size: u64,
     bytes_max: u64,
     consumer: Option<Consumer>,
+    progress: &Progress,
 ) -> Stream {
     if size > bytes_max {
         return too_large(bytes_max);
     }
-    match open_content(place).and_then(|content| stream(&content, bytes_max, consumer.is_some())) {
+    match open_content(place)
+        .and_then(|content| stream(&content, bytes_max, consumer.is_some(), progress))
+    {
         Ok(stream) => stream,
-        Err(Errno::EAGAIN) => Stream::Unread(
-            "it is leased to another process, which must give it up first".to_owned(),
-        ),
+        Err(Errno::EAGAIN) => Stream::Unread(LEASED.to_owned()),
         Err(errno) => Stream::Unread(format!("it cannot be read ({errno})")),
     }
 }
@@ -68,7 +74,12 @@ fn open_content(place: &OwnedFd) -> nix::Result<OwnedFd> {
     }
 }
 
-fn stream(content: &OwnedFd, bytes_max: u64, keep: bool) -> nix::Result<Stream> {
+fn stream(
+    content: &OwnedFd,
+    bytes_max: u64,
+    keep: bool,
+    progress: &Progress,
+) -> nix::Result<Stream> {
     let mut hasher = Sha256::new();
     let mut text = keep.then(Vec::new);
     let mut buffer = vec![0; PIECE_BYTES];
@@ -78,6 +89,7 @@ fn stream(content: &OwnedFd, bytes_max: u64, keep: bool) -> nix::Result<Stream> 
             Err(Errno::EINTR) => continue,
             other => other?,
         };
+        progress.add(count);
         if count == 0 {
             return Ok(Stream::Read {
                 sha256: hasher.finalize().into(),

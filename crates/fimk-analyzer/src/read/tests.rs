@@ -188,7 +188,7 @@ fn what_is_larger_than_the_limit_is_not_read_however_sparse() {
 fn a_file_without_an_end_is_left_at_the_limit() {
     let endless = open_path(&BytePath::new(b"/dev/zero"), OFlag::O_PATH).expect("opened");
     assert!(
-        matches!(content::file(&endless, 0, MAX, Some(Consumer::Text)), Stream::Unread(why) if why.starts_with("larger"))
+        matches!(content::file(&endless, 0, MAX, Some(Consumer::Text), &Progress::default()), Stream::Unread(why) if why.starts_with("larger"))
     );
 }
 

@@ -190,3 +190,17 @@ fn what_was_made_and_removed_at_once_is_told_without_having_been_seen() {
         [(Action::Created, 40, Some(1), vec![])]
     );
 }
+
+#[test]
+fn an_attribute_set_and_set_back_is_kept_and_disturbs_nobody() {
+    let pending = pending(vec![touch(1, raw::FIMK_OP_CHMOD, None)]);
+    let told = told(
+        &pending,
+        Some(snapshot(1, 0o644)),
+        Some(&snapshot(1, 0o644)),
+    );
+    assert_eq!(
+        told,
+        [(Action::AttributesModified, SILENT, Some(1), vec![])]
+    );
+}

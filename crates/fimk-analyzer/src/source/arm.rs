@@ -11,6 +11,7 @@ use crate::{
     attempts,
     channel::{Channel, ChannelError, no_key},
     identity::Object,
+    mounts::Table,
     stash::Stash,
     tree::{Entry, Tree},
     walk::{Found, Walker},
@@ -32,6 +33,8 @@ pub struct Armed {
     pub refused: u64,
     /// Somebody had these mapped for writing already: their content changes without a record until that ends.
     pub mapped: Vec<BytePath>,
+    /// Somebody has these open for writing, or the kernel itself.
+    pub open: Vec<BytePath>,
     /// Objects whose answers the ring had no room for: what happens to them cannot be told by name.
     pub unanswered: u64,
 }
@@ -41,22 +44,25 @@ pub struct Armed {
 pub fn arm(
     channel: &mut Channel,
     tree: &mut Tree,
+    table: &Table,
     walker: &Walker,
     found: &[Found],
     stash: &mut Stash,
 ) -> Result<Armed, ChannelError> {
     let mut total = Armed::default();
     // As many kinds of flags as there are combinations of attempts asked for: mostly one.
-    let mut by_flags: BTreeMap<u32, Vec<&Found>> = BTreeMap::new();
+    // What is named comes first, so that what is not cannot take its room.
+    let mut by_flags: BTreeMap<(bool, u32), Vec<&Found>> = BTreeMap::new();
     for it in found {
-        by_flags.entry(flags(walker, it)).or_default().push(it);
+        let key = (!it.named, flags(walker, it));
+        by_flags.entry(key).or_default().push(it);
     }
     let thread = u64::try_from(gettid().as_raw()).unwrap_or(0);
-    for (flags, found) in &by_flags {
+    for ((_, flags), found) in &by_flags {
         switch(channel, thread, *flags)?;
         settle(channel, stash)?;
         for batch in found.chunks(BATCH) {
-            arm_batch(channel, tree, batch, stash, &mut total)?;
+            arm_batch(channel, tree, table, batch, stash, &mut total)?;
         }
     }
     if !by_flags.is_empty() {
@@ -69,13 +75,14 @@ pub fn arm(
 fn arm_batch(
     channel: &mut Channel,
     tree: &mut Tree,
+    table: &Table,
     batch: &[&Found],
     stash: &mut Stash,
     total: &mut Armed,
 ) -> Result<(), ChannelError> {
     let mut attempt = 1;
     loop {
-        let touched = touch(batch);
+        let touched = touch(batch, table);
         let answers = settle(channel, stash)?;
         let missing = touched.len().saturating_sub(answers.len());
         if missing == 0 || attempt == ATTEMPTS {
@@ -89,12 +96,17 @@ fn arm_batch(
 
 /// What the kernel is to do with it: `FIMK_WATCH_*`. Those that make sense of directories only it leaves away.
 fn flags(walker: &Walker, found: &Found) -> u32 {
+    let named = if found.named {
+        raw::FIMK_WATCH_NAMED
+    } else {
+        0
+    };
     let inherited = if found.directory {
         attempts::flags(walker.report_within(&found.path)) << raw::FIMK_WATCH_INHERITED_SHIFT
     } else {
         0
     };
-    raw::FIMK_WATCH_CHILDREN | attempts::flags(walker.report(&found.path)) | inherited
+    raw::FIMK_WATCH_CHILDREN | named | attempts::flags(walker.report(&found.path)) | inherited
 }
 
 fn switch(channel: &mut Channel, thread: u64, flags: u32) -> Result<(), ChannelError> {
@@ -103,26 +115,78 @@ fn switch(channel: &mut Channel, thread: u64, flags: u32) -> Result<(), ChannelE
     channel.ask(raw::FIMK_REQUEST_ARM, 0, key, thread)
 }
 
-/// The inode each name led to; a link in a rule's path is touched as itself and as what it leads to.
-fn touch<'f>(batch: &[&'f Found]) -> Vec<(u64, &'f BytePath, bool, bool)> {
+/// What was touched, and what it is to its name.
+struct Touched<'a> {
+    inode: u64,
+    path: &'a BytePath,
+    directory: bool,
+    role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// What stands under the name.
+    Itself,
+    /// What a link in a rule's path leads to.
+    Target,
+    /// What a layer of an overlay has in its place.
+    Layer,
+}
+
+/// The inode each name led to; a link in a rule's path is touched as itself and as what it leads to, and a name on an
+/// overlay as itself and as what lies below.
+fn touch<'a>(batch: &[&'a Found], table: &Table) -> Vec<Touched<'a>> {
     let mut touched = Vec::with_capacity(batch.len());
     for it in batch {
         let Ok(meta) = fs::symlink_metadata(it.path.as_path()) else {
             continue;
         };
-        touched.push((meta.ino(), &it.path, meta.is_dir(), false));
+        let mut add = |inode, directory, role| {
+            touched.push(Touched {
+                inode,
+                path: &it.path,
+                directory,
+                role,
+            });
+        };
+        add(meta.ino(), meta.is_dir(), Role::Itself);
         if it.directory
             && meta.is_symlink()
             && let Ok(behind) = fs::metadata(it.path.as_path())
         {
-            touched.push((behind.ino(), &it.path, true, true));
+            add(behind.ino(), true, Role::Target);
+        }
+        for inode in layers(table, &it.path, meta.is_dir()) {
+            add(inode, meta.is_dir(), Role::Layer);
         }
     }
     touched
 }
 
+/// Touches what the layers of an overlay have at a path, and gives the inodes. Since 6.12 the overlay's own is all that
+/// the kernel shows to the arming program; a write to a layer is one to the merged name. Of a file only the topmost
+/// shows, and with metacopy its data may lie in the next.
+fn layers(table: &Table, path: &BytePath, directory: bool) -> Vec<u64> {
+    let Some((layers, metacopy)) = table.layers_at(path) else {
+        return Vec::new();
+    };
+    let wanted = match (directory, metacopy) {
+        (true, _) => usize::MAX,
+        (false, true) => 2,
+        (false, false) => 1,
+    };
+    layers
+        .filter_map(|real| fs::symlink_metadata(real.as_path()).ok())
+        .map(|meta| meta.ino())
+        .take(wanted)
+        .collect()
+}
+
 /// Waits until all that was recorded so far has arrived; gives the ARMED records.
-fn settle(channel: &mut Channel, stash: &mut Stash) -> Result<Vec<raw::fimk_armed>, ChannelError> {
+pub fn settle(
+    channel: &mut Channel,
+    stash: &mut Stash,
+) -> Result<Vec<raw::fimk_armed>, ChannelError> {
     let cookie = channel.sync()?;
     let mut answers = Vec::new();
     loop {
@@ -139,13 +203,14 @@ fn settle(channel: &mut Channel, stash: &mut Stash) -> Result<Vec<raw::fimk_arme
 /// and those behind it still find theirs.
 fn pair(
     tree: &mut Tree,
-    touched: Vec<(u64, &BytePath, bool, bool)>,
+    touched: Vec<Touched<'_>>,
     answers: &[raw::fimk_armed],
     total: &mut Armed,
 ) {
     let one_each = touched.len() == answers.len();
     let mut rest = answers;
-    for (at, (inode, path, directory, alias)) in touched.into_iter().enumerate() {
+    for (at, touched) in touched.into_iter().enumerate() {
+        let Touched { inode, path, .. } = touched;
         let ahead = rest.iter().position(|armed| armed.object.inode == inode);
         let armed = match ahead {
             Some(ahead) => {
@@ -159,12 +224,17 @@ fn pair(
             total.refused += u64::from(armed.flags & raw::FIMK_ARMED_FULL != 0);
             if armed.mappings > 0 {
                 total.mapped.push(path.clone());
+            } else if armed.writers > 0 && !touched.directory {
+                total.open.push(path.clone());
             }
         }
-        match armed.and_then(|armed| Object::of(armed.object)) {
-            Some(object) if alias => tree.alias(object, path.clone()),
-            _ if alias => {}
-            object => tree.insert(path.clone(), Entry { object, directory }),
+        let object = armed.and_then(|armed| Object::of(armed.object));
+        let directory = touched.directory;
+        match (touched.role, object) {
+            (Role::Itself, object) => tree.insert(path.clone(), Entry { object, directory }),
+            (Role::Target, Some(object)) => tree.alias(object, path.clone()),
+            (Role::Layer, Some(object)) => tree.lay(object, path.clone()),
+            (_, None) => {}
         }
     }
 }
@@ -189,7 +259,12 @@ mod tests {
         let batch = touched
             .iter()
             .zip(&names)
-            .map(|(&(inode, _), name)| (inode, name, false, false))
+            .map(|(&(inode, _), path)| Touched {
+                inode,
+                path,
+                directory: false,
+                role: Role::Itself,
+            })
             .collect();
         let answers: Vec<_> = answers.iter().map(|&inode| armed(inode)).collect();
         let mut tree = Tree::default();

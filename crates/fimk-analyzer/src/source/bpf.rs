@@ -1,5 +1,8 @@
 //! The BPF source: records of the kernel → signals, with take–read–commit–done on the way.
 
+mod layers;
+mod record;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
@@ -8,21 +11,25 @@ use std::{
 use fimk_core::path::BytePath;
 use fimk_wire::{actor_of_attempt, error_of, leaf_first_to_path, raw, spanned};
 
+use self::record::NameRecord;
 use crate::{
     attempts,
     channel::{Channel, ChannelError},
     clock,
     identity::{ActorKey, Object},
-    mounts::Hint,
+    mounts::Table,
     signal::{Attempted, Fact, Operations, Signal, Touch},
-    source::takes::{Key, Takes},
+    source::{
+        covered::Covered,
+        takes::{Key, Takes},
+    },
     tree::{Entry, Tree, rebased},
-    walk::Walker,
+    walk::{Walker, is_whiteout},
 };
 
 /// A record of a name that the kernel counted may still be on its way for this long before the directory
 /// is compared.
-const NAME_PATIENCE: Duration = Duration::from_millis(10);
+pub const NAME_PATIENCE: Duration = Duration::from_millis(10);
 
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
@@ -31,9 +38,10 @@ const ACCESSED_MAX: usize = 8_192;
 /// anew. More than there are records in a full ring.
 const FORGOTTEN_MAX: usize = 32_768;
 
-/// A directory whose count says that records of it are missing.
+/// A directory whose count says that records of it are missing, or that is to be compared for another reason.
 struct Short {
     until: Instant,
+    /// More than ever come, if it is to be compared whatever comes.
     missing: u64,
     touch: Touch,
 }
@@ -50,6 +58,8 @@ pub struct Bpf {
     short: HashMap<Key, Short>,
     forgotten: HashSet<Object>,
     forgotten_order: VecDeque<Object>,
+    /// What was mounted over.
+    pub covered: Covered,
     /// Taken and to be told DONE.
     pub taken: Vec<(raw::fimk_key, u64)>,
     /// New objects that no rule reaches: the kernel is to forget them.
@@ -58,6 +68,10 @@ pub struct Bpf {
     unwalked: HashSet<Object>,
     /// New directories that came with content of their own: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
+    /// Names that objects came by which somebody has mapped writable: who, is not known.
+    pub mapped: Vec<BytePath>,
+    /// Names on overlays in whose layers something changed: to be walked if they turn out to be new.
+    beneath: Vec<(BytePath, Touch)>,
 }
 
 impl Bpf {
@@ -142,6 +156,19 @@ impl Bpf {
         if touch.operations.meets(Operations::NAMES) {
             self.account(key, &touch);
         }
+        let covered = self.covered.names_of(object);
+        if !covered.is_empty() {
+            let touch = Touch {
+                operations: touch.operations.without(Operations::NAMES),
+                accessed: accessed.clone(),
+                ..touch.clone()
+            };
+            let told = covered.iter().cloned();
+            return told
+                .map(|path| Signal::Covered(path, touch.clone()))
+                .chain(signals(tree, object, touch.clone(), accessed.as_ref()))
+                .collect();
+        }
         signals(tree, object, touch, accessed.as_ref())
     }
 
@@ -172,12 +199,11 @@ impl Bpf {
         self.takes.want(key);
     }
 
-    /// Directories whose missing records did not come in time, each once, with all whose records are missing.
-    pub fn overdue(&mut self, tree: &Tree) -> Vec<Signal> {
-        let now = Instant::now();
+    /// Directories whose missing records did not come by then, each once, with all whose records are missing.
+    pub fn overdue(&mut self, tree: &Tree, by: Instant) -> Vec<Signal> {
         let mut late: HashMap<Object, Vec<Touch>> = HashMap::new();
         self.short.retain(|(directory, _), short| {
-            let waits = short.until > now;
+            let waits = short.until > by;
             if !waits {
                 late.entry(*directory)
                     .or_default()
@@ -186,7 +212,11 @@ impl Bpf {
             waits
         });
         let compare = |(directory, touches): (Object, Vec<Touch>)| {
-            let names = tree.names_of(directory).to_vec();
+            let names = tree.names_of(directory).iter();
+            let names: Vec<BytePath> = names
+                .chain(tree.merged_names_of(directory))
+                .cloned()
+                .collect();
             names
                 .into_iter()
                 .map(move |path| Signal::Compare(path, touches.clone()))
@@ -201,8 +231,8 @@ impl Bpf {
 
     /// Lets the kernel forget an object that has no watched name any more: it never does by itself, and its
     /// map is limited.
-    fn forget(&mut self, tree: &Tree, object: Object) {
-        if !tree.names_of(object).is_empty() {
+    pub fn forget(&mut self, tree: &Tree, object: Object) {
+        if !tree.is_strange(object) || !self.covered.names_of(object).is_empty() {
             return;
         }
         self.unwanted.push(object);
@@ -219,6 +249,9 @@ impl Bpf {
 
     /// Takes a name and all below it out of the tree.
     pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
+        for (name, _) in tree.below(path) {
+            self.lift(tree, &name);
+        }
         for (_, entry) in tree.remove_below(path) {
             if let Some(object) = entry.object {
                 self.forget(tree, object);
@@ -227,9 +260,11 @@ impl Bpf {
     }
 
     /// An inode number used again where there are no generations: the kernel may have forgotten the new
-    /// object in the place of the old.
-    fn watch_again(&mut self, path: &BytePath, record: &NameRecord) {
-        if self.forgotten.remove(&record.object) {
+    /// object in the place of the old. Or it had no room left but that for named objects.
+    fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
+        // Of what is not named, and has no room, the counters tell.
+        let kept_out = record.is_unwatched() && named;
+        if self.forgotten.remove(&record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }
     }
@@ -250,18 +285,39 @@ impl Bpf {
     }
 
     /// A name appeared, went or moved.
-    pub fn name(&mut self, tree: &mut Tree, walker: &Walker, name: &raw::fimk_name) -> Vec<Signal> {
-        let record = NameRecord::of(name);
+    pub fn name(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        table: &Table,
+        name: &raw::fimk_name,
+    ) -> Vec<Signal> {
+        let mut record = NameRecord::of(name);
+        let who = actor_of(name.actor);
         for object in record.counted_by() {
-            self.see_name((object, actor_of(name.actor)));
+            self.see_name((object, who));
         }
-        match name.operation {
-            raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, &record),
-            raw::FIMK_OP_UNLINK => self.vanished(tree, &record),
-            raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, &record),
+        if record.is_about_a_twin(tree, table) {
+            self.compare_instead(tree, &record, who);
+            return Vec::new();
+        }
+        if name.path_flags & raw::FIMK_NAME_MAPPED != 0 {
+            self.mapped.extend(record.new_names(tree));
+        }
+        let mut signals = self.changed_covered(&record);
+        signals.extend(self.changed_beneath(tree, walker, &record));
+        signals.extend(self.changed(tree, walker, &record));
+        signals
+    }
+
+    fn changed(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
+        match record.operation {
+            raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, record),
+            raw::FIMK_OP_UNLINK => self.vanished(tree, record),
+            raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, record),
             raw::FIMK_OP_MOUNT => vec![Signal::Mount(record.mount_hint(tree, false))],
             raw::FIMK_OP_UNMOUNT => vec![Signal::Mount(record.mount_hint(tree, true))],
-            _ => self.moved(tree, walker, &record),
+            _ => self.moved(tree, walker, record),
         }
     }
 
@@ -275,7 +331,10 @@ impl Bpf {
                 }
                 continue;
             };
-            self.watch_again(&path, record);
+            self.watch_again(&path, found.named, record);
+            if record.may_be_full() {
+                self.to_walk.push((path.clone(), record.touch(None)));
+            }
             tree.insert(
                 path.clone(),
                 Entry {
@@ -284,7 +343,7 @@ impl Bpf {
                 },
             );
             if found.covered {
-                let fact = if record.is_link {
+                let fact = if record.is_link() {
                     Fact::Linked(others.first().cloned())
                 } else {
                     Fact::Created
@@ -293,7 +352,7 @@ impl Bpf {
             }
         }
         self.forget(tree, record.object);
-        if record.is_link && signals.is_empty() {
+        if record.is_link() && signals.is_empty() {
             let elsewhere = record.path_elsewhere();
             let fact = Fact::Linked(elsewhere);
             signals.extend(
@@ -316,6 +375,9 @@ impl Bpf {
                 self.drop_names(tree, &path);
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
+        }
+        if !self.forgotten.contains(&record.object) {
+            self.forget(tree, record.object);
         }
         signals
     }
@@ -356,7 +418,7 @@ impl Bpf {
             if record.is_directory && !known || led_to || unwalked {
                 self.to_walk.push((path.clone(), record.touch(None)));
             } else {
-                self.watch_again(path, record);
+                self.watch_again(path, walker.spells_out(path), record);
             }
         } else {
             self.forget(tree, record.object);
@@ -364,13 +426,24 @@ impl Bpf {
         if old_reached.is_none() && new_reached.is_none() {
             return Vec::new();
         }
-        vec![Signal::Moved {
+        let left = old_reached.filter(is_whiteout);
+        let mut signals = vec![Signal::Moved {
             old: old.or_else(|| record.old_path_elsewhere()),
             new: new.or_else(|| record.path_elsewhere()),
             replaced,
             directory: record.is_directory,
             touch: record.touch(None),
-        }]
+        }];
+        if let Some(left) = left {
+            let entry = Entry {
+                object: None,
+                directory: false,
+            };
+            tree.insert(left.clone(), entry);
+            self.to_walk.push((left.clone(), record.touch(None)));
+            signals.push(Signal::Touched(left, record.touch(Some(Fact::Created))));
+        }
+        signals
     }
 
     /// Two names changed places: for each, another object stands there now.
@@ -438,36 +511,29 @@ fn actor_of(wire: raw::fimk_actor_key) -> ActorKey {
     }
 }
 
-/// A touch of an object is one of each of its names; what concerns the names in a directory is no touch
-/// of the directory.
+/// A touch of an object is one of each of its names, and of those on overlays below which it lies; what concerns the
+/// names in a directory is no touch of the directory.
 fn signals(
     tree: &Tree,
     object: Object,
     mut touch: Touch,
     accessed: Option<&BytePath>,
 ) -> Vec<Signal> {
-    let names = tree.names_of(object);
+    let (names, merged) = (tree.names_of(object), tree.merged_names_of(object));
     touch.operations = touch.operations.without(Operations::MOUNTS);
     if names
         .iter()
+        .chain(merged)
         .any(|path| tree.get(path).is_some_and(|entry| entry.directory))
     {
         touch.operations = touch.operations.without(Operations::NAMES);
     }
-    if touch.operations.is_empty() {
-        return Vec::new();
-    }
-    names
-        .iter()
-        .map(|path| {
+    let ours = names.iter().map(|path| (path, own(tree, path, &touch)));
+    let all = ours.chain(merged.iter().map(|path| (path, touch.clone())));
+    all.filter(|(_, touch)| !touch.operations.is_empty())
+        .map(|(path, touch)| {
             let accessed = accessed.filter(|used| *used != path).cloned();
-            Signal::Touched(
-                path.clone(),
-                Touch {
-                    accessed,
-                    ..touch.clone()
-                },
-            )
+            Signal::Touched(path.clone(), Touch { accessed, ..touch })
         })
         .collect()
 }
@@ -491,118 +557,14 @@ fn attempted_on(
     names.iter().map(one_each).collect()
 }
 
-/// A `fimk_name`, its identities and names made ours.
-struct NameRecord {
-    actor: Option<ActorKey>,
-    uid: u32,
-    time_ns: u64,
-    operation: u32,
-    directory: Option<Object>,
-    old_directory: Option<Object>,
-    object: Object,
-    replaced: Option<Object>,
-    is_directory: bool,
-    is_symlink: bool,
-    is_link: bool,
-    name: Vec<u8>,
-    old_name: Vec<u8>,
-    path: Vec<u8>,
-    old_path: Vec<u8>,
-}
-
-impl NameRecord {
-    fn of(wire: &raw::fimk_name) -> Self {
-        let bytes = |span| spanned(&wire.tail, span);
-        Self {
-            actor: ActorKey::of(wire.actor),
-            uid: wire.uid,
-            time_ns: wire.time_ns,
-            operation: wire.operation,
-            directory: Object::of(wire.directory),
-            old_directory: Object::of(wire.old_directory),
-            object: object_of(wire.object),
-            replaced: Object::of(wire.replaced),
-            is_directory: wire.mode & 0o170_000 == 0o040_000,
-            is_symlink: wire.mode & 0o170_000 == 0o120_000,
-            is_link: wire.operation == raw::FIMK_OP_LINK,
-            name: without_end(bytes(wire.name)).to_vec(),
-            old_name: without_end(bytes(wire.old_name)).to_vec(),
-            path: bytes(wire.path).to_vec(),
-            old_path: bytes(wire.old_path).to_vec(),
-        }
+/// The file of an overlay is closed while a mapping of what lies below lives: only the end of that one counts.
+fn own(tree: &Tree, path: &BytePath, touch: &Touch) -> Touch {
+    let mut touch = touch.clone();
+    if !tree.layers_of(path).is_empty() {
+        let close = Operations::of(&[raw::FIMK_OP_CLOSE]);
+        touch.operations = touch.operations.without(close);
     }
-
-    /// The objects whose entries count this record, each once: directories, but for a mount on the root of a
-    /// file system, which has none.
-    fn counted_by(&self) -> impl Iterator<Item = Object> {
-        let covered =
-            Operations::of(&[self.operation]).meets(Operations::MOUNTS) && self.directory.is_none();
-        let root = covered.then_some(self.object);
-        let old = self
-            .old_directory
-            .filter(|old| Some(*old) != self.directory);
-        self.directory.into_iter().chain(old).chain(root)
-    }
-
-    /// The names that were meant, one for each name of the directory.
-    fn new_names(&self, tree: &Tree) -> Vec<BytePath> {
-        let Some(directory) = self.directory else {
-            return Vec::new();
-        };
-        tree.names_of(directory)
-            .iter()
-            .map(|above| above.join(&self.name))
-            .collect()
-    }
-
-    fn old_name(&self, tree: &Tree) -> Option<BytePath> {
-        Some(tree.name_of(self.old_directory?)?.join(&self.old_name))
-    }
-
-    /// The name in a directory we do not know, as the kernel's own path has it.
-    fn path_elsewhere(&self) -> Option<BytePath> {
-        elsewhere(&self.path, &self.name)
-    }
-
-    fn old_path_elsewhere(&self) -> Option<BytePath> {
-        elsewhere(&self.old_path, &self.old_name)
-    }
-
-    /// Of the covered object and of the place in its directory, whichever is known.
-    fn mount_hint(&self, tree: &Tree, unmount: bool) -> Hint {
-        let mut points = self.new_names(tree);
-        points.extend_from_slice(tree.names_of(self.object));
-        Hint {
-            points,
-            covered: self.object,
-            unmount,
-            touch: self.touch(None),
-        }
-    }
-
-    fn touch(&self, fact: Option<Fact>) -> Touch {
-        let time = clock::from_boot(self.time_ns);
-        Touch {
-            actor: self.actor,
-            uid: Some(self.uid),
-            operations: Operations::of(&[self.operation]),
-            first: time,
-            last: time,
-            count: 1,
-            bytes: 0,
-            accessed: None,
-            fact,
-        }
-    }
-}
-
-/// The kernel ends every name by NUL.
-fn without_end(name: &[u8]) -> &[u8] {
-    name.strip_suffix(b"\0").unwrap_or(name)
-}
-
-fn elsewhere(directory: &[u8], name: &[u8]) -> Option<BytePath> {
-    (!name.is_empty()).then(|| BytePath::new(&leaf_first_to_path(directory)).join(name))
+    touch
 }
 
 #[cfg(test)]

@@ -24,10 +24,10 @@ use crate::{
     channel::{Channel, ChannelError, no_actor},
     clock,
     fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
-    identity::ActorKey,
+    identity::{ActorKey, Object, device_of},
     signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
     tree::{Entry, Tree},
-    walk::{Found, Walker},
+    walk::{Found, Walker, is_whiteout},
 };
 
 /// Events read before anything else gets its turn.
@@ -50,6 +50,8 @@ struct Batch {
     /// Cookies of the questions that are still out.
     asked: Vec<(u64, u32)>,
     answers: HashMap<u32, Option<ActorKey>>,
+    /// [`Fanotify::moves`] when it was read.
+    moves: u64,
 }
 
 /// What came since the last SYNCED.
@@ -68,6 +70,8 @@ pub struct Fanotify {
     awaited: HashMap<BytePath, HashMap<u32, usize>>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
     answer: Answer,
+    /// Moves of watched names that were signals so far: the paths of events that were read before are of another time.
+    moves: u64,
     /// New directories: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -80,6 +84,7 @@ impl Fanotify {
             batches: VecDeque::new(),
             awaited: HashMap::new(),
             answer: Answer::None,
+            moves: 0,
             to_walk: Vec::new(),
         }
     }
@@ -88,13 +93,7 @@ impl Fanotify {
     pub fn watch(&mut self, tree: &mut Tree, walker: &Walker, found: &[Found]) -> Vec<String> {
         let mut refused = Vec::new();
         for it in found {
-            tree.insert(
-                it.path.clone(),
-                Entry {
-                    object: None,
-                    directory: it.directory,
-                },
-            );
+            tree.insert(it.path.clone(), entry(&it.path, it.directory));
             match self.mark(it, walker) {
                 // It went while we walked: its directory is marked and says so.
                 Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
@@ -192,6 +191,7 @@ impl Fanotify {
             read_ns,
             asked,
             answers: HashMap::new(),
+            moves: self.moves,
         });
         Ok(Ok(()))
     }
@@ -226,15 +226,32 @@ impl Fanotify {
         if !batch.asked.is_empty() {
             return Vec::new();
         }
-        let Some(batch) = self.batches.pop_front() else {
+        let Some(mut batch) = self.batches.pop_front() else {
             return Vec::new();
         };
-        self.no_longer_awaited(&batch.events);
-        batch
-            .events
-            .iter()
-            .flat_map(|event| self.signals(event, &batch, tree, walker, actors))
-            .collect()
+        let events = std::mem::take(&mut batch.events);
+        self.no_longer_awaited(&events);
+        let mut signals = Vec::new();
+        let moved_itself = MaskFlags::FAN_MOVE_SELF | MaskFlags::FAN_ONDIR;
+        let mut events = events
+            .into_iter()
+            .filter(|event| event.mask & !moved_itself.bits() != 0)
+            .peekable();
+        while let Some(mut event) = events.next() {
+            if events
+                .next_if(|next| changed_places(&event, next))
+                .is_some()
+            {
+                let touch = touch(culprit(&event, &batch, actors));
+                signals.extend(self.exchanged(&event, tree, walker, &touch));
+                continue;
+            }
+            if self.moves != batch.moves {
+                self.group.refresh(&mut event);
+            }
+            signals.extend(self.signals(&event, &batch, tree, walker, actors));
+        }
+        signals
     }
 
     fn no_longer_awaited(&mut self, events: &[FanotifyEvent]) {
@@ -256,9 +273,12 @@ impl Fanotify {
 
     /// Whether events about a path were read that are of another process than these, and are not signals yet.
     pub fn awaits_another(&self, path: &BytePath, known: &[u32]) -> bool {
-        self.awaited
-            .get(path)
-            .is_some_and(|pids| pids.keys().any(|pid| !known.contains(pid)))
+        let by_an_old_name = self.batches.iter().any(|batch| batch.moves != self.moves);
+        by_an_old_name
+            || self
+                .awaited
+                .get(path)
+                .is_some_and(|pids| pids.keys().any(|pid| !known.contains(pid)))
     }
 
     fn signals(
@@ -343,13 +363,7 @@ impl Fanotify {
                 self.group.forget(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
-            tree.insert(
-                path.clone(),
-                Entry {
-                    object: None,
-                    directory,
-                },
-            );
+            tree.insert(path.clone(), entry(path, directory));
             if directory || matches!(fact, Fact::Linked(_)) {
                 // Whoever made a directory need not have made what was in it before it could be marked.
                 let made = *fact == Fact::Created;
@@ -370,8 +384,7 @@ impl Fanotify {
         touch: Touch,
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
-        let old = event.old.as_ref().map(|(above, name)| above.join(name));
-        let new = path_of(event);
+        let (old, new) = sides(event);
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
         let replaced = new_reached
@@ -385,6 +398,7 @@ impl Fanotify {
             (Some(old), Some(new)) if known => {
                 tree.rename(old, new);
                 self.group.moved(old, new);
+                self.moves += 1;
             }
             (Some(old), None) => {
                 tree.remove_below(old);
@@ -393,13 +407,7 @@ impl Fanotify {
             _ => {}
         }
         if let Some(path) = &new_reached {
-            tree.insert(
-                path.clone(),
-                Entry {
-                    object: None,
-                    directory,
-                },
-            );
+            tree.insert(path.clone(), entry(path, directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
             }
@@ -408,13 +416,65 @@ impl Fanotify {
             operations: Operations::of(&[raw::FIMK_OP_RENAME]),
             ..touch
         };
-        vec![Signal::Moved {
+        let left = old
+            .clone()
+            .filter(is_whiteout)
+            .and_then(|old| walker.reaches(&old, false));
+        let mut signals = vec![Signal::Moved {
             old,
             new,
             replaced,
             directory,
-            touch,
-        }]
+            touch: touch.clone(),
+        }];
+        signals.extend(left.map(|left| self.came(tree, left.path, false, touch, Fact::Created)));
+        signals
+    }
+
+    /// Two names changed places: for each, another object stands there now.
+    fn exchanged(
+        &mut self,
+        event: &FanotifyEvent,
+        tree: &mut Tree,
+        walker: &Walker,
+        touch: &Touch,
+    ) -> Vec<Signal> {
+        let (old, new) = sides(event);
+        let mut signals = Vec::new();
+        for (path, other) in [(&old, &new), (&new, &old)] {
+            let Some(found) = path.as_ref().and_then(|path| walker.reaches(path, true)) else {
+                continue;
+            };
+            let touch = Touch {
+                operations: Operations::of(&[raw::FIMK_OP_EXCHANGE]),
+                ..touch.clone()
+            };
+            let directory = found.path.as_path().is_dir();
+            tree.remove_below(&found.path);
+            self.group.forget(&found.path);
+            let fact = Fact::Replaced(other.clone());
+            signals.push(self.came(tree, found.path, directory, touch, fact));
+        }
+        signals
+    }
+
+    /// Something stands under this name now. It is watched, and what is below it looked at.
+    fn came(
+        &mut self,
+        tree: &mut Tree,
+        path: BytePath,
+        directory: bool,
+        touch: Touch,
+        fact: Fact,
+    ) -> Signal {
+        let entry = Entry {
+            object: None,
+            directory,
+        };
+        tree.insert(path.clone(), entry);
+        self.to_walk.push((path.clone(), touch.clone()));
+        let fact = Some(fact);
+        Signal::Touched(path, Touch { fact, ..touch })
     }
 }
 
@@ -424,12 +484,53 @@ impl AsFd for Fanotify {
     }
 }
 
+/// What stands under a name at this moment. Of regular files the object is kept, to know them among those that
+/// somebody holds.
+fn entry(path: &BytePath, directory: bool) -> Entry {
+    let meta = fs::symlink_metadata(path.as_path()).ok();
+    let file = meta.filter(|meta| !directory && meta.is_file());
+    Entry {
+        object: file.map(|meta| Object {
+            inode: meta.ino(),
+            device: device_of(meta.dev()),
+            generation: 0,
+        }),
+        directory,
+    }
+}
+
 fn path_of(event: &FanotifyEvent) -> Option<BytePath> {
     match &event.directory {
         Some(directory) if event.name.is_empty() => Some(directory.clone()),
         Some(directory) => Some(directory.join(&event.name)),
         None => event.object.clone(),
     }
+}
+
+/// The names of a rename, before and after, where they lie in marked directories. (The object's own is the one before.)
+fn sides(event: &FanotifyEvent) -> (Option<BytePath>, Option<BytePath>) {
+    let old = event.old.as_ref().map(|(above, name)| above.join(name));
+    let new = event.directory.as_ref().map(|it| it.join(&event.name));
+    (old, new)
+}
+
+/// Whether two renames, one right after the other, are one exchange: the kernel tells of each direction. What came and
+/// went again by two calls looks the same, but leaves nothing.
+fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
+    let is_rename =
+        |it: &FanotifyEvent| MaskFlags::from_bits_retain(it.mask).intersects(MaskFlags::FAN_RENAME);
+    let ((from, to), (back_from, back_to)) = (sides(one), sides(two));
+    let stands = |path: &Option<BytePath>| {
+        path.as_ref()
+            .is_none_or(|path| fs::symlink_metadata(path.as_path()).is_ok())
+    };
+    is_rename(one)
+        && is_rename(two)
+        && one.pid == two.pid
+        && (from.is_some() || to.is_some())
+        && (&from, &to) == (&back_to, &back_from)
+        && stands(&from)
+        && stands(&to)
 }
 
 /// The paths that an event is about: the name used, and the object's own if that is another.
@@ -499,7 +600,9 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Created => raw::FIMK_OP_CREATE,
         Fact::Linked(_) => raw::FIMK_OP_LINK,
         Fact::Deleted => raw::FIMK_OP_UNLINK,
-        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) => raw::FIMK_OP_RENAME,
+        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) | Fact::Beneath => {
+            raw::FIMK_OP_RENAME
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub mod arm;
 pub mod bpf;
+pub mod covered;
 pub mod fanotify;
 pub mod takes;

@@ -31,6 +31,7 @@ fn well(activity: &Activity) -> Signs<'_> {
         reads_everything: true,
         watched: 10,
         limit: Some(11),
+        unwatched: 0,
         activity,
         comparing: None,
     }

@@ -94,3 +94,27 @@ fn a_link_to_what_looks_like_a_secret_is_told_without_it() {
     assert!(verdict.content_changed() && told.contains("/a"), "{told}");
     assert!(!told.contains("0123456789"), "{told}");
 }
+
+struct Unkeyed;
+
+impl fimk_consumers::Tokenize for Unkeyed {
+    fn token(&self, _: &[u8]) -> Token {
+        Token([0; 16])
+    }
+}
+
+#[test]
+fn what_is_not_read_now_is_not_called_empty() {
+    let text = fimk_consumers::read(fimk_consumers::Consumer::Text, b"one\n", &Unkeyed);
+    let mut before = read(Digest::Plain([1; 32]));
+    before.content = Content::Read {
+        digest: Digest::Plain([1; 32]),
+        state: Some(text.state),
+    };
+    let mut after = read(Digest::Plain([1; 32]));
+    after.content = Content::Unread("it is leased".to_owned());
+    after.attributes.size += 4;
+    let verdict = judge(Some(&record(before)), Some(&after), true);
+    assert!(verdict.content_changed());
+    assert_eq!(verdict.comparison, Comparison::default());
+}

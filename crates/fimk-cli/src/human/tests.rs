@@ -28,6 +28,7 @@ fn answer() -> Value {
         },
         "last_comparison": "2026-11-21T14:50:04.000000000Z",
         "counters": { "skipped": 0, "hooks": { "vfs_write": { "seen": 7, "announced": 5, "coalesced": 2 }, "d_move": { "seen": 1, "announced": 1 } } },
+        "kernel": { "map_bytes": 61_000_000 },
         "queues": { "settling": { "length": 0 }, "held": { "length": 0, "limit": 1_024 } },
         "outputs": [ { "name": "stdout", "cursor": 1_012, "lag": 0 } ],
         "database": { "bytes": 1_600_000 },
@@ -54,6 +55,7 @@ events       numbers 1 to 1,012 stored
              since the start: 2 attributes modified, 1 monitor started
 kernel       8 seen, 6 announced, 2 coalesced
              lost: nothing
+memory       58.1 MiB in the maps of the kernel
 queues       empty
 outputs      stdout has all up to 1,012
 compared     everything, last at 2026-11-21 14:50:04 UTC

@@ -5,13 +5,15 @@ use std::ops::Range;
 
 use super::{spans::Spans, values};
 
-/// How a program takes a secret by a short option.
+/// How a program takes a secret by an option.
 struct Program {
     names: &'static [&'static [u8]],
     /// Options without a value, which may stand in the same word before the one with the secret.
     flags: &'static [u8],
-    /// The option.
-    option: u8,
+    /// The short options.
+    options: &'static [u8],
+    /// Long options that take the same, with their dashes.
+    long: &'static [&'static [u8]],
     form: Form,
 }
 
@@ -29,37 +31,43 @@ const PROGRAMS: [Program; 9] = [
     Program {
         names: &[b"useradd"],
         flags: b"DFlmMNor",
-        option: b'p',
+        options: b"p",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"usermod"],
         flags: b"aLmorU",
-        option: b'p',
+        options: b"p",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"groupadd", b"groupmod"],
         flags: b"for",
-        option: b'p',
+        options: b"p",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"sshpass"],
         flags: b"v",
-        option: b'p',
+        options: b"p",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"docker", b"podman"],
         flags: b"",
-        option: b'p',
+        options: b"p",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"mysql", b"mysqldump", b"mysqladmin", b"mariadb"],
         flags: b"",
-        option: b'p',
+        options: b"p",
+        long: &[],
         form: Form::Attached,
     },
     Program {
@@ -71,19 +79,22 @@ const PROGRAMS: [Program; 9] = [
             b"ldappasswd",
         ],
         flags: b"xZv",
-        option: b'w',
+        options: b"w",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"redis-cli"],
         flags: b"",
-        option: b'a',
+        options: b"a",
+        long: &[],
         form: Form::Value,
     },
     Program {
         names: &[b"curl", b"wget"],
         flags: b"sSkLvfgiIO",
-        option: b'u',
+        options: b"uU",
+        long: &[b"--user", b"--proxy-user"],
         form: Form::AfterColon,
     },
 ];
@@ -124,10 +135,20 @@ pub(super) fn mark(words: &[&[u8]], mark: &mut dyn FnMut(usize, Range<usize>)) {
 impl Program {
     /// Where in the word the value of the option begins, if the word has it.
     fn option_in(&self, word: &[u8]) -> Option<(usize, Form)> {
+        if let Some(long) = self.long.iter().find(|long| word.starts_with(long)) {
+            return match word.get(long.len()) {
+                None => Some((word.len(), self.form)),
+                Some(b'=') => Some((long.len() + 1, self.form)),
+                Some(_) => None,
+            };
+        }
         let letters = word.strip_prefix(b"-")?;
         let is_flag = |letter: &&u8| self.flags.contains(letter);
         let flags = letters.iter().take_while(is_flag).count();
-        (letters.get(flags) == Some(&self.option)).then_some((flags + 2, self.form))
+        let is_one = letters
+            .get(flags)
+            .is_some_and(|it| self.options.contains(it));
+        is_one.then_some((flags + 2, self.form))
     }
 }
 

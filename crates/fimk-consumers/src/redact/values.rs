@@ -128,10 +128,13 @@ pub(super) fn find(line: &[u8], spans: &mut Spans) {
     // Once for the line, or a long tail would be trimmed again for each name.
     let end = line.iter().rposition(|byte| !b" \t\r,;".contains(byte));
     let line = &line[..end.map_or(0, |end| end + 1)];
+    // Once for the line as well: what may stand before a name that begins it.
+    let lead = line.iter().take_while(|byte| b" \t-#;\"'{".contains(byte));
+    let lead = lead.count();
     let mut at = 0;
     while at < line.len() {
         let span = matches!(line[at], b'=' | b':')
-            .then(|| assignment(line, at))
+            .then(|| assignment(line, at, lead))
             .flatten();
         at = span.as_ref().map_or(at + 1, |span| span.end.max(at + 1));
         spans.extend(span.into_iter().collect());
@@ -160,15 +163,14 @@ fn name_before(line: &[u8], separator: usize) -> Range<usize> {
     end - length..end
 }
 
-fn assignment(line: &[u8], separator: usize) -> Option<Range<usize>> {
+/// `lead`: the length of what may stand before the first name.
+fn assignment(line: &[u8], separator: usize, lead: usize) -> Option<Range<usize>> {
     let name = name_before(line, separator);
     if !is_secret_name(&line[name.clone()]) {
         return None;
     }
-    let first = line[..name.start]
-        .iter()
-        .all(|byte| b" \t-#;\"'{".contains(byte))
-        || line[..name.start].ends_with(b"export ") && name.start <= MAX_NAME;
+    let first =
+        name.start <= lead || line[..name.start].ends_with(b"export ") && name.start <= MAX_NAME;
     // `=>`, `==`, and LDIF's `::`.
     let operator = match line[separator..] {
         [b'=', b'>' | b'=', ..] | [b':', b':', ..] => 1,

@@ -154,6 +154,24 @@ fn values_of_secret_options_are_redacted() {
         (&["mkdir", "-p", "/srv/x"], &["mkdir", "-p", "/srv/x"]),
         (&["ssh", "-p", "22", "host"], &["ssh", "-p", "22", "host"]),
         (
+            &[
+                "curl",
+                "--user",
+                "a:secret",
+                "-U",
+                "b:secret",
+                "--proxy-user=c:secret",
+            ],
+            &[
+                "curl",
+                "--user",
+                "a:[redacted]",
+                "-U",
+                "b:[redacted]",
+                "--proxy-user=c:[redacted]",
+            ],
+        ),
+        (
             &["mysql", "-psecret", "-p", "db"],
             &["mysql", "-p[redacted]", "-p", "db"],
         ),

@@ -28,7 +28,10 @@ fn what_is_not_said_has_a_default() {
         (config.source, config.settle_ms, config.scan_interval_s),
         (SourceWanted::Auto, 50, 300)
     );
-    assert_eq!(config.read_bytes_max, 64 << 20);
+    assert_eq!(
+        (config.read_bytes_max, config.objects_max),
+        (64 << 20, 262_144)
+    );
     assert_eq!(
         (config.state_dir, config.run_dir),
         ("/var/lib/fimk".into(), "/run/fimk".into())
@@ -73,7 +76,9 @@ fn every_key_is_taken() {
         run_dir = "/srv/run"
         settle_ms = 10_000
         scan_interval_s = 0x10
+        compare_interval_s = 3600
         read_bytes_max = 4096
+        objects_max = 1_048_576
         [[rule]]
         name = "a"
         paths = ["/a", "/b/*"]
@@ -97,6 +102,7 @@ fn every_key_is_taken() {
         (SourceWanted::Periodic, 10_000, 16)
     );
     assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
+    assert_eq!(config.objects_max, 1 << 20);
     let rule = &config.rules[0];
     assert_eq!(
         (rule.recursive, rule.content, rule.severity),
@@ -136,7 +142,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, state_dir, run_dir, settle_ms, scan_interval_s, read_bytes_max, rule, output"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, scan_interval_s, compare_interval_s, read_bytes_max, objects_max, rule, output"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 

@@ -15,13 +15,14 @@ const NAMES_BYTES_MAX: usize = 2 * 1024;
 const TEXT_BYTES_MIN: usize = 64;
 
 /// All that can be long, what is missed least first. What it was and who did it goes last.
-const CUT_ORDER: [&str; 37] = [
+const CUT_ORDER: [&str; 38] = [
     "fimk.diff",
     "fimk.changes",
     "process.args",
     "process.command_line",
     "fimk.ancestors",
     "fimk.actors",
+    "fimk.shared_with",
     "fimk.rules",
     "tags",
     "fimk.operations",

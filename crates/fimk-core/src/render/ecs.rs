@@ -8,7 +8,7 @@ use super::{
     cut,
     json::{self, Object},
     message::{MESSAGE_BYTES_MAX, attempt_sentence, sentence},
-    process::{actor, ancestors, container, process, user},
+    process::{actor, ancestors, container, process, set_circumstances, user},
 };
 use crate::{
     event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source},
@@ -281,19 +281,16 @@ fn lossless(path: &BytePath) -> Option<String> {
 }
 
 fn set_actor(fimk: &mut Object, change: &Change) {
-    fimk.set(
-        "actors",
-        change.actors.iter().map(actor).collect::<Vec<Value>>(),
-    );
+    // Beside the one who is named they did not do it in its place, but at the same time.
+    let key = if change.actor.is_some() {
+        "shared_with"
+    } else {
+        "actors"
+    };
+    fimk.set(key, change.actors.iter().map(actor).collect::<Vec<Value>>());
     let Some(one) = &change.actor else { return };
     fimk.set("ancestors", ancestors(one));
-    fimk.set("login_uid", one.login_uid);
-    fimk.set("session", one.session);
-    fimk.set(
-        "executable_gone",
-        one.process.executable_gone.then_some(true),
-    );
-    fimk.set("kernel_thread", one.process.kernel.then_some(true));
+    set_circumstances(fimk, one);
 }
 
 fn difference(one: &Difference) -> Value {

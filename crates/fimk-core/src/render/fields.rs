@@ -24,7 +24,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 93] = [
+pub const FIELDS: [(&str, Kind); 97] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -73,6 +73,7 @@ pub const FIELDS: [(&str, Kind); 93] = [
     ("fimk.before.type", Text),
     ("fimk.before.uid", Text),
     ("fimk.bytes", Integer),
+    ("fimk.cgroup", Text),
     ("fimk.changes", Objects),
     ("fimk.content", Text),
     ("fimk.count", Integer),
@@ -81,6 +82,7 @@ pub const FIELDS: [(&str, Kind); 93] = [
     ("fimk.diff", Text),
     ("fimk.digest", Text),
     ("fimk.executable_gone", Flag),
+    ("fimk.executable_in_memory", Flag),
     ("fimk.gap.from", Time),
     ("fimk.gap.to", Time),
     ("fimk.kernel_thread", Flag),
@@ -91,6 +93,7 @@ pub const FIELDS: [(&str, Kind); 93] = [
     ("fimk.observed", Flag),
     ("fimk.operations", Texts),
     ("fimk.path_bytes", Text),
+    ("fimk.pid_in_namespace", Integer),
     ("fimk.plan", TextMap),
     ("fimk.previous_path", Text),
     ("fimk.previous_path_bytes", Text),
@@ -98,6 +101,7 @@ pub const FIELDS: [(&str, Kind); 93] = [
     ("fimk.rule", Text),
     ("fimk.rules", Texts),
     ("fimk.session", Integer),
+    ("fimk.shared_with", Objects),
     ("fimk.source", Text),
     ("fimk.target_path_bytes", Text),
     ("fimk.truncated", Texts),

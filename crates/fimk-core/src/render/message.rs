@@ -142,9 +142,12 @@ fn by(actor: &Actor) -> String {
     let process = &actor.process;
     let mut out = match &process.executable {
         Some(executable) => format!("; by {}", path(executable)),
+        None if process.kernel => format!("; by the kernel's {}", short_name(process)),
         None => format!("; by {}", short_name(process)),
     };
-    if process.executable_gone {
+    if process.executable_in_memory {
+        out += " (in memory)";
+    } else if process.executable_gone {
         out += " (deleted)";
     }
     if process.pid != 0 {

@@ -61,11 +61,23 @@ pub(super) fn actor(actor: &Actor) -> Value {
     let mut object = process(actor);
     object.0.remove("parent");
     object.set("user", user(actor));
-    object.set("login_uid", actor.login_uid);
-    object.set("session", actor.session);
+    set_circumstances(&mut object, actor);
     object.set("container", container(actor));
     object.set("ancestors", ancestors(actor));
     object.into()
+}
+
+/// What ECS has no field for: below `fimk`, or in a member of `fimk.actors`.
+pub(super) fn set_circumstances(object: &mut Object, actor: &Actor) {
+    let process = &actor.process;
+    let flag = |it: bool| it.then_some(true);
+    object.set("login_uid", actor.login_uid);
+    object.set("session", actor.session);
+    object.set("cgroup", actor.cgroup.clone());
+    object.set("pid_in_namespace", actor.pid_in_namespace);
+    object.set("executable_gone", flag(process.executable_gone));
+    object.set("executable_in_memory", flag(process.executable_in_memory));
+    object.set("kernel_thread", flag(process.kernel));
 }
 
 /// As it could be typed into a shell.

@@ -36,6 +36,7 @@ fn process(pid: u32, executable: &str) -> Process {
         args: Vec::new(),
         start: Some(at(-60)),
         executable_gone: false,
+        executable_in_memory: false,
         kernel: false,
     }
 }
@@ -94,6 +95,8 @@ fn change() -> Change {
             login_uid: Some(1000),
             session: Some(3),
             container: Some("0123456789abcdef".repeat(4)),
+            cgroup: Some("/system.slice/docker.service".to_owned()),
+            pid_in_namespace: Some(7),
         }),
         actors: Vec::new(),
         operations: vec!["rename".into()],
@@ -167,6 +170,7 @@ fn full() -> Change {
     full.actors = full.actor.iter().cloned().collect();
     if let Some(actor) = &mut full.actor {
         actor.process.executable_gone = true;
+        actor.process.executable_in_memory = true;
         actor.process.kernel = true;
     }
     full
@@ -272,9 +276,9 @@ fn a_change_is_one_line_of_nested_fields() {
         r#""owner":"root","path":"/etc/passwd","size":1716,"type":"file","uid":"0"},"#,
         r#""fimk":{"ancestors":[{"executable":"/usr/bin/bash","name":"bash","pid":700,"start":"2026-11-18T11:05:40.000000005Z"},"#,
         r#"{"executable":"/usr/sbin/sshd","name":"sshd","pid":650,"start":"2026-11-18T11:05:40.000000005Z"}],"#,
-        r#""before":{"size":1719},"changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
+        r#""before":{"size":1719},"cgroup":"/system.slice/docker.service","changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
         r#""content":"changed","count":2,"detected_by":"event","links":1,"login_uid":1000,"operations":["rename"],"#,
-        r#""rule":"identity","rules":["identity","etc"],"session":3,"source":"bpf"},"#,
+        r#""pid_in_namespace":7,"rule":"identity","rules":["identity","etc"],"session":3,"source":"bpf"},"#,
         r#""host":{"boot":{"id":"0f8fad5b-d9cb-469f-a165-70867728950e"},"name":"web1"},"#,
         r#""message":"/etc/passwd modified: user alice uid 1000 → 0; by /usr/sbin/usermod (pid 812) ← bash ← sshd, login uid 1000","#,
         r#""process":{"args":["usermod","-u","0","-o","alice"],"command_line":"usermod -u 0 -o alice","#,
@@ -333,6 +337,8 @@ fn every_known_field_occurs_and_no_other() {
     let mut seen = check(&parsed(&changed(full())));
     let mut keyed = change();
     keyed.file.digest = Some(Digest::Keyed([1; 32]));
+    // One of several, and nobody in particular.
+    keyed.actors = keyed.actor.take().into_iter().collect();
     seen.append(&mut check(&parsed(&changed(keyed))));
     seen.append(&mut check(&parsed(&event(
         Action::MonitorStarted,

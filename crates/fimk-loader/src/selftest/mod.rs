@@ -17,11 +17,15 @@ use libbpf_rs::{Link, MapHandle, Result};
 
 use crate::counts;
 use crate::log;
-use crate::objects::{self, File, Process, Size};
+use crate::objects::{self, Copied, File, Process, Size};
 use crate::plan::{self, Choices, Lack};
 use room::Room;
 
 pub use processes::judge as judge_processes;
+
+/// How often an operation may go unseen before another program has to serve it: the kernel may skip a run, where
+/// the same program runs already on that CPU.
+const ATTEMPTS: u32 = 3;
 
 /// The file object with the programs that serve, attached.
 pub struct Tested {
@@ -37,9 +41,14 @@ pub struct Tested {
 }
 
 /// Loads, attaches and tests the programs that serve, of those that fit this kernel, for changes and these kinds of
-/// attempts. The error is the kernel's
-/// refusal of all of them.
-pub fn run(process: &Process, fitting: &BTreeSet<u32>, kinds: u32, size: Size) -> Result<Tested> {
+/// attempts. The error is the kernel's refusal of all of them.
+pub fn run(
+    process: &Process,
+    fitting: &BTreeSet<u32>,
+    kinds: u32,
+    size: Size,
+    copied: Copied,
+) -> Result<Tested> {
     let mut choices = Choices::new(kinds);
     for hook in (0..raw::FIMK_HOOKS).filter(|hook| !plan::PROCESS_HOOKS.contains(hook)) {
         if !fitting.contains(&hook) {
@@ -48,7 +57,7 @@ pub fn run(process: &Process, fitting: &BTreeSet<u32>, kinds: u32, size: Size) -
     }
     // Once more for each program that has to make way for one that was not loaded: seldom.
     loop {
-        let mut tested = Tested::load(process, choices, size)?;
+        let mut tested = Tested::load(process, choices, size, copied)?;
         let wanted = tested.choices.programs();
         tested.attach(&wanted);
         if tested.links.is_empty() {
@@ -66,10 +75,10 @@ pub fn run(process: &Process, fitting: &BTreeSet<u32>, kinds: u32, size: Size) -
 
 impl Tested {
     /// Loads the file object, leaving out each program that the verifier refuses.
-    fn load(process: &Process, mut choices: Choices, size: Size) -> Result<Self> {
+    fn load(process: &Process, mut choices: Choices, size: Size, copied: Copied) -> Result<Self> {
         loop {
             let wanted = choices.programs();
-            let cause = match File::load(process, &wanted, size) {
+            let cause = match File::load(process, &wanted, size, copied) {
                 Ok(file) => {
                     return Ok(Self {
                         counters: file.counters()?,
@@ -81,15 +90,14 @@ impl Tested {
                 }
                 Err(cause) => cause,
             };
-            let errno = objects::errno_of(&cause);
-            let refusal = plan::Refusal::of_trampolines(errno);
+            let refusal = plan::Refusal::of_trampolines(objects::errno_of(&cause));
             let messages = objects::messages();
-            let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
-            // The verifier says EACCES as well, of the program that it names.
-            let verified = errno == nix::libc::EACCES && blamed.is_some();
-            if refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED && !verified {
+            // The verifier refuses single programs by the same numbers, but says why.
+            let of_all = !objects::is_of_verifier(&messages);
+            if of_all && refusal.reason == raw::FIMK_REASON_TRAMPOLINES_REFUSED {
                 return Err(cause);
             }
+            let blamed = objects::hook_blamed(&messages).filter(|hook| wanted.contains(hook));
             let Some(hook) = blamed else {
                 log::line(format_args!(
                     "the file programs cannot be loaded: {cause:#}\n{messages}"
@@ -145,25 +153,31 @@ impl Tested {
     }
 
     fn test(&mut self, place: usize, row: &Row, hook: u32, room: &Room) {
+        let mut attempts = (0..ATTEMPTS).map(|_| self.attempt(row, hook, room));
+        let answer = attempts.find(|verdict| !matches!(verdict, Ok(Verdict::Unseen)));
+        let verdict = answer.unwrap_or(Ok(Verdict::Unseen));
+        let verdict = verdict.unwrap_or_else(|cause| {
+            self.untested.insert(place, cause.to_string());
+            Verdict::Untested
+        });
+        self.choices.judge(place, hook, verdict);
+        if verdict == Verdict::Unseen {
+            say_unseen(row, hook, self.choices.serving(place));
+        }
+    }
+
+    /// Performs an operation once. The error says why it cannot be.
+    fn attempt(&self, row: &Row, hook: u32, room: &Room) -> std::io::Result<Verdict> {
         let before = std::cell::Cell::new(0);
         let now = || before.set(counts::seen(&self.counters, hook));
         let done = match row.kind {
             0 => operations::perform(row.operation, room, &now),
             _ => attempts::perform(row.operation, room, &now),
         };
-        let seen = counts::seen(&self.counters, hook) > before.get();
-        let verdict = match done {
-            _ if seen => Verdict::Seen,
-            Ok(()) => Verdict::Unseen,
-            Err(cause) => {
-                self.untested.insert(place, cause.to_string());
-                Verdict::Untested
-            }
-        };
-        self.choices.judge(place, hook, verdict);
-        if verdict == Verdict::Unseen {
-            say_unseen(row, hook, self.choices.serving(place));
+        if counts::seen(&self.counters, hook) > before.get() {
+            return Ok(Verdict::Seen);
         }
+        done.map(|()| Verdict::Unseen)
     }
 
     /// Empties what is empty in a new object: nothing but the test has filled it.

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::Result;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use fimk_wire::raw;
 use nix::unistd::{getpid, gettid, mkdtemp};
@@ -12,6 +14,11 @@ use crate::objects;
 
 /// Root's, and gone at the next boot. A hardened unit can write only in the first.
 const PLACES: [&str; 2] = ["/run/fimk-loader", "/run"];
+
+/// What the names of our directories begin with.
+const NAME: &str = "fimk-selftest.";
+/// A self-test takes seconds, and minutes on an emulated machine: a directory older than this is nobody's.
+const LEFT_AFTER: Duration = Duration::from_secs(3600);
 
 /// A directory of mode 0700, removed with all in it when dropped. What this thread stats is watched by the
 /// trial's programs.
@@ -24,8 +31,9 @@ impl Room {
     /// Makes the directory and has it watched.
     pub fn new(file: &mut objects::File) -> Result<Self> {
         let mut made = Err(nix::errno::Errno::ENOENT);
-        for place in PLACES {
-            made = made.or_else(|_| mkdtemp(&Path::new(place).join("fimk-selftest.XXXXXX")));
+        for place in PLACES.map(Path::new) {
+            remove_left(place, SystemTime::now());
+            made = made.or_else(|_| mkdtemp(&place.join(format!("{NAME}XXXXXX"))));
         }
         let room = Self {
             path: made?,
@@ -85,7 +93,53 @@ impl Drop for Room {
     }
 }
 
+/// Removes the directories of self-tests that were killed.
+fn remove_left(place: &Path, now: SystemTime) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_ours = |found: &fs::Metadata| found.is_dir() && found.uid() == 0;
+        let age = |found: fs::Metadata| now.duration_since(found.modified().ok()?).ok();
+        let found = entry.metadata().ok().filter(is_ours);
+        let is_left = found.and_then(age).is_some_and(|age| age > LEFT_AFTER);
+        if is_left
+            && entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(NAME.as_bytes())
+        {
+            // Its mounts were in a namespace of their own. What cannot be removed is untidy, and no more.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Arms by touch.
 pub fn watch(path: &Path) -> Result<()> {
     fs::symlink_metadata(path).map(drop)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_directories_of_self_tests_are_removed() {
+        if !nix::unistd::Uid::effective().is_root() {
+            eprintln!("NOT RUN: needs root, whose directories are looked for");
+            return;
+        }
+        let place = tempfile::tempdir().expect("a directory");
+        let make = |name: &str| {
+            let path = place.path().join(name);
+            fs::create_dir_all(path.join("inner")).expect("it is ours");
+            path
+        };
+        let (ours, other) = (make("fimk-selftest.abcdef"), make("other"));
+        let named = place.path().join("fimk-selftest.link");
+        std::os::unix::fs::symlink(&other, &named).expect("it is ours");
+        remove_left(place.path(), SystemTime::now());
+        assert!(ours.exists());
+        remove_left(place.path(), SystemTime::now() + 2 * LEFT_AFTER);
+        assert!(!ours.exists() && other.join("inner").exists() && named.exists());
+    }
 }

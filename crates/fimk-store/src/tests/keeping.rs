@@ -103,6 +103,11 @@ fn records_below_a_path_are_in_order_and_without_its_siblings() {
     assert_eq!(below(Some("/nothing")), [""; 0]);
     assert_eq!(below(None), names);
     assert_eq!(below(Some("/")), names);
+    let mut one_by_one = Vec::new();
+    while let Some((path, _)) = store.record_after(one_by_one.last()).unwrap() {
+        one_by_one.push(path);
+    }
+    assert_eq!(one_by_one, names.map(path));
 }
 
 #[test]

@@ -116,7 +116,11 @@ fn without_what_is_new(mut event: Event) -> Event {
     if let Body::Change(change) = &mut event.body {
         change.unread = None;
         let actors = change.actor.iter_mut().chain(&mut change.actors);
-        actors.for_each(|actor| actor.container = None);
+        for actor in actors {
+            (actor.container, actor.cgroup, actor.pid_in_namespace) = (None, None, None);
+            let processes = actor.ancestors.iter_mut().chain([&mut actor.process]);
+            processes.for_each(|process| process.executable_in_memory = false);
+        }
     }
     event
 }

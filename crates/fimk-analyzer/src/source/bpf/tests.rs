@@ -96,7 +96,8 @@ fn taken(inode: u64, operation: u32, count: u64) -> raw::fimk_taken {
 
 impl World {
     fn name(&mut self, record: &raw::fimk_name) -> Vec<Signal> {
-        self.bpf.name(&mut self.tree, &self.walker, record)
+        self.bpf
+            .name(&mut self.tree, &self.walker, &Table::default(), record)
     }
 
     fn taken(&mut self, taken: &raw::fimk_taken) -> Vec<Signal> {
@@ -197,7 +198,7 @@ fn a_record_that_comes_late_is_not_missing_and_one_that_never_comes_is() {
 
     world.taken(&taken(DIRECTORY, raw::FIMK_OP_CREATE, 1));
     std::thread::sleep(NAME_PATIENCE);
-    let signals = world.bpf.overdue(&world.tree);
+    let signals = world.bpf.overdue(&world.tree, Instant::now());
     assert!(
         matches!(&signals[..], [Signal::Compare(it, by)] if *it == path("/watched") && by.len() == 1)
     );
@@ -300,4 +301,105 @@ fn a_directory_that_had_moved_on_when_it_was_walked_is_walked_again() {
     world.bpf.to_walk.clear();
     world.name(&directory_moves("three", Some("two")));
     assert!(to_walk(&world).is_empty(), "it was walked");
+}
+
+const LAYER: u64 = 90;
+
+/// The watched directory is one of an overlay, and `LAYER` lies below it.
+fn on_an_overlay() -> World {
+    let mut world = world();
+    world.tree.lay(object(LAYER), path("/watched"));
+    world
+}
+
+/// A record of a name in the layer.
+fn below(operation: u32, inode: u64, name: &str) -> raw::fimk_name {
+    let mut record = record(operation, inode, name, None);
+    record.directory = object(LAYER).wire();
+    record
+}
+
+#[test]
+fn a_name_made_in_a_layer_is_asked_for_and_what_lies_below_is_told_by_it() {
+    let mut world = on_an_overlay();
+    let signals = world.name(&below(raw::FIMK_OP_CREATE, 91, "f"));
+    let beneath = ("/watched/f".to_owned(), Some(Fact::Beneath));
+    assert_eq!(told(&signals), [beneath]);
+    assert!(world.bpf.unwanted.is_empty());
+    // By way of the overlay: its own record follows, and names the overlay's own object.
+    let signals = world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    let created = ("/watched/f".to_owned(), Some(Fact::Created));
+    assert_eq!(told(&signals), [created]);
+    world.bpf.walk_beneath(&mut world.tree);
+    assert!(world.bpf.to_walk.is_empty());
+    let signals = world.taken(&taken(91, raw::FIMK_OP_WRITE, 1));
+    assert_eq!(told(&signals), [("/watched/f".to_owned(), None)]);
+}
+
+#[test]
+fn what_lies_below_a_name_follows_it_and_goes_with_it() {
+    let mut world = on_an_overlay();
+    world.name(&below(raw::FIMK_OP_CREATE, 91, "f"));
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.name(&record(raw::FIMK_OP_RENAME, 20, "g", Some("f")));
+    let signals = world.taken(&taken(91, raw::FIMK_OP_WRITE, 1));
+    assert_eq!(told(&signals), [("/watched/g".to_owned(), None)]);
+    world.name(&record(raw::FIMK_OP_UNLINK, 20, "g", None));
+    assert!(told(&world.taken(&taken(91, raw::FIMK_OP_WRITE, 1))).is_empty());
+    assert!(world.bpf.unwanted.contains(&object(91)));
+}
+
+#[test]
+fn the_end_of_a_mapping_of_what_lies_below_counts_and_not_the_close_above() {
+    let mut world = on_an_overlay();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.tree.lay(object(91), path("/watched/f"));
+    assert!(told(&world.taken(&taken(20, raw::FIMK_OP_CLOSE, 1))).is_empty());
+    assert_eq!(
+        told(&world.taken(&taken(91, raw::FIMK_OP_CLOSE, 1))).len(),
+        1
+    );
+}
+
+/// Everything is on a btrfs of which `root` is mounted.
+fn btrfs(root: &str) -> Table {
+    let line = format!("1 0 0:1 {root} / rw - btrfs x rw");
+    Table::read(line.as_bytes()).expect("memory can be read")
+}
+
+#[test]
+fn a_name_in_a_snapshot_is_none_of_the_original_which_is_compared() {
+    for (root, twin) in [("/", false), ("/snapshot", true)] {
+        let mut world = world();
+        let made = record(raw::FIMK_OP_CREATE, 20, "f", None);
+        let signals = world
+            .bpf
+            .name(&mut world.tree, &world.walker, &btrfs(root), &made);
+        assert_eq!(told(&signals).is_empty(), twin, "{root}");
+        assert_eq!(world.tree.get(&path("/watched/f")).is_none(), twin);
+        assert_eq!(world.bpf.next_due().is_some(), twin);
+    }
+}
+
+#[test]
+fn what_happens_to_a_covered_object_is_told_by_the_name_it_had() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    assert_eq!(world.bpf.cover(&mut world.tree, &path("/watched")), 0);
+    assert!(world.bpf.unwanted.is_empty() && world.tree.len() == 0);
+    let covered = |signals: Vec<Signal>| -> Vec<String> {
+        let names = signals.into_iter().filter_map(|signal| match signal {
+            Signal::Covered(path, _) => Some(path.to_string()),
+            _ => None,
+        });
+        names.collect()
+    };
+    let signals = world.taken(&taken(20, raw::FIMK_OP_WRITE, 1));
+    assert_eq!(covered(signals), ["/watched/f"]);
+    let signals = world.name(&record(raw::FIMK_OP_CREATE, 21, "g", None));
+    assert_eq!(covered(signals), ["/watched/g"]);
+    for object in world.bpf.covered.uncover(&path("/watched")) {
+        world.bpf.forget(&world.tree, object);
+    }
+    assert!(world.bpf.unwanted.contains(&object(20)));
 }

@@ -1,0 +1,225 @@
+//! The slow look: the net below all events. Whatever is recorded is looked at again and again, a few objects at a time.
+//!
+//! With fanotify it finds what that says nothing of: stores to a mapping, file flags, writes to the layers below an
+//! overlay, through a loop device, or by the kernel itself. Whatever serves, a round in which all content is read comes at the interval
+//! `compare_interval_s`: it finds what leaves no trace at all, such as writes to the block device below a file system.
+
+use std::time::{Duration, Instant};
+
+use fimk_core::{
+    path::BytePath,
+    record::{Content, FileKind, Record, Snapshot},
+    time::Timestamp,
+};
+
+use crate::{
+    clock,
+    engine::{Engine, Eyes, Trouble},
+    exit::Failure,
+    pending::Found,
+};
+
+/// From the beginning of one round to that of the next, if there is little to look at.
+const ROUND: Duration = Duration::from_secs(10);
+/// Of a step: longer, and events would wait.
+const STEP: Duration = Duration::from_millis(2);
+/// Objects of a step. Each costs a few microseconds.
+const STEP_OBJECTS: usize = 256;
+/// Between two steps. With [`REST`] it keeps the look below a twentieth of one CPU.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The pause after a step that took long, in the time it took.
+const REST: u32 = 20;
+/// How long a difference waits for the event that explains it, before it is nobody's.
+const DOUBT: Duration = Duration::from_secs(1);
+/// Differences that wait. What is beyond is found in the next round.
+const DOUBTS_MAX: usize = 4_096;
+/// A store to a page that is dirty already changes no time, and a page is written back after 35 seconds at the latest
+/// (`vm.dirty_expire_centisecs` and `vm.dirty_writeback_centisecs`): so long after a change, content may differ though nothing shows it.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// Where the look is.
+pub struct Look {
+    /// The last path of the last step; none at the beginning of a round.
+    after: Option<BytePath>,
+    begun: Instant,
+    due: Instant,
+    /// Whether all content is read in this round.
+    thorough: bool,
+    /// When the last such round began.
+    compared: Instant,
+    /// What did not look as recorded, and when that was seen.
+    doubts: Vec<(Instant, BytePath)>,
+}
+
+impl Look {
+    /// The first round begins when the first comparison is over, after a pause.
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            after: None,
+            begun: now,
+            due: now + ROUND,
+            thorough: false,
+            compared: now,
+            doubts: Vec::new(),
+        }
+    }
+
+    /// When there is something to do.
+    pub fn next_due(&self) -> Instant {
+        let doubt = self.doubts.first().map(|(since, _)| *since + DOUBT);
+        doubt.map_or(self.due, |doubt| doubt.min(self.due))
+    }
+
+    /// A step was made that ended here; none: the round is over. `every`: between the beginnings of two rounds.
+    fn stepped(&mut self, began: Instant, at: Option<BytePath>, every: Duration) {
+        let now = Instant::now();
+        let rest = now + PAUSE.max((now - began).saturating_mul(REST));
+        self.due = if at.is_some() {
+            rest
+        } else {
+            rest.max(self.begun + every)
+        };
+        self.after = at;
+    }
+
+    fn doubt(&mut self, path: BytePath) {
+        if self.doubts.len() < DOUBTS_MAX && self.doubts.iter().all(|(_, it)| *it != path) {
+            self.doubts.push((Instant::now(), path));
+        }
+    }
+
+    /// Those that have waited long enough.
+    fn ripe(&mut self) -> Vec<BytePath> {
+        let ripe = self
+            .doubts
+            .partition_point(|(since, _)| since.elapsed() >= DOUBT);
+        self.doubts.drain(..ripe).map(|(_, path)| path).collect()
+    }
+}
+
+impl Engine {
+    /// Looks at a few objects, if it is time.
+    pub(crate) fn look_around(&mut self) -> Result<(), Trouble> {
+        self.settle_doubts()?;
+        if Instant::now() < self.look.due {
+            return Ok(());
+        }
+        let interval = Duration::from_secs(self.config.compare_interval_s);
+        let began = Instant::now();
+        if self.look.after.is_none() {
+            self.look.begun = began;
+            self.look.thorough = self.look.compared.elapsed() >= interval;
+            if self.look.thorough {
+                self.look.compared = began;
+            }
+        }
+        // Only fanotify leaves so much unsaid that a look at times alone is worth it. The periodic source does it by itself.
+        let every = match self.eyes {
+            Eyes::Fanotify(_) => ROUND,
+            Eyes::Bpf(_) if self.look.thorough => ROUND,
+            _ => {
+                self.look.due = self.look.compared + interval;
+                return Ok(());
+            }
+        };
+        let at = self.step(began)?;
+        self.look.stepped(began, at, every);
+        Ok(())
+    }
+
+    /// One step from where the last ended; where it ended itself, none at the end of everything.
+    fn step(&mut self, began: Instant) -> Result<Option<BytePath>, Trouble> {
+        let mut at = None;
+        for _ in 0..STEP_OBJECTS {
+            let after = at.as_ref().or(self.look.after.as_ref());
+            let Some((path, record)) = self.store.record_after(after).map_err(Failure::from)?
+            else {
+                return Ok(None);
+            };
+            self.look_at(&path, &record)?;
+            at = Some(path);
+            if began.elapsed() >= STEP {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    fn look_at(&mut self, path: &BytePath, record: &Record) -> Result<(), Trouble> {
+        if self.settle.waits(path) {
+            return Ok(());
+        }
+        let fanotify = matches!(self.eyes, Eyes::Fanotify(_));
+        if !self.is_as_recorded(path)? {
+            self.look.doubt(path.clone());
+        } else if self.look.thorough || fanotify && is_young(&record.snapshot, clock::now()) {
+            self.found_late(path);
+        }
+        Ok(())
+    }
+
+    /// What still differs, and is explained by nothing that happened meanwhile, is examined.
+    fn settle_doubts(&mut self) -> Result<(), Trouble> {
+        for path in self.look.ripe() {
+            let record = self.store.record(&path).map_err(Failure::from)?;
+            let Some(record) = record.filter(|_| !self.settle.waits(&path)) else {
+                continue;
+            };
+            if self.is_as_recorded(&path)? {
+                continue;
+            }
+            if record.snapshot.attributes.kind == FileKind::Directory {
+                self.compare_directory(&path, &[])?;
+            }
+            self.found_late(&path);
+        }
+        Ok(())
+    }
+
+    fn found_late(&mut self, path: &BytePath) {
+        let pending = self.settle.entry(path, false);
+        pending.found.get_or_insert(Found::Late);
+        pending.sighted = true;
+    }
+}
+
+/// Whether a page of it may still be dirty.
+fn is_young(snapshot: &Snapshot, now: Timestamp) -> bool {
+    let young = i64::try_from(YOUNG.as_nanos()).unwrap_or(i64::MAX);
+    matches!(snapshot.content, Content::Read { .. })
+        && snapshot.attributes.ctime.0.saturating_add(young) > now.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> BytePath {
+        BytePath::new(text.as_bytes())
+    }
+
+    #[test]
+    fn a_step_that_took_long_is_followed_by_a_long_rest() {
+        let mut look = Look::new();
+        let second = Duration::from_secs(1);
+        let began = Instant::now();
+        if let Some(long_ago) = began.checked_sub(second) {
+            look.stepped(long_ago, Some(path("/a")), ROUND);
+            assert!(look.due >= began + second * (REST - 1));
+        }
+        look.stepped(Instant::now(), None, ROUND);
+        assert!(look.due >= look.begun + ROUND && look.after.is_none());
+    }
+
+    #[test]
+    fn a_doubt_is_kept_once_waits_and_has_a_limit() {
+        let mut look = Look::new();
+        for number in 0..2 * DOUBTS_MAX {
+            look.doubt(path(&format!("/{}", number % (DOUBTS_MAX + 7))));
+        }
+        assert_eq!(look.doubts.len(), DOUBTS_MAX);
+        assert!(look.next_due() <= Instant::now() + DOUBT);
+        assert!(look.ripe().is_empty() || look.doubts.len() < DOUBTS_MAX);
+    }
+}

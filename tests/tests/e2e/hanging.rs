@@ -1,0 +1,124 @@
+//! What cannot be read for a while holds up nothing else.
+
+use std::{
+    fs,
+    io::Write as _,
+    process::{Child, Command, Stdio},
+};
+
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, fuse::Silent, not_run, text, which};
+
+/// A program that leases a file and writes to it, and keeps the lease until its standard input ends: whoever wants
+/// the file meanwhile is told to come again. The numbers are `F_SETLEASE` and `F_WRLCK`.
+const LEASE: &str = r#"
+    $SIG{IO} = "IGNORE";
+    open(my $file, "+<", $ARGV[0]) or die "open: $!";
+    fcntl($file, 1024, 1) or die "lease: $!";
+    seek($file, 0, 2);
+    syswrite($file, "two\n") or die "write: $!";
+    $| = 1;
+    print "leased\n";
+    my $line = <STDIN>;
+"#;
+
+/// The leaseholder, once it has the lease.
+fn lease(path: &std::path::Path) -> Child {
+    use std::io::{BufRead as _, BufReader};
+    let mut holder = Command::new("perl")
+        .args(["-e", LEASE, text(path)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("perl can be executed");
+    let mut said = String::new();
+    let stdout = holder.stdout.take().expect("it is piped");
+    let heard = BufReader::new(stdout).read_line(&mut said);
+    assert!(heard.is_ok() && said == "leased\n", "{said}");
+    holder
+}
+
+fn is_leased(event: &Event) -> bool {
+    let unread = event.text("fimk.unread");
+    unread.is_some_and(|why| why.contains("leased"))
+}
+
+#[test]
+fn a_leased_file_is_told_unread_and_read_when_the_lease_ends() {
+    let name = "a_leased_file_is_told_unread_and_read_when_the_lease_ends";
+    if which("perl".as_ref()).is_none() {
+        not_run(name, "there is no perl to hold the lease");
+        return;
+    }
+    let site = Site::new();
+    let path = site.write("leased", "one\n");
+    let other = site.write("other", "one\n");
+    let monitor = site.watch();
+    let mut holder = lease(&path);
+    let changed = || Expect::action("modified").of(&path);
+    monitor.expect(
+        changed()
+            .without("fimk.diff")
+            .and("unread".to_owned(), is_leased),
+    );
+    let shell = append_line(&other, "two");
+    monitor.expect(Expect::action("modified").of(&other).by(&shell).adds("two"));
+    holder
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(b"\n")
+        .expect("it waits");
+    assert!(holder.wait().expect("it is ours").success());
+    monitor.expect(changed().adds("two"));
+    let events = monitor.stop();
+    let unread = events.iter().filter(|event| is_leased(event));
+    assert_eq!(unread.count(), 1, "it is told once: {events:?}");
+}
+
+fn await_hanging(monitor: &Monitor) {
+    monitor.expect(
+        Expect::action("degraded").and("names what hangs".to_owned(), |event| {
+            event
+                .text("message")
+                .is_some_and(|text| text.contains("hangs"))
+        }),
+    );
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_holds_up_nothing_else() {
+    let site = Site::new();
+    let point = site.file("silent");
+    fs::create_dir(&point).expect("it is ours");
+    let silent = match Silent::mount(&point) {
+        Ok(silent) => silent,
+        Err(error) => {
+            let name = "a_file_system_that_does_not_answer_holds_up_nothing_else";
+            not_run(name, &format!("FUSE cannot be mounted here: {error}"));
+            return;
+        }
+    };
+    let path = site.write("other", "one\n");
+    let monitor = site.watch();
+    assert!(silent.is_read(), "fimk tried\n{}", monitor.account());
+    await_hanging(&monitor);
+    let shell = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    silent.answer();
+    monitor.expect_logged("answers again");
+    let shell = append_line(&path, "three");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .adds("three"),
+    );
+    let events = monitor.stop();
+    let told = events.iter().filter(|event| {
+        event.action() == "degraded"
+            && event
+                .text("message")
+                .is_some_and(|text| text.contains("hangs"))
+    });
+    assert_eq!(told.count(), 1, "it is told once: {events:?}");
+}
