@@ -43,6 +43,8 @@ pub struct Pending {
     pub found: Option<Found>,
     /// The touches are of those who were near when it was found by looking; nobody knows that it was them.
     pub sighted: bool,
+    /// A mapping of it ended: what was stored last may show in no time, so the content is read.
+    pub unmapped: bool,
     /// What differs was put off once, because nothing that waited here could have caused it.
     pub unexplained: bool,
     /// It differs and was found late: who holds it has been asked.
