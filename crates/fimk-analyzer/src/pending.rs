@@ -27,6 +27,10 @@ const PATH_TOUCHES_MAX: usize = 512;
 const RECENT_MAX: usize = 65_536;
 
 /// What is known about a path since it was last read.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says of itself what has happened; they go together in every way"
+)]
 #[derive(Debug, Default)]
 pub struct Pending {
     /// Rises with every path that begins to wait.
