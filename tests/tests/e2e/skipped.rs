@@ -22,7 +22,7 @@ const WRITES: usize = 2_000;
 /// Of them with the files open at once: no release tells of a write before all are looked at.
 const OPEN_AT_ONCE: usize = 500;
 
-/// A process of the lowest priority (SCHED_IDLE) on one CPU that does nothing but write to /dev/null.
+/// A process of the lowest priority (`SCHED_IDLE`) on one CPU that does nothing but write to /dev/null.
 struct Spinner(Child);
 
 impl Spinner {
