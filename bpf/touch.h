@@ -19,7 +19,7 @@ static __always_inline void note_operation(struct fimk_entry *entry, __u32 opera
 
 /* What an entry's `take` is while it is dirty. */
 struct own {
-	__u32 tick; /* of last_ns: the clock is read once a tick, it costs as much as all the rest */
+	__u32 tick; /* of last_ns: the clock is read once a tick */
 	__u32 mark; /* of the call that was counted last, see counted_already() */
 };
 

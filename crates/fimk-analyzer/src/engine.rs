@@ -1,7 +1,10 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod keep;
 mod status;
 mod wait;
+
+pub use keep::ALIVE;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -23,7 +26,7 @@ use crate::{
     looks,
     mounts::Mounts,
     notify::Notify,
-    output::{Output, STDOUT},
+    output::Output,
     patience::Patience,
     pending::{Found, Pending, Settle},
     signal::Signal,
@@ -43,11 +46,10 @@ use fimk_core::{
     config::Config,
     event::{Action, Body, Event, Notice, Source},
     path::BytePath,
-    record::Content,
     rules::RuleSet,
     time::Timestamp,
 };
-use fimk_store::{Commit, Retention, Store, StoreError};
+use fimk_store::{Commit, Store};
 use fimk_wire::{Packet, actor_of_attempt, raw};
 
 /// Packets handled before anything else gets its turn.
@@ -59,26 +61,11 @@ const EXAMINE_AT_ONCE: Duration = Duration::from_millis(100);
 /// Objects that the kernel is to forget are named so many at a time: the loader has to keep up.
 const UNWATCH_AT_ONCE: usize = 4_096;
 
-/// How long a commit may wait for the disk; DONE is said only after.
-const SYNC_WITHIN: Duration = Duration::from_millis(100);
-
 /// How long something that differs waits for the touch of who did it: the kernel makes it right after the change.
 const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
 
-/// Differences told of an event that would be too large with all of them.
-const CHANGES_MAX: usize = 100;
-
-/// How often it is written down that we were alive: the lower bound of a gap.
-const ALIVE_EVERY: Duration = Duration::from_secs(10);
-
-/// Steps of removing old events at a time, of a thousand events each: more than can be written meanwhile.
-const RETENTION_STEPS: usize = 50;
-
 /// Unknown actors remembered, so that nobody is asked for twice.
 const UNKNOWN_MAX: usize = 4_096;
-
-/// The meta key under which the last time of watching is kept: nanoseconds since 1970, 8 bytes.
-pub const ALIVE: &str = "alive";
 
 /// What serves.
 pub enum Eyes {
@@ -513,38 +500,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Commits, and writes what may be written.
-    pub(crate) fn commit(&mut self, commit: Commit) -> Result<(), Trouble> {
-        let spare = (!commit.put.is_empty() || !commit.events.is_empty()).then(|| commit.clone());
-        let events = match (self.store.commit(commit), spare) {
-            // Whoever writes the file chooses its size: that must not be the end of us.
-            (Err(StoreError::TooLarge { .. }), Some(spare)) => self.store.commit(lighter(spare)),
-            (committed, _) => committed,
-        };
-        let events = events.map_err(Failure::from)?;
-        self.unsynced_since.get_or_insert_with(Instant::now);
-        for event in &events {
-            self.activity.note(event);
-        }
-        if self.started {
-            for event in &events {
-                self.write(event)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes one event and remembers that it was.
-    pub(crate) fn write(&mut self, event: &Event) -> Result<(), Trouble> {
-        self.output.write(event).map_err(|error| {
-            Failure::new(Status::Io, format!("standard output cannot be written ({error}): events are kept and written at the next start"))
-        })?;
-        self.store
-            .set_cursor(STDOUT, event.sequence)
-            .map_err(Failure::from)?;
-        Ok(())
-    }
-
     /// An event about ourselves.
     pub(crate) fn notice(&self, action: Action, severity: u8, notice: Notice) -> Event {
         Event {
@@ -565,73 +520,6 @@ impl Engine {
             Eyes::Fanotify(_) => Source::Fanotify,
             Eyes::Periodic => Source::Periodic,
         }
-    }
-
-    /// Brings commits to the disk and tells the loader what is done.
-    pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
-        let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
-        if self.alive_at.elapsed() >= ALIVE_EVERY {
-            self.say_alive()?;
-        }
-        if self
-            .unsynced_since
-            .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
-        {
-            self.store.sync().map_err(Failure::from)?;
-            self.unsynced_since = None;
-        }
-        if self.unsynced_since.is_none() {
-            self.say_done()?;
-        }
-        Ok(())
-    }
-
-    fn say_done(&mut self) -> Result<(), Trouble> {
-        let waiting = [self.settle.oldest_id(), self.attempts.oldest_id()];
-        let oldest = waiting.into_iter().flatten().min().unwrap_or(u64::MAX);
-        while let Some(&(needs, key, take)) = self.done.front()
-            && needs <= oldest
-        {
-            self.done.pop_front();
-            self.channel.ask(raw::FIMK_REQUEST_DONE, 0, key, take)?;
-        }
-        if let Eyes::Bpf(bpf) = &mut self.eyes {
-            bpf.take(&mut self.channel, self.done.len())?;
-        }
-        Ok(())
-    }
-
-    /// Until when nothing can have changed unseen: with comparisons only, until the last one.
-    fn watched_until(&self) -> Timestamp {
-        match self.eyes {
-            Eyes::Periodic => self.compared,
-            Eyes::Bpf(_) | Eyes::Fanotify(_) => clock::now(),
-        }
-    }
-
-    /// Writes down until when everything was watched.
-    pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
-        self.alive_at = Instant::now();
-        self.store
-            .set_meta(ALIVE, &self.watched_until().0.to_be_bytes())
-            .map_err(Failure::from)?;
-        self.unsynced_since.get_or_insert_with(Instant::now);
-        self.forget_old_events()
-    }
-
-    /// The database must not fill the disk. What an output has still to get is never removed.
-    fn forget_old_events(&mut self) -> Result<(), Trouble> {
-        for _ in 0..RETENTION_STEPS {
-            if self
-                .store
-                .retain(&Retention::default())
-                .map_err(Failure::from)?
-                == 0
-            {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// The end: what waits is examined, the last event written, everything brought to the disk.
@@ -674,23 +562,6 @@ impl Engine {
         }
         self.report_all_attempts()
     }
-}
-
-/// The same facts without the texts: the next difference of these files is known by digest only.
-fn lighter(mut commit: Commit) -> Commit {
-    for (_, record) in &mut commit.put {
-        if let Content::Read { state, .. } = &mut record.snapshot.content {
-            *state = None;
-        }
-    }
-    for event in &mut commit.events {
-        if let Body::Change(change) = &mut event.body {
-            change.diff = None;
-            change.changes.truncate(CHANGES_MAX);
-            change.truncated.push("fimk.diff".to_owned());
-        }
-    }
-    commit
 }
 
 /// Why a turn cannot go on.

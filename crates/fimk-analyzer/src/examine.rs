@@ -207,6 +207,7 @@ impl Engine {
                 .iter()
                 .all(|it| it.fact.is_none() && it.operations.without(close).is_empty());
         only_closed
+            && !pending.unmapped
             && pending.found != Some(Found::Late)
             && !self.held.holds(path)
             && before.is_some_and(|record| {

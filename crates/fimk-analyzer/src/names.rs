@@ -57,6 +57,7 @@ impl Engine {
             // Its release will be told of an object without a name.
             self.held.moved(path, None);
         }
+        let was_mapped = self.held.holds(path);
         if touch.operations.meets(Operations::of(&[raw::FIMK_OP_MAP])) {
             self.held.add(path, touch.actor, How::Mapped);
         } else if touch
@@ -70,6 +71,7 @@ impl Engine {
         let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
         let deeds = Operations::WRITES.with(Operations::ATTRIBUTES);
         let pending = self.settle.entry(path, newborn);
+        pending.unmapped |= was_mapped;
         // Of what is new, a record of the name says who made it; one of a write says only who wrote.
         let explained = pending.sighted
             && (touch.fact.is_some()

@@ -27,6 +27,10 @@ const PATH_TOUCHES_MAX: usize = 512;
 const RECENT_MAX: usize = 65_536;
 
 /// What is known about a path since it was last read.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says of itself what has happened; they go together in every way"
+)]
 #[derive(Debug, Default)]
 pub struct Pending {
     /// Rises with every path that begins to wait.
@@ -43,6 +47,8 @@ pub struct Pending {
     pub found: Option<Found>,
     /// The touches are of those who were near when it was found by looking; nobody knows that it was them.
     pub sighted: bool,
+    /// A mapping of it ended: what was stored last may show in no time, so the content is read.
+    pub unmapped: bool,
     /// What differs was put off once, because nothing that waited here could have caused it.
     pub unexplained: bool,
     /// It differs and was found late: who holds it has been asked.

@@ -10,7 +10,10 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{ALIVE_EVERY, Engine, Eyes, SYNC_WITHIN, Trouble};
+use super::{
+    Engine, Eyes, Trouble,
+    keep::{ALIVE_EVERY, SYNC_WITHIN},
+};
 use crate::{channel::ChannelError, mounts};
 
 impl Engine {

@@ -13,9 +13,10 @@ mod verdict;
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
+    // A guest gives all its programs the same words: those with colons name tests of another.
     let words: Vec<String> = env::args()
         .skip(1)
-        .filter(|word| !word.starts_with("--"))
+        .filter(|word| !word.starts_with("--") && !word.contains("::"))
         .collect();
     let chosen: Vec<_> = cases::all()
         .into_iter()
