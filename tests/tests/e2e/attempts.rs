@@ -209,13 +209,12 @@ fn thousands_of_opens_of_one_process_are_few_events() {
         .filter_map(|event| event.number("fimk.count"))
         .collect();
     let count: u64 = mine.iter().sum();
-    assert!(
-        !mine.is_empty() && mine.len() < 500,
-        "{} events",
-        mine.len()
-    );
-    // fanotify makes one event of several; BPF loses what falls into the moment in which an entry is taken.
-    assert!(count <= OPENS, "{count}");
+    let told = mine.len() as u64;
+    // One in each window in which things settle, so more of them where opening is slow.
+    assert!(told > 0 && told < OPENS / 5, "{told} events");
+    // fanotify makes one event of several; BPF loses what falls into the moment in which an entry is taken, or, where
+    // programs are attached twice, counts it in both entries.
+    assert!(count <= OPENS + told, "{count}");
     assert!(!counts || count > OPENS / 5 * 4, "{count}");
 }
 
