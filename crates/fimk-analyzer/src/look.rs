@@ -21,6 +21,10 @@ use crate::{
 
 /// From the beginning of one round to that of the next, if there is little to look at.
 const ROUND: Duration = Duration::from_secs(10);
+/// The same, if there is much: a round then begins after a thousand times what the last one cost, so that a host at rest
+/// is left alone. Shorter than [`YOUNG`].
+const ROUND_MAX: Duration = Duration::from_secs(50);
+const ROUND_SHARE: u32 = 1_000;
 /// Of a step: longer, and events would wait.
 const STEP: Duration = Duration::from_millis(2);
 /// Objects of a step. Each costs a few microseconds.
@@ -42,6 +46,8 @@ pub struct Look {
     /// The last path of the last step; none at the beginning of a round.
     after: Option<BytePath>,
     begun: Instant,
+    /// What this round has cost so far.
+    spent: Duration,
     due: Instant,
     /// Whether all content is read in this round.
     thorough: bool,
@@ -58,6 +64,7 @@ impl Look {
         Self {
             after: None,
             begun: now,
+            spent: Duration::ZERO,
             due: now + ROUND,
             thorough: false,
             compared: now,
@@ -71,14 +78,16 @@ impl Look {
         doubt.map_or(self.due, |doubt| doubt.min(self.due))
     }
 
-    /// A step was made that ended here; none: the round is over. `every`: between the beginnings of two rounds.
-    fn stepped(&mut self, began: Instant, at: Option<BytePath>, every: Duration) {
+    /// A step was made that ended here; none: the round is over.
+    fn stepped(&mut self, began: Instant, at: Option<BytePath>) {
         let now = Instant::now();
+        self.spent += now - began;
         let rest = now + PAUSE.max((now - began).saturating_mul(REST));
         self.due = if at.is_some() {
             rest
         } else {
-            rest.max(self.begun + every)
+            let every = self.spent.saturating_mul(ROUND_SHARE);
+            rest.max(self.begun + every.clamp(ROUND, ROUND_MAX))
         };
         self.after = at;
     }
@@ -108,23 +117,24 @@ impl Engine {
         let interval = Duration::from_secs(self.config.compare_interval_s);
         let began = Instant::now();
         if self.look.after.is_none() {
-            self.look.begun = began;
+            (self.look.begun, self.look.spent) = (began, Duration::ZERO);
             self.look.thorough = self.look.compared.elapsed() >= interval;
             if self.look.thorough {
                 self.look.compared = began;
             }
         }
         // Only fanotify leaves so much unsaid that a look at times alone is worth it. The periodic source does it by itself.
-        let every = match self.eyes {
-            Eyes::Fanotify(_) => ROUND,
-            Eyes::Bpf(_) if self.look.thorough => ROUND,
-            _ => {
-                self.look.due = self.look.compared + interval;
-                return Ok(());
-            }
+        let worth_it = match self.eyes {
+            Eyes::Fanotify(_) => true,
+            Eyes::Bpf(_) => self.look.thorough,
+            Eyes::Periodic => false,
         };
+        if !worth_it {
+            self.look.due = self.look.compared + interval;
+            return Ok(());
+        }
         let at = self.step(began)?;
-        self.look.stepped(began, at, every);
+        self.look.stepped(began, at);
         Ok(())
     }
 
@@ -205,11 +215,12 @@ mod tests {
         let second = Duration::from_secs(1);
         let began = Instant::now();
         if let Some(long_ago) = began.checked_sub(second) {
-            look.stepped(long_ago, Some(path("/a")), ROUND);
+            look.stepped(long_ago, Some(path("/a")));
             assert!(look.due >= began + second * (REST - 1));
         }
-        look.stepped(Instant::now(), None, ROUND);
-        assert!(look.due >= look.begun + ROUND && look.after.is_none());
+        look.stepped(Instant::now(), None);
+        // A second was spent: the next round waits as long as it may.
+        assert!(look.due >= look.begun + ROUND_MAX && look.after.is_none());
     }
 
     #[test]
