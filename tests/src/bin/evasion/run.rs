@@ -65,12 +65,13 @@ pub fn run(cases: &[Case]) -> bool {
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
     let bpf = monitor.is_bpf();
+    let mappings = tells_mappings(&monitor);
     if std::env::var_os("FIMK_SHOW").is_some() {
         println!("{}", monitor.account());
     }
     let lines: Vec<Line<'_>> = running
         .iter()
-        .map(|it| it.line(&events, bpf, &program))
+        .map(|it| it.line(&events, bpf, it.need(bpf, mappings), &program))
         .collect();
     let header = header(&site, bpf);
     // While fimk watches, so that what is released now does not stay unread.
@@ -194,15 +195,24 @@ impl<'a> Running<'a> {
                 < Outcome::NotRun(String::new())
     }
 
-    fn line(&self, events: &[(Instant, Event)], bpf: bool, program: &Path) -> Line<'a> {
-        let (outcome, at, mut notes) = match &self.failed {
-            Some(failed) => (failed.clone(), None, Vec::new()),
-            None => judge(self.case, &self.deed(program, bpf), events),
-        };
+    /// Who has held a mapping since before fimk started, only an iterator over mappings tells.
+    fn need(&self, bpf: bool, mappings: bool) -> Need {
         let need = if bpf {
             self.case.bpf
         } else {
             self.case.fanotify
+        };
+        if self.case.early && need == Need::Slow && !mappings {
+            Need::Seen
+        } else {
+            need
+        }
+    }
+
+    fn line(&self, events: &[(Instant, Event)], bpf: bool, need: Need, program: &Path) -> Line<'a> {
+        let (outcome, at, mut notes) = match &self.failed {
+            Some(failed) => (failed.clone(), None, Vec::new()),
+            None => judge(self.case, &self.deed(program, bpf), events),
         };
         if outcome == Outcome::Missed && need == Need::Unseen {
             notes = vec!["no source sees it".to_owned()];
@@ -216,6 +226,15 @@ impl<'a> Running<'a> {
             notes,
         }
     }
+}
+
+/// Whether this kernel lets us look through all mappings (5.12).
+fn tells_mappings(monitor: &Monitor) -> bool {
+    monitor.events().iter().any(|event| {
+        event
+            .text("fimk.plan.mappings")
+            .is_some_and(|plan| !plan.starts_with("absent"))
+    })
 }
 
 /// Three blocks of lines.
