@@ -151,9 +151,10 @@ impl Case {
         self
     }
 
-    /// No source says it at once; who holds the file is told.
+    /// No source says it at once; who holds the file is told. With fanotify the store may be found before the next look at
+    /// who holds what, which has its rest: then nobody is named.
     pub fn by_holder(mut self) -> Self {
-        (self.bpf, self.fanotify) = (Need::Slow, Need::Slow);
+        (self.bpf, self.fanotify) = (Need::Slow, Need::Seen);
         self
     }
 
