@@ -151,10 +151,9 @@ impl Case {
         self
     }
 
-    /// No source says it at once; who holds the file is told. With fanotify the store may be found before the next look at
-    /// who holds what, which has its rest: then nobody is named.
+    /// No source says it at once; who holds the file is told.
     pub fn by_holder(mut self) -> Self {
-        (self.bpf, self.fanotify) = (Need::Slow, Need::Seen);
+        (self.bpf, self.fanotify) = (Need::Slow, Need::Slow);
         self
     }
 
