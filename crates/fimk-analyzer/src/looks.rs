@@ -29,6 +29,8 @@ const EVERY: Duration = Duration::from_secs(2);
 const EVERY_WHILE_HELD: Duration = Duration::from_secs(30);
 /// The time from one look to the next, in times that the look took: a hundredth of a CPU at most.
 const REST: u32 = 100;
+/// After a look that the loader refused, because it rests.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long something found changed waits to hear who holds it: a look takes milliseconds, on a huge host seconds.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -124,15 +126,26 @@ impl Engine {
         }
         let ways = self.looks.ways();
         let found = std::mem::take(&mut self.looks.found);
-        if !ways.is_empty() {
-            self.looks.tells_mappings = ways.contains(&How::Mapped);
-            let found = self.paths_of(&found);
-            for (path, holders) in self.held.end_look(&found, &ways) {
-                self.reread_released(&path, &holders);
-            }
+        if ways.is_empty() {
+            // The loader rests from the last look. What waits for an answer has none yet, and waits for the next.
+            let mut unanswered = std::mem::take(&mut self.looks.answered);
+            unanswered.append(&mut self.looks.waiting);
+            unanswered.retain(|path| self.settle.waits(path));
+            self.looks.due = if unanswered.is_empty() {
+                self.next_look()
+            } else {
+                Some(Instant::now() + AGAIN)
+            };
+            self.looks.waiting = unanswered;
+            return;
+        }
+        self.looks.tells_mappings = ways.contains(&How::Mapped);
+        let found = self.paths_of(&found);
+        for (path, holders) in self.held.end_look(&found, &ways) {
+            self.reread_released(&path, &holders);
         }
         self.say_cut();
-        self.looks.due = self.next_look(ways.is_empty());
+        self.looks.due = self.next_look();
         for path in std::mem::take(&mut self.looks.answered) {
             self.settle.hasten(&path);
         }
@@ -141,14 +154,14 @@ impl Engine {
         }
     }
 
-    fn next_look(&self, refused: bool) -> Option<Instant> {
+    fn next_look(&self) -> Option<Instant> {
         let rest = match &self.eyes {
             Eyes::Fanotify(_) => EVERY,
             Eyes::Bpf(_) if self.held.len() > 0 => EVERY_WHILE_HELD,
             _ => return None,
         };
         let rest = rest.max(self.looks.took * REST);
-        Some(Instant::now() + if refused { EVERY } else { rest })
+        Some(Instant::now() + rest)
     }
 
     /// The watched names of what is held.
