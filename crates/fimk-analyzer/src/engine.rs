@@ -2,9 +2,10 @@
 
 mod keep;
 mod status;
+mod storing;
 mod wait;
 
-pub use keep::ALIVE;
+pub use keep::{AGE, ALIVE};
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -15,6 +16,7 @@ use std::{
 
 use crate::{
     actors::Actors,
+    age::Age,
     attempts::Attempts,
     channel::{Channel, ChannelError, Received},
     clock,
@@ -131,6 +133,9 @@ pub struct Engine {
     /// Taken entries, and the number of the last path that must be done before them.
     done: VecDeque<(u64, raw::fimk_key, u64)>,
     unsynced_since: Option<Instant>,
+    pub(crate) storing: storing::Storing,
+    pub(crate) removed_told: crate::retention::Told,
+    age: Age,
     alive_at: Instant,
     stop: UnixStream,
     pub(crate) notify: Notify,
@@ -141,6 +146,7 @@ pub struct Parts {
     pub config: Config,
     pub rules: Arc<RuleSet>,
     pub store: Store,
+    pub age: Age,
     pub patience: Patience,
     pub homes: Arc<Table>,
     pub key_id: Token,
@@ -160,6 +166,7 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let window = Duration::from_millis(parts.config.settle_ms);
+        let removed_told = crate::retention::Told::new(parts.store.removed());
         Self {
             config: parts.config,
             walker: Walker::new(&parts.rules, &parts.homes),
@@ -200,6 +207,9 @@ impl Engine {
             awaiting: Vec::new(),
             done: VecDeque::new(),
             unsynced_since: None,
+            storing: storing::Storing::default(),
+            removed_told,
+            age: parts.age,
             alive_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,
@@ -241,6 +251,7 @@ impl Engine {
         self.say_unwatched()?;
         self.say_hanging()?;
         self.sync_if_due(false)?;
+        self.recover_if_due()?;
         self.serve_control();
         self.notify.beat();
         Ok(true)
@@ -541,7 +552,11 @@ impl Engine {
         });
         match done {
             // The loader may be gone by now; that it cannot be told DONE costs the next start a comparison.
-            Ok(()) | Err(Trouble::Channel(_)) => Ok(self.store.sync()?),
+            Ok(()) | Err(Trouble::Channel(_)) => {
+                self.store_the_rest()?;
+                crate::same::remember(&self.store, &self.config.state_dir, &self.config.run_dir);
+                Ok(())
+            }
             Err(Trouble::Failure(failure)) => Err(failure),
         }
     }

@@ -1,6 +1,7 @@
 //! `fimk-analyzer`: the unprivileged process. It reads, compares, stores and reports; the loader starts it.
 
 mod actors;
+mod age;
 mod args;
 mod attempts;
 mod channel;
@@ -29,6 +30,8 @@ mod patience;
 mod pending;
 mod read;
 mod report;
+mod retention;
+mod same;
 mod sandbox;
 mod severity;
 mod signal;
@@ -121,8 +124,10 @@ fn run() -> Result<(), Failure> {
         log("files of other users cannot be read: CAP_DAC_READ_SEARCH is missing");
     }
     let stop = stop_signal()?;
-    let (store, opened) = Store::open(&config.state_dir)?;
-    let past = start::past(&store, opened, &homes_now)?;
+    let (mut store, opened) = Store::open(&config.state_dir)?;
+    let host_id = same::host(key.id().0);
+    let odd = same::oddities(&mut store, &config.state_dir, &config.run_dir, &host_id)?;
+    let past = start::past(&store, opened, odd, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
@@ -132,6 +137,7 @@ fn run() -> Result<(), Failure> {
     let severity = config.outputs.first().map_or(1, |output| output.severity);
     let mut engine = Engine::new(Parts {
         rules,
+        age: start::age(&store)?,
         store,
         patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
         homes: homes_now,

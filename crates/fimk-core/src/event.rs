@@ -31,6 +31,8 @@ pub enum Action {
     Denied,
     Opened,
     Executed,
+    Recovered,
+    EventsRemoved,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -267,6 +269,8 @@ impl Action {
             Self::Denied => "denied",
             Self::Opened => "opened",
             Self::Executed => "executed",
+            Self::Recovered => "recovered",
+            Self::EventsRemoved => "events_removed",
         }
     }
 
@@ -313,7 +317,12 @@ impl Action {
             Self::Denied | Self::Opened => "access",
             Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
-            Self::BaselineCreated | Self::Gap | Self::EventsLost | Self::Degraded => "info",
+            Self::BaselineCreated
+            | Self::Gap
+            | Self::EventsLost
+            | Self::Degraded
+            | Self::Recovered
+            | Self::EventsRemoved => "info",
         }
     }
 }

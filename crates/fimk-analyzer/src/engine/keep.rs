@@ -7,7 +7,7 @@ use fimk_core::{
     record::Content,
     time::Timestamp,
 };
-use fimk_store::{Commit, Retention, StoreError};
+use fimk_store::{Commit, StoreError};
 use fimk_wire::raw;
 
 use super::{Engine, Eyes, Trouble};
@@ -15,6 +15,7 @@ use crate::{
     clock,
     exit::{Failure, Status},
     output::STDOUT,
+    retention::retention,
 };
 
 /// How long a commit may wait for the disk; DONE is said only after.
@@ -32,9 +33,13 @@ const RETENTION_STEPS: usize = 50;
 /// The meta key under which the last time of watching is kept: nanoseconds since 1970, 8 bytes.
 pub const ALIVE: &str = "alive";
 
+/// The same of the time against which ages are held, see [`crate::age`].
+pub const AGE: &str = "age";
+
 impl Engine {
     /// Commits, and writes what may be written.
     pub(crate) fn commit(&mut self, commit: Commit) -> Result<(), Trouble> {
+        self.await_room()?;
         let spare = (!commit.put.is_empty() || !commit.events.is_empty()).then(|| commit.clone());
         let events = match (self.store.commit(commit), spare) {
             // Whoever writes the file chooses its size: that must not be the end of us.
@@ -51,7 +56,7 @@ impl Engine {
                 self.write(event)?;
             }
         }
-        Ok(())
+        self.heed_store()
     }
 
     /// Writes one event and remembers that it was.
@@ -76,7 +81,10 @@ impl Engine {
             .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
         {
             self.store.sync().map_err(Failure::from)?;
-            self.unsynced_since = None;
+            if self.store.is_on_disk() {
+                self.unsynced_since = None;
+            }
+            self.heed_store()?;
         }
         if self.unsynced_since.is_none() {
             self.say_done()?;
@@ -114,22 +122,23 @@ impl Engine {
             .set_meta(ALIVE, &self.watched_until().0.to_be_bytes())
             .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
+        crate::same::remember(&self.store, &self.config.state_dir, &self.config.run_dir);
         self.forget_old_events()
     }
 
     /// The database must not fill the disk. What an output has still to get is never removed.
     fn forget_old_events(&mut self) -> Result<(), Trouble> {
+        let now = self.age.now(clock::now(), clock::since_boot_ns());
+        self.store
+            .set_meta(AGE, &now.0.to_be_bytes())
+            .map_err(Failure::from)?;
+        let keep = retention(&self.config, now);
         for _ in 0..RETENTION_STEPS {
-            if self
-                .store
-                .retain(&Retention::default())
-                .map_err(Failure::from)?
-                == 0
-            {
+            if self.store.retain(&keep).map_err(Failure::from)? == 0 {
                 break;
             }
         }
-        Ok(())
+        self.say_removed()
     }
 }
 

@@ -65,7 +65,10 @@ impl Engine {
         let periodic = self
             .compares_at_intervals()
             .then(|| self.last_scan + interval);
-        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
+        let sync = self
+            .unsynced_since
+            .filter(|_| self.store.trouble().is_none())
+            .map(|since| since + SYNC_WITHIN);
         let alive = Some(self.alive_at + ALIVE_EVERY);
         [
             self.settle.next_due(),
@@ -74,6 +77,7 @@ impl Engine {
             periodic,
             self.losses.next_due(),
             sync,
+            self.storing.next_due(),
             alive,
             self.held.next_due(),
             self.stalled.next_due(),

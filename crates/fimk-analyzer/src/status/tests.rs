@@ -34,6 +34,7 @@ fn well(activity: &Activity) -> Signs<'_> {
         unwatched: 0,
         activity,
         comparing: None,
+        unstored: None,
     }
 }
 
@@ -48,6 +49,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         reads_everything: false,
         watched: 11,
         comparing: Some("records were lost"),
+        unstored: Some("no space is left".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -55,6 +57,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         [
             "periodic",
             "unprivileged",
+            "unstored",
             "full",
             "degraded",
             "events_lost",

@@ -534,6 +534,8 @@ fn the_manual_describes_every_action() {
         Action::Denied,
         Action::Opened,
         Action::Executed,
+        Action::Recovered,
+        Action::EventsRemoved,
     ] {
         assert!(
             page.lines()
