@@ -105,8 +105,8 @@ fn assert_nothing_lost(point: Point, passes: u32) {
         .collect();
     let reached: BTreeSet<u64> = told.union(&left).copied().collect();
     assert!(
-        (1..=head).all(|number| heard.contains(&number)),
-        "{what}: {heard:?}"
+        (1..=head).all(|number| reached.contains(&number)),
+        "{what}: {reached:?}"
     );
     // No number is used for two events.
     let last = told.last().copied().unwrap_or(0);
