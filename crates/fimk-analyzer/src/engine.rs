@@ -136,6 +136,8 @@ pub struct Engine {
     pub(crate) storing: storing::Storing,
     pub(crate) removed_told: crate::retention::Told,
     age: Age,
+    /// When the removal of old events is to go on.
+    forget_at: Option<Instant>,
     alive_at: Instant,
     stop: UnixStream,
     pub(crate) notify: Notify,
@@ -210,6 +212,7 @@ impl Engine {
             storing: storing::Storing::default(),
             removed_told,
             age: parts.age,
+            forget_at: None,
             alive_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,

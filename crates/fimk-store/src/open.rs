@@ -111,6 +111,10 @@ impl Database {
         let found = schema(&db, &path)?;
         let created = found.is_none();
         if created {
+            // A list of files that was cut may be a whole one of an empty database.
+            if families.is_some() && matches!(said, Said::Sequence(1..)) {
+                return Err(StoreError::damaged(&path, "it is empty and was not"));
+            }
             create(&mut db, &path, &sizes)?;
             if said == Said::Nothing {
                 synced.write(0)?;

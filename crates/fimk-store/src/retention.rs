@@ -180,7 +180,8 @@ impl Store {
                 break;
             };
             let from = chosen.next.get(kind).copied().unwrap_or(0);
-            let found = self.candidates(kind, from, upto, RUN, |_| true)?;
+            let left = STEP.saturating_sub(chosen.sequences.len()).min(RUN);
+            let found = self.candidates(kind, from, upto, left, |_| true)?;
             if found.is_empty() {
                 exhausted.insert(kind);
             }

@@ -5,12 +5,14 @@
 //! the last sync, and after that: all of it is in [`Kept`](crate::kept::Kept) and is written as one batch.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     time::{Duration, Instant},
 };
+
+use nix::sys::statvfs::statvfs;
 
 use crate::{
     chain::Link,
@@ -171,30 +173,29 @@ fn wal_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(bytes)
 }
 
-/// Writes a file of this size, brings it to the disk, and removes it: closing the database costs being able to read it
-/// until it opens again.
+/// Whether there is room for so much, and a file can be written: closing the database costs being able to read it until
+/// it opens again.
 fn prove_room(dir: &Path, bytes: u64) -> Result<(), StoreError> {
-    let path = dir.join("probe");
-    let proved = try_room(&path, bytes).map_err(|error| StoreError::io(&path, &error));
-    match (proved, fs::remove_file(&path)) {
-        (Ok(()), Err(error)) => Err(StoreError::io(&path, &error)),
-        (proved, _) => proved,
+    let failed = |error: io::Error| StoreError::io(dir, &error);
+    let room = statvfs(dir).map_err(|errno| failed(errno.into()))?;
+    let free = room.blocks_available().saturating_mul(room.fragment_size());
+    if free < bytes {
+        return Err(failed(io::ErrorKind::StorageFull.into()));
     }
+    let path = dir.join("probe");
+    let proved = try_file(&path);
+    let removed = fs::remove_file(&path);
+    proved.and(removed).map_err(failed)
 }
 
-fn try_room(path: &Path, mut bytes: u64) -> io::Result<()> {
-    let mut file: File = fs::OpenOptions::new()
+fn try_file(path: &Path) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(path)?;
     // Not zeros, which a file system may not store.
-    let block = [0x66; 8 << 10];
-    while bytes > 0 {
-        let length = bytes.min(block.len() as u64);
-        file.write_all(&block[..usize::try_from(length).unwrap_or(block.len())])?;
-        bytes -= length;
-    }
+    file.write_all(&[0x66; 4096])?;
     file.sync_all()
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use fimk_tests::{
-    Event, Expect, Monitor, Site, append_line, attempt, deadline, not_run, run, text,
+    Event, Expect, Monitor, Site, append_line, attempt, deadline, not_run, rule, run, text,
 };
 use serde_json::Value;
 
@@ -226,5 +226,80 @@ fn a_state_that_was_put_back_or_removed_while_fimk_was_stopped_is_said() {
     monitor.stop();
     let monitor = replace(None);
     monitor.expect(saying("degraded", "is not the one that fimk used before"));
+    monitor.stop();
+}
+
+/// The clock of a guest, set for a while.
+struct Clock {
+    began: Instant,
+    was: std::time::SystemTime,
+}
+
+impl Clock {
+    /// None on a host that is not ours alone.
+    fn of_a_guest(test: &str) -> Option<Self> {
+        if !Path::new("/fimk/init").exists() {
+            not_run(test, "the clock of this host is not for tests to set");
+            return None;
+        }
+        let (began, was) = (Instant::now(), std::time::SystemTime::now());
+        Some(Self { began, was })
+    }
+
+    /// Sets it so many hours away from the time.
+    fn set(&self, hours: i64) {
+        let now = self.was + self.began.elapsed();
+        let since = now
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970");
+        let seconds = i64::try_from(since.as_secs()).expect("it fits") + hours * 3_600;
+        run("date", &["-s".to_owned(), format!("@{seconds}")]);
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_disturbs_neither_reports_nor_their_order_nor_what_is_kept() {
+    let name = "a_clock_that_is_set_disturbs_neither_reports_nor_their_order_nor_what_is_kept";
+    let Some(clock) = Clock::of_a_guest(name) else {
+        return;
+    };
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let config = format!("{}\n[store]\nkeep_days = 1\n", rule(&[&site.files()]));
+    let monitor = site.start(&config);
+    for hours in [5, -5, 24 * 800] {
+        clock.set(hours);
+        let line = format!("{hours} hours");
+        let shell = append_line(&path, &line);
+        monitor.expect(Expect::action("modified").of(&path).by(&shell).adds(&line));
+    }
+    let first = monitor.stop();
+    assert!(sequences(&first).is_sorted(), "{first:?}");
+    let monitor = site.start(&config);
+    let kept = status(&site);
+    clock.set(0);
+    assert_eq!(
+        kept["database"]["removed_by_age"],
+        serde_json::json!({}),
+        "{kept}"
+    );
+    let shell = append_line(&path, "the end");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .adds("the end"),
+    );
+    monitor.stop();
+    let monitor = site.start(&config);
+    let gap = monitor.expect(Expect::action("gap"));
+    let (from, to) = (gap.text("fimk.gap.from"), gap.text("fimk.gap.to"));
+    assert!(from.is_some() && from <= to, "{gap:?}");
     monitor.stop();
 }

@@ -27,8 +27,10 @@ const CHANGES_MAX: usize = 100;
 /// How often it is written down that we were alive: the lower bound of a gap.
 pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Steps of removing old events at a time, of a thousand events each: more than can be written meanwhile.
-const RETENTION_STEPS: usize = 50;
+/// How long old events are removed at a time, so that nothing waits long.
+const FORGET_AT_ONCE: Duration = Duration::from_millis(100);
+/// And how soon it is gone on with: a tenth of the time, for some thousand events a second.
+const FORGET_AGAIN: Duration = Duration::from_secs(1);
 
 /// The meta key under which the last time of watching is kept: nanoseconds since 1970, 8 bytes.
 pub const ALIVE: &str = "alive";
@@ -75,6 +77,9 @@ impl Engine {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
         if self.alive_at.elapsed() >= ALIVE_EVERY {
             self.say_alive()?;
+        }
+        if self.forget_at.is_some_and(|when| when <= Instant::now()) {
+            self.forget_old_events()?;
         }
         if self
             .unsynced_since
@@ -133,8 +138,11 @@ impl Engine {
             .set_meta(AGE, &now.0.to_be_bytes())
             .map_err(Failure::from)?;
         let keep = retention(&self.config, now);
-        for _ in 0..RETENTION_STEPS {
-            if self.store.retain(&keep).map_err(Failure::from)? == 0 {
+        let begun = Instant::now();
+        self.forget_at = None;
+        while self.store.retain(&keep).map_err(Failure::from)? > 0 {
+            if begun.elapsed() >= FORGET_AT_ONCE {
+                self.forget_at = Some(begun + FORGET_AGAIN);
                 break;
             }
         }

@@ -78,6 +78,7 @@ impl Engine {
             self.losses.next_due(),
             sync,
             self.storing.next_due(),
+            self.forget_at,
             alive,
             self.held.next_due(),
             self.stalled.next_due(),

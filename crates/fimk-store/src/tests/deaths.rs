@@ -111,7 +111,7 @@ fn assert_nothing_lost(point: Point, passes: u32) {
     // No number is used for two events.
     let last = told.last().copied().unwrap_or(0);
     assert!(store.next_sequence() > last.max(head), "{what}");
-    assert_eq!(opened.unstored.is_some(), last > head, "{what}");
+    assert!(opened.unstored.is_some() || last <= head, "{what}");
     let kept = sequences(&store, 0).len() as u64;
     assert_eq!(store.stored_events().0, kept, "{what}");
     add_events(&mut store, 1);

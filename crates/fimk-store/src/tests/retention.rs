@@ -61,7 +61,8 @@ fn old_events_go_but_never_before_they_were_delivered() {
     add_events(&mut store, 10);
     store.set_cursor("slow", 4).unwrap();
     store.set_cursor("fast", 10).unwrap();
-    let keep = room_for(ten() * 3 / 10);
+    // The last of the ten is a little larger.
+    let keep = room_for(ten() * 3 / 10 + 3);
     assert_eq!(store.retain(&keep).unwrap(), 4);
     assert_eq!(sequences(&store, 0), [5, 6, 7, 8, 9, 10]);
     store.remove_cursor("slow").unwrap();

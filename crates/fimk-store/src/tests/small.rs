@@ -22,10 +22,10 @@ impl Small {
         let (point, image) = (tempdir().unwrap(), tempdir().unwrap());
         let file = image.path().join("image");
         let mounted = if kind == "tmpfs" {
-            mount(&["-t", "tmpfs", "-o", "size=6m", "none"], point.path())
+            mount(&["-t", "tmpfs", "-o", "size=24m", "none"], point.path())
         } else {
             let name = file.to_str().unwrap();
-            fs::File::create(&file).unwrap().set_len(8 << 20).unwrap();
+            fs::File::create(&file).unwrap().set_len(32 << 20).unwrap();
             ran(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", name]))
                 && mount(&["-o", "loop", name], point.path())
         };

@@ -283,11 +283,15 @@ fn an_older_copy_in_the_place_of_the_files_is_not_taken_for_the_database() {
         let file = file.unwrap();
         fs::copy(file.path(), here.join(file.file_name())).unwrap();
     }
-    assert!(store.recover().unwrap().is_none());
-    assert!(matches!(
-        store.trouble().unwrap().error,
-        StoreError::Swapped { .. }
-    ));
+    match store.recover() {
+        // Files that RocksDB still had open, or removed, may not fit the copy.
+        Err(error) => assert!(matches!(error, StoreError::Damaged { .. }), "{error}"),
+        Ok(recovered) => {
+            assert_eq!(recovered, None);
+            let error = &store.trouble().unwrap().error;
+            assert!(matches!(error, StoreError::Swapped { .. }), "{error}");
+        }
+    }
 }
 
 #[test]
