@@ -184,6 +184,7 @@ fn notice() -> Notice {
             ("d_move".into(), "absent".into()),
         ],
         counts: vec![("watched".into(), 12), ("lost".into(), 0)],
+        lost: vec![("vfs_write".into(), vec![("ring_full".into(), 3)])],
         gap: Some(Gap {
             from: at(-100),
             to: at(0),
@@ -248,6 +249,10 @@ fn is_of(kind: Kind, value: &Value) -> bool {
         Kind::Objects => list(&has_no_gaps),
         Kind::TextMap => map(&text),
         Kind::IntegerMap => map(&|item: &Value| item.is_u64()),
+        Kind::IntegerMaps => map(&|item: &Value| {
+            item.as_object()
+                .is_some_and(|inner| !inner.is_empty() && inner.values().all(Value::is_u64))
+        }),
     }
 }
 
@@ -534,6 +539,7 @@ fn the_manual_describes_every_action() {
         Action::Denied,
         Action::Opened,
         Action::Executed,
+        Action::Burst,
     ] {
         assert!(
             page.lines()
