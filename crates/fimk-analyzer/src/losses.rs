@@ -130,7 +130,7 @@ impl Losses {
 
     /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
     pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
-        let last = self.last.replace(Box::new(*packet));
+        let earlier = self.last.replace(Box::new(*packet));
         let sums = sum(packet);
         let mut before = std::mem::replace(&mut self.seen, sums);
         let anew = sums
@@ -144,7 +144,7 @@ impl Losses {
         let lost = if before == Sums::default() {
             by_hook(packet, None)
         } else {
-            last.map_or_else(Vec::new, |last| by_hook(packet, Some(&last)))
+            earlier.map_or_else(Vec::new, |earlier| by_hook(packet, Some(&earlier)))
         };
         let grown =
             |now: u64, then: u64, name: &str| (now > then).then(|| (name.to_owned(), now - then));
@@ -231,13 +231,13 @@ fn add(to: &mut Vec<(String, u64)>, counts: Vec<(String, u64)>) {
 /// What was lost since the last packet, by hook and cause; without one, all of it.
 fn by_hook(
     packet: &raw::fimk_counters_packet,
-    last: Option<&raw::fimk_counters_packet>,
+    earlier: Option<&raw::fimk_counters_packet>,
 ) -> Vec<(String, Vec<(String, u64)>)> {
     let mut lost = Vec::new();
     for (at, (hook, counters)) in HOOK_NAMES.iter().zip(&packet.hooks).enumerate() {
         let grown = |&cause: &u32| {
             let cause = cause as usize;
-            let then = last.map_or(0, |last| last.hooks[at].of[cause]);
+            let then = earlier.map_or(0, |earlier| earlier.hooks[at].of[cause]);
             let grown = counters.of[cause].saturating_sub(then);
             (grown > 0).then(|| (COUNT_NAMES[cause].to_owned(), grown))
         };

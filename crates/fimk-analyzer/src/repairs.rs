@@ -166,7 +166,9 @@ impl Engine {
         }
         self.repairs.done.swept = packet.swept;
         for rule in losses::lost_rules(packet) {
-            if rule == 0 {
+            // Of a configuration that was, an object may still be armed under a number that is nobody's now.
+            let is_known = rule > 0 && self.rules.rule(rule - 1).is_some();
+            if !is_known {
                 self.scan_wanted = Some("the kernel's map of changes was full".to_owned());
             } else {
                 self.repairs.rules.insert(rule);

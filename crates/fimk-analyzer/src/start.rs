@@ -402,8 +402,8 @@ impl Engine {
             return Ok(());
         }
         let rules = self.repairs.take_rules();
-        let named = rules.iter().filter_map(|rule| self.rules.rule(rule - 1));
-        let names: Vec<&str> = named.map(|rule| rule.name.as_str()).collect();
+        let known = rules.iter().filter_map(|rule| self.rules.rule(rule - 1));
+        let names: Vec<&str> = known.map(|rule| rule.name.as_str()).collect();
         log(format!(
             "what {} covers is compared, because the kernel's map of changes was full",
             names.join(", ")

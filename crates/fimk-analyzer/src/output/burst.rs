@@ -123,7 +123,7 @@ impl Bursts {
         let root = root.map(|at| part.actor_at(at));
         self.held.push_back((now + self.within, part));
         if let Some(root) = root {
-            self.begin(root, now);
+            self.begin(&root, now);
         }
         true
     }
@@ -170,11 +170,11 @@ impl Bursts {
     }
 
     /// All of what is held that is this process's, or of those that it started.
-    fn begin(&mut self, root: Actor, now: Instant) {
-        let process = root.process.clone();
+    fn begin(&mut self, root: &Actor, now: Instant) {
+        let process = &root.process;
         let (of_it, others) = std::mem::take(&mut self.held)
             .into_iter()
-            .partition(|(_, part)| part.chain().any(|it| is_same(it, &process)));
+            .partition(|(_, part)| part.chain().any(|it| is_same(it, process)));
         self.held = others;
         let of_it: VecDeque<(Instant, Part)> = of_it;
         let mut running: Option<Running> = None;

@@ -143,7 +143,7 @@ fn what_comes_slowly_or_from_different_services_is_no_burst() {
     let (mut bursts, start) = (bursts(10), Instant::now());
     let mut written = 0;
     for sequence in 1..=100 {
-        let now = start + WITHIN / 9 * u32::try_from(sequence).expect("small");
+        let now = start + WITHIN / 8 * u32::try_from(sequence).expect("small");
         written += bursts.due(now, false).len();
         assert!(bursts.keeps(&change(sequence, "/a/f", &[40, 1]), now));
     }
