@@ -159,10 +159,7 @@ impl Engine {
     }
 }
 
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "map_err gives it so"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
 fn unwritten(error: std::io::Error) -> Failure {
     let sentence = format!(
         "standard output cannot be written ({error}): events are kept and written at the next start"

@@ -74,7 +74,8 @@ fn what_is_wrong_comes_first() {
     answer["problems"] = json!([{ "code": "events_lost", "message": "records were lost" }]);
     answer["counters"]["skipped"] = json!(2);
     answer["counters"]["hooks"]["vfs_write"]["ring_full"] = json!(5);
-    answer["repairs"] = json!({ "entries_swept": 5, "directories_compared": 0, "differences_found": 1_001 });
+    answer["repairs"] =
+        json!({ "entries_swept": 5, "directories_compared": 0, "differences_found": 1_001 });
     answer["queues"]["held"]["length"] = json!(3);
     answer["outputs"][0]["lag"] = json!(4);
     answer["control"]["refused"]["too_slow"] = json!(1);
