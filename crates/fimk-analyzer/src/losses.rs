@@ -20,6 +20,9 @@ const SUMS: usize = 6;
 /// The count of attempts that nobody will hear of: no comparison finds them.
 pub const ATTEMPTS_LOST: &str = "attempts_lost";
 
+/// The count of times that the queue of fanotify was full.
+const QUEUE_FULL: &str = "fanotify_queue_full";
+
 /// Of these a comparison finds nothing: the loader's sweep has, or nobody will.
 const NOT_COMPARED: [&str; 3] = ["announcements_lost", "actors_map_full", ATTEMPTS_LOST];
 
@@ -35,6 +38,8 @@ pub struct Losses {
     last: Option<Box<raw::fimk_counters_packet>>,
     untold: Option<Grown>,
     told_at: Option<Instant>,
+    /// How often the queue of fanotify was full.
+    pub queue_full: u64,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +181,16 @@ impl Engine {
         self.losses
             .recall(&kept.unwrap_or_default(), &self.boot, load);
         Ok(())
+    }
+
+    /// The queue of fanotify was full: what happened is found by comparing, and who did it is not.
+    pub(crate) fn overflowed(&mut self) {
+        self.losses.queue_full += 1;
+        self.losses.untold(Grown {
+            counts: vec![(QUEUE_FULL.to_owned(), 1)],
+            compare: true,
+        });
+        self.scan_wanted = Some("the queue of fanotify was full".to_owned());
     }
 
     /// These sums were told.

@@ -177,6 +177,8 @@ pub enum Signal {
     Covered(BytePath, Touch),
     /// Somebody mounts or unmounts something. The mount table tells what came of it.
     Mount(Hint),
+    /// The queue of fanotify was full: compare everything.
+    Overflowed,
     /// The source lost something it cannot name: compare everything. With the reason, for a person.
     Lost(String),
 }

@@ -31,6 +31,7 @@ pub enum Action {
     Denied,
     Opened,
     Executed,
+    Heartbeat,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -196,6 +197,8 @@ pub struct Notice {
     pub counts: Vec<(String, u64)>,
     /// The window, for `gap`.
     pub gap: Option<Gap>,
+    /// SHA-256 of the configuration's text in hexadecimal digits, for `heartbeat`.
+    pub config_digest: Option<String>,
 }
 
 /// What was done to a watched object without changing it, or refused.
@@ -267,6 +270,7 @@ impl Action {
             Self::Denied => "denied",
             Self::Opened => "opened",
             Self::Executed => "executed",
+            Self::Heartbeat => "heartbeat",
         }
     }
 
@@ -313,7 +317,11 @@ impl Action {
             Self::Denied | Self::Opened => "access",
             Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
-            Self::BaselineCreated | Self::Gap | Self::EventsLost | Self::Degraded => "info",
+            Self::BaselineCreated
+            | Self::Gap
+            | Self::EventsLost
+            | Self::Degraded
+            | Self::Heartbeat => "info",
         }
     }
 }

@@ -177,6 +177,7 @@ impl From<Notice> for event::Notice {
             plan: old.plan,
             counts: old.counts,
             gap: old.gap,
+            config_digest: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod attributes;
 mod attribution;
 mod containers;
 mod content;
+mod guard;
 mod hanging;
 mod holders;
 mod holes;

@@ -86,6 +86,9 @@ impl Engine {
                 .as_ref()
                 .map(|_| self.last_scan + self.scan_pause),
             self.control.next_due(),
+            self.deliver_due(),
+            self.heartbeat_due(),
+            Some(self.channel.beat_due()),
         ]
         .into_iter()
         .flatten()

@@ -34,6 +34,8 @@ fn well(activity: &Activity) -> Signs<'_> {
         unwatched: 0,
         activity,
         comparing: None,
+        output: None,
+        alone: None,
     }
 }
 
@@ -48,6 +50,8 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         reads_everything: false,
         watched: 11,
         comparing: Some("records were lost"),
+        output: Some("nobody reads".to_owned()),
+        alone: Some("nobody answers".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -58,6 +62,8 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
             "full",
             "degraded",
             "events_lost",
+            "loader_silent",
+            "output_blocked",
             "comparing"
         ]
     );

@@ -323,6 +323,7 @@ fn set_notice(fimk: &mut Object, notice: &Notice) {
         .map(|(name, count)| (name.clone(), (*count).into()));
     fimk.set("counts", counts.collect::<Object>());
     fimk.set("gap", gap(notice.gap));
+    fimk.set("config_digest", notice.config_digest.clone());
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -24,7 +24,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 97] = [
+pub const FIELDS: [(&str, Kind); 98] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -75,6 +75,7 @@ pub const FIELDS: [(&str, Kind); 97] = [
     ("fimk.bytes", Integer),
     ("fimk.cgroup", Text),
     ("fimk.changes", Objects),
+    ("fimk.config_digest", Text),
     ("fimk.content", Text),
     ("fimk.count", Integer),
     ("fimk.counts", IntegerMap),

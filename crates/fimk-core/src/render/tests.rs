@@ -188,6 +188,7 @@ fn notice() -> Notice {
             from: at(-100),
             to: at(0),
         }),
+        config_digest: Some("ab".repeat(32)),
     }
 }
 
@@ -534,6 +535,7 @@ fn the_manual_describes_every_action() {
         Action::Denied,
         Action::Opened,
         Action::Executed,
+        Action::Heartbeat,
     ] {
         assert!(
             page.lines()
