@@ -24,6 +24,9 @@ use crate::{
     verdict::{Values, judge},
 };
 
+/// Packets put by while something takes long, before it is looked for again.
+const PUT_BY_AT_ONCE: usize = 4_096;
+
 impl Engine {
     /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
     /// explains what shows.
@@ -273,11 +276,18 @@ impl Engine {
             notify.beat();
             // What is wrong with the channel shows when its packets are asked for.
             let _ = channel.beat();
-            while let Ok(Some(received)) = channel.receive() {
-                stash.push(received);
+            for _ in 0..PUT_BY_AT_ONCE {
+                match channel.receive() {
+                    Ok(Some(received)) => stash.push(received),
+                    _ => break,
+                }
             }
         };
-        self.patience.ask_meanwhile(path, &self.mounts, alive, job)
+        let done = self.patience.ask_meanwhile(path, &self.mounts, alive, job);
+        self.notify.beat();
+        // As above.
+        let _ = self.channel.beat();
+        done
     }
 
     /// Reads a path under a rule.

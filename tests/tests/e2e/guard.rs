@@ -12,7 +12,7 @@ use std::{
 
 use fimk_tests::{
     Event, Expect, MemoryLimit, Monitor, Site, Spinners, append_line, deadline, not_run, rule, run,
-    text,
+    text, which,
 };
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
@@ -283,6 +283,60 @@ fn with_little_memory_and_a_cpu_that_others_use_nothing_is_lost() {
     monitor.stop();
 }
 
+/// Makes and removes files in rounds: so many events apart that the kernel does not merge the two.
+const CHURN: &str = r#"
+    chdir $ARGV[0] or die;
+    for my $round (1..$ARGV[1]) {
+        for (1..30000) { open(my $file, ">", "churn$_") or die; }
+        for (1..30000) { unlink("churn$_") or die; }
+    }
+"#;
+
+#[test]
+fn a_queue_of_fanotify_that_nobody_reads_has_an_end() {
+    let name = "a_queue_of_fanotify_that_nobody_reads_has_an_end";
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let churn = site.file("churn");
+    fs::create_dir(&churn).expect("it is ours");
+    let monitor = site.watch();
+    if monitor.is_bpf() || which("perl".as_ref()).is_none() {
+        monitor.stop();
+        not_run(name, "it needs the source fanotify and perl");
+        return;
+    }
+    let analyzer = monitor.analyzer_pid().expect("it runs");
+    signal(analyzer, Signal::SIGSTOP);
+    run("perl", &["-e", CHURN, text(&churn), "5"]);
+    signal(analyzer, Signal::SIGCONT);
+    let lost = Expect::action("events_lost");
+    monitor.expect(lost.and("of the queue".to_owned(), |event| {
+        event.number("fimk.counts.fanotify_queue_full") > Some(0)
+    }));
+    let shell = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+
+    let analyzer = monitor.analyzer_pid().expect("it runs");
+    signal(analyzer, Signal::SIGSTOP);
+    run("perl", &["-e", CHURN, text(&churn), "10"]);
+    monitor.expect_logged("it does not read the");
+    monitor.expect_logged("the analyzer is started again");
+    monitor.wait_until("the next has started", |events| {
+        let started = events
+            .iter()
+            .filter(|event| event.action() == "monitor_started");
+        started.count() == 2
+    });
+    let shell = append_line(&path, "three");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .adds("three"),
+    );
+    monitor.stop();
+}
+
 /// A packet of this kind: its head, and these bytes behind it.
 fn packet(kind: u16, rest: &[u8]) -> Vec<u8> {
     let length = u32::try_from(8 + rest.len()).expect("it is small");
@@ -314,7 +368,7 @@ impl Imposter {
         let analyzer = launch.analyze_over(theirs.as_raw_fd());
         let socket = ours;
         let random = 0x9e37_79b9_7f4a_7c15;
-        let mut imposter = Self { socket, random };
+        let imposter = Self { socket, random };
         let hello = imposter.hear(deadline()).expect("it says HELLO");
         assert_eq!(hello[..4], [3, 0, 1, 0]);
         (imposter, analyzer)
@@ -425,7 +479,11 @@ fn whatever_packets_say_the_analyzer_neither_breaks_nor_grows() {
     let memory = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
     let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    assert!(peak.is_some_and(|kib| kib < 256 << 10), "{peak:?} KiB");
+    let account = analyzer.account();
+    assert!(
+        peak.is_some_and(|kib| kib < 256 << 10),
+        "{peak:?} KiB\n{account}"
+    );
     drop(imposter);
     let status = analyzer.await_exit();
     assert!(
