@@ -31,6 +31,7 @@ pub enum Action {
     Denied,
     Opened,
     Executed,
+    Heartbeat,
     Burst,
     Recovered,
     EventsRemoved,
@@ -201,6 +202,8 @@ pub struct Notice {
     pub lost: Vec<(String, Vec<(String, u64)>)>,
     /// The window, for `gap`.
     pub gap: Option<Gap>,
+    /// SHA-256 of the configuration's text in hexadecimal digits, for `heartbeat`.
+    pub config_digest: Option<String>,
 }
 
 /// What was done to a watched object without changing it, or refused.
@@ -300,6 +303,7 @@ impl Action {
             Self::Denied => "denied",
             Self::Opened => "opened",
             Self::Executed => "executed",
+            Self::Heartbeat => "heartbeat",
             Self::Burst => "burst",
             Self::Recovered => "recovered",
             Self::EventsRemoved => "events_removed",
@@ -354,6 +358,7 @@ impl Action {
             | Self::Gap
             | Self::EventsLost
             | Self::Degraded
+            | Self::Heartbeat
             | Self::Recovered
             | Self::EventsRemoved => "info",
         }

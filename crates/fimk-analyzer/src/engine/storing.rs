@@ -145,7 +145,7 @@ impl Engine {
                 return Err(self.unstored().into());
             }
             self.serve_control();
-            self.notify.beat();
+            self.sign_of_life()?;
         }
         Ok(())
     }
