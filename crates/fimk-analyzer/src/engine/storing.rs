@@ -124,8 +124,8 @@ impl Engine {
         })
     }
 
-    /// Stands still as long as no more can be kept: what is not read from the loader waits in the kernel. Questions are
-    /// answered and signs of life given meanwhile.
+    /// Stands still as long as no more can be kept: no entry is taken, so it waits in the kernel. Questions are answered,
+    /// signs of life given, and what the loader says put by, in the stash and within its limit.
     pub(crate) fn await_room(&mut self) -> Result<(), Trouble> {
         if self.store.has_room() {
             return Ok(());
@@ -145,7 +145,7 @@ impl Engine {
                 return Err(self.unstored().into());
             }
             self.serve_control();
-            self.sign_of_life()?;
+            self.breathe();
         }
         Ok(())
     }
@@ -161,6 +161,8 @@ impl Engine {
         let pause = due.map_or(RETRY_FIRST, |when| {
             when.saturating_duration_since(Instant::now())
         });
+        // The loader waits for an answer too.
+        let pause = pause.min(RETRY_FIRST);
         let timeout = PollTimeout::try_from(pause + Duration::from_millis(1));
         let mut wanted = vec![
             // That the loader hung up comes unasked.
