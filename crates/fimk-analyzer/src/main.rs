@@ -29,6 +29,7 @@ mod own;
 mod patience;
 mod pending;
 mod read;
+mod repairs;
 mod report;
 mod sandbox;
 mod severity;
@@ -130,8 +131,8 @@ fn run() -> Result<(), Failure> {
     let asked = rules.reports();
     let (ready, group) = hello(&mut channel, source, &config, asked, &mut stash)?;
     let host = host_name();
-    let severity = config.outputs.first().map_or(1, |output| output.severity);
-    let output = Output::new(Host { name: host.clone() }, severity).map_err(|error| {
+    let output = config.outputs.first().cloned().unwrap_or_default();
+    let output = Output::new(Host { name: host.clone() }, &output).map_err(|error| {
         let sentence = format!("standard output cannot be written: {error}");
         Failure::new(Status::Io, sentence)
     })?;

@@ -7,6 +7,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -67,10 +68,11 @@ impl About {
 }
 
 fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
-    bytes
-        .into_iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl About {
@@ -135,6 +137,7 @@ pub fn event(event: &Event) -> Value {
     let (path, message) = match &event.body {
         Body::Change(change) => (Some(shown(change.file.path.bytes())), None),
         Body::Attempt(attempt) => (Some(shown(attempt.on.file.path.bytes())), None),
+        Body::Burst(burst) => (Some(shown(burst.directory.bytes())), None),
         Body::Notice(notice) => (None, Some(shown(notice.message.as_bytes()))),
     };
     known([
@@ -236,6 +239,8 @@ pub struct Signs<'a> {
     pub unwatched: u64,
     /// What was reported since the start.
     pub activity: &'a Activity,
+    /// How often records were lost.
+    pub lost: u64,
     /// Why everything is about to be compared.
     pub comparing: Option<&'a str>,
     /// Why events are not written.
@@ -282,7 +287,7 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
             ),
         );
     }
-    let lost = signs.activity.count(Action::EventsLost);
+    let lost = signs.lost;
     if lost > 0 {
         say(
             "events_lost",

@@ -364,11 +364,11 @@ impl<'a> Run<'a> {
         if too_many {
             return Err(Nonsense::Unread(unread).into());
         }
-        let (pid, served) = (peer.pid, server.served());
+        let (pid, answered) = (peer.pid, server.served());
         match peer
             .vigil
             .as_mut()
-            .and_then(|vigil| vigil.look(served, now))
+            .and_then(|vigil| vigil.look(answered, now))
         {
             Some(News::Silent(silent)) => log::line(format_args!(
                 "the analyzer (pid {pid}) has said nothing for {} s: it is stopped or stuck, what changes is kept for \

@@ -12,7 +12,7 @@ use fimk_core::event::Event;
 use super::{Engine, Trouble};
 use crate::{
     exit::{Failure, log},
-    output::{Blocked, STDOUT},
+    output::{Blocked, Due, STDOUT},
 };
 
 /// Events fetched at once.
@@ -98,8 +98,26 @@ impl Engine {
                 .set_cursor(STDOUT, written)
                 .map_err(Failure::from)?;
         }
+        self.deliver_kept(false)?;
         while self.delivery.behind && self.fetch()? {}
         self.say_blocked()
+    }
+
+    /// Writes what the output kept back for long enough, or `all` of it, as far as there is room.
+    pub(super) fn deliver_kept(&mut self, all: bool) -> Result<(), Trouble> {
+        while let Some(due) = self.output.kept(all) {
+            match due {
+                Due::Summary(event) => drop(self.output.give(&event)),
+                Due::Stored(sequence) => {
+                    let before = sequence.saturating_sub(1);
+                    let stored = self.store.events_after(before, 1).map_err(Failure::from)?;
+                    for event in stored.iter().filter(|event| event.sequence == sequence) {
+                        self.output.give(event);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Offers stored events; whether there is more to be done at once.
@@ -172,6 +190,7 @@ impl Engine {
         let mut silent = false;
         while Instant::now() < end && !silent {
             self.deliver()?;
+            self.deliver_kept(true)?;
             if !self.delivery.behind && self.output.is_idle() {
                 return self.deliver();
             }

@@ -37,6 +37,7 @@ impl Engine {
         self.unsynced_since.get_or_insert_with(Instant::now);
         for event in &events {
             self.activity.note(event);
+            self.repairs.note(event);
         }
         if self.started {
             for event in &events {
