@@ -8,7 +8,6 @@ mod tests;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fmt::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -69,11 +68,11 @@ impl About {
 }
 
 fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
-    bytes.into_iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
+    let mut text = String::new();
+    for byte in bytes {
         let _ = write!(text, "{byte:02x}");
-        text
-    })
+    }
+    text
 }
 
 impl About {
