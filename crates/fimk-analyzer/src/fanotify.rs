@@ -72,6 +72,7 @@ impl FanotifyEvent {
     /// What the kernel says when its queue is full.
     pub fn overflow() -> Self {
         Self {
+            mask: MaskFlags::FAN_Q_OVERFLOW.bits(),
             overflow: true,
             ..Self::default()
         }
