@@ -139,11 +139,12 @@ fn of_forty_processes_at_one_file_sixteen_are_told_and_the_others_counted() {
     }
 }
 
-/// Makes and removes a name until its records have filled the ring.
-fn fill_ring(directory: &Path) {
+/// Makes and removes a name until its records have filled the ring. Of one object, that nobody opens: the other maps
+/// stay empty.
+fn fill_ring(directory: &Path, object: &Path) {
     let path = directory.join("noise");
     for _ in 0..12_000 {
-        File::create(&path).expect("it is ours");
+        fs::hard_link(object, &path).expect("it is ours");
         fs::remove_file(&path).expect("it is ours");
     }
 }
@@ -177,6 +178,8 @@ fn what_the_ring_or_the_dirty_map_had_no_room_for_is_found_and_each_loss_told_wi
         .collect();
     let (quiet, noisy) = (site.write("quiet", "one\n"), site.outside("noisy"));
     fs::create_dir(&noisy).expect("it is ours");
+    let object = site.outside("object");
+    File::create(&object).expect("it is ours");
     let of = |name: &str, path: &Path| {
         format!("[[rule]]\nname = {name:?}\npaths = [{:?}]\n", text(path))
     };
@@ -188,7 +191,7 @@ fn what_the_ring_or_the_dirty_map_had_no_room_for_is_found_and_each_loss_told_wi
         return;
     }
     signal(monitor.loader_pid(), Signal::SIGSTOP);
-    fill_ring(&noisy);
+    fill_ring(&noisy, &object);
     let shell = append_line(&quiet, "two");
     let made = "mkdir \"$0/sub\" && echo one >\"$0/sub/new\"";
     run("sh", &["-c", made, text(&noisy)]);
