@@ -62,6 +62,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "settle_new_ms",
             "scan_interval_s",
             "compare_interval_s",
+            "heartbeat_interval_s",
             "read_bytes_max",
             "objects_max",
             "rule",
@@ -111,6 +112,8 @@ pub struct Config {
     pub scan_interval_s: u64,
     /// Between two comparisons of all content, whatever serves, in seconds.
     pub compare_interval_s: u64,
+    /// Between two events that only say that fimk lives, in seconds; 0: there are none.
+    pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
     /// Objects that the kernel has room to watch.
@@ -284,6 +287,10 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         compare_interval_s: top
             .integer("compare_interval_s", 1..=604_800)?
             .unwrap_or(86_400),
+        // Often enough to notice within a shift that it was silenced, and no burden: 24 lines a day.
+        heartbeat_interval_s: top
+            .integer("heartbeat_interval_s", 0..=604_800)?
+            .unwrap_or(3_600),
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
