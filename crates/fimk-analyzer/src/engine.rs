@@ -1,5 +1,6 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod checkpoint;
 mod keep;
 mod status;
 mod wait;
@@ -131,6 +132,7 @@ pub struct Engine {
     /// Taken entries, and the number of the last path that must be done before them.
     done: VecDeque<(u64, raw::fimk_key, u64)>,
     unsynced_since: Option<Instant>,
+    pub(crate) checkpoint: checkpoint::Checkpoint,
     alive_at: Instant,
     stop: UnixStream,
     pub(crate) notify: Notify,
@@ -200,6 +202,7 @@ impl Engine {
             awaiting: Vec::new(),
             done: VecDeque::new(),
             unsynced_since: None,
+            checkpoint: checkpoint::Checkpoint::new(),
             alive_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,
@@ -240,6 +243,7 @@ impl Engine {
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
+        self.checkpoint()?;
         self.sync_if_due(false)?;
         self.serve_control();
         self.notify.beat();
@@ -425,6 +429,7 @@ impl Engine {
             self.signals(signals)?;
         }
         self.holders_told(cookie);
+        self.checkpoint.answered(cookie, self.name_patience());
         Ok(())
     }
 
@@ -525,7 +530,12 @@ impl Engine {
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
-        let done = self.drain().and_then(|()| {
+        let begun = clock::now();
+        let done = self.take_in_the_rest().and_then(|all| {
+            self.drain()?;
+            if all {
+                self.checkpoint.reach(begun);
+            }
             self.tell_losses(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),

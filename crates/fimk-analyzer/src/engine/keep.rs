@@ -12,7 +12,6 @@ use fimk_wire::raw;
 
 use super::{Engine, Eyes, Trouble};
 use crate::{
-    clock,
     exit::{Failure, Status},
     output::STDOUT,
 };
@@ -23,7 +22,7 @@ pub(super) const SYNC_WITHIN: Duration = Duration::from_millis(100);
 /// Differences told of an event that would be too large with all of them.
 const CHANGES_MAX: usize = 100;
 
-/// How often it is written down that we were alive: the lower bound of a gap.
+/// How often it is written down at rest until when everything is told: the lower bound of a gap.
 pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// Steps of removing old events at a time, of a thousand events each: more than can be written meanwhile.
@@ -68,9 +67,6 @@ impl Engine {
     /// Brings commits to the disk and tells the loader what is done.
     pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
-        if self.alive_at.elapsed() >= ALIVE_EVERY {
-            self.say_alive()?;
-        }
         if self
             .unsynced_since
             .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
@@ -99,15 +95,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Until when nothing can have changed unseen: with comparisons only, until the last one.
+    /// Until when nothing can have changed untold: with comparisons only, until the last one.
     fn watched_until(&self) -> Timestamp {
         match self.eyes {
             Eyes::Periodic => self.compared,
-            Eyes::Bpf(_) | Eyes::Fanotify(_) => clock::now(),
+            Eyes::Bpf(_) | Eyes::Fanotify(_) => self.checkpoint.reached(),
         }
     }
 
-    /// Writes down until when everything was watched.
+    /// Writes down until when everything is told.
     pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
         self.alive_at = Instant::now();
         self.store

@@ -66,7 +66,7 @@ impl Engine {
             .compares_at_intervals()
             .then(|| self.last_scan + interval);
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
-        let alive = Some(self.alive_at + ALIVE_EVERY);
+        let alive = self.checkpoint.next_due(self.alive_at + ALIVE_EVERY);
         [
             self.settle.next_due(),
             self.attempts.next_due(),

@@ -66,6 +66,8 @@ enum Answer {
 pub struct Fanotify {
     group: Group,
     batches: VecDeque<Batch>,
+    /// The kernel's queue was empty at the last reading.
+    read_all: bool,
     /// How many events of which pid are in `batches`, by each path that they are about.
     awaited: HashMap<BytePath, HashMap<u32, usize>>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
@@ -82,6 +84,7 @@ impl Fanotify {
         Self {
             group,
             batches: VecDeque::new(),
+            read_all: false,
             awaited: HashMap::new(),
             answer: Answer::None,
             moves: 0,
@@ -146,16 +149,21 @@ impl Fanotify {
         self.batches.len() < BATCHES_MAX
     }
 
+    /// Whether the last reading took all that was there.
+    pub fn has_read_all(&self) -> bool {
+        self.read_all
+    }
+
     /// Reads what is there and asks whose it is. False when the group is of no more use.
     pub fn read(&mut self, channel: &mut Channel) -> Result<io::Result<()>, ChannelError> {
+        self.read_all = false;
         if !self.may_read() {
             return Ok(Ok(()));
         }
         let mut events = Vec::new();
-        while events.len() < EVENTS_AT_ONCE {
+        while events.len() < EVENTS_AT_ONCE && !self.read_all {
             match self.group.read(&mut events) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(more) => self.read_all = !more,
                 Err(error) => return Ok(Err(error)),
             }
         }
