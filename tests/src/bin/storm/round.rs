@@ -29,10 +29,12 @@ pub struct Outcome {
     pub summary: String,
     /// Nothing: all is well.
     pub wrong: Vec<String>,
-    sabotage: Vec<String>,
+    /// What was done to fimk, and when.
+    pub sabotage: Vec<String>,
     /// Starts, ends, gaps and losses.
-    lives: Vec<String>,
-    errors: String,
+    pub lives: Vec<String>,
+    /// What both processes logged.
+    pub errors: String,
 }
 
 impl Outcome {
