@@ -134,6 +134,7 @@ pub struct Engine {
     unsynced_since: Option<Instant>,
     pub(crate) checkpoint: checkpoint::Checkpoint,
     alive_at: Instant,
+    tidied_at: Instant,
     stop: UnixStream,
     pub(crate) notify: Notify,
 }
@@ -204,6 +205,7 @@ impl Engine {
             unsynced_since: None,
             checkpoint: checkpoint::Checkpoint::new(),
             alive_at: Instant::now(),
+            tidied_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,
         }

@@ -172,9 +172,14 @@ impl Engine {
         let mut former = Vec::new();
         for path in &pending.former {
             let there = self.store.record(path).map_err(Failure::from)?;
+            // What moved may be back there, too, and told of already.
+            let stands = self.tree.get(path).is_some();
             let is_anothers = match moved {
-                Some(moved) => there.as_ref().map(identity) != Some(moved),
-                None => self.tree.get(path).is_some(),
+                Some(moved) if there.as_ref().map(identity) == Some(moved) => {
+                    stands && !self.settle.waits(path)
+                }
+                Some(_) => true,
+                None => stands,
             };
             if there.is_some() && !is_anothers {
                 former.push(path.clone());

@@ -12,7 +12,7 @@ use super::{Engine, Eyes, Trouble};
 use crate::{clock, source::bpf::NAME_PATIENCE};
 
 /// How often it is written down while there is much to do; at rest, see `ALIVE_EVERY`.
-const BUSY_EVERY: Duration = Duration::from_secs(1);
+const BUSY_EVERY: Duration = Duration::from_millis(200);
 
 /// The last one that was reached, and the one that is waited for.
 pub(crate) struct Checkpoint {

@@ -25,6 +25,9 @@ const CHANGES_MAX: usize = 100;
 /// How often it is written down at rest until when everything is told: the lower bound of a gap.
 pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
+/// How often old events are removed.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+
 /// Steps of removing old events at a time, of a thousand events each: more than can be written meanwhile.
 const RETENTION_STEPS: usize = 50;
 
@@ -67,6 +70,10 @@ impl Engine {
     /// Brings commits to the disk and tells the loader what is done.
     pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
+        if self.tidied_at.elapsed() >= TIDY_EVERY {
+            self.tidied_at = Instant::now();
+            self.forget_old_events()?;
+        }
         if self
             .unsynced_since
             .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
@@ -110,7 +117,7 @@ impl Engine {
             .set_meta(ALIVE, &self.watched_until().0.to_be_bytes())
             .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
-        self.forget_old_events()
+        Ok(())
     }
 
     /// The database must not fill the disk. What an output has still to get is never removed.

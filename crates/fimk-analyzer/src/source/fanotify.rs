@@ -340,11 +340,12 @@ impl Fanotify {
             operations,
             ..touch
         };
-        // Another name was used than the one the object is known by: both are touched.
-        if let Some(watched) = event.object.clone().filter(|watched| *watched != path) {
-            let accessed = Some(path.clone());
+        // Another name was used than those the object is known by: all are touched.
+        let others = event.object.iter().chain(&event.aliases);
+        for watched in others.filter(|watched| **watched != path) {
+            let accessed = event.directory.is_some().then(|| path.clone());
             signals.push(Signal::Touched(
-                watched,
+                watched.clone(),
                 Touch {
                     accessed,
                     ..touch.clone()
@@ -369,6 +370,8 @@ impl Fanotify {
             tree.remove_below(path);
             if directory {
                 self.group.forget(path);
+            } else {
+                self.group.lost_name(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
             tree.insert(path.clone(), entry(path, directory));
@@ -418,6 +421,9 @@ impl Fanotify {
             tree.insert(path.clone(), entry(path, directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
+            } else if let Some(found) = walker.reaches(path, directory) {
+                // Where it was made it may have been gone before it could be marked.
+                let _ = self.mark(&found, walker);
             }
         }
         let touch = Touch {

@@ -110,7 +110,7 @@ impl Words {
 }
 
 /// An emulated guest is given more time for everything: by as much it gets more of a storm.
-fn scale() -> u32 {
+pub fn scale() -> u32 {
     u32::try_from(deadline().as_secs() / 20).unwrap_or(1).max(1)
 }
 

@@ -182,7 +182,8 @@ fn judge(site: &Site, subject: &Subject, told: &Told, deeds: &[Deed], hot: &Path
             );
         }
     }
-    if told.counted(hot) == 0 && deeds.iter().any(|deed| deed.path == hot) {
+    let by_event = |deed: &&Deed| deed.path == hot && told.how(deed) == How::Event;
+    if told.counted(hot) == 0 && deeds.iter().any(|deed| by_event(&deed)) {
         wrong.push("nothing was counted of the file that all write to".to_owned());
     }
     wrong

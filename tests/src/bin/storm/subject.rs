@@ -180,7 +180,7 @@ impl Subject {
                 return true;
             }
             self.keep_up();
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(crate::scale() * Duration::from_millis(150));
         }
         holds(self)
     }
