@@ -1,6 +1,6 @@
 //! Chance that can be repeated.
 
-/// SplitMix64: what comes is decided by the seed alone.
+/// `SplitMix64`: what comes is decided by the seed alone.
 #[derive(Clone)]
 pub struct Chance(u64);
 

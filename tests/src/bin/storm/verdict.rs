@@ -37,6 +37,8 @@ struct Change {
     operations: Vec<String>,
     /// First and last touch.
     touched: (i64, i64),
+    /// When it was reported.
+    created: i64,
     /// Of what was found by looking.
     window: Option<(i64, i64)>,
 }
@@ -179,6 +181,7 @@ impl Change {
             touched: time("event.start")
                 .map(|start| start - read_within(&event))
                 .zip(time("event.end"))?,
+            created: time("event.created")?,
             window,
             event,
         })
@@ -203,7 +206,12 @@ impl Change {
 
     fn tells(&self, deed: &Deed) -> bool {
         let told = deed.kind.told_by();
-        overlap(self.touched, deed) && self.operations.iter().any(|it| told.contains(&it.as_str()))
+        let (from, mut to) = self.touched;
+        // Only its release is told by fanotify, and nothing differs any more if it was read before that.
+        if deed.kind == Kind::Store && read_within(&self.event) > 0 {
+            to = self.created.max(to);
+        }
+        overlap((from, to), deed) && self.operations.iter().any(|it| told.contains(&it.as_str()))
     }
 
     fn named(&self) -> Vec<u64> {
@@ -280,9 +288,10 @@ fn in_brief(event: &Event) -> String {
     let known = FIELDS
         .iter()
         .filter_map(|name| Some((name, event.get(name)?)));
-    known
-        .map(|(name, value)| format!("{name}={value} "))
-        .collect()
+    let words: Vec<String> = known
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    words.join(" ")
 }
 
 /// Since 1970, of a time as events have it.
