@@ -224,6 +224,12 @@ impl Group {
         self.paths.moved(old, new);
     }
 
+    /// Whether what an event tells of the object at this path is over: the object was marked elsewhere since, or another there.
+    pub fn is_over(&self, event: &FanotifyEvent, path: &BytePath) -> bool {
+        let object = event.handles.object.as_deref();
+        object.is_some_and(|handle| self.paths.has_moved_on(handle, path))
+    }
+
     /// A name of a file is gone.
     pub fn lost_name(&mut self, path: &BytePath) {
         self.paths.lost_name(path);

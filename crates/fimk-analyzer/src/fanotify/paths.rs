@@ -98,6 +98,13 @@ impl Paths {
         }
     }
 
+    /// Whether this path is by now that of another object, or the object has another.
+    pub fn has_moved_on(&self, handle: &[u8], path: &BytePath) -> bool {
+        let names = self.names(handle);
+        let anothers = self.by_path.get(path).is_some_and(|it| **it != *handle);
+        anothers || !names.is_empty() && !names.contains(path)
+    }
+
     /// A name of a file is gone. The last one stays: what is done to the file is still told of it.
     pub fn lost_name(&mut self, path: &BytePath) {
         if let Some(handle) = self.by_path.get(path).cloned()
@@ -259,6 +266,15 @@ mod tests {
         }
         assert_eq!(paths.names(b"file").len(), NAMES_MAX);
         assert_eq!(paths.by_path.len(), NAMES_MAX);
+    }
+
+    #[test]
+    fn what_is_known_elsewhere_or_replaced_has_moved_on() {
+        let paths = paths(&["/a", "/b"]);
+        assert!(!paths.has_moved_on(b"/a", &path("/a")));
+        assert!(paths.has_moved_on(b"/a", &path("/c")), "it is at /a");
+        assert!(paths.has_moved_on(b"?", &path("/b")), "another is at /b");
+        assert!(!paths.has_moved_on(b"?", &path("/c")), "neither is known");
     }
 
     #[test]

@@ -312,8 +312,13 @@ impl Fanotify {
             return lost.into_iter().collect();
         };
         let mut signals = Vec::new();
+        let is_directory = mask.intersects(MaskFlags::FAN_ONDIR);
         for fact in facts(mask, &path) {
-            self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            // Of the time before a walk that found another directory there.
+            let is_over = is_directory && fact == Fact::Deleted && self.group.is_over(event, &path);
+            if !is_over {
+                self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            }
             let operations = Operations::of(&[operation(&fact)]);
             signals.push(Signal::Touched(
                 path.clone(),
@@ -396,6 +401,12 @@ impl Fanotify {
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
         let (old, new) = sides(event);
+        if let Some(old) = &old
+            && directory
+            && self.group.is_over(event, old)
+        {
+            return self.moved_before(old, new, tree, walker, touch);
+        }
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
         let replaced = new_reached
@@ -442,6 +453,39 @@ impl Fanotify {
             touch: touch.clone(),
         }];
         signals.extend(left.map(|left| self.came(tree, left.path, false, touch, Fact::Created)));
+        signals
+    }
+
+    /// A directory moved before it was found elsewhere by a walk, or another where it was: what stands at both names now
+    /// stays, and is compared.
+    fn moved_before(
+        &mut self,
+        old: &BytePath,
+        new: Option<BytePath>,
+        tree: &Tree,
+        walker: &Walker,
+        touch: Touch,
+    ) -> Vec<Signal> {
+        let touch = Touch {
+            operations: Operations::of(&[raw::FIMK_OP_RENAME]),
+            ..touch
+        };
+        let mut signals = Vec::new();
+        for path in [Some(old), new.as_ref()].into_iter().flatten() {
+            if walker.reaches(path, true).is_none() {
+                continue;
+            }
+            if tree.get(path).is_some() {
+                self.to_walk.push((path.clone(), nobodys(&touch)));
+            }
+            let came = Some(path) == new.as_ref();
+            let fact = came.then(|| Fact::Renamed(Some(old.clone())));
+            let touch = Touch {
+                fact,
+                ..touch.clone()
+            };
+            signals.push(Signal::Touched(path.clone(), touch));
+        }
         signals
     }
 
