@@ -48,6 +48,8 @@ pub struct Deed {
     pub from: Option<PathBuf>,
     /// Other names of `path` soon after, because a directory above it was moved.
     pub later: Vec<PathBuf>,
+    /// In a directory that may have been made a moment before.
+    pub in_new_directory: bool,
     pub inode: u64,
     /// Nanoseconds since 1970: before the first call, after the last one.
     pub begun: i64,
@@ -57,13 +59,23 @@ pub struct Deed {
 /// What is told a moment later has the names of then.
 const MOMENT_NS: i64 = 5_000_000_000;
 
-/// Fills in `later`, of the deeds of one writer in their order.
+/// Fills in `later` and `in_new_directory`, of the deeds of one writer in their order.
 pub fn follow_directories(deeds: &mut [Deed]) {
     let moves: Vec<(i64, PathBuf, PathBuf)> = deeds
         .iter()
         .filter_map(|it| Some((it.begun, it.from.clone()?, it.path.clone())))
         .collect();
+    let mut made = i64::MIN;
     for deed in deeds {
+        if deed.kind == Kind::Mkdir {
+            made = deed.begun;
+        }
+        let is_in_directory = |path: &PathBuf| {
+            let above = path.parent().and_then(Path::file_name);
+            above.is_some_and(|name| name.as_encoded_bytes().starts_with(b"d"))
+        };
+        deed.in_new_directory = deed.begun.saturating_sub(made) < MOMENT_NS
+            && (is_in_directory(&deed.path) || deed.from.as_ref().is_some_and(is_in_directory));
         let mut name = deed.path.clone();
         let from = moves.partition_point(|(begun, ..)| *begun <= deed.begun);
         let soon = moves[from..]
@@ -131,6 +143,7 @@ impl FromStr for Deed {
                 path: words.next()?.into(),
                 from: words.next().filter(|it| !it.is_empty()).map(PathBuf::from),
                 later: Vec::new(),
+                in_new_directory: false,
                 inode: words.next()?.parse().ok()?,
                 begun: words.next()?.parse().ok()?,
                 ended: words.next()?.parse().ok()?,

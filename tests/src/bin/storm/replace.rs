@@ -93,7 +93,8 @@ pub fn run() -> Outcome {
     }
     let mut events = analyzer.events();
     let launch = site.launch(&config.replacen("objects_max = 8192", "objects_max = 9216", 1));
-    let (loader, analyzer) = (launch.serve(), launch.analyze());
+    let (loader, analyzer) = (launch.serve(), launch.analyze_without_waiting());
+    await_start(&analyzer);
     let made = fs::read_dir(site.files()).map_or(0, Iterator::count);
     await_number(&site, u32::try_from(made).unwrap_or(FILES_MAX) + AROUND);
     let count = counter.end();
@@ -117,6 +118,15 @@ pub fn run() -> Outcome {
         lives: Vec::new(),
         errors: loader.errors() + &analyzer.errors(),
     }
+}
+
+/// With thousands of files to walk an emulated machine takes its time.
+fn await_start(analyzer: &Monitor) {
+    let has_started = |events: &[Event]| {
+        let mut actions = events.iter().map(Event::action);
+        actions.any(|action| action == "monitor_started")
+    };
+    analyzer.wait_at_most(4 * deadline(), 0, has_started);
 }
 
 /// Waits until the counter is there, or can make no more.

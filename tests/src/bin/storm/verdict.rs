@@ -30,6 +30,7 @@ pub struct Told {
     windows: Vec<(i64, i64)>,
     /// All that is no change.
     notices: Vec<Event>,
+    is_fanotify: bool,
 }
 
 struct Change {
@@ -71,6 +72,9 @@ impl Told {
             by_path: HashMap::new(),
             by_inode: HashMap::new(),
             windows,
+            is_fanotify: notices
+                .iter()
+                .any(|event| event.text("fimk.source") == Some("fanotify")),
             notices,
         };
         for (number, change) in told.changes.iter().enumerate() {
@@ -107,6 +111,9 @@ impl Told {
         } else if about().any(|change| change.window.is_some_and(|it| overlap(it, deed))) {
             How::Found
         } else if self.windows.iter().any(|window| overlap(*window, deed)) {
+            How::Window
+        } else if self.is_fanotify && deed.in_new_directory {
+            // fanotify does not see into a directory before it is marked: what comes and goes there leaves no trace.
             How::Window
         } else {
             How::Missed
