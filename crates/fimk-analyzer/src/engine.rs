@@ -1,7 +1,10 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
 mod checkpoint;
+mod deliver;
+mod heartbeat;
 mod keep;
+mod pulse;
 mod status;
 mod wait;
 
@@ -29,7 +32,7 @@ use crate::{
     notify::Notify,
     output::Output,
     patience::Patience,
-    pending::{Found, Pending, Settle},
+    pending::{Found, Pending, Settle, Times},
     signal::Signal,
     source::{
         arm,
@@ -100,6 +103,11 @@ pub struct Engine {
     pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
     pub(crate) output: Output,
+    delivery: deliver::Delivery,
+    /// The loader does not answer: who did what is not waited for.
+    pub(crate) alone: bool,
+    heartbeat_at: Instant,
+    pub(crate) own: crate::own::Own,
     pub(crate) boot: String,
     /// Packets that came while an answer was waited for.
     pub(crate) stash: Stash,
@@ -119,6 +127,7 @@ pub struct Engine {
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
+    pub(crate) repairs: crate::repairs::Repairs,
     pub(crate) control: Control,
     about: About,
     activity: Activity,
@@ -163,6 +172,11 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let window = Duration::from_millis(parts.config.settle_ms);
+        let times = Times {
+            window,
+            longest: Duration::from_millis(parts.config.settle_max_ms),
+            newborn: Duration::from_millis(parts.config.settle_new_ms),
+        };
         Self {
             config: parts.config,
             walker: Walker::new(&parts.rules, &parts.homes),
@@ -177,10 +191,14 @@ impl Engine {
             actors: Actors::default(),
             channel: parts.channel,
             tree: Tree::default(),
-            settle: Settle::new(window),
+            settle: Settle::new(times),
             attempts: Attempts::new(window),
             eyes: parts.eyes,
             output: parts.output,
+            delivery: deliver::Delivery::default(),
+            alone: false,
+            heartbeat_at: Instant::now(),
+            own: crate::own::Own::of_this_process(),
             boot: parts.boot,
             stash: parts.stash,
             started: false,
@@ -193,6 +211,7 @@ impl Engine {
             unwatched: crate::unwatched::Unwatched::default(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
+            repairs: crate::repairs::Repairs::default(),
             control: parts.control,
             about: parts.about,
             activity: Activity::default(),
@@ -246,9 +265,12 @@ impl Engine {
         self.say_unwatched()?;
         self.say_hanging()?;
         self.checkpoint()?;
+        self.heartbeat()?;
         self.sync_if_due(false)?;
+        self.deliver()?;
         self.serve_control();
-        self.notify.beat();
+        self.watch_loader()?;
+        self.sign_of_life()?;
         Ok(true)
     }
 
@@ -364,6 +386,9 @@ impl Engine {
 
     /// Until the loader has done all that it was asked; what it says meanwhile is kept for its turn.
     fn await_loader(&mut self) -> Result<(), Trouble> {
+        if self.alone {
+            return Ok(());
+        }
         let armed = arm::settle(&mut self.channel, &mut self.stash)?;
         debug_assert!(armed.is_empty(), "nothing is armed here");
         Ok(())
@@ -404,6 +429,9 @@ impl Engine {
             return Ok(true);
         };
         if self.actors.get(key).is_some() || self.unknown.contains(&key) {
+            return Ok(true);
+        }
+        if self.alone {
             return Ok(true);
         }
         if self.asked_for.insert(key) {
@@ -468,7 +496,7 @@ impl Engine {
 
     /// What differs is examined again once more is known of who did it.
     fn wait_for_who(&mut self, path: BytePath, mut pending: Pending) -> Result<(), Trouble> {
-        if pending.found == Some(Found::Late) && !pending.asked {
+        if pending.found == Some(Found::Late) && !pending.asked && !self.alone {
             pending.asked = true;
             self.settle.defer(path.clone(), pending, looks::PATIENCE);
             return self.ask_who_holds(&path);
@@ -481,12 +509,24 @@ impl Engine {
     /// Reads the fanotify group, if that is what serves.
     pub(crate) fn look(&mut self) -> Result<(), Trouble> {
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            fanotify.read(&mut self.channel)?.map_err(|error| {
+            let loader = (!self.alone).then_some(&mut self.channel);
+            fanotify.read(loader)?.map_err(|error| {
                 Failure::new(
                     Status::Internal,
                     format!("the fanotify group failed: {error}"),
                 )
             })?;
+        }
+        self.go_on_alone()
+    }
+
+    /// What a loader that does not answer was asked: its answers are not waited for.
+    fn go_on_alone(&mut self) -> Result<(), Trouble> {
+        if self.alone
+            && let Eyes::Fanotify(fanotify) = &mut self.eyes
+        {
+            let signals = fanotify.unanswered(&mut self.tree, &self.walker, &self.actors);
+            self.signals(signals)?;
         }
         Ok(())
     }
@@ -494,6 +534,7 @@ impl Engine {
     pub(crate) fn overdue(&mut self, by: Instant) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
             let signals = bpf.overdue(&self.tree, by);
+            self.repairs.directories(signals.len());
             self.signals(signals)?;
         }
         Ok(())
@@ -539,6 +580,7 @@ impl Engine {
                 self.checkpoint.reach(begun);
             }
             self.tell_losses(true)?;
+            self.deliver_kept(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()
@@ -549,7 +591,8 @@ impl Engine {
                 ..Commit::default()
             })?;
             self.say_alive()?;
-            self.sync_if_due(true)
+            self.sync_if_due(true)?;
+            self.deliver_rest()
         });
         match done {
             // The loader may be gone by now; that it cannot be told DONE costs the next start a comparison.

@@ -34,6 +34,9 @@ pub use nix::sys::fanotify::MaskFlags;
 /// `RLIMIT_NOFILE` must leave room for so many.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// What FIONREAD counts for each event: the size of its head.
+const HEAD_BYTES: u64 = 24;
+
 /// Reads of what an analyzer before us left in the queue: a million events and more.
 const DISCARDED_READS_MAX: usize = 2_048;
 
@@ -65,6 +68,16 @@ pub struct FanotifyEvent {
     pub unknown: bool,
     /// What these paths were made of.
     handles: Handles,
+}
+
+impl FanotifyEvent {
+    /// What the kernel says when its queue is full.
+    pub fn overflow() -> Self {
+        Self {
+            overflow: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// The handles of an event: of the directories of its sides, and of the object.
@@ -255,6 +268,11 @@ impl Group {
         }
     }
 
+    /// How many events wait to be read; 0 if the kernel does not say.
+    pub fn queued(&self) -> u64 {
+        sys::readable(&self.fanotify) / HEAD_BYTES
+    }
+
     /// How many objects are marked.
     pub fn marked(&self) -> usize {
         self.paths.len()
@@ -267,7 +285,10 @@ impl Group {
     pub fn read(&mut self, out: &mut Vec<FanotifyEvent>) -> io::Result<bool> {
         let count = match unistd::read(&self.fanotify, &mut self.buffer) {
             Ok(count) => count,
-            Err(Errno::EAGAIN) => return Ok(false),
+            Err(Errno::EAGAIN) => {
+                self.paths.bury();
+                return Ok(false);
+            }
             Err(Errno::EINTR) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         };
@@ -345,13 +366,9 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
         overflow: raw.mask & MaskFlags::FAN_Q_OVERFLOW.bits() != 0,
         ..FanotifyEvent::default()
     };
-    let mut forgotten = false;
     let mut path_of = |handle| match paths.get(handle) {
         Known::Path(path) => Some(path.clone()),
-        Known::Forgotten => {
-            forgotten = true;
-            None
-        }
+        Known::Forgotten => None,
         Known::No => {
             event.unknown = true;
             None
@@ -381,7 +398,17 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
             .for_each(|handle| paths.died(handle));
     }
     let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
-    (named || event.unknown || event.overflow || !forgotten).then_some(event)
+    let lost = event.unknown && is_of_a_name(raw.mask);
+    (named || lost || event.overflow).then_some(event)
+}
+
+/// Whether it is about a name in a directory: such events come for marked directories only, so one that is not known was
+/// lost track of. All others come for objects that are marked, or lie in a marked directory: one of which neither is known
+/// is not watched, or no longer, since what is watched is marked before it is read.
+fn is_of_a_name(mask: u64) -> bool {
+    let names =
+        MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVE | MaskFlags::FAN_RENAME;
+    mask & names.bits() != 0
 }
 
 /// The names of an object but the latest.

@@ -25,9 +25,11 @@ mod names;
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
 mod output;
+mod own;
 mod patience;
 mod pending;
 mod read;
+mod repairs;
 mod report;
 mod sandbox;
 mod severity;
@@ -132,7 +134,11 @@ fn run() -> Result<(), Failure> {
         Err(error) => return ended(Trouble::Channel(error)),
     };
     let host = host_name();
-    let severity = config.outputs.first().map_or(1, |output| output.severity);
+    let output = config.outputs.first().cloned().unwrap_or_default();
+    let output = Output::new(Host { name: host.clone() }, &output).map_err(|error| {
+        let sentence = format!("standard output cannot be written: {error}");
+        Failure::new(Status::Io, sentence)
+    })?;
     let mut engine = Engine::new(Parts {
         rules,
         store,
@@ -141,12 +147,12 @@ fn run() -> Result<(), Failure> {
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
-        output: Output::new(Host { name: host.clone() }, severity),
+        output,
         boot: boot_id(),
         stash,
         stop,
         control,
-        about: About::new(ready, &args.config, report, host),
+        about: About::new(ready, (&args.config, &text), report, host),
         mounts,
         notify,
         config,

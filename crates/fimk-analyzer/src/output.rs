@@ -1,36 +1,156 @@
 //! Standard output: one JSON object a line, each at least once.
 
-use std::io::{self, Write as _};
+mod burst;
+mod writer;
+
+use std::{collections::VecDeque, fs::File, io, os::fd::AsFd as _, time::Instant};
 
 use fimk_core::{
-    event::Event,
+    config,
+    event::{Body, Event},
     render::{Host, ecs_line},
+};
+
+use self::{burst::Bursts, writer::Writer};
+pub use self::{
+    burst::Due,
+    writer::{Blocked, LINES_MAX},
 };
 
 /// The name of its cursor in the store.
 pub const STDOUT: &str = "stdout";
 
-/// Writes events to standard output.
+/// Writes events to standard output, without ever waiting for who reads there.
 pub struct Output {
     host: Host,
     severity: u8,
+    bursts: Option<Bursts>,
+    /// What was kept back long enough, and waits for room.
+    ripe: VecDeque<Due>,
+    /// The number of the last event that was taken in its turn.
+    taken: u64,
+    writer: Writer,
 }
 
 impl Output {
-    /// Events below `severity` are passed over.
-    pub fn new(host: Host, severity: u8) -> Self {
-        Self { host, severity }
+    /// As configured: events below its severity are passed over.
+    ///
+    /// # Errors
+    /// When there can be no thread that writes.
+    pub fn new(host: Host, config: &config::Output) -> io::Result<Self> {
+        // Past the buffer of the standard library, which knows of no attempt that is made again.
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self {
+            host,
+            severity: config.severity,
+            bursts: config.burst.map(Bursts::new),
+            ripe: VecDeque::new(),
+            taken: 0,
+            writer: Writer::start(out)?,
+        })
     }
 
-    /// Writes one event. Blocks while the reader is slow: the kernel keeps the state meanwhile.
-    pub fn write(&self, event: &Event) -> io::Result<()> {
-        if event.severity < self.severity {
-            return Ok(());
+    /// Takes the next stored event: gives it to be written, or keeps it back for a while. False when too many wait already,
+    /// and it is to be offered again.
+    pub fn offer(&mut self, event: &Event) -> bool {
+        if !self.has_room() {
+            return false;
         }
+        self.taken = self.taken.max(event.sequence);
+        let bursts = self.bursts.as_mut();
+        let wanted = event.severity >= self.severity;
+        if wanted && bursts.is_some_and(|bursts| bursts.keeps(event, Instant::now())) {
+            return true;
+        }
+        self.give(event)
+    }
+
+    /// Gives an event to be written now, out of its turn: [`Self::written`] will not speak of it.
+    pub fn offer_before_its_turn(&self, event: &Event) -> bool {
+        self.writer.offer(0, self.line(event))
+    }
+
+    /// The event of this sequence was written before its turn: in its turn it counts, and is not written again.
+    pub fn pass_over(&mut self, sequence: u64) -> bool {
+        self.taken = self.taken.max(sequence);
+        self.writer.offer(self.all_until(), String::new())
+    }
+
+    /// The next of what was kept back long enough, or, with `all`, of everything that was; the caller gives it with
+    /// [`Self::give`].
+    pub fn kept(&mut self, all: bool) -> Option<Due> {
+        if let Some(bursts) = &mut self.bursts {
+            self.ripe.extend(bursts.due(Instant::now(), all));
+        }
+        if self.writer.has_room() {
+            self.ripe.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Gives an event to be written, unless it is below the output's severity; false when there was no room.
+    pub fn give(&self, event: &Event) -> bool {
+        let wanted = event.severity >= self.severity;
+        let line = if wanted {
+            self.line(event)
+        } else {
+            String::new()
+        };
+        self.writer.offer(self.all_until(), line)
+    }
+
+    fn line(&self, event: &Event) -> String {
         let mut line = ecs_line(event, &self.host);
         line.push('\n');
-        let mut out = io::stdout().lock();
-        out.write_all(line.as_bytes())?;
-        out.flush()
+        line
+    }
+
+    /// The number up to which all was given to be written: what is kept back holds it back.
+    fn all_until(&self) -> u64 {
+        let held = self.bursts.as_ref().and_then(Bursts::oldest);
+        let ripe = self.ripe.iter().map(oldest_of);
+        let oldest = held.into_iter().chain(ripe).min();
+        oldest.map_or(self.taken, |oldest| oldest.saturating_sub(1))
+    }
+
+    /// Whether an event would be taken in its turn.
+    pub fn has_room(&self) -> bool {
+        self.ripe.is_empty() && self.writer.has_room()
+    }
+
+    /// When [`Self::kept`] has something to give, if there is room.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.bursts.as_ref().and_then(Bursts::next_due)
+    }
+
+    /// The number up to which all is written; 0 before the first.
+    pub fn written(&self) -> u64 {
+        self.writer.written()
+    }
+
+    /// Whether everything that was taken is written or kept back.
+    pub fn is_idle(&self) -> bool {
+        self.ripe.is_empty() && self.writer.is_idle()
+    }
+
+    /// Events to be written that are not.
+    pub fn waiting(&self) -> usize {
+        self.ripe.len() + self.writer.waiting()
+    }
+
+    /// What keeps events from being written, if some wait.
+    pub fn blocked(&self) -> Option<Blocked> {
+        self.writer.blocked()
+    }
+}
+
+fn oldest_of(due: &Due) -> u64 {
+    match due {
+        Due::Stored(sequence) => *sequence,
+        Due::Summary(event) => match &event.body {
+            Body::Burst(burst) => burst.first,
+            _ => event.sequence,
+        },
     }
 }

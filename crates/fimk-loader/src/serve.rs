@@ -10,6 +10,7 @@ use libbpf_rs::Link;
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::actors::{Ends, bytes_of};
+use crate::budget::Budget;
 use crate::channel::Received;
 use crate::counts::{Counts, Sums, counted};
 use crate::error::{Error, Result};
@@ -96,7 +97,10 @@ pub struct Server {
     forward: Option<Forward>,
     ends: Option<Ends>,
     counts: Counts,
-    told: Option<(u64, Sums)>,
+    /// What was last told: runs skipped, entries swept, counts.
+    told: Option<(u64, u64, Sums)>,
+    /// Entries announced because the ring had no room.
+    swept: u64,
     answer: Option<Answer>,
     announcements: Vec<Announcement>,
     /// The ring was full, and what it lost has not been lined up yet.
@@ -110,6 +114,8 @@ pub struct Server {
     /// The number of the last take.
     takes: u64,
     served: u64,
+    budget: Budget,
+    slowed: Quietly,
     tally: Tally,
 }
 
@@ -150,6 +156,7 @@ impl Server {
             ends,
             counts,
             told: None,
+            swept: 0,
             answer: None,
             announcements: Vec::new(),
             sweep_due: false,
@@ -159,6 +166,8 @@ impl Server {
             reattaches,
             analyzer: 0,
             served: 0,
+            budget: Budget::new(Instant::now()),
+            slowed: Quietly::default(),
             tally: Tally::default(),
         })
     }
@@ -203,6 +212,9 @@ impl Server {
                 if matches!(self.answer, Some(Answer::Behind { .. })) {
                     return Ok(Next::Soon);
                 }
+            } else if !self.budget.take(Instant::now()) {
+                self.tell_slowed();
+                return Ok(Next::Soon);
             } else if let Some(request) = self.next_request()? {
                 self.served += 1;
                 let arms = self.arming.is_some();
@@ -237,26 +249,29 @@ impl Server {
         Ok(())
     }
 
-    /// Sweeps: announces anew what the ring had no room for, and tells the counters.
+    /// Sweeps: announces anew what the ring had no room for, and tells the counters, and the rules of which something
+    /// was lost.
     pub fn tick(&mut self) -> std::result::Result<(), Fault> {
         if !self.channel.borrow().is_free() {
             return Ok(());
         }
         let now = (self.counts.skipped(), self.counts.sums()?);
         let lost = |sums: &Sums| counted(sums, raw::FIMK_COUNT_RING_FULL);
-        let before = self.told.map_or(0, |(_, sums)| lost(&sums));
+        let before = self.told.map_or(0, |(_, _, sums)| lost(&sums));
         self.sweep_due |= lost(&now.1) > before;
         if self.sweep_due && self.announcements.is_empty() {
             self.announce_again()?;
             self.sweep_due = false;
         }
-        if self
-            .told
-            .is_none_or(|told| told.0 != now.0 || told.1.as_bytes() != now.1.as_bytes())
-        {
-            self.channel
-                .borrow_mut()
-                .send(packets::counters(now.0, &now.1).as_bytes());
+        let now = (now.0, self.swept, now.1);
+        let file = self.source.file.as_mut();
+        let rules = file.map_or([0; packets::RULES_BYTES], objects::File::take_lost_rules);
+        let news = self.told.is_none_or(|told| {
+            (told.0, told.1) != (now.0, now.1) || told.2.as_bytes() != now.2.as_bytes()
+        });
+        if news || rules.iter().any(|&bits| bits != 0) {
+            let packet = packets::counters(now.0, now.1, &now.2, rules);
+            self.channel.borrow_mut().send(packet.as_bytes());
             self.told = Some(now);
         }
         Ok(())
@@ -288,6 +303,17 @@ impl Server {
         })?)
     }
 
+    /// How many requests were served.
+    pub fn served(&self) -> u64 {
+        self.served
+    }
+
+    /// Events in the queue of fanotify; 0 where there is none.
+    pub fn queued(&self) -> u64 {
+        let group = self.source.fanotify.as_ref();
+        group.map_or(0, |(group, _)| fanotify::queued(group))
+    }
+
     /// Whether nothing waits: to be forwarded, taken or done.
     pub fn is_quiet(&self) -> bool {
         let empty = |file: &objects::File| {
@@ -313,11 +339,12 @@ impl Server {
             lost: counted(&sums, raw::FIMK_COUNT_RING_FULL),
             delivered: self.forward.as_ref().map_or(0, Forward::forwarded),
             watched: file.map_or(Ok(0), |file| file.watch.len())?,
+            put_off: self.budget.put_off(),
             ..self.tally
         })
     }
 
-    /// Nobody reads the queue of fanotify, which has no limit: it is not filled any more. The next analyzer
+    /// Nobody reads the queue of fanotify: it is not filled any more. The next analyzer
     /// marks anew.
     pub fn forsake(&self) {
         if let Some((group, _)) = &self.source.fanotify {
@@ -355,6 +382,16 @@ impl Server {
             (self.arming, self.detach_at) = (None, None);
         }
         self.detach_at
+    }
+
+    fn tell_slowed(&mut self) {
+        if let Some(silent) = self.slowed.may_speak(Instant::now()) {
+            log::line(format_args!(
+                "the analyzer (pid {}) asks for more than it can need: its requests are answered slowly ({silent} more \
+                 such lines since the last)",
+                self.analyzer
+            ));
+        }
     }
 
     fn next_request(&self) -> std::result::Result<Option<raw::fimk_request>, Nonsense> {
@@ -542,7 +579,7 @@ impl Server {
 
     fn take(&mut self, key: &raw::fimk_key) -> std::result::Result<(), Fault> {
         let mut entry = raw::fimk_entry::new_zeroed();
-        if let Some(file) = &self.source.file {
+        if let Some(file) = &mut self.source.file {
             self.takes += 1;
             match take::take(file, key, self.takes)? {
                 Taken::Entry(found) => {
@@ -586,6 +623,7 @@ impl Server {
                     announcements.push(Announcement::Dirty(key));
                 }
             })?;
+            self.swept += announcements.len() as u64;
         }
         Ok(())
     }

@@ -122,10 +122,12 @@ fn notice(message: &str) -> Event {
             message: message.into(),
             plan: vec![("vfs_write".into(), "fexit".into())],
             counts: vec![("objects".into(), 12)],
+            lost: Vec::new(),
             gap: Some(Gap {
                 from: Timestamp(1),
                 to: Timestamp(2),
             }),
+            config_digest: None,
         }),
     }
 }

@@ -176,7 +176,9 @@ impl From<Notice> for event::Notice {
             message: old.message,
             plan: old.plan,
             counts: old.counts,
+            lost: Vec::new(),
             gap: old.gap,
+            config_digest: None,
         }
     }
 }

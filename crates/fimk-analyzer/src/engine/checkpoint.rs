@@ -118,7 +118,8 @@ impl Engine {
     /// Before an end in order: takes in all that was recorded until now, and says whether it could.
     pub(super) fn take_in_the_rest(&mut self) -> Result<bool, Trouble> {
         match self.catch_up() {
-            Ok(()) => Ok(true),
+            // A loader that does not answer has records that we have not.
+            Ok(()) => Ok(!self.alone),
             // The loader ended in order and sent everything first, or it died and its maps have the rest.
             Err(Trouble::Channel(_)) => {
                 Ok(matches!(&self.eyes, Eyes::Bpf(bpf) if !bpf.takes_in_flight()))

@@ -2,19 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use fimk_core::{
-    event::{Body, Event},
-    record::Content,
-    time::Timestamp,
-};
+use fimk_core::{event::Body, record::Content, time::Timestamp};
 use fimk_store::{Commit, Retention, StoreError};
 use fimk_wire::raw;
 
 use super::{Engine, Eyes, Trouble};
-use crate::{
-    exit::{Failure, Status},
-    output::STDOUT,
-};
+use crate::exit::Failure;
 
 /// How long a commit may wait for the disk; DONE is said only after.
 pub(super) const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -47,23 +40,13 @@ impl Engine {
         self.unsynced_since.get_or_insert_with(Instant::now);
         for event in &events {
             self.activity.note(event);
+            self.repairs.note(event);
         }
         if self.started {
             for event in &events {
-                self.write(event)?;
+                self.write(event);
             }
         }
-        Ok(())
-    }
-
-    /// Writes one event and remembers that it was.
-    pub(crate) fn write(&mut self, event: &Event) -> Result<(), Trouble> {
-        self.output.write(event).map_err(|error| {
-            Failure::new(Status::Io, format!("standard output cannot be written ({error}): events are kept and written at the next start"))
-        })?;
-        self.store
-            .set_cursor(STDOUT, event.sequence)
-            .map_err(Failure::from)?;
         Ok(())
     }
 

@@ -2,15 +2,16 @@
 
 use std::{fs, time::Duration};
 
-use fimk_core::{path::BytePath, render::one_line};
+use fimk_core::{event::Action, path::BytePath, render::one_line};
 use fimk_wire::raw;
 use serde_json::{Value, json};
 
-use super::{Engine, Eyes};
+use super::{Engine, Eyes, deliver::sentence};
 use crate::{
     channel::OUTBOX_MAX,
     control::{CONNECTIONS_MAX, Command},
     held::HELD_MAX,
+    output::LINES_MAX,
     source::takes::TAKEN_MAX,
     stalled::STALLED_MAX,
     stash::PACKETS_MAX,
@@ -60,6 +61,7 @@ impl Engine {
             ("events", self.reported()),
             ("last_comparison", json!(compared)),
             ("counters", json!(self.losses.last().map(status::counters))),
+            ("repairs", self.repairs.done().json()),
             ("queues", self.queues()),
             ("outputs", json!(self.outputs())),
             ("database", known([("bytes", json!(bytes))])),
@@ -77,7 +79,13 @@ impl Engine {
             limit: self.watch_max(),
             unwatched: self.unwatched.count(),
             activity: &self.activity,
+            lost: self
+                .activity
+                .count(Action::EventsLost)
+                .saturating_sub(self.repairs.said()),
             comparing: self.scan_wanted.as_deref(),
+            output: self.output_blocked().as_ref().map(sentence),
+            alone: self.alone_sentence(),
         })
     }
 
@@ -93,7 +101,11 @@ impl Engine {
 
     fn configured(&self) -> Value {
         let path = BytePath::new(self.about.config.as_os_str().as_encoded_bytes());
-        json!({ "path": status::path(&path), "rules": self.config.rules.len() })
+        json!({
+            "path": status::path(&path),
+            "rules": self.config.rules.len(),
+            "digest": self.about.config_digest,
+        })
     }
 
     fn objects(&self) -> Value {
@@ -128,6 +140,7 @@ impl Engine {
             ("last_sequence", json!(range.map(|(_, last)| last))),
             ("last", json!(last)),
             ("since_start", self.activity.counts()),
+            ("own_writes", json!(self.own.writes)),
             ("last_degraded", json!(self.activity.last_degraded())),
         ])
     }
@@ -150,7 +163,21 @@ impl Engine {
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
+            ("fanotify", self.fanotify_queue()),
+            ("output", queue(self.output.waiting(), Some(LINES_MAX))),
             ("undone", json!(undone)),
+        ])
+    }
+
+    /// What waits in the kernel, and how often that was too much.
+    fn fanotify_queue(&self) -> Value {
+        let Eyes::Fanotify(fanotify) = &self.eyes else {
+            return Value::Null;
+        };
+        known([
+            ("length", json!(fanotify.queued())),
+            ("limit", json!(crate::source::fanotify::QUEUE_MAX)),
+            ("overflowed", json!(self.losses.queue_full)),
         ])
     }
 

@@ -17,6 +17,9 @@ const FORGOTTEN_MAX: usize = 50_000;
 /// Names kept of one file. Past this the oldest is let go: what is done by the others is found there by the slow look.
 const NAMES_MAX: usize = 32;
 
+/// Objects that died since the queue was empty. Past this they are let go at once, at the same price.
+const DYING_MAX: usize = 50_000;
+
 type Handle = Arc<[u8]>;
 
 /// What is known of a handle.
@@ -33,6 +36,7 @@ pub(super) struct Paths {
     by_handle: HashMap<Handle, Vec<BytePath>>,
     by_path: BTreeMap<BytePath, Handle>,
     forgotten: HashSet<Handle>,
+    dying: Vec<Handle>,
     max: usize,
 }
 
@@ -42,6 +46,7 @@ impl Paths {
             by_handle: HashMap::new(),
             by_path: BTreeMap::new(),
             forgotten: HashSet::new(),
+            dying: Vec::new(),
             max,
         }
     }
@@ -148,11 +153,22 @@ impl Paths {
         }
     }
 
-    /// The object is no more, so it will have no events; its mark went with it.
+    /// The object is no more. The kernel says so in the place of the first event of the same process about it that still waits:
+    /// those of others may come behind it, so its path is known until the queue was empty once.
     pub fn died(&mut self, handle: &[u8]) {
-        self.forgotten.remove(handle);
-        for path in self.by_handle.remove(handle).unwrap_or_default() {
-            self.by_path.remove(&path);
+        if self.dying.len() >= DYING_MAX {
+            self.bury();
+        }
+        self.dying.push(handle.into());
+    }
+
+    /// No event about what died can come any more.
+    pub fn bury(&mut self) {
+        for handle in std::mem::take(&mut self.dying) {
+            self.forgotten.remove(&handle);
+            for path in self.by_handle.remove(&handle).unwrap_or_default() {
+                self.by_path.remove(&path);
+            }
         }
     }
 
@@ -227,8 +243,11 @@ mod tests {
         assert!(matches!(paths.get(b"?"), Known::No));
         paths.insert(&b"/a/b"[..], &path("/d"));
         assert_eq!(of(&paths, "/a/b").as_deref(), Some("/d"));
-        paths.died(b"/a");
-        assert!(matches!(paths.get(b"/a"), Known::No));
+        paths.died(b"/d");
+        paths.died(b"/a/b");
+        assert_eq!(of(&paths, "/a/b").as_deref(), Some("/d"));
+        paths.bury();
+        assert!(matches!(paths.get(b"/a/b"), Known::No));
     }
 
     #[test]

@@ -33,7 +33,10 @@ fn well(activity: &Activity) -> Signs<'_> {
         limit: Some(11),
         unwatched: 0,
         activity,
+        lost: 0,
         comparing: None,
+        output: None,
+        alone: None,
     }
 }
 
@@ -47,7 +50,10 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         periodic: Some(Duration::from_secs(300)),
         reads_everything: false,
         watched: 11,
+        lost: 2,
         comparing: Some("records were lost"),
+        output: Some("nobody reads".to_owned()),
+        alone: Some("nobody answers".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -58,6 +64,8 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
             "full",
             "degraded",
             "events_lost",
+            "loader_silent",
+            "output_blocked",
             "comparing"
         ]
     );

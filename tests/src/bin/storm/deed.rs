@@ -65,9 +65,9 @@ pub fn follow_directories(deeds: &mut [Deed]) {
         .iter()
         .filter_map(|it| Some((it.begun, it.from.clone()?, it.path.clone())))
         .collect();
-    let mut made = i64::MIN;
+    let mut made = 0_i64;
     for deed in deeds {
-        if deed.kind == Kind::Mkdir {
+        if deed.kind == Mkdir {
             made = deed.begun;
         }
         let is_in_directory = |path: &PathBuf| {
