@@ -1,5 +1,6 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod checkpoint;
 mod deliver;
 mod heartbeat;
 mod keep;
@@ -147,7 +148,9 @@ pub struct Engine {
     age: Age,
     /// When the removal of old events is to go on.
     forget_at: Option<Instant>,
+    pub(crate) checkpoint: checkpoint::Checkpoint,
     alive_at: Instant,
+    tidied_at: Instant,
     stop: UnixStream,
     pub(crate) notify: Notify,
 }
@@ -232,7 +235,9 @@ impl Engine {
             removed_told,
             age: parts.age,
             forget_at: None,
+            checkpoint: checkpoint::Checkpoint::new(),
             alive_at: Instant::now(),
+            tidied_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,
         }
@@ -272,6 +277,7 @@ impl Engine {
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
+        self.checkpoint()?;
         self.heartbeat()?;
         self.sync_if_due(false)?;
         self.recover_if_due()?;
@@ -467,6 +473,7 @@ impl Engine {
             self.signals(signals)?;
         }
         self.holders_told(cookie);
+        self.checkpoint.answered(cookie, self.name_patience());
         Ok(())
     }
 
@@ -580,7 +587,12 @@ impl Engine {
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
-        let done = self.drain().and_then(|()| {
+        let begun = clock::now();
+        let done = self.take_in_the_rest().and_then(|all| {
+            self.drain()?;
+            if all {
+                self.checkpoint.reach(begun);
+            }
             self.tell_losses(true)?;
             self.deliver_kept(true)?;
             let notice = Notice {

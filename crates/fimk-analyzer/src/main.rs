@@ -73,9 +73,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
     args::{Args, Way},
-    channel::{Channel, no_key},
+    channel::{Channel, ChannelError, no_key},
     control::Control,
-    engine::{Engine, Eyes, Parts},
+    engine::{Engine, Eyes, Parts, Trouble},
     exit::{Failure, Status, log},
     fanotify::Group,
     homes::{Homes, Table},
@@ -134,7 +134,10 @@ fn run() -> Result<(), Failure> {
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
     let asked = rules.reports();
-    let (ready, group) = hello(&mut channel, source, &config, asked, &mut stash)?;
+    let (ready, group) = match hello(&mut channel, source, &config, asked, &mut stash) {
+        Ok(served) => served,
+        Err(error) => return ended(Trouble::Channel(error)),
+    };
     let host = host_name();
     let output = config.outputs.first().cloned().unwrap_or_default();
     let output = Output::new(Host { name: host.clone() }, &output).map_err(|error| {
@@ -160,10 +163,21 @@ fn run() -> Result<(), Failure> {
         notify,
         config,
     });
-    engine
-        .start(&ready, &past, &text)
-        .map_err(engine::Trouble::into_failure)?;
-    engine.run()
+    match engine.start(&ready, &past, &text) {
+        Ok(()) => engine.run(),
+        Err(trouble) => ended(trouble),
+    }
+}
+
+/// The loader's end is ours, in whatever moment of the start: what is stored is told at the next one.
+fn ended(trouble: Trouble) -> Result<(), Failure> {
+    match trouble {
+        Trouble::Channel(error @ ChannelError::Closed) => {
+            log(error);
+            Ok(())
+        }
+        trouble => Err(trouble.into_failure()),
+    }
 }
 
 fn reach_loader(way: &Way) -> Result<OwnedFd, Failure> {
@@ -272,8 +286,7 @@ fn hello(
     config: &Config,
     report: Report,
     stash: &mut Stash,
-) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
-    let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
+) -> Result<(raw::fimk_ready, Option<OwnedFd>), ChannelError> {
     let mut key = no_key();
     key.actor.pid = attempts::flags(report);
     key.actor.image = match config.coverage {
@@ -281,16 +294,14 @@ fn hello(
         Coverage::Normal => raw::FIMK_COVERAGE_NORMAL,
         Coverage::Strict => raw::FIMK_COVERAGE_STRICT,
     };
-    channel
-        .ask(
-            raw::FIMK_REQUEST_HELLO,
-            source,
-            key,
-            u64::from(config.objects_max),
-        )
-        .map_err(failed)?;
+    channel.ask(
+        raw::FIMK_REQUEST_HELLO,
+        source,
+        key,
+        u64::from(config.objects_max),
+    )?;
     loop {
-        match channel.wait(READY_PATIENCE).map_err(failed)? {
+        match channel.wait(READY_PATIENCE)? {
             (Packet::Ready(ready), group) => return Ok((ready, group)),
             other => stash.push(other),
         }

@@ -232,8 +232,11 @@ impl Engine {
                 continue;
             };
             if let Some(there) = self.settle.take(&moved) {
+                // It is of what had the name before: whether this stands is not for it to say.
+                let present = pending.present;
                 pending.id = pending.id.min(there.id);
                 there.touches.into_iter().for_each(|it| pending.add(it));
+                pending.present = present;
             }
             self.settle.put(moved, pending);
         }

@@ -76,6 +76,9 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
+        // What comes meanwhile is only waiting when the start is over: a gap that follows begins where this one does.
+        let begun = clock::now();
+        self.checkpoint.reach(past.watched_until.unwrap_or(begun));
         self.recall_losses(ready.load)?;
         let found = self.watch_everything()?;
         if matches!(self.eyes, Eyes::Fanotify(_)) {

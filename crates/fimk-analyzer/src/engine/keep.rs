@@ -15,13 +15,16 @@ pub(super) const SYNC_WITHIN: Duration = Duration::from_millis(100);
 /// Differences told of an event that would be too large with all of them.
 const CHANGES_MAX: usize = 100;
 
-/// How often it is written down that we were alive: the lower bound of a gap.
+/// How often it is written down at rest until when everything is told: the lower bound of a gap.
 pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// How long old events are removed at a time, so that nothing waits long.
 const FORGET_AT_ONCE: Duration = Duration::from_millis(100);
 /// And how soon it is gone on with: a tenth of the time, for some thousand events a second.
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the removal of old events begins.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// The meta key under which the last time of watching is kept: nanoseconds since 1970, 8 bytes.
 pub const ALIVE: &str = "alive";
@@ -56,8 +59,10 @@ impl Engine {
     /// Brings commits to the disk and tells the loader what is done.
     pub(crate) fn sync_if_due(&mut self, now: bool) -> Result<(), Trouble> {
         let waited = |since: Instant| since.elapsed() >= SYNC_WITHIN;
-        if self.alive_at.elapsed() >= ALIVE_EVERY {
-            self.say_alive()?;
+        if self.tidied_at.elapsed() >= TIDY_EVERY {
+            self.tidied_at = Instant::now();
+            crate::same::remember(&self.store, &self.config.state_dir, &self.config.run_dir);
+            self.forget_old_events()?;
         }
         if self.forget_at.is_some_and(|when| when <= Instant::now()) {
             self.forget_old_events()?;
@@ -93,23 +98,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Until when nothing can have changed unseen: with comparisons only, until the last one.
+    /// Until when nothing can have changed untold: with comparisons only, until the last one.
     fn watched_until(&self) -> Timestamp {
         match self.eyes {
             Eyes::Periodic => self.compared,
-            Eyes::Bpf(_) | Eyes::Fanotify(_) => clock::now(),
+            Eyes::Bpf(_) | Eyes::Fanotify(_) => self.checkpoint.reached(),
         }
     }
 
-    /// Writes down until when everything was watched.
+    /// Writes down until when everything is told.
     pub(crate) fn say_alive(&mut self) -> Result<(), Trouble> {
         self.alive_at = Instant::now();
         self.store
             .set_meta(ALIVE, &self.watched_until().0.to_be_bytes())
             .map_err(Failure::from)?;
         self.unsynced_since.get_or_insert_with(Instant::now);
-        crate::same::remember(&self.store, &self.config.state_dir, &self.config.run_dir);
-        self.forget_old_events()
+        Ok(())
     }
 
     /// The database must not fill the disk. What an output has still to get is never removed.

@@ -82,7 +82,7 @@ impl Engine {
             .unsynced_since
             .filter(|_| self.store.trouble().is_none())
             .map(|since| since + SYNC_WITHIN);
-        let alive = Some(self.alive_at + ALIVE_EVERY);
+        let alive = self.checkpoint.next_due(self.alive_at + ALIVE_EVERY);
         [
             self.settle.next_due(),
             self.attempts.next_due(),
