@@ -30,6 +30,7 @@ mod pending;
 mod read;
 mod report;
 mod sandbox;
+mod scan;
 mod severity;
 mod signal;
 mod source;
@@ -133,7 +134,9 @@ fn run() -> Result<(), Failure> {
     let mut engine = Engine::new(Parts {
         rules,
         store,
-        patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
+        patience: Patience::new(
+            Reader::new(Arc::clone(&key), config.read_bytes_max, homes).hashing_by(config.hash),
+        ),
         homes: homes_now,
         key_id: key.id(),
         channel,
@@ -148,10 +151,11 @@ fn run() -> Result<(), Failure> {
         notify,
         config,
     });
-    engine
-        .start(&ready, &past, &text)
-        .map_err(engine::Trouble::into_failure)?;
-    engine.run()
+    match engine.start(&ready, &past, &text) {
+        Ok(()) => engine.run(),
+        Err(engine::Trouble::Channel(channel::ChannelError::Closed)) => engine.give_up_start(),
+        Err(trouble) => Err(trouble.into_failure()),
+    }
 }
 
 fn reach_loader(way: &Way) -> Result<OwnedFd, Failure> {

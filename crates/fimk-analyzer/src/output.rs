@@ -27,6 +27,7 @@ impl Output {
         if event.severity < self.severity {
             return Ok(());
         }
+        crate::scan::clear_line();
         let mut line = ecs_line(event, &self.host);
         line.push('\n');
         let mut out = io::stdout().lock();

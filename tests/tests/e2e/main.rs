@@ -23,6 +23,7 @@ mod privileges;
 mod probe;
 mod refusals;
 mod restarts;
+mod scans;
 mod scenario;
 mod secrets;
 mod service;

@@ -42,6 +42,7 @@ impl Engine {
             (committed, _) => committed,
         };
         let events = events.map_err(Failure::from)?;
+        self.commits += 1;
         self.unsynced_since.get_or_insert_with(Instant::now);
         for event in &events {
             self.activity.note(event);
