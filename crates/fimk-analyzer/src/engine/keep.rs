@@ -17,7 +17,8 @@ use crate::{
     output::STDOUT,
 };
 
-/// How long a commit may wait for the disk; DONE is said only after.
+/// How long a commit may wait for the disk; DONE is said only after. Not sooner either: the next change would have to
+/// wait until the disk is done with this one.
 pub(super) const SYNC_WITHIN: Duration = Duration::from_millis(100);
 
 /// Differences told of an event that would be too large with all of them.
@@ -74,7 +75,7 @@ impl Engine {
         }
         if self
             .unsynced_since
-            .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
+            .is_some_and(|since| now || waited(since))
         {
             self.store.sync().map_err(Failure::from)?;
             self.unsynced_since = None;
