@@ -89,6 +89,8 @@ struct Scan<'a> {
     gap: Option<Gap>,
     /// Content is read of what looks as recorded too, but for what comes no later than this.
     reads_all: bool,
+    /// Its way is written down.
+    remembers: bool,
     compared_to: Option<BytePath>,
     /// The last path that is done.
     last: Option<BytePath>,
@@ -125,14 +127,15 @@ impl Scan<'_> {
 }
 
 impl Engine {
-    /// Compares these paths with what is known of them, and what is known with these paths.
+    /// Compares these paths with what is known of them, and what is known with these paths: all, or what is `below` these.
     pub(crate) fn compare_all<'a>(
         &mut self,
         paths: impl Iterator<Item = &'a BytePath>,
         past: &Past,
         gap: Option<Gap>,
+        below: Option<&[BytePath]>,
     ) -> Result<Tally, Trouble> {
-        let mut scan = self.begin_scan(paths.collect(), past, gap)?;
+        let mut scan = self.begin_scan(paths.collect(), past, gap, below.is_none())?;
         let kind = if past.watched_until.is_none() {
             Kind::Baseline
         } else {
@@ -145,8 +148,8 @@ impl Engine {
         compared?;
         self.put_baseline(&mut scan.baseline, true)?;
         self.compare_differing(&mut scan)?;
-        self.compare_absent(&scan.paths, gap)?;
-        if scan.reads_all {
+        self.compare_absent(&scan.paths, gap, below)?;
+        if scan.remembers {
             self.store.set_meta(COMPARED_TO, b"").map_err(Failure::from)?;
         }
         scan.tally.compared = scan.paths.len() as u64;
@@ -158,6 +161,7 @@ impl Engine {
         mut paths: Vec<&'a BytePath>,
         past: &'a Past,
         gap: Option<Gap>,
+        whole: bool,
     ) -> Result<Scan<'a>, Trouble> {
         paths.sort_unstable();
         let config = &self.config;
@@ -168,7 +172,7 @@ impl Engine {
         let periodic = matches!(self.eyes, Eyes::Periodic);
         let reads_all = past.watched_until.is_some() && (gap.is_some() || periodic);
         let compared_to = self.store.meta(COMPARED_TO).map_err(Failure::from)?;
-        let compared_to = compared_to.filter(|path| !path.is_empty());
+        let compared_to = compared_to.filter(|path| whole && !path.is_empty());
         let now = Instant::now();
         Ok(Scan {
             paths,
@@ -178,6 +182,7 @@ impl Engine {
             past,
             gap,
             reads_all,
+            remembers: whole && reads_all,
             compared_to: compared_to.map(|path| BytePath::new(&path)),
             last: None,
             baseline: Baseline::default(),
@@ -297,7 +302,7 @@ impl Engine {
             progress.reach(scan.tally.compared);
         }
         let commits = self.commits;
-        if scan.reads_all && scan.remembered.elapsed() >= REMEMBER_EVERY {
+        if scan.remembers && scan.remembered.elapsed() >= REMEMBER_EVERY {
             self.remember(scan)?;
         }
         self.meanwhile()?;
@@ -365,6 +370,7 @@ impl Engine {
         self.look()?;
         self.overdue(Instant::now())?;
         self.examine_due()?;
+        self.write_kept(false)?;
         self.sync_if_due(false)
     }
 
@@ -397,15 +403,21 @@ impl Engine {
         }
     }
 
-    /// Records of what is no longer there; those that no rule covers any more are dropped without a word. `present` is
-    /// sorted.
+    /// Records of what is no longer there, below these if they are given; those that no rule covers any more are dropped
+    /// without a word. `present` is sorted.
     fn compare_absent(
         &mut self,
         present: &[&BytePath],
         gap: Option<Gap>,
+        below: Option<&[BytePath]>,
     ) -> Result<(), Trouble> {
+        let everything = [None];
+        let tops: Vec<Option<&BytePath>> = below.map_or_else(
+            || everything.to_vec(),
+            |tops| tops.iter().map(Some).collect(),
+        );
         let mut absent = Vec::new();
-        for item in self.store.records(None) {
+        for item in tops.into_iter().flat_map(|top| self.store.records(top)) {
             let (path, _) = item.map_err(Failure::from)?;
             if present.binary_search(&&path).is_err() {
                 absent.push(path);
