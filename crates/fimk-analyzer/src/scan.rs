@@ -150,7 +150,9 @@ impl Engine {
         self.compare_differing(&mut scan)?;
         self.compare_absent(&scan.paths, gap, below)?;
         if scan.remembers {
-            self.store.set_meta(COMPARED_TO, b"").map_err(Failure::from)?;
+            self.store
+                .set_meta(COMPARED_TO, b"")
+                .map_err(Failure::from)?;
         }
         scan.tally.compared = scan.paths.len() as u64;
         Ok(scan.tally)
@@ -278,7 +280,8 @@ impl Engine {
                     if is_leased(&snapshot) {
                         self.stalled.add_unrecorded(&path);
                     }
-                    scan.baseline.add((path.clone(), self.new_record(*snapshot)));
+                    scan.baseline
+                        .add((path.clone(), self.new_record(*snapshot)));
                     scan.tally.baseline += 1;
                 }
                 self.put_baseline(&mut scan.baseline, false)?;
@@ -317,11 +320,16 @@ impl Engine {
     fn remember(&mut self, scan: &mut Scan<'_>) -> Result<(), Trouble> {
         scan.remembered = Instant::now();
         self.compare_differing(scan)?;
-        let Some(last) = scan.last.as_ref().filter(|it| scan.compared_to.as_ref() < Some(*it))
+        let Some(last) = scan
+            .last
+            .as_ref()
+            .filter(|it| scan.compared_to.as_ref() < Some(*it))
         else {
             return Ok(());
         };
-        self.store.set_meta(COMPARED_TO, last.bytes()).map_err(Failure::from)?;
+        self.store
+            .set_meta(COMPARED_TO, last.bytes())
+            .map_err(Failure::from)?;
         Ok(())
     }
 

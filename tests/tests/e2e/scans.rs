@@ -68,7 +68,10 @@ fn a_killed_baseline_goes_on_where_it_was_and_a_swapped_directory_is_not_followe
     let answer = await_scan(&site, &monitor, 4);
     assert_eq!(answer["state"], "starting");
     assert_eq!(answer["scan"]["kind"], "baseline");
-    assert!(answer["scan"]["of"].as_u64() > Some(FILES as u64), "{answer}");
+    assert!(
+        answer["scan"]["of"].as_u64() > Some(FILES as u64),
+        "{answer}"
+    );
     // Known by its name since the walk, and not read yet.
     fs::rename(swapped, site.outside("moved")).expect("it is ours");
     symlink(&elsewhere, swapped).expect("it is ours");
@@ -91,9 +94,15 @@ fn a_killed_baseline_goes_on_where_it_was_and_a_swapped_directory_is_not_followe
     );
     let events = monitor.stop();
     let told = events.iter().filter(|it| it.action() == "modified");
-    assert_eq!(told.count(), 1, "nothing else is called changed: {events:?}");
+    assert_eq!(
+        told.count(),
+        1,
+        "nothing else is called changed: {events:?}"
+    );
     for bytes in [raw, site.state_bytes()] {
-        let found = bytes.windows(SECRET.len()).any(|it| it == SECRET.as_bytes());
+        let found = bytes
+            .windows(SECRET.len())
+            .any(|it| it == SECRET.as_bytes());
         assert!(!found, "a user's link led to what is root's");
     }
 }

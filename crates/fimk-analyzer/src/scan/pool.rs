@@ -197,7 +197,10 @@ impl<T: Send + 'static> Pool<T> {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let silent = state.silent(self.oldest, silence);
-        if silent.as_ref().is_some_and(|(number, _)| *number == self.oldest) {
+        if silent
+            .as_ref()
+            .is_some_and(|(number, _)| *number == self.oldest)
+        {
             state.oldest += 1;
             self.oldest_is_done();
         }
