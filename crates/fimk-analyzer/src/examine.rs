@@ -55,13 +55,7 @@ impl Engine {
         }
         let gone = pending.present == Some(false);
         let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
-        let mut rehashed = false;
-        if let (Looked::There(read), Some(before)) = (&looked, &mut before)
-            && read.rehashed
-        {
-            rehash(before, &read.snapshot);
-            rehashed = true;
-        }
+        let rehashed = looked.is_known_again(before.as_mut());
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
@@ -316,6 +310,20 @@ impl Looked {
         }
     }
 
+    /// Whether its content is the one on record by another hash; the record then has the digest of today.
+    fn is_known_again(&self, record: Option<&mut Record>) -> bool {
+        let (Self::There(read), Some(record)) = (self, record) else {
+            return false;
+        };
+        if let (Content::Read { digest: new, .. }, Content::Read { digest, .. }) =
+            (&read.snapshot.content, &mut record.snapshot.content)
+            && read.rehashed
+        {
+            *digest = *new;
+        }
+        read.rehashed
+    }
+
     /// What was read.
     pub fn snapshot(self) -> Option<Snapshot> {
         match self {
@@ -368,15 +376,6 @@ fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Rea
         consistent: true,
         rehashed: false,
     })
-}
-
-/// The record as if its digest had been made by the hash of today.
-fn rehash(record: &mut Record, read: &Snapshot) {
-    if let (Content::Read { digest, .. }, Content::Read { digest: new, .. }) =
-        (&mut record.snapshot.content, &read.content)
-    {
-        *digest = *new;
-    }
 }
 
 /// As it was last seen.

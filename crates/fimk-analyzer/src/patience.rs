@@ -337,12 +337,12 @@ mod tests {
     #[test]
     fn slow_is_not_dead() {
         let mounts = Mounts::default();
-        let mut patience = patience(Duration::from_millis(50));
+        let mut patience = patience(Duration::from_millis(500));
         let path = BytePath::new(b"/slow");
         let progress = patience.reader.clone();
         let slow = move |_: &Reader| {
-            for _ in 0..30 {
-                thread::sleep(Duration::from_millis(10));
+            for _ in 0..75 {
+                thread::sleep(Duration::from_millis(20));
                 progress.read_some(1);
             }
         };

@@ -260,7 +260,7 @@ impl Reader {
             .as_ref()
             .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
         let digest = if secrets {
-            let digest = digests.to_be_keyed(text.as_deref());
+            let digest = digests.input_of_keyed(text.as_deref());
             Digest::Keyed(self.key.keyed_digest(&digest))
         } else {
             digests.by(self.hash)

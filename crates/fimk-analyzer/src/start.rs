@@ -392,15 +392,18 @@ fn watched_counts(ready: &raw::fimk_ready, tally: &Tally) -> Vec<(String, u64)> 
 
 fn baseline_notice(tally: &Tally) -> Notice {
     let objects = tally.baseline + tally.resumed;
-    let mut message = format!("{objects} objects were recorded for the first time");
+    let resumed = tally.resumed;
+    let by_whom = if resumed > 0 {
+        format!(", {resumed} of them by an earlier start that was cut short")
+    } else {
+        String::new()
+    };
     let mut counts = vec![("objects".to_owned(), objects)];
-    if tally.resumed > 0 {
-        let Tally { resumed, .. } = tally;
-        message += &format!(", {resumed} of them by an earlier start that was cut short");
-        counts.push(("resumed".to_owned(), *resumed));
+    if resumed > 0 {
+        counts.push(("resumed".to_owned(), resumed));
     }
     Notice {
-        message,
+        message: format!("{objects} objects were recorded for the first time{by_whom}"),
         counts,
         ..Notice::default()
     }

@@ -48,7 +48,7 @@ impl Hashing {
 
 impl Digests {
     /// The plain digest by this; it was asked for.
-    pub(super) fn by(&self, hash: Hash) -> Digest {
+    pub(super) fn by(self, hash: Hash) -> Digest {
         match (hash, self.sha256, self.blake3) {
             (Hash::Blake3, _, Some(blake3)) => Digest::Blake3(blake3),
             (_, Some(sha256), _) => Digest::Plain(sha256),
@@ -57,7 +57,7 @@ impl Digests {
     }
 
     /// What a keyed digest is made of. Without SHA-256 so far there is a text, for only in one is a secret found.
-    pub(super) fn to_be_keyed(&self, text: Option<&[u8]>) -> [u8; 32] {
+    pub(super) fn input_of_keyed(self, text: Option<&[u8]>) -> [u8; 32] {
         let of_text = || text.map(|text| Sha256::digest(text).into());
         self.sha256
             .or_else(of_text)
@@ -66,7 +66,7 @@ impl Digests {
     }
 
     /// Whether it is the content that is on record by another hash.
-    pub(super) fn is_known_as(&self, known: Option<Digest>, hash: Hash) -> bool {
+    pub(super) fn is_known_as(self, known: Option<Digest>, hash: Hash) -> bool {
         match (known, hash) {
             (Some(Digest::Plain(known)), Hash::Blake3) => self.sha256 == Some(known),
             (Some(Digest::Blake3(known)), Hash::Sha256) => self.blake3 == Some(known),
@@ -104,6 +104,6 @@ mod tests {
     #[test]
     fn a_keyed_digest_is_always_one_of_sha_256() {
         let (one, other) = (digests(Hash::Sha256, None), digests(Hash::Blake3, None));
-        assert_eq!(one.to_be_keyed(None), other.to_be_keyed(Some(b"abc")));
+        assert_eq!(one.input_of_keyed(None), other.input_of_keyed(Some(b"abc")));
     }
 }
