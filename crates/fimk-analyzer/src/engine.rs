@@ -1,6 +1,9 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod deliver;
+mod heartbeat;
 mod keep;
+mod pulse;
 mod status;
 mod wait;
 
@@ -99,6 +102,11 @@ pub struct Engine {
     pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
     pub(crate) output: Output,
+    delivery: deliver::Delivery,
+    /// The loader does not answer: who did what is not waited for.
+    pub(crate) alone: bool,
+    heartbeat_at: Instant,
+    pub(crate) own: crate::own::Own,
     pub(crate) boot: String,
     /// Packets that came while an answer was waited for.
     pub(crate) stash: Stash,
@@ -188,6 +196,10 @@ impl Engine {
             attempts: Attempts::new(window),
             eyes: parts.eyes,
             output: parts.output,
+            delivery: deliver::Delivery::default(),
+            alone: false,
+            heartbeat_at: Instant::now(),
+            own: crate::own::Own::of_this_process(),
             boot: parts.boot,
             stash: parts.stash,
             started: false,
@@ -253,10 +265,12 @@ impl Engine {
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
-        self.write_kept(false)?;
+        self.heartbeat()?;
         self.sync_if_due(false)?;
+        self.deliver()?;
         self.serve_control();
-        self.notify.beat();
+        self.watch_loader()?;
+        self.sign_of_life()?;
         Ok(true)
     }
 
@@ -372,6 +386,9 @@ impl Engine {
 
     /// Until the loader has done all that it was asked; what it says meanwhile is kept for its turn.
     fn await_loader(&mut self) -> Result<(), Trouble> {
+        if self.alone {
+            return Ok(());
+        }
         let armed = arm::settle(&mut self.channel, &mut self.stash)?;
         debug_assert!(armed.is_empty(), "nothing is armed here");
         Ok(())
@@ -412,6 +429,9 @@ impl Engine {
             return Ok(true);
         };
         if self.actors.get(key).is_some() || self.unknown.contains(&key) {
+            return Ok(true);
+        }
+        if self.alone {
             return Ok(true);
         }
         if self.asked_for.insert(key) {
@@ -475,7 +495,7 @@ impl Engine {
 
     /// What differs is examined again once more is known of who did it.
     fn wait_for_who(&mut self, path: BytePath, mut pending: Pending) -> Result<(), Trouble> {
-        if pending.found == Some(Found::Late) && !pending.asked {
+        if pending.found == Some(Found::Late) && !pending.asked && !self.alone {
             pending.asked = true;
             self.settle.defer(path.clone(), pending, looks::PATIENCE);
             return self.ask_who_holds(&path);
@@ -488,12 +508,24 @@ impl Engine {
     /// Reads the fanotify group, if that is what serves.
     pub(crate) fn look(&mut self) -> Result<(), Trouble> {
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            fanotify.read(&mut self.channel)?.map_err(|error| {
+            let loader = (!self.alone).then_some(&mut self.channel);
+            fanotify.read(loader)?.map_err(|error| {
                 Failure::new(
                     Status::Internal,
                     format!("the fanotify group failed: {error}"),
                 )
             })?;
+        }
+        self.go_on_alone()
+    }
+
+    /// What a loader that does not answer was asked: its answers are not waited for.
+    fn go_on_alone(&mut self) -> Result<(), Trouble> {
+        if self.alone
+            && let Eyes::Fanotify(fanotify) = &mut self.eyes
+        {
+            let signals = fanotify.unanswered(&mut self.tree, &self.walker, &self.actors);
+            self.signals(signals)?;
         }
         Ok(())
     }
@@ -548,7 +580,7 @@ impl Engine {
         self.notify.stopping();
         let done = self.drain().and_then(|()| {
             self.tell_losses(true)?;
-            self.write_kept(true)?;
+            self.deliver_kept(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()
@@ -559,7 +591,8 @@ impl Engine {
                 ..Commit::default()
             })?;
             self.say_alive()?;
-            self.sync_if_due(true)
+            self.sync_if_due(true)?;
+            self.deliver_rest()
         });
         match done {
             // The loader may be gone by now; that it cannot be told DONE costs the next start a comparison.

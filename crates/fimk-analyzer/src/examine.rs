@@ -24,6 +24,9 @@ use crate::{
     verdict::{Values, judge},
 };
 
+/// Packets put by while something takes long, before it is looked for again.
+const PUT_BY_AT_ONCE: usize = 4_096;
+
 impl Engine {
     /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
     /// explains what shows.
@@ -74,6 +77,13 @@ impl Engine {
             },
             looked => looked.snapshot(),
         };
+        let ours = after.as_ref().is_some_and(|it| self.own.is(&it.attributes));
+        if ours && had_record && pending.touches.is_empty() && gap.is_none() {
+            commit
+                .put
+                .extend(after.map(|snapshot| self.as_of_now(path, snapshot)));
+            return self.commit(commit).map(|()| true);
+        }
         if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
             return Ok(false);
         }
@@ -124,12 +134,7 @@ impl Engine {
                     || !had_record
                     || rehashed =>
             {
-                let record = Record {
-                    snapshot,
-                    seen: clock::now(),
-                    key_id: self.key_id,
-                };
-                commit.put.push((path.clone(), record));
+                commit.put.push(self.as_of_now(path, snapshot));
             }
             None if had_record => commit.remove.push(path.clone()),
             _ => {}
@@ -147,12 +152,16 @@ impl Engine {
 
     /// The first record of what could not be read before.
     fn recorded(&self, path: &BytePath, looked: Looked) -> Option<(BytePath, Record)> {
+        Some(self.as_of_now(path, looked.snapshot()?))
+    }
+
+    fn as_of_now(&self, path: &BytePath, snapshot: Snapshot) -> (BytePath, Record) {
         let record = Record {
-            snapshot: looked.snapshot()?,
+            snapshot,
             seen: clock::now(),
             key_id: self.key_id,
         };
-        Some((path.clone(), record))
+        (path.clone(), record)
     }
 
     /// What a link leads to now is watched before anybody reads that it leads there.
@@ -162,7 +171,7 @@ impl Engine {
         let followed = self.follow_links();
         self.started = started;
         followed?;
-        if started { self.replay(None) } else { Ok(()) }
+        self.go_on_writing()
     }
 
     /// The old names whose records are still those of what stands here now: another object may have been recorded
@@ -235,7 +244,7 @@ impl Engine {
             return Ok(false);
         }
         // A group that fails says so again at the next turn, which ends us.
-        let _ = fanotify.read(&mut self.channel)?;
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
         // Who was merely near when it was found is not known to have done anything.
         let touches = pending.touches.iter();
         let actors = touches
@@ -266,7 +275,23 @@ impl Engine {
         path: &BytePath,
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
-        self.patience.ask(path, &self.mounts, job)
+        let (notify, channel, stash) = (&mut self.notify, &mut self.channel, &mut self.stash);
+        let alive = || {
+            notify.beat();
+            // What is wrong with the channel shows when its packets are asked for.
+            let _ = channel.beat();
+            for _ in 0..PUT_BY_AT_ONCE {
+                match channel.receive() {
+                    Ok(Some(received)) => stash.push(received),
+                    _ => break,
+                }
+            }
+        };
+        let done = self.patience.ask_meanwhile(path, &self.mounts, alive, job);
+        self.notify.beat();
+        // As above.
+        let _ = self.channel.beat();
+        done
     }
 
     /// Reads a path under a rule.

@@ -34,6 +34,9 @@ pub use nix::sys::fanotify::MaskFlags;
 /// `RLIMIT_NOFILE` must leave room for so many.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// What FIONREAD counts for each event: the size of its head.
+const HEAD_BYTES: u64 = 24;
+
 /// Reads of what an analyzer before us left in the queue: a million events and more.
 const DISCARDED_READS_MAX: usize = 2_048;
 
@@ -63,6 +66,16 @@ pub struct FanotifyEvent {
     pub unknown: bool,
     /// What these paths were made of.
     handles: Handles,
+}
+
+impl FanotifyEvent {
+    /// What the kernel says when its queue is full.
+    pub fn overflow() -> Self {
+        Self {
+            overflow: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// The handles of an event: of the directories of its sides, and of the object.
@@ -239,6 +252,11 @@ impl Group {
         if let Some(path) = now(&event.handles.object) {
             event.object = Some(path);
         }
+    }
+
+    /// How many events wait to be read; 0 if the kernel does not say.
+    pub fn queued(&self) -> u64 {
+        sys::readable(&self.fanotify) / HEAD_BYTES
     }
 
     /// How many objects are marked.

@@ -25,6 +25,7 @@ mod names;
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
 mod output;
+mod own;
 mod patience;
 mod pending;
 mod read;
@@ -132,6 +133,10 @@ fn run() -> Result<(), Failure> {
     let (ready, group) = hello(&mut channel, source, &config, asked, &mut stash)?;
     let host = host_name();
     let output = config.outputs.first().cloned().unwrap_or_default();
+    let output = Output::new(Host { name: host.clone() }, &output).map_err(|error| {
+        let sentence = format!("standard output cannot be written: {error}");
+        Failure::new(Status::Io, sentence)
+    })?;
     let mut engine = Engine::new(Parts {
         rules,
         store,
@@ -142,12 +147,12 @@ fn run() -> Result<(), Failure> {
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
-        output: Output::new(Host { name: host.clone() }, &output),
+        output,
         boot: boot_id(),
         stash,
         stop,
         control,
-        about: About::new(ready, &args.config, report, host),
+        about: About::new(ready, (&args.config, &text), report, host),
         mounts,
         notify,
         config,

@@ -37,6 +37,7 @@ impl Engine {
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
             Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
+            Signal::Overflowed => self.overflowed(),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
         Ok(())
@@ -47,7 +48,7 @@ impl Engine {
     }
 
     fn touched(&mut self, path: &BytePath, touch: Touch) {
-        if !self.covered(path) {
+        if !self.covered(path) || touch.fact.is_none() && self.own.did(touch.actor) {
             return;
         }
         if matches!(
@@ -421,10 +422,11 @@ impl Engine {
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
             for part in found.chunks(WATCHED_AT_ONCE) {
                 self.watch(part)?;
-                self.notify.beat();
+                self.breathe();
             }
             for (&at, it) in of.iter().zip(&found) {
                 if it.directory && Walker::may_enter(&it.path) {
+                    self.breathe();
                     let (walker, directory) = (walker.clone(), it.path.clone());
                     let entries = self.ask(&it.path, move |_| walker.entries(&directory));
                     if entries.is_err() {

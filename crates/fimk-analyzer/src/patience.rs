@@ -98,10 +98,25 @@ impl Patience {
     ///
     /// # Errors
     /// When nothing is heard of it in time, or its place is left alone.
+    #[cfg(test)]
     pub fn ask<T: Send + 'static>(
         &mut self,
         path: &BytePath,
         mounts: &Mounts,
+        job: impl FnOnce(&Reader) -> T + Send + 'static,
+    ) -> Result<T, Hangs> {
+        self.ask_meanwhile(path, mounts, || (), job)
+    }
+
+    /// The same; `alive` is called now and then while it takes long.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ask_meanwhile<T: Send + 'static>(
+        &mut self,
+        path: &BytePath,
+        mounts: &Mounts,
+        mut alive: impl FnMut(),
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
         self.may_ask(path)?;
@@ -127,6 +142,7 @@ impl Patience {
                 Err(RecvTimeoutError::Disconnected) => return Err(failed()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            alive();
             if heard.is_silent(self.reader.progress(), self.silence) {
                 return Err(self.leave_behind(path, mounts, worker.idle));
             }

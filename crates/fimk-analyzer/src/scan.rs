@@ -343,7 +343,7 @@ impl Engine {
         for (compared, path) in (1u64..).zip(&paths) {
             if compared.is_multiple_of(MEANWHILE_EVERY) {
                 self.serve_control();
-                self.notify.beat();
+                self.breathe();
             }
             if !self.settle.waits(path) {
                 self.examine_in(path, &found_by_scan(), scan.gap)?;
@@ -370,7 +370,7 @@ impl Engine {
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
-        self.notify.beat();
+        self.breathe();
         if !self.started {
             return Ok(());
         }
@@ -378,7 +378,7 @@ impl Engine {
         self.look()?;
         self.overdue(Instant::now())?;
         self.examine_due()?;
-        self.write_kept(false)?;
+        self.deliver()?;
         self.sync_if_due(false)
     }
 

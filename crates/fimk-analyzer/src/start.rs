@@ -18,7 +18,6 @@ use crate::{
     engine::{ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
-    output::STDOUT,
     repairs::Done,
     scan::Tally,
     severity,
@@ -40,9 +39,6 @@ pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
-
-/// Stored events fetched at once for writing.
-const REPLAY_BATCH: usize = 256;
 
 /// What was known before this start.
 pub struct Past {
@@ -134,11 +130,8 @@ impl Engine {
             .events_after(before - 1, 1)
             .map_err(Failure::from)?
         {
-            self.output
-                .write(&event)
-                .map_err(|error| Failure::new(crate::exit::Status::Io, error.to_string()))?;
+            self.begin_to_write(&event)?;
         }
-        self.replay(Some(before))?;
         let mut events = Vec::new();
         if tally.baseline + tally.resumed > 0 {
             events.push(self.notice(
@@ -169,29 +162,6 @@ impl Engine {
         self.say_homes_left_out()?;
         self.say_unseen_attempts(ready)?;
         self.say_alive()
-    }
-
-    /// Writes what was stored and never written: by earlier runs, and during this start.
-    pub(crate) fn replay(&mut self, except: Option<u64>) -> Result<(), Trouble> {
-        loop {
-            let cursor = self.store.cursor(STDOUT).map_err(Failure::from)?;
-            let from = cursor.max(self.output.given());
-            let events = self
-                .store
-                .events_after(from, REPLAY_BATCH)
-                .map_err(Failure::from)?;
-            if events.is_empty() {
-                return Ok(());
-            }
-            for event in events {
-                if Some(event.sequence) == except {
-                    self.output.pass(event.sequence);
-                    self.keep_cursor()?;
-                } else {
-                    self.write(&event)?;
-                }
-            }
-        }
     }
 
     fn remember_rules(&mut self, config_text: &str) -> Result<(), Trouble> {

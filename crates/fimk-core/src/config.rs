@@ -65,6 +65,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "cpu_quota",
             "scan_bytes_per_s",
             "hash",
+            "heartbeat_interval_s",
             "read_bytes_max",
             "objects_max",
             "rule",
@@ -120,6 +121,8 @@ pub struct Config {
     pub scan_bytes_per_s: Option<u64>,
     /// What contents are recorded by.
     pub hash: Hash,
+    /// Between two events that only say that fimk lives, in seconds; 0: there are none.
+    pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
     /// Objects that the kernel has room to watch.
@@ -307,6 +310,10 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         // Slower, and a reader that keeps to it could not be told from one that hangs.
         scan_bytes_per_s: top.integer("scan_bytes_per_s", 1 << 20..=1 << 40)?,
         hash: top.word("hash", &HASHES)?.unwrap_or_default(),
+        // Often enough to notice within a shift that it was silenced, and no burden: 24 lines a day.
+        heartbeat_interval_s: top
+            .integer("heartbeat_interval_s", 0..=604_800)?
+            .unwrap_or(3_600),
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),

@@ -127,6 +127,7 @@ fn notice(message: &str) -> Event {
                 from: Timestamp(1),
                 to: Timestamp(2),
             }),
+            config_digest: None,
         }),
     }
 }

@@ -11,6 +11,7 @@ mod bursts;
 mod containers;
 mod content;
 mod floods;
+mod guard;
 mod hanging;
 mod holders;
 mod holes;

@@ -2,20 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use fimk_core::{
-    event::{Body, Event},
-    record::Content,
-    time::Timestamp,
-};
+use fimk_core::{event::Body, record::Content, time::Timestamp};
 use fimk_store::{Commit, Retention, StoreError};
 use fimk_wire::raw;
 
 use super::{Engine, Eyes, Trouble};
-use crate::{
-    clock,
-    exit::{Failure, Status},
-    output::{Due, STDOUT},
-};
+use crate::{clock, exit::Failure};
 
 /// How long a commit may wait for the disk; DONE is said only after. Not sooner either: the next change would have to
 /// wait until the disk is done with this one.
@@ -51,44 +43,8 @@ impl Engine {
         }
         if self.started {
             for event in &events {
-                self.write(event)?;
+                self.write(event);
             }
-        }
-        Ok(())
-    }
-
-    /// Hands one event to the output and remembers what is written.
-    pub(crate) fn write(&mut self, event: &Event) -> Result<(), Trouble> {
-        self.output.take(event).map_err(unwritten)?;
-        self.keep_cursor()
-    }
-
-    /// Writes what the output kept back for long enough, or `all` of it.
-    pub(crate) fn write_kept(&mut self, all: bool) -> Result<(), Trouble> {
-        let due = self.output.due(all);
-        if due.is_empty() {
-            return Ok(());
-        }
-        for it in due {
-            match it {
-                Due::Summary(event) => self.output.write(&event).map_err(unwritten)?,
-                Due::Stored(sequence) => {
-                    let before = sequence.saturating_sub(1);
-                    let stored = self.store.events_after(before, 1).map_err(Failure::from)?;
-                    for event in stored.iter().filter(|event| event.sequence == sequence) {
-                        self.output.write(event).map_err(unwritten)?;
-                    }
-                }
-            }
-        }
-        self.keep_cursor()
-    }
-
-    pub(crate) fn keep_cursor(&mut self) -> Result<(), Trouble> {
-        if let Some(cursor) = self.output.cursor() {
-            self.store
-                .set_cursor(STDOUT, cursor)
-                .map_err(Failure::from)?;
         }
         Ok(())
     }
@@ -159,14 +115,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
-fn unwritten(error: std::io::Error) -> Failure {
-    let sentence = format!(
-        "standard output cannot be written ({error}): events are kept and written at the next start"
-    );
-    Failure::new(Status::Io, sentence)
 }
 
 /// The same facts without the texts: the next difference of these files is known by digest only.

@@ -6,11 +6,12 @@ use fimk_core::{event::Action, path::BytePath, render::one_line};
 use fimk_wire::raw;
 use serde_json::{Value, json};
 
-use super::{Engine, Eyes};
+use super::{Engine, Eyes, deliver::sentence};
 use crate::{
     channel::OUTBOX_MAX,
     control::{CONNECTIONS_MAX, Command},
     held::HELD_MAX,
+    output::LINES_MAX,
     scan::Progress,
     source::takes::TAKEN_MAX,
     stalled::STALLED_MAX,
@@ -85,6 +86,8 @@ impl Engine {
                 .count(Action::EventsLost)
                 .saturating_sub(self.repairs.said()),
             comparing: self.scan_wanted.as_deref(),
+            output: self.output_blocked().as_ref().map(sentence),
+            alone: self.alone_sentence(),
         })
     }
 
@@ -100,7 +103,11 @@ impl Engine {
 
     fn configured(&self) -> Value {
         let path = BytePath::new(self.about.config.as_os_str().as_encoded_bytes());
-        json!({ "path": status::path(&path), "rules": self.config.rules.len() })
+        json!({
+            "path": status::path(&path),
+            "rules": self.config.rules.len(),
+            "digest": self.about.config_digest,
+        })
     }
 
     fn objects(&self) -> Value {
@@ -135,6 +142,7 @@ impl Engine {
             ("last_sequence", json!(range.map(|(_, last)| last))),
             ("last", json!(last)),
             ("since_start", self.activity.counts()),
+            ("own_writes", json!(self.own.writes)),
             ("last_degraded", json!(self.activity.last_degraded())),
         ])
     }
@@ -157,7 +165,21 @@ impl Engine {
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
+            ("fanotify", self.fanotify_queue()),
+            ("output", queue(self.output.waiting(), Some(LINES_MAX))),
             ("undone", json!(undone)),
+        ])
+    }
+
+    /// What waits in the kernel, and how often that was too much.
+    fn fanotify_queue(&self) -> Value {
+        let Eyes::Fanotify(fanotify) = &self.eyes else {
+            return Value::Null;
+        };
+        known([
+            ("length", json!(fanotify.queued())),
+            ("limit", json!(crate::source::fanotify::QUEUE_MAX)),
+            ("overflowed", json!(self.losses.queue_full)),
         ])
     }
 

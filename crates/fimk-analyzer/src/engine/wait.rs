@@ -99,6 +99,9 @@ impl Engine {
             self.scan_due(),
             self.control.next_due(),
             self.output.next_due(),
+            self.deliver_due(),
+            self.heartbeat_due(),
+            Some(self.channel.beat_due()),
         ]
         .into_iter()
         .flatten()

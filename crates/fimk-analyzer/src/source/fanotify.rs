@@ -36,6 +36,10 @@ const EVENTS_AT_ONCE: usize = 4_096;
 /// Readings whose actors are still asked for. Beyond, events wait in the kernel's queue, which says when it overflows.
 const BATCHES_MAX: usize = 16;
 
+/// Events in the kernel's queue, at about 200 bytes each: 50 MiB. Beyond they are read away, and everything is compared;
+/// the loader drops us at twice as many.
+pub const QUEUE_MAX: u64 = 262_144;
+
 /// While fewer objects than this are marked, files are marked by themselves beside their directories, so that a hard
 /// link made later cannot hide a write. Each pins about 1.3 kB in the kernel: 26 MB at most. Beyond, only files that
 /// have several names already are marked, and a write through a link made later is found when the directory of the
@@ -141,18 +145,29 @@ impl Fanotify {
         self.group.forget(path);
     }
 
+    /// Events in the kernel's queue.
+    pub fn queued(&self) -> u64 {
+        self.group.queued()
+    }
+
     /// Whether another reading may be made while the loader has not answered for those before.
     pub fn may_read(&self) -> bool {
         self.batches.len() < BATCHES_MAX
     }
 
-    /// Reads what is there and asks whose it is. False when the group is of no more use.
-    pub fn read(&mut self, channel: &mut Channel) -> Result<io::Result<()>, ChannelError> {
-        if !self.may_read() {
+    /// Reads what is there and asks the loader whose it is; without one, [`Self::unanswered`] goes on with it. An inner
+    /// error means that the group is of no more use.
+    pub fn read(&mut self, channel: Option<&mut Channel>) -> Result<io::Result<()>, ChannelError> {
+        let mut events = Vec::new();
+        if self.group.queued() > QUEUE_MAX {
+            if let Err(error) = self.group.discard_queue() {
+                return Ok(Err(error));
+            }
+            events.push(FanotifyEvent::overflow());
+        } else if !self.may_read() {
             return Ok(Ok(()));
         }
-        let mut events = Vec::new();
-        while events.len() < EVENTS_AT_ONCE {
+        while self.may_read() && events.len() < EVENTS_AT_ONCE {
             match self.group.read(&mut events) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -173,12 +188,14 @@ impl Fanotify {
             .collect();
         pids.sort_unstable();
         pids.dedup();
-        for pid in pids {
-            let cookie = channel.who(raw::fimk_actor_key { pid, ..no_actor() })?;
-            asked.push((cookie, pid));
-        }
-        if asked.is_empty() {
-            asked.push((channel.sync()?, 0));
+        if let Some(channel) = channel {
+            for pid in pids {
+                let cookie = channel.who(raw::fimk_actor_key { pid, ..no_actor() })?;
+                asked.push((cookie, pid));
+            }
+            if asked.is_empty() {
+                asked.push((channel.sync()?, 0));
+            }
         }
         for event in &events {
             for path in subjects(event) {
@@ -194,6 +211,15 @@ impl Fanotify {
             moves: self.moves,
         });
         Ok(Ok(()))
+    }
+
+    /// The signals of all readings, without waiting for the loader's answers.
+    pub fn unanswered(&mut self, tree: &mut Tree, walker: &Walker, actors: &Actors) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        while let Some(batch) = self.batches.pop_front() {
+            signals.extend(self.signals_of(batch, tree, walker, actors));
+        }
+        signals
     }
 
     /// An ACTOR came: of a chain, the first is the one asked for.
@@ -226,9 +252,19 @@ impl Fanotify {
         if !batch.asked.is_empty() {
             return Vec::new();
         }
-        let Some(mut batch) = self.batches.pop_front() else {
+        let Some(batch) = self.batches.pop_front() else {
             return Vec::new();
         };
+        self.signals_of(batch, tree, walker, actors)
+    }
+
+    fn signals_of(
+        &mut self,
+        mut batch: Batch,
+        tree: &mut Tree,
+        walker: &Walker,
+        actors: &Actors,
+    ) -> Vec<Signal> {
         let events = std::mem::take(&mut batch.events);
         self.no_longer_awaited(&events);
         let mut signals = Vec::new();
@@ -290,7 +326,7 @@ impl Fanotify {
         actors: &Actors,
     ) -> Vec<Signal> {
         if event.overflow {
-            return vec![Signal::Lost("the fanotify queue overflowed".to_owned())];
+            return vec![Signal::Overflowed];
         }
         let touch = touch(culprit(event, batch, actors));
         let mask = MaskFlags::from_bits_retain(event.mask);

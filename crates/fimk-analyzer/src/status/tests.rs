@@ -35,6 +35,8 @@ fn well(activity: &Activity) -> Signs<'_> {
         activity,
         lost: 0,
         comparing: None,
+        output: None,
+        alone: None,
     }
 }
 
@@ -50,6 +52,8 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         watched: 11,
         lost: 2,
         comparing: Some("records were lost"),
+        output: Some("nobody reads".to_owned()),
+        alone: Some("nobody answers".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -60,6 +64,8 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
             "full",
             "degraded",
             "events_lost",
+            "loader_silent",
+            "output_blocked",
             "comparing"
         ]
     );
