@@ -403,7 +403,7 @@ impl Engine {
         Some((path.clone(), self.new_record(snapshot)))
     }
 
-    fn new_record(&self, snapshot: Snapshot) -> Record {
+    pub(crate) fn new_record(&self, snapshot: Snapshot) -> Record {
         Record {
             snapshot,
             seen: clock::now(),
