@@ -87,9 +87,7 @@ impl Engine {
         if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
             return Ok(false);
         }
-        let tokens_fit = before
-            .as_ref()
-            .is_none_or(|record| record.key_id == self.key_id);
+        let tokens_fit = self.has_tokens_of(before.as_ref());
         let mut verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
         let show_private = matched.rule.content == ContentMode::Diff;
         let values = Values {
@@ -148,6 +146,11 @@ impl Engine {
             return self.commit_and_follow(commit).map(|()| true);
         }
         self.commit(commit).map(|()| true)
+    }
+
+    /// Whether what is on record was read with the digest key of today.
+    fn has_tokens_of(&self, record: Option<&Record>) -> bool {
+        record.is_none_or(|it| it.key_id == self.key_id)
     }
 
     /// The first record of what could not be read before.
