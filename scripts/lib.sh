@@ -115,3 +115,17 @@ guests() {
 	done
 	wait
 }
+
+# `keep_section FILE TITLE NEW`: puts the file NEW in the place of the section "## TITLE", or behind all; the others stay.
+keep_section() {
+	local file=$1
+	[ -e "$file" ] || printf '# What fimk costs\n' >"$file"
+	awk -v new="$3" -v title="## $2" '
+		function put(   line) { while ((getline line < new) > 0) print line; done = 1 }
+		/^## / { inside = $0 == title; if (inside) { put(); print "" } }
+		!inside { print; last = $0 }
+		END { if (!done) { if (last != "") print ""; put() } }
+	' "$file" | cat -s >"$file.new"
+	sed -i -e :a -e '/^\n*$/{$d;N;ba' -e '}' "$file.new"
+	mv "$file.new" "$file"
+}

@@ -128,6 +128,10 @@ pub struct Engine {
     pub(crate) unwatched: crate::unwatched::Unwatched,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
+    /// How far it has come, while everything is compared.
+    pub(crate) scanning: Option<crate::scan::Progress>,
+    /// Rises with every commit.
+    pub(crate) commits: u64,
     pub(crate) losses: crate::losses::Losses,
     pub(crate) repairs: crate::repairs::Repairs,
     pub(crate) control: Control,
@@ -151,7 +155,7 @@ pub struct Engine {
     pub(crate) checkpoint: checkpoint::Checkpoint,
     alive_at: Instant,
     tidied_at: Instant,
-    stop: UnixStream,
+    pub(crate) stop: UnixStream,
     pub(crate) notify: Notify,
 }
 
@@ -219,6 +223,8 @@ impl Engine {
             scan_pause: crate::start::SCAN_PAUSE,
             unwatched: crate::unwatched::Unwatched::default(),
             compared: clock::now(),
+            scanning: None,
+            commits: 0,
             losses: crate::losses::Losses::default(),
             repairs: crate::repairs::Repairs::default(),
             control: parts.control,
@@ -582,6 +588,12 @@ impl Engine {
             Eyes::Fanotify(_) => Source::Fanotify,
             Eyes::Periodic => Source::Periodic,
         }
+    }
+
+    /// The end of a start that somebody cut short: what was recorded so far is kept, and the next start goes on.
+    pub fn give_up_start(&mut self) -> Result<(), Failure> {
+        log("the start was cut short; the next one goes on where this one ended");
+        Ok(self.store.sync()?)
     }
 
     /// The end: what waits is examined, the last event written, everything brought to the disk.

@@ -7,7 +7,7 @@ use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
     path::BytePath,
-    record::{Content, Record, Snapshot},
+    record::{Content, Digest, Record, Snapshot},
     rules::RuleSet,
 };
 use fimk_store::Commit;
@@ -18,7 +18,7 @@ use crate::{
     exit::Failure,
     patience::Hangs,
     pending::{Found, Pending},
-    read::{LEASED, ReadError, Reader, Wanted, unchanged},
+    read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
     report::{Case, Report, is_public, puts, reports, unexplained},
     signal::Operations,
     verdict::{Values, judge},
@@ -52,11 +52,13 @@ impl Engine {
         };
         let stored = self.store.record(path).map_err(Failure::from)?;
         let had_record = stored.is_some();
-        let before = pending.base.clone().or(stored);
+        let mut before = pending.base.clone().or(stored);
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(true);
         }
-        let looked = self.snapshot(path, matched.rule, pending.present == Some(false));
+        let gone = pending.present == Some(false);
+        let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
+        let rehashed = looked.is_known_again(before.as_mut());
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
@@ -85,9 +87,7 @@ impl Engine {
         if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
             return Ok(false);
         }
-        let tokens_fit = before
-            .as_ref()
-            .is_none_or(|record| record.key_id == self.key_id);
+        let tokens_fit = self.has_tokens_of(before.as_ref());
         let mut verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
         let show_private = matched.rule.content == ContentMode::Diff;
         let values = Values {
@@ -128,7 +128,9 @@ impl Engine {
             // What was known before is compared with what is read in the end.
             Some(_) if stalled && had_record => {}
             Some(snapshot)
-                if before.as_ref().is_none_or(|it| it.snapshot != snapshot) || !had_record =>
+                if before.as_ref().is_none_or(|it| it.snapshot != snapshot)
+                    || !had_record
+                    || rehashed =>
             {
                 commit.put.push(self.as_of_now(path, snapshot));
             }
@@ -144,6 +146,11 @@ impl Engine {
             return self.commit_and_follow(commit).map(|()| true);
         }
         self.commit(commit).map(|()| true)
+    }
+
+    /// Whether what is on record was read with the digest key of today.
+    fn has_tokens_of(&self, record: Option<&Record>) -> bool {
+        record.is_none_or(|it| it.key_id == self.key_id)
     }
 
     /// The first record of what could not be read before.
@@ -299,22 +306,20 @@ impl Engine {
     }
 
     /// Reads a path under a rule.
-    pub(crate) fn snapshot(&mut self, path: &BytePath, rule: &Rule, gone: bool) -> Looked {
+    pub(crate) fn snapshot(
+        &mut self,
+        path: &BytePath,
+        rule: &Rule,
+        known: Option<&Record>,
+        gone: bool,
+    ) -> Looked {
         if gone {
             return Looked::Gone;
         }
-        let wanted = Wanted {
-            consumer: Some(Consumer::for_path(path.bytes())),
-            content: rule.content,
-        };
-        let at = path.clone();
-        let read = self.ask(path, move |reader| match reader.snapshot(&at, &wanted) {
-            Ok(read) => Some(read.snapshot),
-            Err(ReadError::Gone) => None,
-            Err(error) => unreadable(reader, &at, &error),
-        });
+        let (at, rule, known) = (path.clone(), rule.content, known.and_then(digest_of));
+        let read = self.ask(path, move |reader| read_under(reader, &at, rule, known));
         match read {
-            Ok(Some(snapshot)) => Looked::There(Box::new(snapshot)),
+            Ok(Some(read)) => Looked::There(Box::new(read)),
             Ok(None) => Looked::Gone,
             Err(hangs) => Looked::Silent(hangs),
         }
@@ -324,7 +329,7 @@ impl Engine {
 /// What came of looking at a path.
 pub enum Looked {
     /// It is there.
-    There(Box<Snapshot>),
+    There(Box<Read>),
     /// Nothing is there.
     Gone,
     /// Nobody knows.
@@ -335,30 +340,77 @@ impl Looked {
     /// Whether it is to be looked at again although nothing tells to: it hangs, or is leased to somebody.
     pub fn is_stalled(&self) -> bool {
         match self {
-            Self::There(snapshot) => {
-                matches!(&snapshot.content, Content::Unread(why) if why == LEASED)
-            }
+            Self::There(read) => is_leased(&read.snapshot),
             Self::Gone => false,
             Self::Silent(_) => true,
         }
     }
 
+    /// Whether its content is the one on record by another hash; the record then has the digest of today.
+    fn is_known_again(&self, record: Option<&mut Record>) -> bool {
+        let (Self::There(read), Some(record)) = (self, record) else {
+            return false;
+        };
+        if let (Content::Read { digest: new, .. }, Content::Read { digest, .. }) =
+            (&read.snapshot.content, &mut record.snapshot.content)
+            && read.rehashed
+        {
+            *digest = *new;
+        }
+        read.rehashed
+    }
+
     /// What was read.
     pub fn snapshot(self) -> Option<Snapshot> {
         match self {
-            Self::There(snapshot) => Some(*snapshot),
+            Self::There(read) => Some(read.snapshot),
             Self::Gone | Self::Silent(_) => None,
         }
     }
 }
 
+/// Reads a path under a rule, in a thread that may hang. `known`: its digest on record.
+pub(crate) fn read_under(
+    reader: &Reader,
+    path: &BytePath,
+    content: ContentMode,
+    known: Option<Digest>,
+) -> Option<Read> {
+    let wanted = Wanted {
+        consumer: Some(Consumer::for_path(path.bytes())),
+        content,
+    };
+    match reader.snapshot_of(path, &wanted, known) {
+        Ok(read) => Some(read),
+        Err(ReadError::Gone) => None,
+        Err(error) => unreadable(reader, path, &error),
+    }
+}
+
+/// The digest on record.
+pub(crate) fn digest_of(record: &Record) -> Option<Digest> {
+    match &record.snapshot.content {
+        Content::Read { digest, .. } => Some(*digest),
+        Content::Unread(_) | Content::Link(_) => None,
+    }
+}
+
+/// Whether somebody's lease keeps it from being read.
+pub(crate) fn is_leased(snapshot: &Snapshot) -> bool {
+    matches!(&snapshot.content, Content::Unread(why) if why == LEASED)
+}
+
 /// Its attributes at least, and why its content is not known.
-fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Snapshot> {
+fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Read> {
     let attributes = reader.attributes(path).ok()?;
-    Some(Snapshot {
-        attributes,
-        content: Content::Unread(error.to_string()),
-        extended: None,
+    Some(Read {
+        snapshot: Snapshot {
+            attributes,
+            content: Content::Unread(error.to_string()),
+            extended: None,
+        },
+        consistent: true,
+        rehashed: false,
     })
 }
 

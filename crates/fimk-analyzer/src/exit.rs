@@ -61,6 +61,7 @@ impl From<fimk_store::StoreError> for Failure {
 /// One line on stderr, in the form the loader uses.
 pub fn log(sentence: impl fmt::Display) {
     use std::io::Write as _;
+    crate::scan::clear_line();
     // A closed stderr must not stop the analyzer: events go to the outputs, not here.
     let _ = writeln!(std::io::stderr(), "fimk-analyzer: {sentence}");
 }

@@ -35,6 +35,7 @@ mod report;
 mod retention;
 mod same;
 mod sandbox;
+mod scan;
 mod severity;
 mod signal;
 mod source;
@@ -148,7 +149,9 @@ fn run() -> Result<(), Failure> {
         rules,
         age: start::age(&store)?,
         store,
-        patience: Patience::new(Reader::new(Arc::clone(&key), config.read_bytes_max, homes)),
+        patience: Patience::new(
+            Reader::new(Arc::clone(&key), config.read_bytes_max, homes).hashing_by(config.hash),
+        ),
         homes: homes_now,
         key_id: key.id(),
         channel,
@@ -165,11 +168,12 @@ fn run() -> Result<(), Failure> {
     });
     match engine.start(&ready, &past, &text) {
         Ok(()) => engine.run(),
-        Err(trouble) => ended(trouble),
+        Err(Trouble::Channel(ChannelError::Closed)) => engine.give_up_start(),
+        Err(trouble) => Err(trouble.into_failure()),
     }
 }
 
-/// The loader's end is ours, in whatever moment of the start: what is stored is told at the next one.
+/// The loader's end is ours, also before there is anything to keep.
 fn ended(trouble: Trouble) -> Result<(), Failure> {
     match trouble {
         Trouble::Channel(error @ ChannelError::Closed) => {

@@ -98,6 +98,7 @@ impl Output {
     fn line(&self, event: &Event) -> String {
         let mut line = String::new();
         if event.severity >= self.severity {
+            crate::scan::clear_line();
             line = ecs_line(event, &self.host);
             line.push('\n');
         }

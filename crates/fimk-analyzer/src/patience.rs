@@ -1,8 +1,9 @@
 //! Reading with a deadline: a file system whose server is slow, dead or hostile (FUSE, NFS) must not hold up the rest.
 //!
-//! All that looks at a watched object does it in a worker thread, one at a time. A worker from which nothing is heard
-//! is left behind with its object, and another takes its place; nothing else is asked of that file system until
-//! the one left behind has returned. Workers are made after the sandbox was entered, and inherit it.
+//! All that looks at a watched object does it in a worker thread, one at a time; comparisons of very much have several of
+//! their own (see `scan`). A worker from which nothing is heard is left behind with its object, and another takes its
+//! place; nothing else is asked of that file system until the one left behind has returned. Workers are made after the
+//! sandbox was entered, and inherit it.
 
 use std::{
     sync::{
@@ -21,6 +22,7 @@ use crate::{
     exit::log,
     mounts::Mounts,
     read::Reader,
+    scan::Pace,
 };
 
 /// Without any progress for so long, it hangs. A disk that has to spin up is seldom slower, and everything else waits
@@ -32,8 +34,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 const UNHURRIED: Duration = Duration::from_secs(20);
 const BYTES_A_SECOND: u64 = 1 << 20;
 
-/// Workers left behind: each is a thread with up to a mebibyte of text.
-const LEFT_BEHIND_MAX: usize = 16;
+/// Workers left behind: each is a thread with up to a mebibyte of text. More than a comparison has of them.
+const LEFT_BEHIND_MAX: usize = 24;
 
 /// Between two looks whether one has returned.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -57,10 +59,10 @@ struct Worker {
     idle: Arc<AtomicBool>,
 }
 
-/// A worker that did not return, and what is left alone because of it.
+/// A thread that did not return, and what is left alone because of it.
 struct LeftBehind {
     place: BytePath,
-    worker: Worker,
+    returned: Arc<AtomicBool>,
 }
 
 /// The reader, and those who read.
@@ -117,13 +119,7 @@ impl Patience {
         mut alive: impl FnMut(),
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
-        self.welcome_back();
-        if let Some(left) = self.left_behind.iter().find(|it| path.is_in(&it.place)) {
-            return Err(Hangs(format!("{} does not answer", left.place)));
-        }
-        if self.left_behind.len() >= LEFT_BEHIND_MAX {
-            return Err(Hangs("too many readings hang".to_owned()));
-        }
+        self.may_ask(path)?;
         let failed = || Hangs("no thread could read it".to_owned());
         let worker = match self.worker.take() {
             Some(worker) => worker,
@@ -136,9 +132,7 @@ impl Patience {
         };
         worker.idle.store(false, Ordering::Release);
         worker.jobs.send(Box::new(work)).map_err(|_| failed())?;
-        let began = Instant::now();
-        let at_first = self.reader.progress();
-        let mut progress = at_first;
+        let mut heard = Heard::now(self.reader.progress());
         loop {
             match answered.recv_timeout(self.silence) {
                 Ok(done) => {
@@ -149,14 +143,30 @@ impl Patience {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             alive();
-            let before = std::mem::replace(&mut progress, self.reader.progress());
-            let took = began.elapsed();
-            let least = took.as_secs().saturating_mul(BYTES_A_SECOND);
-            let drips = took >= UNHURRIED && progress.wrapping_sub(at_first) < least;
-            if progress == before || drips {
-                return Err(self.leave_behind(path, mounts, worker));
+            if heard.is_silent(self.reader.progress(), self.silence) {
+                return Err(self.leave_behind(path, mounts, worker.idle));
             }
         }
+    }
+
+    /// Whether a path may be looked at; a thread for it may hang like one before.
+    ///
+    /// # Errors
+    /// When its place is left alone, or too much is.
+    pub fn may_ask(&mut self, path: &BytePath) -> Result<(), Hangs> {
+        self.welcome_back();
+        if let Some(left) = self.left_behind.iter().find(|it| path.is_in(&it.place)) {
+            return Err(Hangs(format!("{} does not answer", left.place)));
+        }
+        if self.left_behind.len() >= LEFT_BEHIND_MAX {
+            return Err(Hangs("too many readings hang".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// How long nothing may be heard of a reading.
+    pub fn silence(&self) -> Duration {
+        self.silence
     }
 
     /// What hangs and was not told yet.
@@ -164,7 +174,13 @@ impl Patience {
         std::mem::take(&mut self.news)
     }
 
-    fn leave_behind(&mut self, path: &BytePath, mounts: &Mounts, worker: Worker) -> Hangs {
+    /// Leaves a thread with what it reads, until it has returned. Told once for each place.
+    pub fn leave_behind(
+        &mut self,
+        path: &BytePath,
+        mounts: &Mounts,
+        returned: Arc<AtomicBool>,
+    ) -> Hangs {
         let place = match mounts.mount_of(path) {
             Some((point, kind)) if !LOCAL.contains(&kind) => point.clone(),
             _ => path.clone(),
@@ -172,8 +188,10 @@ impl Patience {
         let sentence = format!(
             "reading {path} hangs: {place} is left alone until it answers, and compared then"
         );
-        self.news.push(sentence.clone());
-        self.left_behind.push(LeftBehind { place, worker });
+        if !self.left_behind.iter().any(|it| it.place == place) {
+            self.news.push(sentence.clone());
+        }
+        self.left_behind.push(LeftBehind { place, returned });
         Hangs(sentence)
     }
 
@@ -183,7 +201,7 @@ impl Patience {
         }
         self.looked = Instant::now();
         self.left_behind.retain(|it| {
-            let returned = it.worker.idle.load(Ordering::Acquire);
+            let returned = it.returned.load(Ordering::Acquire);
             if returned {
                 log(format!("{} answers again", it.place));
             }
@@ -218,19 +236,81 @@ impl Engine {
     }
 }
 
-/// Counts bytes that are read, so that slow is told from dead.
+/// Counts bytes that are read, so that slow is told from dead, and keeps their pace.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
+pub struct Progress {
+    counts: Arc<Counts>,
+    pace: Option<Arc<Pace>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    bytes: AtomicU64,
+    slept_ms: AtomicU64,
+}
 
 impl Progress {
-    /// So many came.
-    pub fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Of a thread that may not be faster than this.
+    pub fn paced(pace: Arc<Pace>) -> Self {
+        Self {
+            pace: Some(pace),
+            ..Self::default()
+        }
     }
 
-    /// How many.
-    pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// So many came.
+    pub fn add(&self, bytes: usize) {
+        self.counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(pace) = &self.pace {
+            let slept = u64::try_from(pace.take(bytes).as_millis()).unwrap_or(u64::MAX);
+            self.counts.slept_ms.fetch_add(slept, Ordering::Relaxed);
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.counts.bytes.load(Ordering::Relaxed)
+    }
+
+    fn slept(&self) -> Duration {
+        Duration::from_millis(self.counts.slept_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// What was heard of one reading.
+#[derive(Debug)]
+pub struct Heard {
+    began: Instant,
+    bytes_before: u64,
+    slept_before: Duration,
+    bytes: u64,
+    changed: Instant,
+}
+
+impl Heard {
+    /// It begins.
+    pub fn now(progress: &Progress) -> Self {
+        let now = Instant::now();
+        let bytes = progress.bytes();
+        Self {
+            began: now,
+            bytes_before: bytes,
+            slept_before: progress.slept(),
+            bytes,
+            changed: now,
+        }
+    }
+
+    /// Whether nothing came for so long, or as little as if it were to last for ever. To be asked again and again.
+    pub fn is_silent(&mut self, progress: &Progress, silence: Duration) -> bool {
+        let bytes = progress.bytes();
+        if bytes != std::mem::replace(&mut self.bytes, bytes) {
+            self.changed = Instant::now();
+        }
+        let slept = progress.slept().saturating_sub(self.slept_before);
+        let took = self.began.elapsed().saturating_sub(slept);
+        let least = took.as_secs().saturating_mul(BYTES_A_SECOND);
+        let drips = took >= UNHURRIED && bytes.wrapping_sub(self.bytes_before) < least;
+        drips || self.changed.elapsed() >= silence
     }
 }
 
@@ -273,12 +353,12 @@ mod tests {
     #[test]
     fn slow_is_not_dead() {
         let mounts = Mounts::default();
-        let mut patience = patience(Duration::from_millis(50));
+        let mut patience = patience(Duration::from_millis(500));
         let path = BytePath::new(b"/slow");
         let progress = patience.reader.clone();
         let slow = move |_: &Reader| {
-            for _ in 0..30 {
-                thread::sleep(Duration::from_millis(10));
+            for _ in 0..75 {
+                thread::sleep(Duration::from_millis(20));
                 progress.read_some(1);
             }
         };

@@ -10,6 +10,7 @@ mod attributes;
 mod capabilities;
 mod content;
 mod extended;
+mod hash;
 mod open;
 mod place;
 
@@ -17,18 +18,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fimk_consumers::Consumer;
 use fimk_core::{
-    config::ContentMode,
+    config::{ContentMode, Hash},
     path::BytePath,
     record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
 };
 use nix::{errno::Errno, fcntl::OFlag};
 use thiserror::Error;
 
-use self::{content::Stream, place::Refusal};
+use self::{content::Stream, hash::Hashing, place::Refusal};
 use crate::{
     homes::{Homes, Table},
     key::DigestKey,
     patience::Progress,
+    scan::Pace,
     users::Users,
 };
 
@@ -54,6 +56,8 @@ pub struct Read {
     pub snapshot: Snapshot,
     /// Whether the object stayed the same meanwhile. If not, digest and state may mix two contents: read it again later.
     pub consistent: bool,
+    /// Its content is the one on record, which has another kind of digest.
+    pub rehashed: bool,
 }
 
 /// Why there is no reading at all. (An object that shows its attributes but not its content is [`Content::Unread`].)
@@ -86,6 +90,7 @@ pub struct Reader {
     key: Arc<DigestKey>,
     read_bytes_max: u64,
     homes: Arc<Mutex<Homes>>,
+    hash: Hash,
     progress: Progress,
 }
 
@@ -97,13 +102,28 @@ impl Reader {
             key,
             read_bytes_max,
             homes: Arc::new(Mutex::new(homes)),
+            hash: Hash::default(),
             progress: Progress::default(),
         }
     }
 
-    /// Rises while anything is read by any clone of this reader.
-    pub fn progress(&self) -> u64 {
-        self.progress.bytes()
+    /// Plain digests are to be made by this.
+    #[must_use]
+    pub fn hashing_by(self, hash: Hash) -> Self {
+        Self { hash, ..self }
+    }
+
+    /// Of what is read by any clone of this reader.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The same for a thread of its own, which keeps to this pace.
+    pub fn paced(&self, pace: &Arc<Pace>) -> Self {
+        Self {
+            progress: Progress::paced(Arc::clone(pace)),
+            ..self.clone()
+        }
     }
 
     #[cfg(test)]
@@ -153,14 +173,26 @@ impl Reader {
         extended::of(&place.object, &self.key)
     }
 
-    /// A reading of an object; a link's own, not its target's. May block as long as the file system does.
+    /// As [`Self::snapshot_of`], of what is not on record.
+    #[cfg(test)]
+    pub fn snapshot(&self, path: &BytePath, wanted: &Wanted) -> Result<Read, ReadError> {
+        self.snapshot_of(path, wanted, None)
+    }
+
+    /// A reading of an object; a link's own, not its target's. May block as long as the file system does. `known`: the
+    /// digest of its content that is on record, by which it is known again if it was made by another hash.
     ///
     /// # Errors
     /// When there is no such object, or a directory above it cannot be passed.
-    pub fn snapshot(&self, path: &BytePath, wanted: &Wanted) -> Result<Read, ReadError> {
+    pub fn snapshot_of(
+        &self,
+        path: &BytePath,
+        wanted: &Wanted,
+        known: Option<Digest>,
+    ) -> Result<Read, ReadError> {
         let mut attempt = 1;
         loop {
-            let read = self.once(path, wanted)?;
+            let read = self.once(path, wanted, known)?;
             if read.consistent || attempt == ATTEMPTS {
                 return Ok(read);
             }
@@ -168,7 +200,13 @@ impl Reader {
         }
     }
 
-    fn once(&self, path: &BytePath, wanted: &Wanted) -> Result<Read, ReadError> {
+    fn once(
+        &self,
+        path: &BytePath,
+        wanted: &Wanted,
+        known: Option<Digest>,
+    ) -> Result<Read, ReadError> {
+        let mut rehashed = false;
         let place = place::find(path, &self.homes())?;
         let object = &place.object;
         let before = attributes::of(object)?;
@@ -178,22 +216,27 @@ impl Reader {
             (None, FileKind::File) if wanted.content == ContentMode::None => {
                 Content::Unread("the rule wants no content".to_owned())
             }
-            (None, FileKind::File) => self.file(
-                &content::file(
+            (None, FileKind::File) => {
+                let may_be_keyed = holds_secrets(wanted.consumer);
+                let stream = content::file(
                     object,
-                    before.size,
+                    &before,
                     self.read_bytes_max,
-                    wanted.consumer,
+                    wanted.consumer.is_some(),
+                    Hashing::new(self.hash, known, may_be_keyed),
                     &self.progress,
-                ),
-                wanted,
-            ),
+                );
+                let (content, known_again) = self.file(&stream, wanted, known);
+                rehashed = known_again;
+                content
+            }
             (None, other) => Content::Unread(not_read(other).to_owned()),
         };
         let extended = self.extended(&place);
         let after = attributes::of(object)?;
         Ok(Read {
             consistent: unchanged(&before, &after),
+            rehashed,
             snapshot: Snapshot {
                 attributes: after,
                 content,
@@ -203,10 +246,11 @@ impl Reader {
     }
 
     /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.
-    fn file(&self, stream: &Stream, wanted: &Wanted) -> Content {
-        let (sha256, text) = match stream {
-            Stream::Unread(why) => return Content::Unread(why.clone()),
-            Stream::Read { sha256, text } => (sha256, text),
+    /// Beside the content: whether it is the one that is `known` by another hash.
+    fn file(&self, stream: &Stream, wanted: &Wanted, known: Option<Digest>) -> (Content, bool) {
+        let (digests, text) = match stream {
+            Stream::Unread(why) => return (Content::Unread(why.clone()), false),
+            Stream::Read { digests, text } => (digests, text),
         };
         let reading = match (wanted.consumer, text) {
             (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),
@@ -216,14 +260,16 @@ impl Reader {
             .as_ref()
             .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
         let digest = if secrets {
-            Digest::Keyed(self.key.keyed_digest(sha256))
+            let digest = digests.input_of_keyed(text.as_deref());
+            Digest::Keyed(self.key.keyed_digest(&digest))
         } else {
-            Digest::Plain(*sha256)
+            digests.by(self.hash)
         };
         let state = reading
             .filter(|_| wanted.content != ContentMode::Hash)
             .map(|reading| reading.state);
-        Content::Read { digest, state }
+        let rehashed = !secrets && digests.is_known_as(known, self.hash);
+        (Content::Read { digest, state }, rehashed)
     }
 }
 

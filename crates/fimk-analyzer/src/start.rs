@@ -1,16 +1,11 @@
 //! The start: watch, then compare with what was known, then say that every watch is in force.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use fimk_core::{
     config,
     event::{Action, Gap, Notice},
     path::BytePath,
-    record::Record,
     rules::RuleSet,
     time::Timestamp,
 };
@@ -24,8 +19,8 @@ use crate::{
     engine::{AGE, ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
-    pending::{Found, Pending},
     repairs::Done,
+    scan::Tally,
     severity,
     walk::Walker,
 };
@@ -43,9 +38,6 @@ pub(crate) const BASELINE_BATCH: usize = 256;
 /// Content of records put at once: with what surrounds it far below what the store takes in one commit.
 pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
-/// Paths compared before others get their turn.
-const MEANWHILE_EVERY: u64 = 256;
-
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 
@@ -59,13 +51,6 @@ pub struct Past {
     pub opened: Opened,
     /// What is odd about it: sentences.
     pub odd: Vec<String>,
-}
-
-/// What the comparison at the start came to.
-#[derive(Default)]
-struct Tally {
-    baseline: u64,
-    compared: u64,
 }
 
 impl Engine {
@@ -129,158 +114,6 @@ impl Engine {
         Ok(())
     }
 
-    /// First what looks as recorded; what does not is compared after all records until then were taken in, because
-    /// most of it is somebody's doing that a record tells.
-    fn compare_all<'a>(
-        &mut self,
-        paths: impl Iterator<Item = &'a BytePath>,
-        past: &Past,
-        gap: Option<Gap>,
-        below: Option<&[BytePath]>,
-    ) -> Result<Tally, Trouble> {
-        let mut tally = Tally::default();
-        let mut present = HashSet::new();
-        let mut differing = Vec::new();
-        // While somebody watches, a comparison looks for what was lost: what has its old time of change and size
-        // is not read, so that a flood that provokes losses cannot make us read everything again and again.
-        let look_first = gap.is_none() && !matches!(self.eyes, Eyes::Periodic);
-        let mut baseline = Baseline::default();
-        for path in paths {
-            tally.compared += 1;
-            if tally.compared.is_multiple_of(MEANWHILE_EVERY) {
-                // What is examined meanwhile must find these, and not be overwritten by them.
-                self.put_baseline(&mut baseline, true)?;
-                self.meanwhile()?;
-            }
-            present.insert(path.clone());
-            if self.is_as_recorded(path)? {
-                if !look_first && !self.settle.waits(path) {
-                    self.examine_in(path, &found_by_scan(), gap)?;
-                }
-                continue;
-            }
-            let is_new = self.store.record(path).map_err(Failure::from)?.is_none();
-            if is_new && is_new_ground(path, past) && !self.settle.waits(path) {
-                baseline.add(self.first_record(path));
-                tally.baseline += 1;
-                self.put_baseline(&mut baseline, false)?;
-            } else {
-                differing.push(path.clone());
-            }
-        }
-        self.put_baseline(&mut baseline, true)?;
-        self.compare_differing(&differing, past, gap)?;
-        self.compare_absent(&present, gap, below)?;
-        Ok(tally)
-    }
-
-    /// What does not look as recorded, but for what waits with the name of who did it.
-    fn compare_differing(
-        &mut self,
-        paths: &[BytePath],
-        past: &Past,
-        gap: Option<Gap>,
-    ) -> Result<(), Trouble> {
-        if !paths.is_empty() {
-            self.catch_up()?;
-        }
-        for path in paths {
-            if !self.settle.waits(path) {
-                self.examine_in(path, &found_by_scan(), gap)?;
-            } else if gap.is_some()
-                && !is_new_ground(path, past)
-                && self.store.record(path).map_err(Failure::from)?.is_none()
-            {
-                self.settle.found_by_comparing(path);
-            }
-        }
-        Ok(())
-    }
-
-    fn put_baseline(&mut self, baseline: &mut Baseline, all: bool) -> Result<(), Trouble> {
-        if all || baseline.is_full() {
-            self.commit(Commit {
-                put: std::mem::take(baseline).records,
-                ..Commit::default()
-            })?;
-        }
-        Ok(())
-    }
-
-    /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
-    fn meanwhile(&mut self) -> Result<(), Trouble> {
-        self.serve_control();
-        self.breathe();
-        if !self.started {
-            return Ok(());
-        }
-        self.receive()?;
-        self.look()?;
-        self.overdue(Instant::now())?;
-        self.examine_due()?;
-        self.deliver()?;
-        self.sync_if_due(false)
-    }
-
-    pub(crate) fn first_record(&mut self, path: &BytePath) -> Option<(BytePath, Record)> {
-        let rules = Arc::clone(&self.rules);
-        let matched = rules.covers(path)?;
-        let looked = self.snapshot(path, matched.rule, false);
-        if looked.is_stalled() {
-            self.stalled.add_unrecorded(path);
-        }
-        let record = looked.snapshot().map(|snapshot| Record {
-            snapshot,
-            seen: clock::now(),
-            key_id: self.key_id,
-        });
-        record.map(|record| (path.clone(), record))
-    }
-
-    /// Records of what is no longer there, below these if they are given; those that no rule covers any more are dropped without a word.
-    fn compare_absent(
-        &mut self,
-        present: &HashSet<BytePath>,
-        gap: Option<Gap>,
-        below: Option<&[BytePath]>,
-    ) -> Result<(), Trouble> {
-        let everything = [None];
-        let tops: Vec<Option<&BytePath>> = below.map_or_else(
-            || everything.to_vec(),
-            |tops| tops.iter().map(Some).collect(),
-        );
-        let mut absent = Vec::new();
-        for item in tops.into_iter().flat_map(|top| self.store.records(top)) {
-            let (path, _) = item.map_err(Failure::from)?;
-            if !present.contains(&path) {
-                absent.push(path);
-            }
-        }
-        if !absent.is_empty() {
-            self.catch_up()?;
-        }
-        for (compared, path) in (1u64..).zip(absent) {
-            if compared.is_multiple_of(MEANWHILE_EVERY) {
-                self.meanwhile()?;
-            }
-            if self.settle.waits(&path) {
-                if gap.is_some() {
-                    self.settle.found_by_comparing(&path);
-                }
-                continue;
-            }
-            if self.rules.covers(&path).is_some() {
-                self.examine_in(&path, &found_by_scan(), gap)?;
-            } else {
-                self.commit(Commit {
-                    remove: vec![path],
-                    ..Commit::default()
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     fn report_start(
         &mut self,
         ready: &raw::fimk_ready,
@@ -306,7 +139,7 @@ impl Engine {
             self.begin_to_write(&event)?;
         }
         let mut events = Vec::new();
-        if tally.baseline > 0 {
+        if tally.baseline + tally.resumed > 0 {
             events.push(self.notice(
                 Action::BaselineCreated,
                 severity::NOTICE,
@@ -487,35 +320,6 @@ impl Engine {
     }
 }
 
-/// First records that are still to be put.
-#[derive(Default)]
-struct Baseline {
-    records: Vec<(BytePath, Record)>,
-    bytes: u64,
-}
-
-impl Baseline {
-    fn add(&mut self, record: Option<(BytePath, Record)>) {
-        let size = record.as_ref().map(|(_, it)| it.snapshot.attributes.size);
-        let kept = size.unwrap_or_default().min(TEXT_BYTES_MAX);
-        self.bytes = self.bytes.saturating_add(kept);
-        self.records.extend(record);
-    }
-
-    fn is_full(&self) -> bool {
-        self.records.len() >= BASELINE_BATCH || self.bytes >= BASELINE_BYTES
-    }
-}
-
-fn found_by_scan() -> Pending {
-    Pending {
-        found: Some(Found::Scan),
-        // Nobody takes it back to wait.
-        unexplained: true,
-        ..Pending::default()
-    }
-}
-
 /// How long a start waits for what the loader kept: a full dirty map takes it a second. A flood must not keep
 /// us from starting.
 const GATHER_MAX: std::time::Duration = std::time::Duration::from_secs(5);
@@ -530,7 +334,7 @@ pub const SCAN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 const PAUSES_A_SCAN: u32 = 9;
 
 /// Whether nobody could have recorded this path before: the first start, or a rule that is new.
-fn is_new_ground(path: &BytePath, past: &Past) -> bool {
+pub(crate) fn is_new_ground(path: &BytePath, past: &Past) -> bool {
     past.watched_until.is_none()
         || past
             .rules
@@ -573,12 +377,20 @@ fn watched_counts(ready: &raw::fimk_ready, tally: &Tally) -> Vec<(String, u64)> 
 }
 
 fn baseline_notice(tally: &Tally) -> Notice {
+    let objects = tally.baseline + tally.resumed;
+    let resumed = tally.resumed;
+    let by_whom = if resumed > 0 {
+        format!(", {resumed} of them by an earlier start that was cut short")
+    } else {
+        String::new()
+    };
+    let mut counts = vec![("objects".to_owned(), objects)];
+    if resumed > 0 {
+        counts.push(("resumed".to_owned(), resumed));
+    }
     Notice {
-        message: format!(
-            "{} objects were recorded for the first time",
-            tally.baseline
-        ),
-        counts: vec![("objects".to_owned(), tally.baseline)],
+        message: format!("{objects} objects were recorded for the first time{by_whom}"),
+        counts,
         ..Notice::default()
     }
 }

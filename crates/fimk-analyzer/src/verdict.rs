@@ -83,34 +83,17 @@ fn content_alone(content: &Content) -> Option<ContentVerdict> {
 }
 
 fn content_verdict(old: &Snapshot, new: &Snapshot, tokens_fit: bool) -> Option<ContentVerdict> {
-    use fimk_core::record::Digest::{Keyed, Plain};
+    use fimk_core::record::Digest::Keyed;
     let changed = match (&old.content, &new.content) {
-        (
-            Content::Read {
-                digest: Plain(old), ..
-            },
-            Content::Read {
-                digest: Plain(new), ..
-            },
-        ) => old != new,
-        (
-            Content::Read {
-                digest: Keyed(one), ..
-            },
-            Content::Read {
-                digest: Keyed(two), ..
-            },
-        ) if tokens_fit => one != two,
-        (
-            Content::Read {
-                digest: Keyed(_), ..
-            },
-            Content::Read {
-                digest: Keyed(_), ..
-            },
-        ) => {
-            old.attributes.size != new.attributes.size
-                || old.attributes.mtime != new.attributes.mtime
+        (Content::Read { digest: one, .. }, Content::Read { digest: two, .. }) => {
+            match (one, two) {
+                (Keyed(_), Keyed(_)) if !tokens_fit => {
+                    old.attributes.size != new.attributes.size
+                        || old.attributes.mtime != new.attributes.mtime
+                }
+                // Of another kind only if a secret came or went: that the hash is another was seen to before.
+                _ => one != two,
+            }
         }
         (Content::Link(old), Content::Link(new)) => old != new,
         (_, Content::Unread(_)) if new.attributes.kind != FileKind::File => {

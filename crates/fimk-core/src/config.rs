@@ -63,6 +63,9 @@ pub const KEYS: [(&str, &[&str]); 4] = [
             "settle_new_ms",
             "scan_interval_s",
             "compare_interval_s",
+            "cpu_quota",
+            "scan_bytes_per_s",
+            "hash",
             "heartbeat_interval_s",
             "read_bytes_max",
             "objects_max",
@@ -126,6 +129,12 @@ pub struct Config {
     pub scan_interval_s: u64,
     /// Between two comparisons of all content, whatever serves, in seconds.
     pub compare_interval_s: u64,
+    /// What comparisons of everything may take of the CPU on average, in percent of one core; none: all there is.
+    pub cpu_quota: Option<u32>,
+    /// How many bytes of content they may read in a second on average; none: as many as come.
+    pub scan_bytes_per_s: Option<u64>,
+    /// What contents are recorded by.
+    pub hash: Hash,
     /// Between two events that only say that fimk lives, in seconds; 0: there are none.
     pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
@@ -168,6 +177,15 @@ pub enum Coverage {
     Normal,
     /// Each program twice: what one is skipped for the other sees.
     Strict,
+}
+
+/// `hash`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Hash {
+    #[default]
+    Sha256,
+    Blake3,
 }
 
 /// One `[[rule]]`.
@@ -258,6 +276,7 @@ const COVERAGES: [(&str, Coverage); 3] = [
     ("normal", Coverage::Normal),
     ("strict", Coverage::Strict),
 ];
+const HASHES: [(&str, Hash); 2] = [("sha256", Hash::Sha256), ("blake3", Hash::Blake3)];
 const CONTENTS: [(&str, ContentMode); 4] = [
     ("auto", ContentMode::Auto),
     ("diff", ContentMode::Diff),
@@ -314,6 +333,10 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         compare_interval_s: top
             .integer("compare_interval_s", 1..=604_800)?
             .unwrap_or(86_400),
+        cpu_quota: cpu_quota(&top)?,
+        // Slower, and a reader that keeps to it could not be told from one that hangs.
+        scan_bytes_per_s: top.integer("scan_bytes_per_s", 1 << 20..=1 << 40)?,
+        hash: top.word("hash", &HASHES)?.unwrap_or_default(),
         // Often enough to notice within a shift that it was silenced, and no burden: 24 lines a day.
         heartbeat_interval_s: top
             .integer("heartbeat_interval_s", 0..=604_800)?
@@ -342,6 +365,12 @@ fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, Con
         Ok(pattern) => Ok(pattern.base().as_path().to_owned()),
         Err(why) => Err(wrong(&why)),
     }
+}
+
+/// Up to a thousand cores.
+fn cpu_quota(top: &Section<'_>) -> Result<Option<u32>, ConfigError> {
+    let percent = top.integer("cpu_quota", 1..=100_000)?;
+    Ok(percent.and_then(|percent| u32::try_from(percent).ok()))
 }
 
 fn objects_max(top: &Section<'_>) -> Result<u32, ConfigError> {

@@ -165,6 +165,8 @@ pub enum Digest {
     Plain([u8; 32]),
     /// HMAC-SHA-256 with the host's digest key.
     Keyed([u8; 32]),
+    /// BLAKE3, where the configuration asks for it.
+    Blake3([u8; 32]),
 }
 
 /// What is known of an object's content.

@@ -26,6 +26,7 @@ mod privileges;
 mod probe;
 mod refusals;
 mod restarts;
+mod scans;
 mod scenario;
 mod secrets;
 mod service;

@@ -9,7 +9,8 @@ use fimk_wire::raw;
 use super::{Engine, Eyes, Trouble};
 use crate::{clock, exit::Failure, retention::retention};
 
-/// How long a commit may wait for the disk; DONE is said only after.
+/// How long a commit may wait for the disk; DONE is said only after. Not sooner either: the next change would have to
+/// wait until the disk is done with this one.
 pub(super) const SYNC_WITHIN: Duration = Duration::from_millis(100);
 
 /// Differences told of an event that would be too large with all of them.
@@ -43,6 +44,7 @@ impl Engine {
             (committed, _) => committed,
         };
         let events = events.map_err(Failure::from)?;
+        self.commits += 1;
         self.unsynced_since.get_or_insert_with(Instant::now);
         for event in &events {
             self.activity.note(event);
@@ -69,7 +71,7 @@ impl Engine {
         }
         if self
             .unsynced_since
-            .is_some_and(|since| now || waited(since) || self.settle.len() == 0)
+            .is_some_and(|since| now || waited(since))
         {
             self.store.sync().map_err(Failure::from)?;
             if self.store.is_on_disk() {

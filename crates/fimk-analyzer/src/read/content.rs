@@ -1,20 +1,22 @@
 //! The content of one open object, in a stream.
 
-use std::os::{
-    fd::{AsRawFd, OwnedFd},
-    unix::ffi::OsStrExt,
+use std::{
+    cell::RefCell,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
 };
 
-use fimk_consumers::Consumer;
-use fimk_core::path::BytePath;
+use fimk_core::{path::BytePath, record::Attributes};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, open, readlinkat},
     sys::stat::Mode,
-    unistd::read,
+    unistd::{geteuid, read},
 };
-use sha2::{Digest, Sha256};
 
+use super::hash::{Digests, Hashing};
 use crate::patience::Progress;
 
 /// One read; larger ones gain nothing beside the hashing.
@@ -33,8 +35,8 @@ pub(super) enum Stream {
     Unread(String),
     /// Read to its end.
     Read {
-        sha256: [u8; 32],
-        /// For a consumer; none if there is none or the content is larger than it takes.
+        digests: Digests,
+        /// If it was to be kept; none if the content is larger than it takes.
         text: Option<Vec<u8>>,
     },
 }
@@ -47,16 +49,17 @@ pub(super) fn link(place: &OwnedFd) -> nix::Result<BytePath> {
 /// The content of a regular file that was opened as a place.
 pub(super) fn file(
     place: &OwnedFd,
-    size: u64,
+    attributes: &Attributes,
     bytes_max: u64,
-    consumer: Option<Consumer>,
+    keep: bool,
+    hashing: Hashing,
     progress: &Progress,
 ) -> Stream {
-    if size > bytes_max {
+    if attributes.size > bytes_max {
         return too_large(bytes_max);
     }
-    match open_content(place)
-        .and_then(|content| stream(&content, bytes_max, consumer.is_some(), progress))
+    match open_content(place, attributes.uid)
+        .and_then(|content| stream(&content, bytes_max, keep, hashing, progress))
     {
         Ok(stream) => stream,
         Err(Errno::EAGAIN) => Stream::Unread(LEASED.to_owned()),
@@ -64,35 +67,54 @@ pub(super) fn file(
     }
 }
 
-/// Without a change of the access time where that is permitted, that is, for the file's owner.
-fn open_content(place: &OwnedFd) -> nix::Result<OwnedFd> {
+/// Without a change of the access time where that is permitted, that is, for the file's owner: to try it for others
+/// would cost an open for each.
+fn open_content(place: &OwnedFd, owner: u32) -> nix::Result<OwnedFd> {
     let name = format!("/proc/self/fd/{}", place.as_raw_fd());
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    match open(name.as_str(), flags | OFlag::O_NOATIME, Mode::empty()) {
-        Err(Errno::EPERM) => open(name.as_str(), flags, Mode::empty()),
-        other => other,
+    if geteuid().as_raw() == owner {
+        match open(name.as_str(), flags | OFlag::O_NOATIME, Mode::empty()) {
+            Err(Errno::EPERM) => {}
+            other => return other,
+        }
     }
+    open(name.as_str(), flags, Mode::empty())
+}
+
+thread_local! {
+    /// Of one reading at a time. Made anew for each file it would cost more than to read a small one.
+    static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE_BYTES]);
 }
 
 fn stream(
     content: &OwnedFd,
     bytes_max: u64,
     keep: bool,
+    hashing: Hashing,
     progress: &Progress,
 ) -> nix::Result<Stream> {
-    let mut hasher = Sha256::new();
+    PIECE.with_borrow_mut(|piece| stream_by(piece, content, bytes_max, keep, hashing, progress))
+}
+
+fn stream_by(
+    piece: &mut [u8],
+    content: &OwnedFd,
+    bytes_max: u64,
+    keep: bool,
+    mut hashing: Hashing,
+    progress: &Progress,
+) -> nix::Result<Stream> {
     let mut text = keep.then(Vec::new);
-    let mut buffer = vec![0; PIECE_BYTES];
     let mut left = bytes_max;
     loop {
-        let count = match read(content, &mut buffer) {
+        let count = match read(content, piece) {
             Err(Errno::EINTR) => continue,
             other => other?,
         };
         progress.add(count);
         if count == 0 {
             return Ok(Stream::Read {
-                sha256: hasher.finalize().into(),
+                digests: hashing.digests(),
                 text,
             });
         }
@@ -100,10 +122,10 @@ fn stream(
             Some(left) => left,
             None => return Ok(too_large(bytes_max)),
         };
-        hasher.update(&buffer[..count]);
+        hashing.update(&piece[..count]);
         text = text.filter(|text| text.len() + count <= TEXT_BYTES_MAX);
         if let Some(text) = &mut text {
-            text.extend_from_slice(&buffer[..count]);
+            text.extend_from_slice(&piece[..count]);
         }
     }
 }

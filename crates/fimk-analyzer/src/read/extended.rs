@@ -55,6 +55,9 @@ pub(super) fn of(place: &OwnedFd, key: &DigestKey) -> Option<Extended> {
     let mut names = names(&path)?;
     extended.more = u32::try_from(names.len().saturating_sub(XATTRS_MAX)).unwrap_or(u32::MAX);
     names.truncate(XATTRS_MAX);
+    if names.is_empty() {
+        return Some(extended);
+    }
     let mut buffer = vec![0; VALUE_BYTES_MAX];
     for name in names {
         let value = match getxattr(path.as_str(), name.as_slice(), &mut buffer[..]) {
@@ -77,13 +80,19 @@ fn flags(place: &OwnedFd) -> Option<Vec<FileFlag>> {
 
 /// Names of attributes, those that only the system sets first; none at all where they cannot be listed.
 fn names(path: &str) -> Option<Vec<Vec<u8>>> {
-    let mut list = vec![0; LIST_BYTES_MAX];
-    let length = match listxattr(path, &mut list[..]) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => 0,
+    // Most objects have none, or a label.
+    let (mut short, mut long) = ([0; 256], Vec::new());
+    let list = match listxattr(path, &mut short[..]) {
+        Ok(length) => short.get(..length)?,
+        Err(Errno::OPNOTSUPP) => &[],
+        Err(Errno::RANGE) => {
+            long.resize(LIST_BYTES_MAX, 0);
+            let length = listxattr(path, &mut long[..]).ok()?;
+            long.get(..length)?
+        }
         Err(_) => return None,
     };
-    let names = list.get(..length)?.split(|&byte| byte == 0);
+    let names = list.split(|&byte| byte == 0);
     let mut names: Vec<Vec<u8>> = names
         .filter(|name| !name.is_empty())
         .map(<[u8]>::to_vec)

@@ -58,6 +58,7 @@ fn a_regular_file_gives_digest_state_and_attributes() {
     let Read {
         snapshot,
         consistent,
+        ..
     } = read(&path, &TEXT);
     assert!(consistent);
     assert_eq!(
@@ -187,9 +188,17 @@ fn what_is_larger_than_the_limit_is_not_read_however_sparse() {
 #[test]
 fn a_file_without_an_end_is_left_at_the_limit() {
     let endless = open_path(&BytePath::new(b"/dev/zero"), OFlag::O_PATH).expect("opened");
-    assert!(
-        matches!(content::file(&endless, 0, MAX, Some(Consumer::Text), &Progress::default()), Stream::Unread(why) if why.starts_with("larger"))
+    let attributes = attributes::of(&endless).expect("it is there");
+    let hashing = Hashing::new(Hash::Sha256, None, false);
+    let stream = content::file(
+        &endless,
+        &attributes,
+        MAX,
+        true,
+        hashing,
+        &Progress::default(),
     );
+    assert!(matches!(stream, Stream::Unread(why) if why.starts_with("larger")));
 }
 
 #[test]

@@ -63,6 +63,10 @@ fn restricted() -> Result<Rules, seccompiler::BackendError> {
             .map(|&value| one(argument, Width::Dword, Is::Eq, value))
             .collect()
     };
+    let own_thread = |kind| -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+        let is = |argument, value| SeccompCondition::new(argument, Width::Dword, Is::Eq, value);
+        Ok(vec![SeccompRule::new(vec![is(0, kind)?, is(1, 0)?])?])
+    };
     let threads_only = Is::MaskedEq(bits(NAMESPACES | libc::CLONE_THREAD));
     let not_executable = || one(2, Width::Dword, Is::MaskedEq(bits(libc::PROT_EXEC)), 0);
     Ok(Rules::from([
@@ -85,6 +89,9 @@ fn restricted() -> Result<Rules, seccompiler::BackendError> {
         (libc::SYS_tgkill, any(0, &[u64::from(process::id())])?),
         // Limits may be asked for (a null pointer instead of new ones), not changed.
         (libc::SYS_prlimit64, vec![one(2, Width::Qword, Is::Eq, 0)?]),
+        // Priorities of the thread that asks: `PRIO_PROCESS` and `IOPRIO_WHO_PROCESS`, of which 0 is itself.
+        (libc::SYS_setpriority, own_thread(0)?),
+        (libc::SYS_ioprio_set, own_thread(1)?),
         (libc::SYS_prctl, any(0, &syscalls::PRCTL.map(bits))?),
         (libc::SYS_ioctl, any(1, &syscalls::IOCTL)?),
     ]))

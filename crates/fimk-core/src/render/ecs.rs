@@ -275,8 +275,11 @@ fn set_change(fimk: &mut Object, change: &Change) {
             .as_ref()
             .map(|attributes| attributes.links),
     );
-    if let Some(Digest::Keyed(digest)) = &change.file.digest {
-        fimk.set("digest", hex(digest));
+    match &change.file.digest {
+        Some(Digest::Keyed(digest)) => fimk.set("digest", hex(digest)),
+        // ECS has no field for it.
+        Some(Digest::Blake3(digest)) => fimk.set("hash", nested("blake3", hex(digest))),
+        Some(Digest::Plain(_)) | None => {}
     }
     set_paths(fimk, change);
     set_actor(fimk, change);

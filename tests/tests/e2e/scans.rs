@@ -1,0 +1,136 @@
+//! The first baseline and the comparison at a start: how far they are, and what becomes of them when they are cut short.
+
+use std::{
+    fs,
+    os::unix::fs::{lchown, symlink},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use fimk_tests::{Expect, Monitor, Site, append_line, deadline, rule};
+use serde_json::Value;
+
+/// Of each file. At a mebibyte a second four are read in that time.
+const FILE_BYTES: usize = 256 << 10;
+const FILES: usize = 24;
+
+/// Nobody, as Debian numbers it.
+const NOBODY: u32 = 65534;
+
+const SECRET: &str = "what-only-root-may-read";
+
+/// Asks until the scan has come so far.
+fn await_scan(site: &Site, monitor: &Monitor, done: u64) -> Value {
+    let end = Instant::now() + deadline();
+    loop {
+        let output = Command::new(site.fimk())
+            .args(["status", "--format", "json", "--run-dir"])
+            .arg(site.run_dir())
+            .output()
+            .expect("fimk is built beside the loader");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if answer["scan"]["done"].as_u64().is_some_and(|it| it >= done) {
+            return answer;
+        }
+        assert!(
+            Instant::now() < end && !is_started(monitor),
+            "the scan did not come to {done}: {answer}\n{}",
+            monitor.account()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_started(monitor: &Monitor) -> bool {
+    let events = monitor.events();
+    events.iter().any(|it| it.action() == "monitor_started")
+}
+
+#[test]
+fn a_killed_baseline_goes_on_where_it_was_and_a_swapped_directory_is_not_followed() {
+    let site = Site::new();
+    let line = "as it was in the beginning\n";
+    let text = line.repeat(FILE_BYTES / line.len());
+    for number in 0..FILES {
+        site.write(&format!("file{number:02}"), &text);
+    }
+    let first = site.file("file00");
+    let harmless = site.write("file12-swapped/private", "harmless\n");
+    let swapped = harmless.parent().expect("it has one");
+    let elsewhere = site.outside("elsewhere");
+    fs::create_dir(&elsewhere).expect("it is ours");
+    fs::write(elsewhere.join("private"), SECRET).expect("it is ours");
+
+    let config = rule(&[&site.files()]);
+    let slow = format!("scan_bytes_per_s = {}\ncpu_quota = 100\n{config}", 1 << 20);
+    let monitor = site.launch(&slow).spawn();
+    let answer = await_scan(&site, &monitor, 4);
+    assert_eq!(answer["state"], "starting");
+    assert_eq!(answer["scan"]["kind"], "baseline");
+    assert!(
+        answer["scan"]["of"].as_u64() > Some(FILES as u64),
+        "{answer}"
+    );
+    // Known by its name since the walk, and not read yet.
+    fs::rename(swapped, site.outside("moved")).expect("it is ours");
+    symlink(&elsewhere, swapped).expect("it is ours");
+    lchown(swapped, Some(NOBODY), Some(NOBODY)).expect("this is root");
+    await_scan(&site, &monitor, 18);
+    let raw = monitor.raw();
+    monitor.kill9();
+    append_line(&first, "changed while nobody watched");
+
+    let monitor = site.start(&config);
+    let baseline = monitor.expect(Expect::action("baseline_created"));
+    let count = |name: &str| baseline.number(&format!("fimk.counts.{name}"));
+    assert!(count("resumed") >= Some(10), "{baseline:?}");
+    assert!(count("objects") > count("resumed"), "{baseline:?}");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&first)
+            .field("fimk.detected_by", "scan")
+            .adds("changed while nobody watched"),
+    );
+    let events = monitor.stop();
+    let told = events.iter().filter(|it| it.action() == "modified");
+    assert_eq!(
+        told.count(),
+        1,
+        "nothing else is called changed: {events:?}"
+    );
+    for bytes in [raw, site.state_bytes()] {
+        let found = bytes
+            .windows(SECRET.len())
+            .any(|it| it == SECRET.as_bytes());
+        assert!(!found, "a user's link led to what is root's");
+    }
+}
+
+#[test]
+fn another_hash_is_no_change_and_is_told_in_a_field_of_its_own() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let quiet = site.write("quiet", "one\n");
+    let config = rule(&[&site.files()]);
+    site.start(&config).stop();
+
+    let other = format!("hash = \"blake3\"\n{config}");
+    let monitor = site.start(&other);
+    let shell = append_line(&path, "two");
+    // What b3sum says of "one\ntwo\n".
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .adds("two")
+            .without("file.hash")
+            .field("fimk.hash.blake3", BLAKE3),
+    );
+    let events = monitor.stop();
+    let quiet = quiet.to_str();
+    let told = events.iter().any(|it| it.text("file.path") == quiet);
+    assert!(!told, "{events:?}");
+}
+
+const BLAKE3: &str = "04d2649eb72531af4fa85b201f6610814cb48e8ffb171b64bea1be6051ee8ba5";
