@@ -74,7 +74,7 @@ impl Pending {
         {
             (touch.actor, touch.uid) = (None, None);
         }
-        if let Some(fact) = touch.fact.as_ref().filter(|it| **it != Fact::Beneath) {
+        if let Some(fact) = touch.fact.as_ref().filter(|it| it.tells_of_name()) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;

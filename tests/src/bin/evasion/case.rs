@@ -151,6 +151,12 @@ impl Case {
         self
     }
 
+    /// fanotify says that something happened, and nobody without privileges finds what.
+    pub fn unseen_by_fanotify(mut self) -> Self {
+        self.fanotify = Need::Unseen;
+        self
+    }
+
     /// No source says it at once; who holds the file is told.
     pub fn by_holder(mut self) -> Self {
         (self.bpf, self.fanotify) = (Need::Slow, Need::Slow);

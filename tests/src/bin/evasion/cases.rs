@@ -266,7 +266,7 @@ fn attributes() -> Vec<Case> {
             .attribute("xattr user.fimk"),
         case("set-trusted", "setxattr of trusted.*")
             .attribute("xattr trusted.fimk")
-            .unseen(),
+            .unseen_by_fanotify(),
         case("set-list", "an access control list").attribute("acl user:nobody"),
         case("remove-list", "an access control list removed")
             .prepared_before()
