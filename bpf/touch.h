@@ -227,15 +227,19 @@ struct touched {
 	__u32 operation;
 	__u64 bytes;
 	const struct inode *inode;
-	const struct file *file; /* in place of the next two, which are read from it only when they are needed */
+	bool by_file; /* then the last two are read from it, and only when they are needed */
+	const struct file *file;
 	struct dentry *dentry;
 	struct vfsmount *mount; /* NULL: unknown */
 };
 
 static __always_inline void note_place(struct file_scratch *scratch, const struct touched *what)
 {
-	scratch->dentry = (__u64)(what->file ? what->file->f_path.dentry : what->dentry);
-	scratch->mount = (__u64)mount_of((__u64)(what->file ? what->file->f_path.mnt : what->mount));
+	struct dentry *dentry = what->by_file ? what->file->f_path.dentry : what->dentry;
+	struct vfsmount *mount = what->by_file ? what->file->f_path.mnt : what->mount;
+
+	scratch->dentry = (__u64)dentry;
+	scratch->mount = (__u64)mount_of((__u64)mount);
 }
 
 /* Every read of a kernel object costs some instructions more than a read, so none is made twice. */
@@ -296,6 +300,7 @@ static __always_inline int touch_file(__u32 hook, enum fimk_operation operation,
 		.operation = operation,
 		.bytes = bytes,
 		.inode = file->f_inode,
+		.by_file = true,
 		.file = file,
 	};
 
