@@ -149,6 +149,10 @@ fn ways() -> Vec<Case> {
         case("alias-new", "a hard link made just before")
             .modified()
             .through("alias"),
+        case("alias-chmod", "chmod by a hard link")
+            .attribute("mode")
+            .through("alias")
+            .prepared_before(),
         case("bind", "a bind mount elsewhere")
             .modified()
             .through("bind/file"),
@@ -173,7 +177,9 @@ fn names() -> Vec<Case> {
         case("whiteout", "RENAME_WHITEOUT")
             .told(MOVED, "moved")
             .told(&["created", "modified"], "file"),
-        case("away", "rename away").told(GONE, "file"),
+        case("away", "rename away")
+            .told(GONE, "file")
+            .through("away"),
         case("away-and-back", "rename away and back")
             .told(&["renamed", "modified", "created"], "file"),
         case("away-change-back", "rename away, change, rename back").content_of_name("file"),

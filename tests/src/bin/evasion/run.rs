@@ -210,12 +210,13 @@ impl<'a> Running<'a> {
     }
 
     fn line(&self, events: &[(Instant, Event)], bpf: bool, need: Need, program: &Path) -> Line<'a> {
-        let (outcome, at, mut notes) = match &self.failed {
+        let (mut outcome, at, mut notes) = match &self.failed {
             Some(failed) => (failed.clone(), None, Vec::new()),
             None => judge(self.case, &self.deed(program, bpf), events),
         };
         if outcome == Outcome::Missed && need == Need::Unseen {
-            notes = vec!["no source sees it".to_owned()];
+            outcome = Outcome::Unseen;
+            notes = vec!["the source does not see it".to_owned()];
         }
         let well = outcome.satisfies(need) && (need == Need::Unseen || notes.is_empty());
         Line {

@@ -25,6 +25,8 @@ pub enum Outcome {
     NoProcess,
     /// By the slow look or a scan, without a process.
     LateNoProcess,
+    /// Not told, and the source is not asked to.
+    Unseen,
     /// It cannot be done here.
     NotRun(String),
     /// Not told.
@@ -45,6 +47,7 @@ impl fmt::Display for Outcome {
             Self::Late => f.write_str("late"),
             Self::NoProcess => f.write_str("no process"),
             Self::LateNoProcess => f.write_str("late, no process"),
+            Self::Unseen => f.write_str("unseen"),
             Self::NotRun(why) => write!(f, "not run: {why}"),
             Self::Missed => f.write_str("MISSED"),
             Self::WrongProcess(who) => write!(f, "WRONG PROCESS: {who}"),
@@ -59,10 +62,10 @@ impl Outcome {
     pub fn satisfies(&self, need: Need) -> bool {
         match self {
             Self::Silent | Self::Event | Self::NotRun(_) => true,
+            Self::Unseen => need == Need::Unseen,
             Self::Late => need != Need::Named,
             Self::NoProcess | Self::LateNoProcess => matches!(need, Need::Seen | Need::Unseen),
-            Self::Missed => need == Need::Unseen,
-            Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
+            Self::Missed | Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
         }
     }
 }
