@@ -366,7 +366,18 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
             .for_each(|handle| paths.died(handle));
     }
     let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
+    if event.unknown && !named && is_of_a_child(raw.mask) {
+        return None;
+    }
     (named || event.unknown || event.overflow || !forgotten).then_some(event)
+}
+
+/// Whether a directory is told of only because the one above it is marked. Such an event has the handle of the
+/// directory itself and no name; those of names in a directory come for marked ones only. A directory that is watched is
+/// marked before it is read.
+fn is_of_a_child(mask: u64) -> bool {
+    let itself = MaskFlags::FAN_ATTRIB | MaskFlags::FAN_OPEN | MaskFlags::FAN_ONDIR;
+    mask & MaskFlags::FAN_ONDIR.bits() != 0 && mask & !itself.bits() == 0
 }
 
 /// Below zero: no process has this number any more (`FAN_NOPIDFD`), or no pidfd could be made.

@@ -195,6 +195,17 @@ fn a_rename_across_the_border_has_the_watched_side_only() {
 }
 
 #[test]
+fn an_unmarked_directory_in_a_marked_one_is_no_unknown_directory() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let (_, events) = scene.shell("mkdir in/d && chmod 700 in/d && rmdir in/d");
+    assert!(events.iter().any(|event| has(event, MaskFlags::FAN_CREATE)));
+    assert!(events.iter().any(|event| has(event, MaskFlags::FAN_DELETE)));
+    assert!(!events.iter().any(|event| event.unknown), "{events:?}");
+}
+
+#[test]
 fn without_fan_rename_the_two_halves_are_told_apart() {
     let Some(mut scene) = Scene::with(libc::FAN_REPORT_DFID_NAME) else {
         return;
