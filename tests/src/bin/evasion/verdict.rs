@@ -63,9 +63,11 @@ impl Outcome {
     pub fn satisfies(&self, need: Need) -> bool {
         match self {
             Self::Silent | Self::Event | Self::NotRun(_) => true,
-            Self::Unseen => need == Need::Unseen,
+            Self::Unseen => matches!(need, Need::Unseen | Need::Never),
             Self::Late => need != Need::Named,
-            Self::NoProcess | Self::LateNoProcess => matches!(need, Need::Seen | Need::Unseen),
+            Self::NoProcess | Self::LateNoProcess => {
+                matches!(need, Need::Seen | Need::Unseen | Need::Never)
+            }
             Self::Missed | Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
         }
     }
