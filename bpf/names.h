@@ -82,11 +82,17 @@ static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __
 	struct fimk_name *name = &scratch->name;
 	__u32 made = 0;
 
-	if (are->directory && make_object_dirty(scratch, hook, &name->directory, announced))
-		made |= MADE_DIRECTORY;
-	if (are->old_directory && !same_object(&name->directory, &name->old_directory) &&
-	    make_object_dirty(scratch, hook, &name->old_directory, announced))
-		made |= MADE_OLD_DIRECTORY;
+	scratch->counted = 0;
+	if (are->directory) {
+		scratch->rule = are->directory->rule;
+		if (make_object_dirty(scratch, hook, &name->directory, announced))
+			made |= MADE_DIRECTORY;
+	}
+	if (are->old_directory && !same_object(&name->directory, &name->old_directory)) {
+		scratch->rule = are->old_directory->rule;
+		if (make_object_dirty(scratch, hook, &name->old_directory, announced))
+			made |= MADE_OLD_DIRECTORY;
+	}
 	return made;
 }
 
@@ -99,6 +105,7 @@ static __always_inline void touch_objects(struct file_scratch *scratch, __u32 ho
 	scratch->key.object = scratch->name.object;
 	touch_first(hook);
 	scratch->key.object = replaced;
+	actor_of_current(&scratch->key.actor);
 	touch_first(hook);
 }
 

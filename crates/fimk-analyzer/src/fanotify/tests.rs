@@ -206,6 +206,23 @@ fn an_unmarked_directory_in_a_marked_one_is_no_unknown_directory() {
 }
 
 #[test]
+fn what_is_forgotten_and_written_elsewhere_is_nothing_unknown() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    fs::write(scene.path("in/a"), "x").expect("written");
+    let watched = bytes(&scene.path("in/a"));
+    scene
+        .group
+        .mark_file(&watched, MaskFlags::empty())
+        .expect("marked");
+    scene.shell("mv in/a out/a");
+    scene.group.forget(&watched);
+    let (_, events) = scene.shell("echo y > out/a && rm out/a");
+    assert_eq!(events, []);
+}
+
+#[test]
 fn without_fan_rename_the_two_halves_are_told_apart() {
     let Some(mut scene) = Scene::with(libc::FAN_REPORT_DFID_NAME) else {
         return;

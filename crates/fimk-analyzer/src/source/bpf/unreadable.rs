@@ -11,8 +11,8 @@ use crate::{
     source::takes::Key,
 };
 
-/// Entries of which names are kept from their records to TAKEN. Only root sets such attributes; beyond, an event
-/// merely lacks the names.
+/// Entries of which names are kept from their records to TAKEN. Only root sets such attributes; beyond, events merely
+/// lack the names. (Those whose entry was lost, or is one of many processes, are forgotten then.)
 const ENTRIES_MAX: usize = 1_024;
 
 /// Names kept for one entry.
@@ -30,7 +30,7 @@ impl Unreadable {
     pub(super) fn hear(&mut self, record: &raw::fimk_name) {
         let key = (object_of(record.object), actor_of(record.actor));
         if self.0.len() >= ENTRIES_MAX && !self.0.contains_key(&key) {
-            return;
+            self.0.clear();
         }
         let name = escaped(without_end(spanned(&record.tail, record.name)));
         let names = self.0.entry(key).or_default();
