@@ -10,6 +10,7 @@
 //! Time never decides a test, except as a generous upper bound ([`deadline`]).
 
 mod account;
+mod burden;
 mod direct;
 mod event;
 mod expect;
@@ -26,6 +27,7 @@ use std::{
 };
 
 pub use account::Account;
+pub use burden::{MemoryLimit, Spinners};
 pub use direct::{Mapping, UringThread, uring_write, uring_write_by};
 pub use event::Event;
 pub use expect::Expect;

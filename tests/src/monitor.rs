@@ -37,6 +37,19 @@ struct Heard {
 struct Ear {
     heard: Mutex<Heard>,
     more: Condvar,
+    reading: Mutex<Reading>,
+    changed: Condvar,
+}
+
+/// What becomes of standard output.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    On,
+    /// It stays in the pipe.
+    Held,
+    /// The pipe is closed.
+    Closed,
 }
 
 impl Ear {
@@ -62,6 +75,19 @@ impl Ear {
         let mut heard = self.heard();
         heard.raw.extend_from_slice(bytes);
         heard.errors.push_str(&String::from_utf8_lossy(bytes));
+    }
+
+    /// Waits while nothing is to be read; whether something may be.
+    fn may_read(&self) -> bool {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = |reading: &mut Reading| *reading == Reading::Held;
+        let reading = self.changed.wait_while(reading, held);
+        *reading.unwrap_or_else(PoisonError::into_inner) == Reading::On
+    }
+
+    fn read(&self, reading: Reading) {
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = reading;
+        self.changed.notify_all();
     }
 
     fn hear_end(&self) {
@@ -95,13 +121,15 @@ impl Monitor {
         let readers = vec![
             thread::spawn(move || {
                 let mut line = Vec::new();
-                while stdout
-                    .read_until(b'\n', &mut line)
-                    .is_ok_and(|length| length > 0)
+                while events.may_read()
+                    && stdout
+                        .read_until(b'\n', &mut line)
+                        .is_ok_and(|length| length > 0)
                 {
                     events.hear_event(&line);
                     line.clear();
                 }
+                drop(stdout);
                 events.hear_end();
             }),
             thread::spawn(move || {
@@ -271,6 +299,21 @@ impl Monitor {
         self.wait_for(limit, look).is_some()
     }
 
+    /// Leaves standard output unread, from the next line on.
+    pub fn hold_output(&self) {
+        self.ear.read(Reading::Held);
+    }
+
+    /// Reads it again.
+    pub fn read_output(&self) {
+        self.ear.read(Reading::On);
+    }
+
+    /// Closes it: once a line more was printed, whoever writes gets an error.
+    pub fn close_output(&self) {
+        self.ear.read(Reading::Closed);
+    }
+
     /// How many events were printed so far.
     pub fn event_count(&self) -> usize {
         self.ear.heard().events.len()
@@ -345,6 +388,16 @@ impl Monitor {
         status
     }
 
+    /// How its first process ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.loader.try_wait().expect("it is our child")
+    }
+
+    /// Lines so far that are no JSON objects.
+    pub fn malformed(&self) -> Vec<String> {
+        self.ear.heard().malformed.clone()
+    }
+
     /// Panics if anything is left in the pin directory.
     pub fn assert_no_pin(&self) {
         let left: Vec<_> = fs::read_dir(&self.pins)
@@ -400,6 +453,7 @@ impl Monitor {
 
 impl Drop for Monitor {
     fn drop(&mut self) {
+        self.read_output();
         if matches!(self.loader.try_wait(), Ok(None)) {
             self.kill_all();
             let _ = self.loader.wait();
@@ -408,7 +462,7 @@ impl Drop for Monitor {
 }
 
 /// All processes below this one.
-fn descendants(pid: u32) -> Vec<u32> {
+pub fn descendants(pid: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
         .expect("/proc is mounted")
         .flatten()

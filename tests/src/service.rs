@@ -57,6 +57,22 @@ impl Launch {
 
     /// Starts an analyzer as this user and this group, without waiting for anything.
     pub fn analyze_as(&self, user: &str, group: &str) -> Monitor {
+        let mut command = self.analyzer(user, group);
+        command.arg("--handover").arg(self.handover());
+        if let Some(source) = std::env::var_os("FIMK_SOURCE").filter(|source| !source.is_empty()) {
+            command.arg("--source").arg(source);
+        }
+        Monitor::spawn(command, self.pins.clone())
+    }
+
+    /// Starts an analyzer whose loader is whoever has the other end of this descriptor, without waiting for anything.
+    pub fn analyze_over(&self, channel: i32) -> Monitor {
+        let mut command = self.analyzer(&self.user, &self.user);
+        command.arg("--channel").arg(channel.to_string());
+        Monitor::spawn(command, self.pins.clone())
+    }
+
+    fn analyzer(&self, user: &str, group: &str) -> Command {
         self.make_directories();
         let mut command = Command::new("setpriv");
         command
@@ -65,15 +81,11 @@ impl Launch {
         command
             .arg("--")
             .arg(self.loader.with_file_name("fimk-analyzer"));
-        command.arg("--handover").arg(self.handover());
         command.arg("--config").arg(&self.config);
         command.arg("--state-dir").arg(&self.state);
         command.arg("--run-dir").arg(&self.run);
-        if let Some(source) = std::env::var_os("FIMK_SOURCE").filter(|source| !source.is_empty()) {
-            command.arg("--source").arg(source);
-        }
         command.envs(self.variables.iter().cloned());
-        Monitor::spawn(command, self.pins.clone())
+        command
     }
 
     /// `fimk-loader --detach`.

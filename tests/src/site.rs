@@ -139,6 +139,7 @@ impl Site {
             run: self.run_dir(),
             user: "fimk".to_owned(),
             under: Vec::new(),
+            flags: Vec::new(),
             variables: Vec::new(),
         }
     }
@@ -212,6 +213,8 @@ pub struct Launch {
     pub user: String,
     /// A command to start it under, with its arguments.
     pub under: Vec<String>,
+    /// More flags of the loader.
+    pub flags: Vec<String>,
     /// Variables of services, beside those of the test.
     pub variables: Vec<(String, PathBuf)>,
 }
@@ -246,7 +249,8 @@ impl Launch {
             .arg("--run-dir")
             .arg(&self.run)
             .arg("--user")
-            .arg(&self.user);
+            .arg(&self.user)
+            .args(&self.flags);
         if let Some(source) = env::var_os("FIMK_SOURCE").filter(|source| !source.is_empty()) {
             command.arg("--source").arg(source);
         }

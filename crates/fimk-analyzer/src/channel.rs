@@ -24,6 +24,9 @@ pub const OUTBOX_MAX: usize = 65_536;
 /// The loader answers an ARM by a SYNCED with the thread's id: ours begin above all of those.
 const FIRST_COOKIE: u64 = 1 << 32;
 
+/// The loader hears of us so often, and we of it.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+
 /// Why the channel is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
@@ -47,6 +50,10 @@ pub struct Channel {
     buffer: Box<[u8; PACKET_MAX]>,
     outbox: VecDeque<raw::fimk_request>,
     cookie: u64,
+    /// When the next beat is due.
+    beat_at: Instant,
+    /// The beat that was not answered yet: its cookie, and since when nothing was heard.
+    beat: Option<(u64, Instant)>,
 }
 
 /// A packet, and the descriptor that came with it.
@@ -60,6 +67,8 @@ impl Channel {
             buffer: Box::new([0; PACKET_MAX]),
             outbox: VecDeque::new(),
             cookie: FIRST_COOKIE,
+            beat_at: Instant::now() + BEAT_EVERY,
+            beat: None,
         }
     }
 
@@ -90,6 +99,40 @@ impl Channel {
         self.cookie += 1;
         self.ask(raw::FIMK_REQUEST_SYNC, 0, no_key(), self.cookie)?;
         Ok(self.cookie)
+    }
+
+    /// Asks for a SYNCED that only shows that both live, if it is time for that.
+    pub fn beat(&mut self) -> Result<(), ChannelError> {
+        let now = Instant::now();
+        if self.beat.is_none() && now >= self.beat_at {
+            let cookie = self.sync()?;
+            (self.beat, self.beat_at) = (Some((cookie, now)), now + BEAT_EVERY);
+        }
+        Ok(())
+    }
+
+    /// When [`Self::beat`] or [`Self::unanswered_for`] may have something new.
+    pub fn beat_due(&self) -> Instant {
+        let now = Instant::now();
+        self.beat.map_or(self.beat_at, |_| now + BEAT_EVERY / 5)
+    }
+
+    /// How long nothing has been heard of a loader that was asked for a sign of life; none if it gave it.
+    pub fn unanswered_for(&self) -> Option<Duration> {
+        self.beat.map(|(_, since)| since.elapsed())
+    }
+
+    /// Something was heard. Whether it was only the answer to a beat.
+    fn heard(&mut self, packet: &Packet) -> bool {
+        let Some((cookie, since)) = &mut self.beat else {
+            return false;
+        };
+        *since = Instant::now();
+        let answer = matches!(packet, Packet::Synced(synced) if synced.cookie == *cookie);
+        if answer {
+            self.beat = None;
+        }
+        answer
     }
 
     /// Asks who an actor is; gives the cookie of the SYNCED behind the answer.
@@ -134,6 +177,15 @@ impl Channel {
 
     /// The next packet, if one is there.
     pub fn receive(&mut self) -> Result<Option<Received>, ChannelError> {
+        while let Some(received) = self.receive_any()? {
+            if !self.heard(&received.0) {
+                return Ok(Some(received));
+            }
+        }
+        Ok(None)
+    }
+
+    fn receive_any(&mut self) -> Result<Option<Received>, ChannelError> {
         let mut control = nix::cmsg_space!([std::os::fd::RawFd; 1]);
         let mut parts = [IoSliceMut::new(&mut self.buffer[..])];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;

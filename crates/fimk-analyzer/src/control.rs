@@ -21,11 +21,17 @@ use std::{
 use nix::poll::{PollFd, PollFlags};
 use serde_json::json;
 
-use self::connection::{Connection, Step};
+use self::connection::{Connection, Step, User};
 use crate::exit::Failure;
 
 /// Connections at once: an administrator, a check and a metrics reader use one each, for milliseconds.
 pub const CONNECTIONS_MAX: usize = 8;
+
+/// Of these, what is left to root and our own user however many others there are.
+const KEPT_FREE: usize = 2;
+
+/// What any other user may have.
+const EACH_MAX: usize = 2;
 
 /// Connections taken before anything else gets its turn.
 const ACCEPTED_AT_ONCE: usize = 16;
@@ -54,7 +60,7 @@ pub struct Question {
 /// Why something was not answered; `name` is the stable word for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// [`CONNECTIONS_MAX`] others are connected.
+    /// [`CONNECTIONS_MAX`] are connected, or as many as this user, or all but root, may have.
     Busy,
     /// A request longer than its limit.
     TooLong,
@@ -78,7 +84,7 @@ impl Refusal {
     fn sentence(self) -> String {
         match self {
             Self::Busy => format!(
-                "{CONNECTIONS_MAX} connections are open already: try again in a few seconds"
+                "{CONNECTIONS_MAX} connections, or {EACH_MAX} of this user, are open already: try again in a few seconds"
             ),
             Self::TooLong => format!(
                 "a request is one line of at most {} bytes",
@@ -237,7 +243,8 @@ impl Control {
             return;
         };
         self.next_number += 1;
-        if self.connections.len() < CONNECTIONS_MAX {
+        let others: Vec<_> = self.connections.iter().map(Connection::user).collect();
+        if has_place(connection.user(), &others) {
             self.connections.push(connection);
         } else {
             self.counts.refused(Refusal::Busy);
@@ -251,6 +258,14 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.place.leave();
     }
+}
+
+/// Whether one more may be connected, beside these.
+fn has_place(user: User, others: &[User]) -> bool {
+    let untrusted = others.iter().filter(|it| !it.trusted).count();
+    let same = others.iter().filter(|it| it.uid == user.uid).count();
+    let share = user.trusted || untrusted < CONNECTIONS_MAX - KEPT_FREE && same < EACH_MAX;
+    others.len() < CONNECTIONS_MAX && share
 }
 
 fn is_passing(error: &io::Error) -> bool {

@@ -1,10 +1,15 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod checkpoint;
+mod deliver;
+mod heartbeat;
 mod keep;
+mod pulse;
 mod status;
+mod storing;
 mod wait;
 
-pub use keep::ALIVE;
+pub use keep::{AGE, ALIVE};
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -15,6 +20,7 @@ use std::{
 
 use crate::{
     actors::Actors,
+    age::Age,
     attempts::Attempts,
     channel::{Channel, ChannelError, Received},
     clock,
@@ -99,6 +105,11 @@ pub struct Engine {
     pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
     pub(crate) output: Output,
+    delivery: deliver::Delivery,
+    /// The loader does not answer: who did what is not waited for.
+    pub(crate) alone: bool,
+    heartbeat_at: Instant,
+    pub(crate) own: crate::own::Own,
     pub(crate) boot: String,
     /// Packets that came while an answer was waited for.
     pub(crate) stash: Stash,
@@ -132,7 +143,14 @@ pub struct Engine {
     /// Taken entries, and the number of the last path that must be done before them.
     done: VecDeque<(u64, raw::fimk_key, u64)>,
     unsynced_since: Option<Instant>,
+    pub(crate) storing: storing::Storing,
+    pub(crate) removed_told: crate::retention::Told,
+    age: Age,
+    /// When the removal of old events is to go on.
+    forget_at: Option<Instant>,
+    pub(crate) checkpoint: checkpoint::Checkpoint,
     alive_at: Instant,
+    tidied_at: Instant,
     stop: UnixStream,
     pub(crate) notify: Notify,
 }
@@ -142,6 +160,7 @@ pub struct Parts {
     pub config: Config,
     pub rules: Arc<RuleSet>,
     pub store: Store,
+    pub age: Age,
     pub patience: Patience,
     pub homes: Arc<Table>,
     pub key_id: Token,
@@ -161,6 +180,7 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let window = Duration::from_millis(parts.config.settle_ms);
+        let removed_told = crate::retention::Told::new(parts.store.removed());
         let times = Times {
             window,
             longest: Duration::from_millis(parts.config.settle_max_ms),
@@ -184,6 +204,10 @@ impl Engine {
             attempts: Attempts::new(window),
             eyes: parts.eyes,
             output: parts.output,
+            delivery: deliver::Delivery::default(),
+            alone: false,
+            heartbeat_at: Instant::now(),
+            own: crate::own::Own::of_this_process(),
             boot: parts.boot,
             stash: parts.stash,
             started: false,
@@ -207,7 +231,13 @@ impl Engine {
             awaiting: Vec::new(),
             done: VecDeque::new(),
             unsynced_since: None,
+            storing: storing::Storing::default(),
+            removed_told,
+            age: parts.age,
+            forget_at: None,
+            checkpoint: checkpoint::Checkpoint::new(),
             alive_at: Instant::now(),
+            tidied_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,
         }
@@ -247,10 +277,14 @@ impl Engine {
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
-        self.write_kept(false)?;
+        self.checkpoint()?;
+        self.heartbeat()?;
         self.sync_if_due(false)?;
+        self.recover_if_due()?;
+        self.deliver()?;
         self.serve_control();
-        self.notify.beat();
+        self.watch_loader()?;
+        self.sign_of_life()?;
         Ok(true)
     }
 
@@ -366,6 +400,9 @@ impl Engine {
 
     /// Until the loader has done all that it was asked; what it says meanwhile is kept for its turn.
     fn await_loader(&mut self) -> Result<(), Trouble> {
+        if self.alone {
+            return Ok(());
+        }
         let armed = arm::settle(&mut self.channel, &mut self.stash)?;
         debug_assert!(armed.is_empty(), "nothing is armed here");
         Ok(())
@@ -408,6 +445,9 @@ impl Engine {
         if self.actors.get(key).is_some() || self.unknown.contains(&key) {
             return Ok(true);
         }
+        if self.alone {
+            return Ok(true);
+        }
         if self.asked_for.insert(key) {
             let cookie = self.channel.who(key.wire())?;
             self.asked.insert(cookie, key);
@@ -433,6 +473,7 @@ impl Engine {
             self.signals(signals)?;
         }
         self.holders_told(cookie);
+        self.checkpoint.answered(cookie, self.name_patience());
         Ok(())
     }
 
@@ -469,7 +510,7 @@ impl Engine {
 
     /// What differs is examined again once more is known of who did it.
     fn wait_for_who(&mut self, path: BytePath, mut pending: Pending) -> Result<(), Trouble> {
-        if pending.found == Some(Found::Late) && !pending.asked {
+        if pending.found == Some(Found::Late) && !pending.asked && !self.alone {
             pending.asked = true;
             self.settle.defer(path.clone(), pending, looks::PATIENCE);
             return self.ask_who_holds(&path);
@@ -482,12 +523,24 @@ impl Engine {
     /// Reads the fanotify group, if that is what serves.
     pub(crate) fn look(&mut self) -> Result<(), Trouble> {
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            fanotify.read(&mut self.channel)?.map_err(|error| {
+            let loader = (!self.alone).then_some(&mut self.channel);
+            fanotify.read(loader)?.map_err(|error| {
                 Failure::new(
                     Status::Internal,
                     format!("the fanotify group failed: {error}"),
                 )
             })?;
+        }
+        self.go_on_alone()
+    }
+
+    /// What a loader that does not answer was asked: its answers are not waited for.
+    fn go_on_alone(&mut self) -> Result<(), Trouble> {
+        if self.alone
+            && let Eyes::Fanotify(fanotify) = &mut self.eyes
+        {
+            let signals = fanotify.unanswered(&mut self.tree, &self.walker, &self.actors);
+            self.signals(signals)?;
         }
         Ok(())
     }
@@ -534,9 +587,14 @@ impl Engine {
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
-        let done = self.drain().and_then(|()| {
+        let begun = clock::now();
+        let done = self.take_in_the_rest().and_then(|all| {
+            self.drain()?;
+            if all {
+                self.checkpoint.reach(begun);
+            }
             self.tell_losses(true)?;
-            self.write_kept(true)?;
+            self.deliver_kept(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()
@@ -547,11 +605,16 @@ impl Engine {
                 ..Commit::default()
             })?;
             self.say_alive()?;
-            self.sync_if_due(true)
+            self.sync_if_due(true)?;
+            self.deliver_rest()
         });
         match done {
             // The loader may be gone by now; that it cannot be told DONE costs the next start a comparison.
-            Ok(()) | Err(Trouble::Channel(_)) => Ok(self.store.sync()?),
+            Ok(()) | Err(Trouble::Channel(_)) => {
+                self.store_the_rest()?;
+                crate::same::remember(&self.store, &self.config.state_dir, &self.config.run_dir);
+                Ok(())
+            }
             Err(Trouble::Failure(failure)) => Err(failure),
         }
     }

@@ -24,6 +24,9 @@ use crate::{
     verdict::{Values, judge},
 };
 
+/// Packets put by while something takes long, before it is looked for again.
+const PUT_BY_AT_ONCE: usize = 4_096;
+
 impl Engine {
     /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
     /// explains what shows.
@@ -72,6 +75,13 @@ impl Engine {
             },
             looked => looked.snapshot(),
         };
+        let ours = after.as_ref().is_some_and(|it| self.own.is(&it.attributes));
+        if ours && had_record && pending.touches.is_empty() && gap.is_none() {
+            commit
+                .put
+                .extend(after.map(|snapshot| self.as_of_now(path, snapshot)));
+            return self.commit(commit).map(|()| true);
+        }
         if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
             return Ok(false);
         }
@@ -120,12 +130,7 @@ impl Engine {
             Some(snapshot)
                 if before.as_ref().is_none_or(|it| it.snapshot != snapshot) || !had_record =>
             {
-                let record = Record {
-                    snapshot,
-                    seen: clock::now(),
-                    key_id: self.key_id,
-                };
-                commit.put.push((path.clone(), record));
+                commit.put.push(self.as_of_now(path, snapshot));
             }
             None if had_record => commit.remove.push(path.clone()),
             _ => {}
@@ -143,12 +148,16 @@ impl Engine {
 
     /// The first record of what could not be read before.
     fn recorded(&self, path: &BytePath, looked: Looked) -> Option<(BytePath, Record)> {
+        Some(self.as_of_now(path, looked.snapshot()?))
+    }
+
+    fn as_of_now(&self, path: &BytePath, snapshot: Snapshot) -> (BytePath, Record) {
         let record = Record {
-            snapshot: looked.snapshot()?,
+            snapshot,
             seen: clock::now(),
             key_id: self.key_id,
         };
-        Some((path.clone(), record))
+        (path.clone(), record)
     }
 
     /// What a link leads to now is watched before anybody reads that it leads there.
@@ -158,11 +167,11 @@ impl Engine {
         let followed = self.follow_links();
         self.started = started;
         followed?;
-        if started { self.replay(None) } else { Ok(()) }
+        self.go_on_writing()
     }
 
     /// The old names whose records are still those of what stands here now: another object may have been recorded
-    /// there since.
+    /// there since. Of what was never recorded under its old name, nothing is there unless the name was given again.
     fn still_former(&self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
         let identity = |record: &Record| {
             let it = &record.snapshot.attributes;
@@ -172,8 +181,16 @@ impl Engine {
         let mut former = Vec::new();
         for path in &pending.former {
             let there = self.store.record(path).map_err(Failure::from)?;
-            let there = there.as_ref().map(identity);
-            if moved.is_none() || there.is_none() || there == moved {
+            // What moved may be back there, too, and told of already.
+            let stands = self.tree.get(path).is_some();
+            let is_anothers = match moved {
+                Some(moved) if there.as_ref().map(identity) == Some(moved) => {
+                    stands && !self.settle.waits(path)
+                }
+                Some(_) => true,
+                None => stands,
+            };
+            if there.is_some() && !is_anothers {
                 former.push(path.clone());
             }
         }
@@ -231,7 +248,7 @@ impl Engine {
             return Ok(false);
         }
         // A group that fails says so again at the next turn, which ends us.
-        let _ = fanotify.read(&mut self.channel)?;
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
         // Who was merely near when it was found is not known to have done anything.
         let touches = pending.touches.iter();
         let actors = touches
@@ -262,7 +279,23 @@ impl Engine {
         path: &BytePath,
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
-        self.patience.ask(path, &self.mounts, job)
+        let (notify, channel, stash) = (&mut self.notify, &mut self.channel, &mut self.stash);
+        let alive = || {
+            notify.beat();
+            // What is wrong with the channel shows when its packets are asked for.
+            let _ = channel.beat();
+            for _ in 0..PUT_BY_AT_ONCE {
+                match channel.receive() {
+                    Ok(Some(received)) => stash.push(received),
+                    _ => break,
+                }
+            }
+        };
+        let done = self.patience.ask_meanwhile(path, &self.mounts, alive, job);
+        self.notify.beat();
+        // As above.
+        let _ = self.channel.beat();
+        done
     }
 
     /// Reads a path under a rule.

@@ -33,6 +33,8 @@ const CAUSES: [u32; 4] = [
     raw::FIMK_COUNT_WATCH_FULL,
     raw::FIMK_COUNT_ACTORS_FULL,
 ];
+/// The count of times that the queue of fanotify was full.
+const QUEUE_FULL: &str = "fanotify_queue_full";
 
 /// Between two events that tell of losses: an attacker who provokes them has no use for an event each.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
@@ -46,6 +48,8 @@ pub struct Losses {
     last: Option<Box<raw::fimk_counters_packet>>,
     untold: Option<Grown>,
     told_at: Option<Instant>,
+    /// How often the queue of fanotify was full.
+    pub queue_full: u64,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +213,18 @@ impl Engine {
         self.losses
             .recall(&kept.unwrap_or_default(), &self.boot, load);
         Ok(())
+    }
+
+    /// The queue of fanotify was full: what happened is found by comparing, and who did it is not.
+    pub(crate) fn overflowed(&mut self) {
+        self.losses.queue_full += 1;
+        self.repairs.lost();
+        self.losses.untold(Grown {
+            counts: vec![(QUEUE_FULL.to_owned(), 1)],
+            lost: Vec::new(),
+            compare: true,
+        });
+        self.scan_wanted = Some("the queue of fanotify was full".to_owned());
     }
 
     /// These sums were told.

@@ -37,6 +37,7 @@ impl Engine {
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
             Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
+            Signal::Overflowed => self.overflowed(),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }
         Ok(())
@@ -47,7 +48,7 @@ impl Engine {
     }
 
     fn touched(&mut self, path: &BytePath, touch: Touch) {
-        if !self.covered(path) {
+        if !self.covered(path) || touch.fact.is_none() && self.own.did(touch.actor) {
             return;
         }
         if matches!(
@@ -231,8 +232,11 @@ impl Engine {
                 continue;
             };
             if let Some(there) = self.settle.take(&moved) {
+                // It is of what had the name before: whether this stands is not for it to say.
+                let present = pending.present;
                 pending.id = pending.id.min(there.id);
                 there.touches.into_iter().for_each(|it| pending.add(it));
+                pending.present = present;
             }
             self.settle.put(moved, pending);
         }
@@ -421,10 +425,11 @@ impl Engine {
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
             for part in found.chunks(WATCHED_AT_ONCE) {
                 self.watch(part)?;
-                self.notify.beat();
+                self.breathe();
             }
             for (&at, it) in of.iter().zip(&found) {
                 if it.directory && Walker::may_enter(&it.path) {
+                    self.breathe();
                     let (walker, directory) = (walker.clone(), it.path.clone());
                     let entries = self.ask(&it.path, move |_| walker.entries(&directory));
                     if entries.is_err() {

@@ -1,100 +1,154 @@
 //! Standard output: one JSON object a line, each at least once.
 
 mod burst;
+mod writer;
 
-use std::{
-    io::{self, Write as _},
-    time::Instant,
-};
+use std::{collections::VecDeque, fs::File, io, os::fd::AsFd as _, time::Instant};
 
 use fimk_core::{
     config,
-    event::Event,
+    event::{Body, Event},
     render::{Host, ecs_line},
 };
 
-use self::burst::Bursts;
-pub use self::burst::Due;
+use self::{burst::Bursts, writer::Writer};
+pub use self::{
+    burst::Due,
+    writer::{Blocked, LINES_MAX},
+};
 
 /// The name of its cursor in the store.
 pub const STDOUT: &str = "stdout";
 
-/// Writes events to standard output.
+/// Writes events to standard output, without ever waiting for who reads there.
 pub struct Output {
     host: Host,
     severity: u8,
     bursts: Option<Bursts>,
-    /// The number of the last event that was handed over.
-    given: u64,
-    /// The cursor that was last asked for.
-    told: u64,
+    /// What was kept back long enough, and waits for room.
+    ripe: VecDeque<Due>,
+    /// The number of the last event that was taken in its turn.
+    taken: u64,
+    writer: Writer,
 }
 
 impl Output {
     /// As configured: events below its severity are passed over.
-    pub fn new(host: Host, config: &config::Output) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When there can be no thread that writes.
+    pub fn new(host: Host, config: &config::Output) -> io::Result<Self> {
+        // Past the buffer of the standard library, which knows of no attempt that is made again.
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self {
             host,
             severity: config.severity,
             bursts: config.burst.map(Bursts::new),
-            given: 0,
-            told: 0,
-        }
+            ripe: VecDeque::new(),
+            taken: 0,
+            writer: Writer::start(out)?,
+        })
     }
 
-    /// Takes the next stored event: writes it, or keeps it back for a while. Writing blocks while the reader is slow: the
-    /// kernel keeps the state meanwhile.
-    pub fn take(&mut self, event: &Event) -> io::Result<()> {
-        self.pass(event.sequence);
-        if event.severity < self.severity {
-            return Ok(());
+    /// Takes the next stored event: gives it to be written, or keeps it back for a while. False when too many wait already,
+    /// and it is to be offered again.
+    pub fn offer(&mut self, event: &Event) -> bool {
+        if !self.has_room() {
+            return false;
         }
+        self.taken = self.taken.max(event.sequence);
         let bursts = self.bursts.as_mut();
-        if bursts.is_some_and(|bursts| bursts.keeps(event, Instant::now())) {
-            return Ok(());
+        let wanted = event.severity >= self.severity;
+        if wanted && bursts.is_some_and(|bursts| bursts.keeps(event, Instant::now())) {
+            return true;
         }
-        self.write(event)
+        self.give(event)
     }
 
-    /// The next stored event was written already.
-    pub fn pass(&mut self, sequence: u64) {
-        self.given = self.given.max(sequence);
+    /// Gives an event to be written now, out of its turn: [`Self::written`] will not speak of it.
+    pub fn offer_before_its_turn(&self, event: &Event) -> bool {
+        self.writer.offer(0, self.line(event))
     }
 
-    /// Writes one event, unless it is below the output's severity.
-    pub fn write(&self, event: &Event) -> io::Result<()> {
-        if event.severity < self.severity {
-            return Ok(());
+    /// The event of this sequence was written before its turn: in its turn it counts, and is not written again.
+    pub fn pass_over(&mut self, sequence: u64) -> bool {
+        self.taken = self.taken.max(sequence);
+        self.writer.offer(self.all_until(), String::new())
+    }
+
+    /// The next of what was kept back long enough, or, with `all`, of everything that was; the caller gives it with
+    /// [`Self::give`].
+    pub fn kept(&mut self, all: bool) -> Option<Due> {
+        if let Some(bursts) = &mut self.bursts {
+            self.ripe.extend(bursts.due(Instant::now(), all));
         }
-        let mut line = ecs_line(event, &self.host);
-        line.push('\n');
-        let mut out = io::stdout().lock();
-        out.write_all(line.as_bytes())?;
-        out.flush()
+        if self.writer.has_room() {
+            self.ripe.pop_front()
+        } else {
+            None
+        }
     }
 
-    /// What was kept back long enough, or all that was; the caller writes it.
-    pub fn due(&mut self, all: bool) -> Vec<Due> {
-        let bursts = self.bursts.as_mut();
-        bursts.map_or_else(Vec::new, |bursts| bursts.due(Instant::now(), all))
+    /// Gives an event to be written, unless it is below the output's severity; false when there was no room.
+    pub fn give(&self, event: &Event) -> bool {
+        self.writer.offer(self.all_until(), self.line(event))
     }
 
-    /// When [`Self::due`] has something to give.
+    /// Empty where it is below the output's severity.
+    fn line(&self, event: &Event) -> String {
+        let mut line = String::new();
+        if event.severity >= self.severity {
+            line = ecs_line(event, &self.host);
+            line.push('\n');
+        }
+        line
+    }
+
+    /// The number up to which all was given to be written: what is kept back holds it back.
+    fn all_until(&self) -> u64 {
+        let held = self.bursts.as_ref().and_then(Bursts::oldest);
+        let ripe = self.ripe.iter().map(oldest_of);
+        let oldest = held.into_iter().chain(ripe).min();
+        oldest.map_or(self.taken, |oldest| oldest.saturating_sub(1))
+    }
+
+    /// Whether an event would be taken in its turn.
+    pub fn has_room(&self) -> bool {
+        self.ripe.is_empty() && self.writer.has_room()
+    }
+
+    /// When [`Self::kept`] has something to give, if there is room.
     pub fn next_due(&self) -> Option<Instant> {
         self.bursts.as_ref().and_then(Bursts::next_due)
     }
 
-    /// The number of the last event that was handed over: what follows it is to be handed over next.
-    pub fn given(&self) -> u64 {
-        self.given
+    /// The number up to which all is written; 0 before the first.
+    pub fn written(&self) -> u64 {
+        self.writer.written()
     }
 
-    /// The number up to which all is written, if it rose since this was last asked.
-    pub fn cursor(&mut self) -> Option<u64> {
-        let oldest = self.bursts.as_ref().and_then(Bursts::oldest);
-        let written = oldest.map_or(self.given, |oldest| oldest - 1);
-        let rose = written > self.told;
-        self.told = self.told.max(written);
-        rose.then_some(written)
+    /// Whether everything that was taken is written or kept back.
+    pub fn is_idle(&self) -> bool {
+        self.ripe.is_empty() && self.writer.is_idle()
+    }
+
+    /// Events to be written that are not.
+    pub fn waiting(&self) -> usize {
+        self.ripe.len() + self.writer.waiting()
+    }
+
+    /// What keeps events from being written, if some wait.
+    pub fn blocked(&self) -> Option<Blocked> {
+        self.writer.blocked()
+    }
+}
+
+fn oldest_of(due: &Due) -> u64 {
+    match due {
+        Due::Stored(sequence) => *sequence,
+        Due::Summary(event) => match &event.body {
+            Body::Burst(burst) => burst.first,
+            _ => event.sequence,
+        },
     }
 }

@@ -96,10 +96,25 @@ impl Patience {
     ///
     /// # Errors
     /// When nothing is heard of it in time, or its place is left alone.
+    #[cfg(test)]
     pub fn ask<T: Send + 'static>(
         &mut self,
         path: &BytePath,
         mounts: &Mounts,
+        job: impl FnOnce(&Reader) -> T + Send + 'static,
+    ) -> Result<T, Hangs> {
+        self.ask_meanwhile(path, mounts, || (), job)
+    }
+
+    /// The same; `alive` is called now and then while it takes long.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ask_meanwhile<T: Send + 'static>(
+        &mut self,
+        path: &BytePath,
+        mounts: &Mounts,
+        mut alive: impl FnMut(),
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
         self.welcome_back();
@@ -133,6 +148,7 @@ impl Patience {
                 Err(RecvTimeoutError::Disconnected) => return Err(failed()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            alive();
             let before = std::mem::replace(&mut progress, self.reader.progress());
             let took = began.elapsed();
             let least = took.as_secs().saturating_mul(BYTES_A_SECOND);

@@ -286,7 +286,7 @@ impl Settle {
         while self
             .order
             .front()
-            .is_some_and(|(read, _)| now - *read > longest.max(window))
+            .is_some_and(|(read, _)| now - *read > 2 * longest.max(window))
             || self.order.len() > RECENT_MAX
         {
             let Some((read, path)) = self.order.pop_front() else {

@@ -104,7 +104,8 @@ impl Repairs {
         std::mem::take(&mut self.rules)
     }
 
-    fn lost(&mut self) {
+    /// Something was, and will be looked for.
+    pub fn lost(&mut self) {
         if self.due.is_none() {
             self.told = self.done;
             self.due = Some(Instant::now() + SETTLED_AFTER);
@@ -168,10 +169,10 @@ impl Engine {
         for rule in losses::lost_rules(packet) {
             // Of a configuration that was, an object may still be armed under a number that is nobody's now.
             let is_known = rule > 0 && self.rules.rule(rule - 1).is_some();
-            if !is_known {
-                self.scan_wanted = Some("the kernel's map of changes was full".to_owned());
-            } else {
+            if is_known {
                 self.repairs.rules.insert(rule);
+            } else {
+                self.scan_wanted = Some("the kernel's map of changes was full".to_owned());
             }
         }
         self.tell_losses(false)

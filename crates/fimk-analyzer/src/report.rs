@@ -541,9 +541,11 @@ pub(crate) fn described(
 
 /// The window of a change that nobody watched.
 pub fn gap(from: Timestamp) -> Gap {
+    let to = crate::clock::now();
+    // Where the clock was set back meanwhile, its beginning is not known any better.
     Gap {
-        from,
-        to: crate::clock::now(),
+        from: from.min(to),
+        to,
     }
 }
 

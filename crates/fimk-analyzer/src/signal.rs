@@ -57,11 +57,13 @@ impl Operations {
     /// Those of what is mounted on an object: nothing is done to the object itself.
     pub const MOUNTS: Self = Self::of(&[raw::FIMK_OP_MOUNT, raw::FIMK_OP_UNMOUNT]);
 
-    /// Of these numbers.
+    /// Of these numbers; one that no operation can have is none.
     pub const fn of(operations: &[u32]) -> Self {
         let (mut set, mut at) = (0, 0);
         while at < operations.len() {
-            set |= 1 << operations[at];
+            if operations[at] < u32::BITS {
+                set |= 1 << operations[at];
+            }
             at += 1;
         }
         Self(set)
@@ -187,6 +189,8 @@ pub enum Signal {
     Covered(BytePath, Touch),
     /// Somebody mounts or unmounts something. The mount table tells what came of it.
     Mount(Hint),
+    /// The queue of fanotify was full: compare everything.
+    Overflowed,
     /// The source lost something it cannot name: compare everything. With the reason, for a person.
     Lost(String),
 }

@@ -18,12 +18,12 @@ use fimk_store::{Commit, Opened};
 use fimk_wire::raw;
 
 use crate::{
+    age::Age,
     channel::ChannelError,
     clock,
-    engine::{ALIVE, Engine, Eyes, Trouble},
+    engine::{AGE, ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
-    output::STDOUT,
     pending::{Found, Pending},
     repairs::Done,
     severity,
@@ -49,9 +49,6 @@ const MEANWHILE_EVERY: u64 = 256;
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// Stored events fetched at once for writing.
-const REPLAY_BATCH: usize = 256;
-
 /// What was known before this start.
 pub struct Past {
     /// Last time somebody watched; none at the first start.
@@ -60,6 +57,8 @@ pub struct Past {
     pub rules: Option<Arc<RuleSet>>,
     /// What the store said when it was opened.
     pub opened: Opened,
+    /// What is odd about it: sentences.
+    pub odd: Vec<String>,
 }
 
 /// What the comparison at the start came to.
@@ -77,6 +76,9 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
+        // What comes meanwhile is only waiting when the start is over: a gap that follows begins where this one does.
+        let begun = clock::now();
+        self.checkpoint.reach(past.watched_until.unwrap_or(begun));
         self.recall_losses(ready.load)?;
         let found = self.watch_everything()?;
         if matches!(self.eyes, Eyes::Fanotify(_)) {
@@ -208,7 +210,7 @@ impl Engine {
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
-        self.notify.beat();
+        self.breathe();
         if !self.started {
             return Ok(());
         }
@@ -216,7 +218,7 @@ impl Engine {
         self.look()?;
         self.overdue(Instant::now())?;
         self.examine_due()?;
-        self.write_kept(false)?;
+        self.deliver()?;
         self.sync_if_due(false)
     }
 
@@ -301,11 +303,8 @@ impl Engine {
             .events_after(before - 1, 1)
             .map_err(Failure::from)?
         {
-            self.output
-                .write(&event)
-                .map_err(|error| Failure::new(crate::exit::Status::Io, error.to_string()))?;
+            self.begin_to_write(&event)?;
         }
-        self.replay(Some(before))?;
         let mut events = Vec::new();
         if tally.baseline > 0 {
             events.push(self.notice(
@@ -329,36 +328,21 @@ impl Engine {
             };
             events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
         }
+        if let Some(told) = past.opened.unstored {
+            let notice = unstored_notice(told, gap);
+            events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
+        }
         self.commit(Commit {
             events,
             ..Commit::default()
         })?;
+        for sentence in &past.odd {
+            log(sentence);
+            self.degraded(sentence)?;
+        }
         self.say_homes_left_out()?;
         self.say_unseen_attempts(ready)?;
         self.say_alive()
-    }
-
-    /// Writes what was stored and never written: by earlier runs, and during this start.
-    pub(crate) fn replay(&mut self, except: Option<u64>) -> Result<(), Trouble> {
-        loop {
-            let cursor = self.store.cursor(STDOUT).map_err(Failure::from)?;
-            let from = cursor.max(self.output.given());
-            let events = self
-                .store
-                .events_after(from, REPLAY_BATCH)
-                .map_err(Failure::from)?;
-            if events.is_empty() {
-                return Ok(());
-            }
-            for event in events {
-                if Some(event.sequence) == except {
-                    self.output.pass(event.sequence);
-                    self.keep_cursor()?;
-                } else {
-                    self.write(&event)?;
-                }
-            }
-        }
     }
 
     fn remember_rules(&mut self, config_text: &str) -> Result<(), Trouble> {
@@ -458,7 +442,9 @@ impl Engine {
             opened: Opened {
                 created: false,
                 lost: None,
+                unstored: None,
             },
+            odd: Vec::new(),
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
         let tally = self.compare_all(covered, &past, None, below)?;
@@ -610,12 +596,37 @@ fn gap_notice(gap: Gap, done: Done) -> Notice {
     }
 }
 
+fn unstored_notice(told: u64, gap: Option<Gap>) -> Notice {
+    Notice {
+        message: format!(
+            "the last fimk was killed while nothing could be stored: outputs may have events up to {told} that are not in the \
+             database; what changed is told again, under other numbers"
+        ),
+        gap,
+        ..Notice::default()
+    }
+}
+
+/// What the ages of events are held against, from where it stood.
+pub fn age(store: &fimk_store::Store) -> Result<Age, Failure> {
+    let kept = kept_time(store, AGE)?;
+    Ok(Age::new(kept, clock::now(), clock::since_boot_ns()))
+}
+
+fn kept_time(store: &fimk_store::Store, key: &str) -> Result<Option<Timestamp>, Failure> {
+    let bytes = store.meta(key)?;
+    let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    Ok(bytes.map(|bytes| Timestamp(i64::from_be_bytes(bytes))))
+}
+
 /// What an earlier run left in the store.
-pub fn past(store: &fimk_store::Store, opened: Opened, homes: &Table) -> Result<Past, Failure> {
-    let watched_until = store
-        .meta(ALIVE)?
-        .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
-        .map(|bytes| Timestamp(i64::from_be_bytes(bytes)));
+pub fn past(
+    store: &fimk_store::Store,
+    opened: Opened,
+    odd: Vec<String>,
+    homes: &Table,
+) -> Result<Past, Failure> {
+    let watched_until = kept_time(store, ALIVE)?;
     let rules = store
         .meta(RULES)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -627,5 +638,6 @@ pub fn past(store: &fimk_store::Store, opened: Opened, homes: &Table) -> Result<
         watched_until,
         rules,
         opened,
+        odd,
     })
 }

@@ -7,6 +7,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use fimk_core::{
 use fimk_wire::{COUNT_NAMES, HOOK_NAMES, raw};
 use nix::errno::Errno;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::{clock, sandbox::Report};
 
@@ -31,6 +33,8 @@ pub struct About {
     pub ready: raw::fimk_ready,
     /// The configuration that was read.
     pub config: PathBuf,
+    /// SHA-256 of its text, in hexadecimal digits.
+    pub config_digest: String,
     /// What the sandbox came to.
     pub sandbox: Report,
     /// `host.name` of events.
@@ -43,17 +47,32 @@ pub struct About {
 
 impl About {
     /// As of now.
-    pub fn new(ready: raw::fimk_ready, config: &Path, sandbox: Report, host: String) -> Self {
+    pub fn new(
+        ready: raw::fimk_ready,
+        config: (&Path, &str),
+        sandbox: Report,
+        host: String,
+    ) -> Self {
+        let (config, text) = config;
         Self {
             ready,
             // Where it is whoever asks from elsewhere.
             config: std::path::absolute(config).unwrap_or_else(|_| config.to_owned()),
+            config_digest: hex(Sha256::digest(text)),
             sandbox,
             host,
             since: clock::now(),
             since_instant: Instant::now(),
         }
     }
+}
+
+fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl About {
@@ -224,6 +243,12 @@ pub struct Signs<'a> {
     pub lost: u64,
     /// Why everything is about to be compared.
     pub comparing: Option<&'a str>,
+    /// Why events are not written.
+    pub output: Option<String>,
+    /// That the loader does not answer.
+    pub alone: Option<String>,
+    /// That nothing can be stored, and why.
+    pub unstored: Option<String>,
 }
 
 /// What is wrong, each as a word and a sentence that says what to do; nothing if all is well.
@@ -243,6 +268,9 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
     }
     if !signs.reads_everything {
         say("unprivileged", "files of other users cannot be read: CAP_DAC_READ_SEARCH is missing; let fimk-loader start the analyzer".to_owned());
+    }
+    if let Some(sentence) = &signs.unstored {
+        say("unstored", sentence.clone());
     }
     let full = |limit: &u32| signs.unwatched > 0 || signs.watched >= *limit as usize;
     if let Some(limit) = signs.limit.filter(full) {
@@ -272,6 +300,12 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
                 "records were lost {lost} times since the start: what changed was looked for by comparing, but who changed it may not be known; see the events_lost events"
             ),
         );
+    }
+    if let Some(sentence) = &signs.alone {
+        say("loader_silent", sentence.clone());
+    }
+    if let Some(sentence) = &signs.output {
+        say("output_blocked", sentence.clone());
     }
     if let Some(reason) = signs.comparing {
         say(

@@ -31,7 +31,10 @@ pub enum Action {
     Denied,
     Opened,
     Executed,
+    Heartbeat,
     Burst,
+    Recovered,
+    EventsRemoved,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -199,6 +202,8 @@ pub struct Notice {
     pub lost: Vec<(String, Vec<(String, u64)>)>,
     /// The window, for `gap`.
     pub gap: Option<Gap>,
+    /// SHA-256 of the configuration's text in hexadecimal digits, for `heartbeat`.
+    pub config_digest: Option<String>,
 }
 
 /// What was done to a watched object without changing it, or refused.
@@ -298,7 +303,10 @@ impl Action {
             Self::Denied => "denied",
             Self::Opened => "opened",
             Self::Executed => "executed",
+            Self::Heartbeat => "heartbeat",
             Self::Burst => "burst",
+            Self::Recovered => "recovered",
+            Self::EventsRemoved => "events_removed",
         }
     }
 
@@ -346,7 +354,13 @@ impl Action {
             Self::Denied | Self::Opened => "access",
             Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
-            Self::BaselineCreated | Self::Gap | Self::EventsLost | Self::Degraded => "info",
+            Self::BaselineCreated
+            | Self::Gap
+            | Self::EventsLost
+            | Self::Degraded
+            | Self::Heartbeat
+            | Self::Recovered
+            | Self::EventsRemoved => "info",
         }
     }
 }

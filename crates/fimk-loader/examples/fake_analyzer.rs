@@ -104,6 +104,7 @@ fn take_step(channel: &OwnedFd, step: &str) {
         "environment" => std::env::vars().for_each(|(name, _)| say(&format!("variable {name}"))),
         "garbage" => ask(channel, b"garbage"),
         "long" => ask(channel, &[0; 4096]),
+        "flood" => flood(channel),
         "early" => ask(
             channel,
             request(raw::FIMK_REQUEST_SYNC, 0, key, 1).as_bytes(),
@@ -218,6 +219,30 @@ fn change(channel: &OwnedFd, watched: &std::path::Path) {
             }
         }
     }
+}
+
+/// Asks without end and reads nothing, until there was no room for a while; then reads what is there.
+fn flood(channel: &OwnedFd) {
+    let key = raw::fimk_key::new_zeroed();
+    let mut rests = 0;
+    for cookie in 0..2_000_000 {
+        let kind = if cookie % 2 == 0 {
+            raw::FIMK_REQUEST_SYNC
+        } else {
+            raw::FIMK_REQUEST_HOLDERS
+        };
+        let asked = request(kind, 0, key, 1 << 32 | cookie);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        while send(channel.as_raw_fd(), asked.as_bytes(), flags).is_err() {
+            rests += 1;
+            if rests == 100 {
+                say("flooded");
+                std::process::exit(0);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    panic!("the loader takes in what nobody can need");
 }
 
 fn until_synced(channel: &OwnedFd) {

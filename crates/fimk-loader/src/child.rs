@@ -142,6 +142,7 @@ mod tests {
             run_dir: None,
             user: "u".into(),
             analyzer: None,
+            stuck_after: crate::vigil::STUCK_AFTER,
             keep: false,
         };
         let arguments = arguments(Path::new("/a"), &flags).expect("no NUL");

@@ -2,18 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fimk_wire::{SOURCE_NAMES, raw};
 
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::handover;
+use crate::vigil::{STUCK_AFTER, STUCK_AFTER_SECONDS};
 
 /// Shown by `--help`.
 pub const HELP: &str = "\
 fimk-loader: loads fimk's kernel programs and serves an analyzer, which runs as an unprivileged user
 
-usage: fimk-loader [--handover PATH] [--pin-dir DIR] [--user NAME]
+usage: fimk-loader [--handover PATH] [--pin-dir DIR] [--user NAME] [--stuck-after SECONDS]
        fimk-loader --run-analyzer --config FILE [flags]
        fimk-loader --detach [--pin-dir DIR]
 
@@ -28,6 +30,8 @@ Without --run-analyzer it serves whichever analyzer connects to its socket.
   --run-dir DIR      the analyzer's sockets; wins over the configuration (/run/fimk)
   --user NAME        the user that the analyzer becomes (fimk)
   --analyzer PATH    the analyzer's executable (fimk-analyzer beside this one)
+  --stuck-after SECONDS
+                     drop an analyzer that has said nothing for so long (120)
   --keep             leave the pins in place at the end
   --detach           remove the pins that a loader left, so that no program stays, and exit
   --probe            print how this kernel serves each operation, and exit
@@ -62,6 +66,8 @@ pub struct Service {
     pub pin_dir: PathBuf,
     /// Whose processes are served.
     pub user: String,
+    /// How long one may be silent.
+    pub stuck_after: Duration,
 }
 
 /// The flags of the foreground mode.
@@ -81,6 +87,8 @@ pub struct Flags {
     pub user: String,
     /// `None`: the one beside this executable.
     pub analyzer: Option<PathBuf>,
+    /// How long it may be silent.
+    pub stuck_after: Duration,
     /// Leave the pins at the end.
     pub keep: bool,
 }
@@ -129,6 +137,7 @@ struct Given {
     run_dir: Option<OsString>,
     user: Option<OsString>,
     analyzer: Option<OsString>,
+    stuck_after: Option<OsString>,
 }
 
 impl Given {
@@ -142,6 +151,7 @@ impl Given {
             "--run-dir" => &mut self.run_dir,
             "--user" => &mut self.user,
             "--analyzer" => &mut self.analyzer,
+            "--stuck-after" => &mut self.stuck_after,
             _ => return None,
         })
     }
@@ -160,7 +170,7 @@ impl Given {
             &["--handover"],
             "is of service mode: leave out --run-analyzer",
         )?;
-        let (pin_dir, user) = (self.pin_dir(), self.user()?);
+        let (pin_dir, user, stuck_after) = (self.pin_dir(), self.user()?, self.stuck_after()?);
         let config = self
             .config
             .ok_or_else(|| usage("--run-analyzer needs --config FILE"))?;
@@ -172,6 +182,7 @@ impl Given {
             run_dir: self.run_dir.map(PathBuf::from),
             user,
             analyzer: self.analyzer.map(PathBuf::from),
+            stuck_after,
             keep: self.keep,
         })))
     }
@@ -186,6 +197,7 @@ impl Given {
         Ok(Command::Serve(Service {
             pin_dir: self.pin_dir(),
             user: self.user()?,
+            stuck_after: self.stuck_after()?,
             handover: self
                 .handover
                 .unwrap_or_else(|| handover::DEFAULT.into())
@@ -196,7 +208,7 @@ impl Given {
     fn detach(mut self) -> Result<Command> {
         let why = "is of no use with --detach";
         self.refuse(&OF_FOREGROUND, why)?;
-        self.refuse(&["--handover", "--user"], why)?;
+        self.refuse(&["--handover", "--user", "--stuck-after"], why)?;
         Ok(Command::Detach(self.pin_dir()))
     }
 
@@ -212,6 +224,22 @@ impl Given {
     fn pin_dir(&mut self) -> PathBuf {
         let given = self.pin_dir.take();
         given.map_or_else(|| "/sys/fs/bpf/fimk".into(), PathBuf::from)
+    }
+
+    fn stuck_after(&mut self) -> Result<Duration> {
+        let Some(given) = self.stuck_after.take() else {
+            return Ok(STUCK_AFTER);
+        };
+        let seconds = given.to_str().and_then(|text| text.parse().ok());
+        let seconds = seconds.filter(|seconds| STUCK_AFTER_SECONDS.contains(seconds));
+        seconds.map(Duration::from_secs).ok_or_else(|| {
+            usage(format!(
+                "--stuck-after {}: it must be a number of seconds from {} to {}",
+                given.display(),
+                STUCK_AFTER_SECONDS.start(),
+                STUCK_AFTER_SECONDS.end()
+            ))
+        })
     }
 
     fn user(&mut self) -> Result<String> {
@@ -340,6 +368,9 @@ mod tests {
             "--run-analyzer --config f --handover s",
             "--run-analyzer --config f --detach",
             "--detach --user u",
+            "--detach --stuck-after 60",
+            "--stuck-after soon",
+            "--stuck-after 19",
             "--detach --config f",
             "--detach=now",
             "stray",
@@ -396,7 +427,7 @@ mod tests {
             .flat_map(|line| line.split([' ', ',']))
             .filter_map(|word| word.strip_prefix("--"))
             .collect();
-        assert_eq!(help.len(), 14);
+        assert_eq!(help.len(), 15);
         assert_eq!(flags_in(synopsis), help);
         assert_eq!(flags_in(&items.join(" ")), help);
     }
@@ -412,6 +443,7 @@ mod tests {
             "--run-dir",
             "--user",
             "--analyzer",
+            "--stuck-after",
         ] {
             assert!(Given::default().slot(name).is_some());
             assert!(HELP.contains(name), "{name}");

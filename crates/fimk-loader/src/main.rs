@@ -5,6 +5,7 @@
 mod actors;
 mod adopt;
 mod analyzers;
+mod budget;
 mod capabilities;
 mod channel;
 mod child;
@@ -41,6 +42,7 @@ mod table;
 mod take;
 mod tally;
 mod user;
+mod vigil;
 
 use std::io::Write;
 use std::path::Path;
@@ -104,7 +106,14 @@ fn run(flags: &Flags) -> Result<()> {
     let notify = Notify::from_environment();
     let mut pins = Pins::lock(&flags.pin_dir)?;
     adopt::are_ours(&pins)?;
-    let result = Run::new(&mut analyzers, &mut pins, signals, notify).run_until_stopped();
+    let result = Run::new(
+        &mut analyzers,
+        &mut pins,
+        signals,
+        notify,
+        flags.stuck_after,
+    )
+    .run_until_stopped();
     if flags.keep && result.is_ok() {
         tell_of_pins(&flags.pin_dir);
     } else {
@@ -128,7 +137,14 @@ fn serve(flags: &Service) -> Result<()> {
     log::line(&listens);
     notify.ready();
     notify.status(&listens);
-    let result = Run::new(&mut analyzers, &mut pins, signals, notify).run_until_stopped();
+    let result = Run::new(
+        &mut analyzers,
+        &mut pins,
+        signals,
+        notify,
+        flags.stuck_after,
+    )
+    .run_until_stopped();
     if pins.len() > 0 {
         tell_of_pins(&flags.pin_dir);
     }

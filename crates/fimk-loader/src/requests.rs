@@ -1,6 +1,7 @@
 //! What came up: bytes → one request, or nonsense. Nothing here is done yet.
 
 use std::fmt;
+use std::time::Duration;
 
 use fimk_wire::raw;
 use nix::errno::Errno;
@@ -31,6 +32,10 @@ pub enum Nonsense {
     Thread(u64),
     /// TAKE, while as many entries as there is room for are taken and not done.
     TooManyTaken,
+    /// No request for too long.
+    Stuck(Duration),
+    /// So many events wait in the queue of fanotify, which it does not read.
+    Unread(u64),
     /// READY cannot be sent to it: it closed its end after HELLO, as a rule.
     Deaf(Errno),
 }
@@ -61,6 +66,14 @@ impl fmt::Display for Nonsense {
                 write!(f, "it wants to arm by thread {thread}, which cannot be one")
             }
             Self::TooManyTaken => f.write_str("it takes entries and does not say DONE"),
+            Self::Stuck(silent) => write!(
+                f,
+                "it has said nothing for {} s: it is stopped or stuck",
+                silent.as_secs()
+            ),
+            Self::Unread(events) => {
+                write!(f, "it does not read the {events} events that wait for it")
+            }
             Self::Deaf(cause) => write!(f, "READY cannot be sent to it: {}", cause.desc()),
         }
     }
@@ -187,6 +200,33 @@ mod tests {
                 "{byte}"
             );
         }
+    }
+
+    #[test]
+    fn random_bytes_are_a_request_or_nonsense_and_nothing_else() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut heard = 0;
+        for _ in 0..200_000 {
+            let mut bytes: Vec<u8> = (0..7).flat_map(|_| random().to_ne_bytes()).collect();
+            if random() % 2 == 0 {
+                bytes.truncate(size_of::<raw::fimk_request>());
+                // Every version but ours is refused before the kind is looked at.
+                bytes[..4].copy_from_slice(&[3, 0, random().to_ne_bytes()[0] % 16, 0]);
+            } else {
+                bytes.truncate(usize::try_from(random() % 57).expect("it is small"));
+            }
+            if let Ok(request) = parse(&bytes) {
+                heard += 1;
+                let _ = (wanted(&request), arming_thread(&request, 1));
+            }
+        }
+        assert!((10_000..100_000).contains(&heard), "{heard}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::analyzers::{Analyzers, End};
 use crate::channel::{Channel, Received};
 use crate::error::{Error, Result};
 use crate::exit::{self, Status};
+use crate::fanotify;
 use crate::flags::source_name;
 use crate::forward::SharedChannel;
 use crate::log;
@@ -23,6 +24,7 @@ use crate::probe::{self, Source};
 use crate::requests::{self, Nonsense, Wanted};
 use crate::sandbox;
 use crate::serve::{Fault, Next, Server};
+use crate::vigil::{News, Vigil};
 
 /// After records: soon enough that a lost announcement is not felt.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,6 +61,8 @@ struct Peer {
     since: Instant,
     /// It said HELLO.
     greeted: bool,
+    /// From HELLO on.
+    vigil: Option<Vigil>,
     /// It sent nonsense, and nothing is heard from it any more.
     dropped: bool,
 }
@@ -82,15 +86,19 @@ pub struct Run<'a> {
     /// From when on an ended process may wake us: on a host that starts thousands, ten times a second do.
     ends_from: Instant,
     activity: u64,
+    stuck_after: Duration,
+    /// When to look how much waits in the queue of fanotify; never with another source.
+    queue_at: Option<Instant>,
 }
 
 impl<'a> Run<'a> {
-    /// `signals` delivers SIGTERM and SIGINT.
+    /// `signals` delivers SIGTERM and SIGINT; an analyzer that is silent for `stuck_after` is dropped.
     pub fn new(
         analyzers: &'a mut dyn Analyzers,
         pins: &'a mut Pins,
         signals: SignalFd,
         notify: Notify,
+        stuck_after: Duration,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -108,6 +116,8 @@ impl<'a> Run<'a> {
             vacant: Some(now),
             ends_from: now,
             activity: 0,
+            stuck_after,
+            queue_at: None,
         }
     }
 
@@ -169,6 +179,7 @@ impl<'a> Run<'a> {
                 pid: started.pid,
                 since: Instant::now(),
                 greeted: false,
+                vigil: None,
                 dropped: false,
             });
         }
@@ -241,6 +252,8 @@ impl<'a> Run<'a> {
             self.analyzers.wakes(),
             self.notify.next_due(),
             self.hello_due(),
+            self.vigil_due(),
+            self.queue_at.filter(|_| self.phase == Phase::Serving),
         ];
         others.into_iter().flatten().fold(phase, Instant::min)
     }
@@ -258,6 +271,7 @@ impl<'a> Run<'a> {
     fn serve(&mut self) -> std::result::Result<Next, Fault> {
         let next = self.converse()?;
         self.keep_house()?;
+        self.keep_vigil()?;
         Ok(next)
     }
 
@@ -325,6 +339,62 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether the analyzer lives, and reads what is there for it.
+    fn keep_vigil(&mut self) -> std::result::Result<(), Fault> {
+        let now = Instant::now();
+        let Some(server) = self
+            .server
+            .as_ref()
+            .filter(|_| self.phase == Phase::Serving)
+        else {
+            return Ok(());
+        };
+        let mut unread = 0;
+        if self.queue_at.is_some_and(|at| now >= at) {
+            self.queue_at = Some(now + fanotify::LOOK_EVERY);
+            unread = server.queued();
+        }
+        let too_many = unread > fanotify::QUEUE_MAX;
+        let Some(peer) = self.peer.as_mut().filter(|peer| !peer.dropped) else {
+            if too_many {
+                server.forsake();
+            }
+            return Ok(());
+        };
+        if too_many {
+            return Err(Nonsense::Unread(unread).into());
+        }
+        let (pid, answered) = (peer.pid, server.served());
+        match peer
+            .vigil
+            .as_mut()
+            .and_then(|vigil| vigil.look(answered, now))
+        {
+            Some(News::Silent(silent)) => log::line(format_args!(
+                "the analyzer (pid {pid}) has said nothing for {} s: it is stopped or stuck, what changes is kept for \
+                 it, and after {} s it is dropped",
+                silent.as_secs(),
+                self.stuck_after.as_secs()
+            )),
+            Some(News::Back(silent)) => log::line(format_args!(
+                "the analyzer (pid {pid}) is heard again after {} s",
+                silent.as_secs()
+            )),
+            Some(News::Stuck(silent)) => return Err(Nonsense::Stuck(silent).into()),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn vigil_due(&self) -> Option<Instant> {
+        let peer = self.peer.as_ref().filter(|peer| !peer.dropped)?;
+        let vigil = peer
+            .vigil
+            .as_ref()
+            .filter(|_| self.phase == Phase::Serving)?;
+        Some(vigil.next_due())
+    }
+
     /// Nothing is brought up for who comes while we stop; only its end is awaited.
     fn hear_out(&self) {
         let mut buffer = [0; size_of::<raw::fimk_request>() + 1];
@@ -360,6 +430,11 @@ impl<'a> Run<'a> {
         if let (Some(server), Some(peer)) = (&mut self.server, &mut self.peer) {
             server.greet(peer.pid)?;
             peer.greeted = true;
+            peer.vigil = Some(Vigil::new(
+                self.stuck_after,
+                server.served(),
+                Instant::now(),
+            ));
             self.vacant = None;
             tell_unmet(&server.source, &wanted);
         }
@@ -370,6 +445,7 @@ impl<'a> Run<'a> {
     fn bring_up(&mut self, wanted: &Wanted) -> Result<Server> {
         let source = probe::bring_up(wanted, self.pins)?;
         let server = Server::new(source, &self.channel)?;
+        self.queue_at = server.source.fanotify.as_ref().map(|_| Instant::now());
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;
         let why = REASON_SENTENCES
             .get(server.source.refusal.reason as usize)
@@ -392,6 +468,9 @@ impl<'a> Run<'a> {
                 peer.pid
             ));
             peer.dropped = true;
+        }
+        if let Some(server) = &self.server {
+            server.forsake();
         }
         self.channel.borrow_mut().close();
         self.analyzers.end()

@@ -81,6 +81,11 @@ fn filter(
         .map(|query| equal(1, query))
         .collect::<std::result::Result<_, _>>()?;
     rules.insert(libc::SYS_fcntl, queries);
+    // How much waits in the queue of fanotify; and marks are taken off a group that nobody reads, none is added.
+    let how_much = i32::try_from(libc::FIONREAD)?;
+    rules.insert(libc::SYS_ioctl, vec![equal(1, how_much)?]);
+    let no_mark = equal(1, libc::FAN_MARK_FLUSH.cast_signed())?;
+    rules.insert(libc::SYS_fanotify_mark, vec![no_mark]);
     if service {
         rules.extend(handing_over()?);
     }
@@ -94,11 +99,9 @@ fn filter(
     Ok(filter.try_into()?)
 }
 
-/// What a service needs besides: it answers callers, asks who they are and makes channels; and it takes marks off
-/// the fanotify group that nobody reads, but adds none.
+/// What a service needs besides: it answers callers, asks who they are and makes channels.
 fn handing_over() -> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
 {
-    let no_mark = equal(1, libc::FAN_MARK_FLUSH.cast_signed())?;
     let credentials = SeccompRule::new(vec![
         is(1, SeccompCmpOp::Eq, libc::SOL_SOCKET)?,
         is(2, SeccompCmpOp::Eq, libc::SO_PEERCRED)?,
@@ -107,7 +110,6 @@ fn handing_over() -> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccom
         (libc::SYS_accept4, Vec::new()),
         (libc::SYS_getsockopt, vec![credentials]),
         (libc::SYS_socketpair, vec![equal(0, libc::AF_UNIX)?]),
-        (libc::SYS_fanotify_mark, vec![no_mark]),
     ]))
 }
 

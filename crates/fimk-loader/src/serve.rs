@@ -10,6 +10,7 @@ use libbpf_rs::Link;
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::actors::{Ends, bytes_of};
+use crate::budget::Budget;
 use crate::channel::Received;
 use crate::counts::{Counts, Sums, counted};
 use crate::error::{Error, Result};
@@ -113,6 +114,8 @@ pub struct Server {
     /// The number of the last take.
     takes: u64,
     served: u64,
+    budget: Budget,
+    slowed: Quietly,
     tally: Tally,
 }
 
@@ -163,6 +166,8 @@ impl Server {
             reattaches,
             analyzer: 0,
             served: 0,
+            budget: Budget::new(Instant::now()),
+            slowed: Quietly::default(),
             tally: Tally::default(),
         })
     }
@@ -207,6 +212,9 @@ impl Server {
                 if matches!(self.answer, Some(Answer::Behind { .. })) {
                     return Ok(Next::Soon);
                 }
+            } else if !self.budget.take(Instant::now()) {
+                self.tell_slowed();
+                return Ok(Next::Soon);
             } else if let Some(request) = self.next_request()? {
                 self.served += 1;
                 let arms = self.arming.is_some();
@@ -295,6 +303,17 @@ impl Server {
         })?)
     }
 
+    /// How many requests were served.
+    pub fn served(&self) -> u64 {
+        self.served
+    }
+
+    /// Events in the queue of fanotify; 0 where there is none.
+    pub fn queued(&self) -> u64 {
+        let group = self.source.fanotify.as_ref();
+        group.map_or(0, |(group, _)| fanotify::queued(group))
+    }
+
     /// Whether nothing waits: to be forwarded, taken or done.
     pub fn is_quiet(&self) -> bool {
         let empty = |file: &objects::File| {
@@ -320,11 +339,12 @@ impl Server {
             lost: counted(&sums, raw::FIMK_COUNT_RING_FULL),
             delivered: self.forward.as_ref().map_or(0, Forward::forwarded),
             watched: file.map_or(Ok(0), |file| file.watch.len())?,
+            put_off: self.budget.put_off(),
             ..self.tally
         })
     }
 
-    /// Nobody reads the queue of fanotify, which has no limit: it is not filled any more. The next analyzer
+    /// Nobody reads the queue of fanotify: it is not filled any more. The next analyzer
     /// marks anew.
     pub fn forsake(&self) {
         if let Some((group, _)) = &self.source.fanotify {
@@ -362,6 +382,16 @@ impl Server {
             (self.arming, self.detach_at) = (None, None);
         }
         self.detach_at
+    }
+
+    fn tell_slowed(&mut self) {
+        if let Some(silent) = self.slowed.may_speak(Instant::now()) {
+            log::line(format_args!(
+                "the analyzer (pid {}) asks for more than it can need: its requests are answered slowly ({silent} more \
+                 such lines since the last)",
+                self.analyzer
+            ));
+        }
     }
 
     fn next_request(&self) -> std::result::Result<Option<raw::fimk_request>, Nonsense> {

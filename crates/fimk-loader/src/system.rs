@@ -50,6 +50,14 @@ pub fn channel() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)
 }
 
+/// Bytes that can be read (FIONREAD); 0 if that cannot be told.
+pub fn readable(descriptor: BorrowedFd<'_>) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: writes one int, which outlives the call.
+    let result = unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    nix::errno::Errno::result(result).map_or(0, |_| u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
 /// Gives this thread the lowest priority that there is (`SCHED_IDLE`); where that is refused it keeps its own.
 pub fn yield_to_all() {
     let parameters = libc::sched_param { sched_priority: 0 };

@@ -19,6 +19,8 @@ pub struct Tally {
     pub watched: u64,
     /// Objects that it took off the watch.
     pub unwatched: u64,
+    /// Times that its requests had to wait, because there were too many.
+    pub put_off: u64,
 }
 
 impl fmt::Display for Tally {
@@ -31,11 +33,13 @@ impl fmt::Display for Tally {
             done,
             watched,
             unwatched,
+            put_off,
         } = self;
         write!(
             f,
             "changes announced {announced}, announcements lost {lost}, records delivered {delivered}, \
-             entries taken {taken}, done {done}, objects watched {watched}, taken off the watch {unwatched}"
+             entries taken {taken}, done {done}, objects watched {watched}, taken off the watch {unwatched}, \
+             requests put off {put_off}"
         )
     }
 }

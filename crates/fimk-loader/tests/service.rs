@@ -126,6 +126,8 @@ fn a_peer_that_sends_garbage_is_dropped_and_the_next_is_served() {
         let _ = peer.output.read_to_string(&mut rest);
         peer.end();
     }
+    // One that asks without end and reads no answer is heard no further than its socket is wide.
+    place.analyzer("hello=2 flood").until("flooded");
     place.analyzer("hello=2 sync exit=0").until("synced 79");
     assert_eq!(stop(service).0, 0);
 }

@@ -9,8 +9,12 @@
 mod chain;
 mod crash;
 mod damage;
+mod deaths;
 mod keeping;
 mod older;
+mod retention;
+mod small;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 
@@ -127,6 +131,7 @@ fn notice(message: &str) -> Event {
                 from: Timestamp(1),
                 to: Timestamp(2),
             }),
+            config_digest: None,
         }),
     }
 }

@@ -178,6 +178,7 @@ impl From<Notice> for event::Notice {
             counts: old.counts,
             lost: Vec::new(),
             gap: old.gap,
+            config_digest: None,
         }
     }
 }

@@ -36,6 +36,15 @@ pub enum Step {
     Gone,
 }
 
+/// Who is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// As of connecting.
+    pub uid: u32,
+    /// Root or our own user.
+    pub trusted: bool,
+}
+
 enum Phase {
     /// The request so far.
     Asking(Vec<u8>),
@@ -86,10 +95,16 @@ impl Connection {
         PollFd::new(self.stream.as_fd(), flags)
     }
 
+    /// Who is there.
+    pub fn user(&self) -> User {
+        let uid = self.peer.uid();
+        let trusted = uid == 0 || uid == geteuid().as_raw();
+        User { uid, trusted }
+    }
+
     /// Whether root or our own user is there.
     pub fn is_trusted(&self) -> bool {
-        let uid = self.peer.uid();
-        uid == 0 || uid == geteuid().as_raw()
+        self.user().trusted
     }
 
     /// Whether it is to be closed.

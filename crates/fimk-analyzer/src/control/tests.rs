@@ -182,3 +182,17 @@ fn a_crowd_is_turned_away_bit_by_bit() {
     scene.turn();
     assert!(scene.control.connections.is_empty());
 }
+
+#[test]
+fn no_user_takes_the_place_of_another_nor_all_of_them_that_of_root() {
+    let user = |uid| User {
+        uid,
+        trusted: uid == 0,
+    };
+    let mut connected = vec![user(1), user(1)];
+    assert!(!has_place(user(1), &connected) && has_place(user(2), &connected));
+    connected.extend([user(2), user(2), user(3), user(3)]);
+    assert!(!has_place(user(4), &connected) && has_place(user(0), &connected));
+    connected.extend([user(0), user(0)]);
+    assert!(!has_place(user(0), &connected));
+}

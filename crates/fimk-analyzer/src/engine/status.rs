@@ -3,14 +3,16 @@
 use std::{fs, time::Duration};
 
 use fimk_core::{event::Action, path::BytePath, render::one_line};
+use fimk_store::{CLASSES, KEPT_BYTES_MAX};
 use fimk_wire::raw;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Engine, Eyes};
+use super::{Engine, Eyes, deliver::sentence};
 use crate::{
     channel::OUTBOX_MAX,
     control::{CONNECTIONS_MAX, Command},
     held::HELD_MAX,
+    output::LINES_MAX,
     source::takes::TAKEN_MAX,
     stalled::STALLED_MAX,
     stash::PACKETS_MAX,
@@ -37,7 +39,6 @@ impl Engine {
         let about = &self.about;
         let state = if self.started { "watching" } else { "starting" };
         let compared = self.started.then(|| self.compared.rfc3339());
-        let bytes = self.store.disk_bytes().ok();
         known([
             ("version", json!(env!("CARGO_PKG_VERSION"))),
             ("wire", json!(raw::FIMK_WIRE_VERSION)),
@@ -63,7 +64,7 @@ impl Engine {
             ("repairs", self.repairs.done().json()),
             ("queues", self.queues()),
             ("outputs", json!(self.outputs())),
-            ("database", known([("bytes", json!(bytes))])),
+            ("database", self.database()),
             ("sandbox", status::sandbox(&about.sandbox)),
             ("control", self.connections()),
         ])
@@ -83,6 +84,9 @@ impl Engine {
                 .count(Action::EventsLost)
                 .saturating_sub(self.repairs.said()),
             comparing: self.scan_wanted.as_deref(),
+            output: self.output_blocked().as_ref().map(sentence),
+            alone: self.alone_sentence(),
+            unstored: self.storing_problem(),
         })
     }
 
@@ -98,7 +102,11 @@ impl Engine {
 
     fn configured(&self) -> Value {
         let path = BytePath::new(self.about.config.as_os_str().as_encoded_bytes());
-        json!({ "path": status::path(&path), "rules": self.config.rules.len() })
+        json!({
+            "path": status::path(&path),
+            "rules": self.config.rules.len(),
+            "digest": self.about.config_digest,
+        })
     }
 
     fn objects(&self) -> Value {
@@ -133,6 +141,7 @@ impl Engine {
             ("last_sequence", json!(range.map(|(_, last)| last))),
             ("last", json!(last)),
             ("since_start", self.activity.counts()),
+            ("own_writes", json!(self.own.writes)),
             ("last_degraded", json!(self.activity.last_degraded())),
         ])
     }
@@ -145,6 +154,33 @@ impl Engine {
         Some(cursors.into_iter().map(output).collect())
     }
 
+    fn database(&self) -> Value {
+        let (events, event_bytes) = self.store.stored_events();
+        let removed = self.store.removed();
+        let by_class = |counts: [u64; 4]| {
+            let counts = CLASSES.iter().zip(counts).filter(|(_, count)| *count > 0);
+            let counts: Map<String, Value> = counts
+                .map(|(class, count)| (class.name().to_owned(), json!(count)))
+                .collect();
+            Value::Object(counts)
+        };
+        known([
+            ("bytes", json!(self.store.disk_bytes().ok())),
+            ("events", json!(events)),
+            ("event_bytes", json!(event_bytes)),
+            ("event_bytes_max", json!(self.config.store.keep_bytes)),
+            ("removed_by_age", by_class(removed.by_age)),
+            ("removed_by_size", by_class(removed.by_size)),
+            (
+                "in_memory",
+                queue(self.store.kept_bytes(), Some(KEPT_BYTES_MAX)),
+            ),
+            ("failed", json!(self.storing.failed)),
+            ("recovered", json!(self.storing.recovered)),
+            ("stood_still", json!(self.storing.full)),
+        ])
+    }
+
     fn queues(&self) -> Value {
         let undone =
             matches!(self.eyes, Eyes::Bpf(_)).then(|| queue(self.done.len(), Some(TAKEN_MAX)));
@@ -155,7 +191,21 @@ impl Engine {
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
+            ("fanotify", self.fanotify_queue()),
+            ("output", queue(self.output.waiting(), Some(LINES_MAX))),
             ("undone", json!(undone)),
+        ])
+    }
+
+    /// What waits in the kernel, and how often that was too much.
+    fn fanotify_queue(&self) -> Value {
+        let Eyes::Fanotify(fanotify) = &self.eyes else {
+            return Value::Null;
+        };
+        known([
+            ("length", json!(fanotify.queued())),
+            ("limit", json!(crate::source::fanotify::QUEUE_MAX)),
+            ("overflowed", json!(self.losses.queue_full)),
         ])
     }
 

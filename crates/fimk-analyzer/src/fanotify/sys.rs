@@ -1,7 +1,7 @@
-//! The two calls that have no safe wrapper. Nothing else in this crate is `unsafe`.
+//! The calls that have no safe wrapper. Nothing else in this crate is `unsafe`.
 #![allow(unsafe_code, reason = "see each SAFETY comment")]
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::{errno::Errno, sys::fanotify::Fanotify};
 
@@ -48,6 +48,14 @@ pub(super) fn name_to_handle(object: &OwnedFd, flags: libc::c_int) -> nix::Resul
     ]
     .concat();
     Ok([&head, &handle.bytes[..length]].concat())
+}
+
+/// Bytes that can be read (FIONREAD); 0 if that cannot be told.
+pub(super) fn readable(group: &Fanotify) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: writes one int, which outlives the call.
+    let result = unsafe { libc::ioctl(group.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    Errno::result(result).map_or(0, |_| u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
 /// A group from its descriptor.

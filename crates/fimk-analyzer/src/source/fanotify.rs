@@ -36,6 +36,10 @@ const EVENTS_AT_ONCE: usize = 4_096;
 /// Readings whose actors are still asked for. Beyond, events wait in the kernel's queue, which says when it overflows.
 const BATCHES_MAX: usize = 16;
 
+/// Events in the kernel's queue, at about 200 bytes each: 50 MiB. Beyond they are read away, and everything is compared;
+/// the loader drops us at twice as many.
+pub const QUEUE_MAX: u64 = 262_144;
+
 /// While fewer objects than this are marked, files are marked by themselves beside their directories, so that a hard
 /// link made later cannot hide a write. Each pins about 1.3 kB in the kernel: 26 MB at most. Beyond, only files that
 /// have several names already are marked, and a write through a link made later is found when the directory of the
@@ -66,6 +70,8 @@ enum Answer {
 pub struct Fanotify {
     group: Group,
     batches: VecDeque<Batch>,
+    /// The kernel's queue was empty at the last reading.
+    read_all: bool,
     /// How many events of which pid are in `batches`, by each path that they are about.
     awaited: HashMap<BytePath, HashMap<u32, usize>>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
@@ -82,6 +88,7 @@ impl Fanotify {
         Self {
             group,
             batches: VecDeque::new(),
+            read_all: false,
             awaited: HashMap::new(),
             answer: Answer::None,
             moves: 0,
@@ -141,21 +148,37 @@ impl Fanotify {
         self.group.forget(path);
     }
 
+    /// Events in the kernel's queue.
+    pub fn queued(&self) -> u64 {
+        self.group.queued()
+    }
+
     /// Whether another reading may be made while the loader has not answered for those before.
     pub fn may_read(&self) -> bool {
         self.batches.len() < BATCHES_MAX
     }
 
-    /// Reads what is there and asks whose it is. False when the group is of no more use.
-    pub fn read(&mut self, channel: &mut Channel) -> Result<io::Result<()>, ChannelError> {
-        if !self.may_read() {
+    /// Whether the last reading took all that was there.
+    pub fn has_read_all(&self) -> bool {
+        self.read_all
+    }
+
+    /// Reads what is there and asks the loader whose it is; without one, [`Self::unanswered`] goes on with it. An inner
+    /// error means that the group is of no more use.
+    pub fn read(&mut self, channel: Option<&mut Channel>) -> Result<io::Result<()>, ChannelError> {
+        self.read_all = false;
+        let mut events = Vec::new();
+        if self.group.queued() > QUEUE_MAX {
+            if let Err(error) = self.group.discard_queue() {
+                return Ok(Err(error));
+            }
+            events.push(FanotifyEvent::overflow());
+        } else if !self.may_read() {
             return Ok(Ok(()));
         }
-        let mut events = Vec::new();
-        while events.len() < EVENTS_AT_ONCE {
+        while self.may_read() && events.len() < EVENTS_AT_ONCE && !self.read_all {
             match self.group.read(&mut events) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(more) => self.read_all = !more,
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -173,12 +196,14 @@ impl Fanotify {
             .collect();
         pids.sort_unstable();
         pids.dedup();
-        for pid in pids {
-            let cookie = channel.who(raw::fimk_actor_key { pid, ..no_actor() })?;
-            asked.push((cookie, pid));
-        }
-        if asked.is_empty() {
-            asked.push((channel.sync()?, 0));
+        if let Some(channel) = channel {
+            for pid in pids {
+                let cookie = channel.who(raw::fimk_actor_key { pid, ..no_actor() })?;
+                asked.push((cookie, pid));
+            }
+            if asked.is_empty() {
+                asked.push((channel.sync()?, 0));
+            }
         }
         for event in &events {
             for path in subjects(event) {
@@ -194,6 +219,15 @@ impl Fanotify {
             moves: self.moves,
         });
         Ok(Ok(()))
+    }
+
+    /// The signals of all readings, without waiting for the loader's answers.
+    pub fn unanswered(&mut self, tree: &mut Tree, walker: &Walker, actors: &Actors) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        while let Some(batch) = self.batches.pop_front() {
+            signals.extend(self.signals_of(batch, tree, walker, actors));
+        }
+        signals
     }
 
     /// An ACTOR came: of a chain, the first is the one asked for.
@@ -226,9 +260,19 @@ impl Fanotify {
         if !batch.asked.is_empty() {
             return Vec::new();
         }
-        let Some(mut batch) = self.batches.pop_front() else {
+        let Some(batch) = self.batches.pop_front() else {
             return Vec::new();
         };
+        self.signals_of(batch, tree, walker, actors)
+    }
+
+    fn signals_of(
+        &mut self,
+        mut batch: Batch,
+        tree: &mut Tree,
+        walker: &Walker,
+        actors: &Actors,
+    ) -> Vec<Signal> {
         let events = std::mem::take(&mut batch.events);
         self.no_longer_awaited(&events);
         let mut signals = Vec::new();
@@ -290,7 +334,7 @@ impl Fanotify {
         actors: &Actors,
     ) -> Vec<Signal> {
         if event.overflow {
-            return vec![Signal::Lost("the fanotify queue overflowed".to_owned())];
+            return vec![Signal::Overflowed];
         }
         let touch = touch(culprit(event, batch, actors));
         let mask = MaskFlags::from_bits_retain(event.mask);
@@ -304,8 +348,13 @@ impl Fanotify {
             return lost.into_iter().collect();
         };
         let mut signals = Vec::new();
+        let is_directory = mask.intersects(MaskFlags::FAN_ONDIR);
         for fact in facts(mask, &path) {
-            self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            // Of the time before a walk that found another directory there.
+            let is_over = is_directory && fact == Fact::Deleted && self.group.is_over(event, &path);
+            if !is_over {
+                self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            }
             let operations = Operations::of(&[operation(&fact)]);
             signals.push(Signal::Touched(
                 path.clone(),
@@ -332,11 +381,12 @@ impl Fanotify {
             operations,
             ..touch
         };
-        // Another name was used than the one the object is known by: both are touched.
-        if let Some(watched) = event.object.clone().filter(|watched| *watched != path) {
-            let accessed = Some(path.clone());
+        // Another name was used than those the object is known by: all are touched.
+        let others = event.object.iter().chain(&event.aliases);
+        for watched in others.filter(|watched| **watched != path) {
+            let accessed = event.directory.is_some().then(|| path.clone());
             signals.push(Signal::Touched(
-                watched,
+                watched.clone(),
                 Touch {
                     accessed,
                     ..touch.clone()
@@ -361,6 +411,8 @@ impl Fanotify {
             tree.remove_below(path);
             if directory {
                 self.group.forget(path);
+            } else {
+                self.group.lost_name(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
             tree.insert(path.clone(), entry(path, directory));
@@ -385,6 +437,12 @@ impl Fanotify {
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
         let (old, new) = sides(event);
+        if let Some(old) = &old
+            && directory
+            && self.group.is_over(event, old)
+        {
+            return self.moved_before(old, new.as_ref(), tree, walker, &touch);
+        }
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
         let replaced = new_reached
@@ -410,6 +468,9 @@ impl Fanotify {
             tree.insert(path.clone(), entry(path, directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
+            } else if let Some(found) = walker.reaches(path, directory) {
+                // Where it was made it may have been gone before it could be marked.
+                let _ = self.mark(&found, walker);
             }
         }
         let touch = Touch {
@@ -428,6 +489,39 @@ impl Fanotify {
             touch: touch.clone(),
         }];
         signals.extend(left.map(|left| self.came(tree, left.path, false, touch, Fact::Created)));
+        signals
+    }
+
+    /// A directory moved before it was found elsewhere by a walk, or another where it was: what stands at both names now
+    /// stays, and is compared.
+    fn moved_before(
+        &mut self,
+        old: &BytePath,
+        new: Option<&BytePath>,
+        tree: &Tree,
+        walker: &Walker,
+        touch: &Touch,
+    ) -> Vec<Signal> {
+        let touch = Touch {
+            operations: Operations::of(&[raw::FIMK_OP_RENAME]),
+            ..touch.clone()
+        };
+        let mut signals = Vec::new();
+        for path in [Some(old), new].into_iter().flatten() {
+            if walker.reaches(path, true).is_none() {
+                continue;
+            }
+            if tree.get(path).is_some() {
+                self.to_walk.push((path.clone(), nobodys(&touch)));
+            }
+            let came = Some(path) == new;
+            let fact = came.then(|| Fact::Renamed(Some(old.clone())));
+            let touch = Touch {
+                fact,
+                ..touch.clone()
+            };
+            signals.push(Signal::Touched(path.clone(), touch));
+        }
         signals
     }
 

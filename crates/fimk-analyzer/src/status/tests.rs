@@ -35,6 +35,9 @@ fn well(activity: &Activity) -> Signs<'_> {
         activity,
         lost: 0,
         comparing: None,
+        output: None,
+        alone: None,
+        unstored: None,
     }
 }
 
@@ -50,6 +53,9 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         watched: 11,
         lost: 2,
         comparing: Some("records were lost"),
+        output: Some("nobody reads".to_owned()),
+        alone: Some("nobody answers".to_owned()),
+        unstored: Some("no space is left".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -57,9 +63,12 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         [
             "periodic",
             "unprivileged",
+            "unstored",
             "full",
             "degraded",
             "events_lost",
+            "loader_silent",
+            "output_blocked",
             "comparing"
         ]
     );

@@ -354,6 +354,7 @@ fn set_notice(fimk: &mut Object, notice: &Notice) {
         .map(|(hook, causes)| (hook.clone(), integers(causes).into()));
     fimk.set("lost", lost.collect::<Object>());
     fimk.set("gap", gap(notice.gap));
+    fimk.set("config_digest", notice.config_digest.clone());
 }
 
 /// Named numbers.

@@ -26,7 +26,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 101] = [
+pub const FIELDS: [(&str, Kind); 102] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -80,6 +80,7 @@ pub const FIELDS: [(&str, Kind); 101] = [
     ("fimk.bytes", Integer),
     ("fimk.cgroup", Text),
     ("fimk.changes", Objects),
+    ("fimk.config_digest", Text),
     ("fimk.content", Text),
     ("fimk.count", Integer),
     ("fimk.counts", IntegerMap),

@@ -189,6 +189,7 @@ fn notice() -> Notice {
             from: at(-100),
             to: at(0),
         }),
+        config_digest: Some("ab".repeat(32)),
     }
 }
 
@@ -570,6 +571,9 @@ fn the_manual_describes_every_action() {
         Action::Opened,
         Action::Executed,
         Action::Burst,
+        Action::Heartbeat,
+        Action::Recovered,
+        Action::EventsRemoved,
     ] {
         assert!(
             page.lines()

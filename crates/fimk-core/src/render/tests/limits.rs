@@ -50,6 +50,7 @@ proptest! {
             counts: pairs().map(|key| (key, 1)).collect(),
             lost: pairs().map(|key| (key, vec![(texts[0].chars().take(9).collect(), 1)])).collect(),
             gap: None,
+            config_digest: None,
         };
         let line = ecs_line(&event(Action::EventsLost, Body::Notice(notice)), &Host { name: texts[2].clone() });
         prop_assert!(line.len() <= LINE_BYTES_MAX);
