@@ -180,14 +180,19 @@ static __always_inline __u64 filter_slot(__u64 inode, __u32 device)
 	return (inode + ((__u64)device << 32)) * 0x9e3779b97f4a7c15ull >> (64 - FILTER_BITS);
 }
 
+static __always_inline bool passes_filter(__u64 inode, __u32 device)
+{
+	return filter[filter_slot(inode, device)];
+}
+
 static __always_inline bool maybe_watched(const struct inode *inode)
 {
-	return filter[filter_slot(inode->i_ino, inode->i_sb->s_dev)];
+	return passes_filter(inode->i_ino, inode->i_sb->s_dev);
 }
 
 static __always_inline bool maybe_watched_object(const struct fimk_object *object)
 {
-	return filter[filter_slot(object->inode, object->device)];
+	return passes_filter(object->inode, object->device);
 }
 
 static __always_inline void pass_filter(const struct fimk_object *object)

@@ -272,6 +272,38 @@ static __always_inline struct inode *directory_of(struct dentry *dentry)
 	return dentry->d_parent->d_inode;
 }
 
+/* Tells which extended attribute of a watched object it is. The touch of the object comes after: whoever takes
+ * that has had this. */
+static __always_inline void name_attribute(__u32 hook, const struct inode *inode, const char *attribute)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct fimk_name *name;
+	struct tail tail;
+	__u64 end;
+
+	if (!scratch)
+		return;
+	name = &scratch->name;
+	object_of(&name->object, inode);
+	if (!bpf_map_lookup_elem(&watch, &name->object) || !ring_has_room())
+		return;
+	name->directory = name->old_directory = name->replaced = (struct fimk_object){};
+	name->operation = FIMK_OP_SETTRUSTED;
+	name->mode = name->links = name->path_flags = 0;
+	actor_of_current(&scratch->key.actor);
+	describe(scratch, hook);
+	tail = (struct tail){ name->tail, sizeof(name->tail), &scratch->end };
+	scratch->end = 0;
+	append(&tail, FIMK_NAME_MAX, attribute);
+	end = scratch->end;
+	if (end > FIMK_NAME_MAX)
+		return;
+	name->name = (struct fimk_span){ .length = end };
+	name->old_name = name->path = name->old_path = (struct fimk_span){};
+	name->header.length = __builtin_offsetof(struct fimk_name, tail) + end;
+	bpf_ringbuf_output(&ring, name, __builtin_offsetof(struct fimk_name, tail) + end, 0);
+}
+
 /* Names one object by one dentry. */
 static __always_inline int name_one(__u32 hook, enum fimk_operation operation, struct dentry *dentry,
 				    struct inode *inode)

@@ -70,6 +70,12 @@ static __always_inline enum step cross(struct place *at, struct dentry *dentry, 
 	return STEP_CROSSED;
 }
 
+/* Where a walk ended that did not come to the root of the tree. */
+static __always_inline __u32 end_of(const struct place *at, struct dentry *dentry)
+{
+	return !at->mount && dentry == BPF_CORE_READ(dentry, d_sb, s_root) ? FIMK_PATH_INSIDE : 0;
+}
+
 /* Appends the names from a place up to the root, `room` bytes at most; returns FIMK_PATH_* flags. */
 static __always_inline __u32 append_path(struct tail *tail, __u64 room, struct place at)
 {
@@ -85,7 +91,7 @@ static __always_inline __u32 append_path(struct tail *tail, __u64 room, struct p
 		if (step == STEP_ROOT)
 			return FIMK_PATH_WHOLE;
 		if (step == STEP_END)
-			return 0;
+			return end_of(&at, dentry);
 		if (step == STEP_CROSSED)
 			continue;
 		if (!append(tail, limit, BPF_CORE_READ(dentry, d_name.name)))

@@ -345,7 +345,7 @@ impl Engine {
             Packet::Taken(taken) => {
                 self.want(ActorKey::of(actor_of_attempt(taken.key.actor)))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.taken(&self.tree, taken);
+                    let signals = bpf.taken(&self.tree, self.mounts.table(), taken);
                     self.signals(signals)?;
                 }
             }

@@ -172,7 +172,7 @@ impl Engine {
             (one, other) => one.min(other),
         };
         self.settle.put(to.clone(), here);
-        let tells = |it: &Touch| it.fact.as_ref().is_some_and(|fact| *fact != Fact::Beneath);
+        let tells = |it: &Touch| it.fact.as_ref().is_some_and(Fact::tells_of_name);
         if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
             // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(

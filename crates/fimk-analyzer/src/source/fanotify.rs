@@ -694,6 +694,7 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Created => raw::FIMK_OP_CREATE,
         Fact::Linked(_) => raw::FIMK_OP_LINK,
         Fact::Deleted => raw::FIMK_OP_UNLINK,
+        Fact::Attributes(_) => raw::FIMK_OP_SETTRUSTED,
         Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) | Fact::Beneath => {
             raw::FIMK_OP_RENAME
         }
