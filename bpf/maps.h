@@ -69,6 +69,7 @@ struct file_scratch {
 	__u64 old_dentry;
 	__u64 bytes;
 	__u64 end; /* of the packet's tail */
+	struct walk walk;
 	__u32 operation;
 	__u32 replaced_mode;
 	__u32 owner; /* of the object that the record names */
