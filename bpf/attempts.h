@@ -39,6 +39,7 @@ __attribute__((noinline)) int attempt_first(__u32 hook)
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
 	room = ring_has_room();
+	scratch->counted = 0;
 	dirtied = make_entry(&attempts, scratch, hook, room);
 	if (dirtied == DIRTY_COUNTED)
 		count(hook, FIMK_COUNT_COALESCED);

@@ -224,8 +224,10 @@ int BPF_PROG(fimk_security_file_ioctl, struct file *file, unsigned int command)
 	if (!maybe_watched(file->f_inode))
 		return 0;
 	any_flagged = true;
-	if (bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY))
+	if (bpf_map_update_elem(&flagged, &address, &yes, BPF_ANY)) {
 		count(FIMK_HOOK_FILE_IOCTL, FIMK_COUNT_DIRTY_FULL);
+		lose_of_rule(0);
+	}
 	return touch_file(FIMK_HOOK_FILE_IOCTL, FIMK_OP_SETFLAGS, file, 0);
 }
 

@@ -27,6 +27,12 @@
 #define FIMK_OBJECTS_DEFAULT 262144
 #define FIMK_OBJECTS_MAX 1048576
 
+/* Processes that have an entry of `dirty` each for one object; what more of them do to it is one entry of the others,
+ * without a process: a file that everybody writes would fill the map. */
+#define FIMK_PROCESSES_MAX 16
+/* Rules are armed under the numbers below this; 0: of none, or it is not known of which. */
+#define FIMK_RULES_MAX 1024
+
 /* Bytes of a path sent leaf first (struct fimk_touch). Longer ones are cut and say so; the object
  * and not the path decides what is watched, so nothing is missed for it. */
 #define FIMK_PATH_MAX 1024
@@ -70,6 +76,9 @@ struct fimk_key {
 	struct fimk_object object;
 	struct fimk_actor_key actor;
 };
+
+/* `image` of the key, without a process, of those beyond FIMK_PROCESSES_MAX. */
+#define FIMK_OTHERS 0xffffffffu
 
 #define FIMK_PID_MASK 0x003fffffu
 #define FIMK_KIND_SHIFT 22
@@ -227,7 +236,8 @@ enum fimk_count {
 	FIMK_COUNT_WATCH_FULL = 5, /* a new object could not be watched */
 	FIMK_COUNT_ACTORS_FULL = 6,
 	FIMK_COUNT_PATH_CUT = 7,
-	FIMK_COUNTS = 8,
+	FIMK_COUNT_CROWDED = 8, /* counted with the others of the object */
+	FIMK_COUNTS = 9,
 };
 
 /* ---- Kernel maps ------------------------------------------------------------------------- */
@@ -242,7 +252,7 @@ enum fimk_count {
 #define FIMK_WATCH_INHERITED_SHIFT 3
 
 struct fimk_watch {
-	__u32 rule; /* the number the analyzer armed it under */
+	__u32 rule; /* the number the analyzer armed it under, see FIMK_RULES_MAX */
 	__u32 flags;
 };
 
@@ -256,7 +266,8 @@ struct fimk_entry {
 	__u64 take; /* in `taken`: the number DONE must name; in `dirty` the programs' own, see touch.h */
 	__u8 operations[FIMK_OPERATIONS_MAX];
 	__u32 uid; /* of the first touch: a process can change its own */
-	__u32 announced;
+	__u16 announced;
+	__u16 counted; /* among those of its object, see FIMK_PROCESSES_MAX; what only names make is not */
 };
 
 struct fimk_counters {
@@ -429,7 +440,9 @@ struct fimk_synced {
 struct fimk_counters_packet {
 	struct fimk_header header;
 	__u64 skipped; /* runs that the recursion guard refused and that no second program made up for */
+	__u64 swept; /* entries that the loader found dirty and announced, because the ring had no room */
 	struct fimk_counters hooks[FIMK_HOOKS_MAX];
+	__u8 rules[FIMK_RULES_MAX / 8]; /* a bit for each rule of which an entry found no room since the last packet */
 };
 
 #define FIMK_HOLDS_OPEN 1u /* a description open for writing */
@@ -486,7 +499,7 @@ FIMK_SIZE(fimk_ready, 56 + FIMK_HOOKS_MAX);
 FIMK_SIZE(fimk_taken, 120);
 FIMK_SIZE(fimk_synced, 16);
 FIMK_SIZE(fimk_holder, 48);
-FIMK_SIZE(fimk_counters_packet, 16 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8);
+FIMK_SIZE(fimk_counters_packet, 24 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8 + FIMK_RULES_MAX / 8);
 FIMK_SIZE(fimk_request, 48);
 
 #endif

@@ -76,6 +76,9 @@ struct file_scratch {
 	__u32 replaced_owner;
 	__u32 actor_flags; /* for path_flags */
 	__u32 mark; /* of this call, see touch.h */
+	__u32 rule; /* of what is made dirty */
+	__u32 old_rule; /* of the directory that a name leaves */
+	__u32 counted; /* for the entry */
 	struct fimk_entry entry;
 	union {
 		struct fimk_touch touch;
@@ -143,6 +146,36 @@ __u64 ordinary_gone;
 __u32 room_for_others;
 __u32 room_for_root;
 
+/*
+ * How many entries of `dirty` an object has that count as processes: made by the programs, less those that the loader
+ * took away; each of them writes its own numbers only. By a hash with a secret factor, so that nobody can choose an
+ * object that shares a number with another: of the entries there is room for, some four share one.
+ */
+#define CROWD_BITS 16
+__u32 crowd_made[1 << CROWD_BITS];
+__u32 crowd_gone[1 << CROWD_BITS];
+__u64 crowd_factor;
+
+/* Rules of which something found no room in `dirty`: set here, cleared by the loader. */
+__u8 lost_rules[FIMK_RULES_MAX];
+
+static __always_inline __u32 crowd_slot(const struct fimk_object *object)
+{
+	return (object->inode + ((__u64)object->device << 32)) * crowd_factor >> (64 - CROWD_BITS);
+}
+
+static __always_inline bool is_crowded(const struct fimk_object *object)
+{
+	__u32 slot = crowd_slot(object);
+
+	return (__s32)(crowd_made[slot] - crowd_gone[slot]) >= FIMK_PROCESSES_MAX;
+}
+
+static __always_inline void lose_of_rule(__u32 rule)
+{
+	lost_rules[rule < FIMK_RULES_MAX ? rule : 0] = 1;
+}
+
 /* Multiplication by 2^64 / golden ratio spreads consecutive inode numbers; the top bits are the best. */
 static __always_inline __u64 filter_slot(__u64 inode, __u32 device)
 {
@@ -180,7 +213,8 @@ static __always_inline bool watch_object(const struct fimk_object *object, const
 	if (known) {
 		if (named && !(known->flags & FIMK_WATCH_NAMED))
 			__sync_fetch_and_add(&ordinary, -1);
-		known->rule = wanted->rule;
+		if (known->rule != wanted->rule)
+			known->rule = 0; /* it has names under both */
 		known->flags |= wanted->flags;
 		return true;
 	}

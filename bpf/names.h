@@ -82,8 +82,10 @@ static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __
 	struct fimk_name *name = &scratch->name;
 	__u32 made = 0;
 
+	scratch->counted = 0;
 	if (watched & THE_DIRECTORY && make_object_dirty(scratch, hook, &name->directory, announced))
 		made |= THE_DIRECTORY;
+	scratch->rule = scratch->old_rule;
 	if (watched & THE_OLD_DIRECTORY && !same_object(&name->directory, &name->old_directory) &&
 	    make_object_dirty(scratch, hook, &name->old_directory, announced))
 		made |= THE_OLD_DIRECTORY;
@@ -99,6 +101,7 @@ static __always_inline void touch_objects(struct file_scratch *scratch, __u32 ho
 	scratch->key.object = scratch->name.object;
 	touch_first(hook);
 	scratch->key.object = replaced;
+	actor_of_current(&scratch->key.actor);
 	touch_first(hook);
 }
 
@@ -263,10 +266,14 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	if (is_there(are.directory))
+	if (are.directory) {
 		directories |= THE_DIRECTORY;
-	if (is_there(are.old_directory))
+		scratch->rule = are.directory->rule;
+	}
+	if (are.old_directory) {
 		directories |= THE_OLD_DIRECTORY;
+		scratch->old_rule = are.old_directory->rule;
+	}
 	if (!directories && !is_there(are.object) && !is_there(are.replaced))
 		return 0;
 	actor_of_current(&scratch->key.actor);

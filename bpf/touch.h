@@ -87,6 +87,7 @@ static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch
 	new->bytes = scratch->bytes;
 	new->uid = (__u32)bpf_get_current_uid_gid();
 	new->announced = announced;
+	new->counted = scratch->counted;
 	own(new)->tick = (__u32)bpf_jiffies64();
 	own(new)->mark = scratch->mark;
 	note_operation(new, scratch->operation);
@@ -121,7 +122,34 @@ static __always_inline enum dirtied make_entry(void *map, struct file_scratch *s
 
 static __always_inline enum dirtied make_dirty(struct file_scratch *scratch, __u32 hook, bool announced)
 {
-	return make_entry(&dirty, scratch, hook, announced);
+	enum dirtied dirtied = make_entry(&dirty, scratch, hook, announced);
+
+	if (dirtied == DIRTY_LOST)
+		lose_of_rule(scratch->rule);
+	return dirtied;
+}
+
+static __always_inline void others(struct fimk_actor_key *actor)
+{
+	actor->pid = 0;
+	actor->image = FIMK_OTHERS;
+	actor->start_ns = 0;
+}
+
+/* As make_dirty(), within the limit of processes for one object: what more of them do is that of the others. */
+static __always_inline enum dirtied make_dirty_by_process(struct file_scratch *scratch, __u32 hook, bool announced)
+{
+	enum dirtied dirtied;
+
+	if (is_crowded(&scratch->key.object) && !bpf_map_lookup_elem(&dirty, &scratch->key)) {
+		others(&scratch->key.actor);
+		count(hook, FIMK_COUNT_CROWDED);
+	}
+	scratch->counted = 1;
+	dirtied = make_dirty(scratch, hook, announced);
+	if (dirtied == DIRTY_NEW)
+		__sync_fetch_and_add(&crowd_made[crowd_slot(&scratch->key.object)], 1);
+	return dirtied;
 }
 
 /* The announcement failed after all: the sweep must make it. Hitting another entry would only announce twice. */
@@ -209,19 +237,24 @@ static __always_inline long announce_touch(struct file_scratch *scratch, __u32 h
 __attribute__((noinline)) int touch_first(__u32 hook)
 {
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct fimk_watch *watched;
 	enum dirtied dirtied;
 	bool room;
 
-	if (!scratch || !bpf_map_lookup_elem(&watch, &scratch->key.object))
+	if (!scratch)
+		return 0;
+	watched = bpf_map_lookup_elem(&watch, &scratch->key.object);
+	if (!watched)
 		return 0;
 	count(hook, FIMK_COUNT_SEEN);
+	scratch->rule = watched->rule;
 	room = ring_has_room();
-	dirtied = make_dirty(scratch, hook, room);
+	dirtied = make_dirty_by_process(scratch, hook, room);
 	if (dirtied == DIRTY_COUNTED)
 		count(hook, FIMK_COUNT_COALESCED);
 	if (dirtied != DIRTY_NEW)
 		return 0;
-	scratch->actor_flags = ensure_actor(hook, &scratch->key.actor);
+	scratch->actor_flags = scratch->key.actor.pid ? ensure_actor(hook, &scratch->key.actor) : 0;
 	if (room && !announce_touch(scratch, hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
 		return 0;
@@ -285,6 +318,10 @@ static __always_inline void touch_also(const struct inode *inode, enum fimk_oper
 	object_of(&key.object, inode);
 	actor_of_current(&key.actor);
 	entry = bpf_map_lookup_elem(&dirty, &key);
+	if (!entry) {
+		others(&key.actor);
+		entry = bpf_map_lookup_elem(&dirty, &key);
+	}
 	if (entry)
 		note_operation(entry, operation);
 }

@@ -1,6 +1,6 @@
 //! Wall clock and boot clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fimk_core::time::Timestamp;
 use nix::time::{ClockId, clock_gettime};
@@ -19,6 +19,11 @@ pub fn since_boot_ns() -> u64 {
         u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000_000
             + u64::try_from(time.tv_nsec()).unwrap_or(0)
     })
+}
+
+/// What this process has used of the CPUs so far: what something cost, however busy the host is with other things.
+pub fn cpu_used() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// The wall-clock time of a point on the boot clock, by the offset of this moment: a clock that was set

@@ -28,7 +28,7 @@ use crate::{
     notify::Notify,
     output::Output,
     patience::Patience,
-    pending::{Found, Pending, Settle},
+    pending::{Found, Pending, Settle, Times},
     signal::Signal,
     source::{
         arm,
@@ -118,6 +118,7 @@ pub struct Engine {
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     pub(crate) losses: crate::losses::Losses,
+    pub(crate) repairs: crate::repairs::Repairs,
     pub(crate) control: Control,
     about: About,
     activity: Activity,
@@ -160,6 +161,11 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let window = Duration::from_millis(parts.config.settle_ms);
+        let times = Times {
+            window,
+            longest: Duration::from_millis(parts.config.settle_max_ms),
+            newborn: Duration::from_millis(parts.config.settle_new_ms),
+        };
         Self {
             config: parts.config,
             walker: Walker::new(&parts.rules, &parts.homes),
@@ -174,7 +180,7 @@ impl Engine {
             actors: Actors::default(),
             channel: parts.channel,
             tree: Tree::default(),
-            settle: Settle::new(window),
+            settle: Settle::new(times),
             attempts: Attempts::new(window),
             eyes: parts.eyes,
             output: parts.output,
@@ -190,6 +196,7 @@ impl Engine {
             unwatched: crate::unwatched::Unwatched::default(),
             compared: clock::now(),
             losses: crate::losses::Losses::default(),
+            repairs: crate::repairs::Repairs::default(),
             control: parts.control,
             about: parts.about,
             activity: Activity::default(),
@@ -240,6 +247,7 @@ impl Engine {
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
+        self.write_kept(false)?;
         self.sync_if_due(false)?;
         self.serve_control();
         self.notify.beat();
@@ -487,6 +495,7 @@ impl Engine {
     pub(crate) fn overdue(&mut self, by: Instant) -> Result<(), Trouble> {
         if let Eyes::Bpf(bpf) = &mut self.eyes {
             let signals = bpf.overdue(&self.tree, by);
+            self.repairs.directories(signals.len());
             self.signals(signals)?;
         }
         Ok(())
@@ -527,6 +536,7 @@ impl Engine {
         self.notify.stopping();
         let done = self.drain().and_then(|()| {
             self.tell_losses(true)?;
+            self.write_kept(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()

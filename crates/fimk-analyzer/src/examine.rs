@@ -28,7 +28,7 @@ impl Engine {
     /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
     /// explains what shows.
     pub(crate) fn examine(&mut self, path: &BytePath, pending: &Pending) -> Result<bool, Trouble> {
-        self.settle.mark_read(path);
+        self.settle.mark_read(path, pending.count());
         self.examine_in(path, pending, None)
     }
 

@@ -253,7 +253,10 @@ impl Group {
     pub fn read(&mut self, out: &mut Vec<FanotifyEvent>) -> io::Result<bool> {
         let count = match unistd::read(&self.fanotify, &mut self.buffer) {
             Ok(count) => count,
-            Err(Errno::EAGAIN) => return Ok(false),
+            Err(Errno::EAGAIN) => {
+                self.paths.bury();
+                return Ok(false);
+            }
             Err(Errno::EINTR) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         };
@@ -331,13 +334,9 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
         overflow: raw.mask & MaskFlags::FAN_Q_OVERFLOW.bits() != 0,
         ..FanotifyEvent::default()
     };
-    let mut forgotten = false;
     let mut path_of = |handle| match paths.get(handle) {
         Known::Path(path) => Some(path.clone()),
-        Known::Forgotten => {
-            forgotten = true;
-            None
-        }
+        Known::Forgotten => None,
         Known::No => {
             event.unknown = true;
             None
@@ -366,7 +365,17 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
             .for_each(|handle| paths.died(handle));
     }
     let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
-    (named || event.unknown || event.overflow || !forgotten).then_some(event)
+    let lost = event.unknown && is_of_a_name(raw.mask);
+    (named || lost || event.overflow).then_some(event)
+}
+
+/// Whether it is about a name in a directory: such events come for marked directories only, so one that is not known was
+/// lost track of. All others come for objects that are marked, or lie in a marked directory: one of which neither is known
+/// is not watched, or no longer, since what is watched is marked before it is read.
+fn is_of_a_name(mask: u64) -> bool {
+    let names =
+        MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVE | MaskFlags::FAN_RENAME;
+    mask & names.bits() != 0
 }
 
 /// Below zero: no process has this number any more (`FAN_NOPIDFD`), or no pidfd could be made.

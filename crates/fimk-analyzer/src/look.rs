@@ -46,7 +46,8 @@ pub struct Look {
     /// The last path of the last step; none at the beginning of a round.
     after: Option<BytePath>,
     begun: Instant,
-    /// What this round has cost so far.
+    /// What this round has cost so far, in time of a CPU: a host that is busy with other things is not looked at less
+    /// often for it.
     spent: Duration,
     due: Instant,
     /// Whether all content is read in this round.
@@ -78,10 +79,10 @@ impl Look {
         doubt.map_or(self.due, |doubt| doubt.min(self.due))
     }
 
-    /// A step was made that ended here; none: the round is over.
-    fn stepped(&mut self, began: Instant, at: Option<BytePath>) {
+    /// A step was made that cost so much and ended here; none: the round is over.
+    fn stepped(&mut self, began: Instant, cost: Duration, at: Option<BytePath>) {
         let now = Instant::now();
-        self.spent += now - began;
+        self.spent += cost;
         let rest = now + PAUSE.max((now - began).saturating_mul(REST));
         self.due = if at.is_some() {
             rest
@@ -133,8 +134,10 @@ impl Engine {
             self.look.due = self.look.compared + interval;
             return Ok(());
         }
+        let used = clock::cpu_used();
         let at = self.step(began)?;
-        self.look.stepped(began, at);
+        let cost = clock::cpu_used().saturating_sub(used);
+        self.look.stepped(began, cost, at);
         Ok(())
     }
 
@@ -215,10 +218,10 @@ mod tests {
         let second = Duration::from_secs(1);
         let began = Instant::now();
         if let Some(long_ago) = began.checked_sub(second) {
-            look.stepped(long_ago, Some(path("/a")));
+            look.stepped(long_ago, second, Some(path("/a")));
             assert!(look.due >= began + second * (REST - 1));
         }
-        look.stepped(Instant::now(), None);
+        look.stepped(Instant::now(), Duration::ZERO, None);
         // A second was spent: the next round waits as long as it may.
         assert!(look.due >= look.begun + ROUND_MAX && look.after.is_none());
     }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use fimk_wire::{plan::ROWS, raw};
+use fimk_wire::{COUNT_NAMES, HOOK_NAMES, plan::ROWS, raw};
 
 use crate::{
     engine::{Engine, Trouble},
@@ -20,8 +20,19 @@ const SUMS: usize = 6;
 /// The count of attempts that nobody will hear of: no comparison finds them.
 pub const ATTEMPTS_LOST: &str = "attempts_lost";
 
-/// Of these a comparison finds nothing: the loader's sweep has, or nobody will.
-const NOT_COMPARED: [&str; 3] = ["announcements_lost", "actors_map_full", ATTEMPTS_LOST];
+const ACTORS_FULL: &str = "actors_map_full";
+
+/// Of these only a comparison of everything finds something: of a program that was skipped nobody knows where, and what
+/// finds no room to be watched is counted anew by it.
+const COMPARED: [&str; 2] = ["program_skipped", "watch_map_full"];
+
+/// The counters of what is lost.
+const CAUSES: [u32; 4] = [
+    raw::FIMK_COUNT_RING_FULL,
+    raw::FIMK_COUNT_DIRTY_FULL,
+    raw::FIMK_COUNT_WATCH_FULL,
+    raw::FIMK_COUNT_ACTORS_FULL,
+];
 
 /// Between two events that tell of losses: an attacker who provokes them has no use for an event each.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
@@ -53,8 +64,20 @@ struct Sums {
 pub struct Grown {
     /// Named numbers for the event.
     pub counts: Vec<(String, u64)>,
-    /// Whether only a comparison of everything can find what was lost; else the loader's sweep has.
+    /// The same by hook and cause, where an earlier process has not told a part of it.
+    pub lost: Vec<(String, Vec<(String, u64)>)>,
+    /// Whether only a comparison of everything can find what was lost. Where the rule is known the packet has it, and of
+    /// announcements the loader's sweep finds it.
     pub compare: bool,
+}
+
+impl Grown {
+    /// Whether it is about changes, and so will be repaired.
+    pub fn is_of_changes(&self) -> bool {
+        let unrepaired = [ATTEMPTS_LOST, ACTORS_FULL];
+        let mut names = self.counts.iter().map(|(name, _)| name.as_str());
+        names.any(|name| !unrepaired.contains(&name))
+    }
 }
 
 impl Losses {
@@ -82,10 +105,11 @@ impl Losses {
             return;
         };
         untold.compare |= grown.compare;
-        for (name, count) in grown.counts {
-            match untold.counts.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, sum)) => *sum = sum.saturating_add(count),
-                None => untold.counts.push((name, count)),
+        add(&mut untold.counts, grown.counts);
+        for (hook, causes) in grown.lost {
+            match untold.lost.iter_mut().find(|(known, _)| *known == hook) {
+                Some((_, known)) => add(known, causes),
+                None => untold.lost.push((hook, causes)),
             }
         }
     }
@@ -106,17 +130,22 @@ impl Losses {
 
     /// Takes note of new sums; gives what grew. Sums that went down are those of programs loaded since.
     pub fn update(&mut self, packet: &raw::fimk_counters_packet) -> Option<Grown> {
-        self.last = Some(Box::new(*packet));
+        let earlier = self.last.replace(Box::new(*packet));
         let sums = sum(packet);
         let mut before = std::mem::replace(&mut self.seen, sums);
-        if sums
+        let anew = sums
             .all()
             .iter()
             .zip(before.all())
-            .any(|(now, then)| *now < then)
-        {
+            .any(|(now, then)| *now < then);
+        if anew {
             before = Sums::default();
         }
+        let lost = if before == Sums::default() {
+            by_hook(packet, None)
+        } else {
+            earlier.map_or_else(Vec::new, |earlier| by_hook(packet, Some(&earlier)))
+        };
         let grown =
             |now: u64, then: u64, name: &str| (now > then).then(|| (name.to_owned(), now - then));
         let counts: Vec<(String, u64)> = [
@@ -128,7 +157,7 @@ impl Losses {
             grown(sums.entries, before.entries, "dirty_map_full"),
             grown(sums.objects, before.objects, "watch_map_full"),
             grown(sums.skipped, before.skipped, "program_skipped"),
-            grown(sums.actors, before.actors, "actors_map_full"),
+            grown(sums.actors, before.actors, ACTORS_FULL),
             grown(sums.attempts, before.attempts, ATTEMPTS_LOST),
         ]
         .into_iter()
@@ -136,8 +165,12 @@ impl Losses {
         .collect();
         let compare = counts
             .iter()
-            .any(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
-        (!counts.is_empty()).then_some(Grown { counts, compare })
+            .any(|(name, _)| COMPARED.contains(&name.as_str()));
+        (!counts.is_empty()).then_some(Grown {
+            counts,
+            lost,
+            compare,
+        })
     }
 }
 
@@ -183,6 +216,43 @@ impl Engine {
         let bytes = self.losses.to_bytes();
         Ok(self.store.set_meta(TOLD, &bytes).map_err(Failure::from)?)
     }
+}
+
+/// Adds named numbers to others.
+fn add(to: &mut Vec<(String, u64)>, counts: Vec<(String, u64)>) {
+    for (name, count) in counts {
+        match to.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.saturating_add(count),
+            None => to.push((name, count)),
+        }
+    }
+}
+
+/// What was lost since the last packet, by hook and cause; without one, all of it.
+fn by_hook(
+    packet: &raw::fimk_counters_packet,
+    earlier: Option<&raw::fimk_counters_packet>,
+) -> Vec<(String, Vec<(String, u64)>)> {
+    let mut lost = Vec::new();
+    for (at, (hook, counters)) in HOOK_NAMES.iter().zip(&packet.hooks).enumerate() {
+        let grown = |&cause: &u32| {
+            let cause = cause as usize;
+            let then = earlier.map_or(0, |earlier| earlier.hooks[at].of[cause]);
+            let grown = counters.of[cause].saturating_sub(then);
+            (grown > 0).then(|| (COUNT_NAMES[cause].to_owned(), grown))
+        };
+        let causes: Vec<_> = CAUSES.iter().filter_map(grown).collect();
+        if !causes.is_empty() {
+            lost.push(((*hook).to_owned(), causes));
+        }
+    }
+    lost
+}
+
+/// The rules of which something was lost: their numbers from 1; 0: it is not known of which.
+pub fn lost_rules(packet: &raw::fimk_counters_packet) -> impl Iterator<Item = u32> {
+    let is_set = |rule: &u32| packet.rules[(rule / 8) as usize] >> (rule % 8) & 1 == 1;
+    (0..raw::FIMK_RULES_MAX).filter(is_set)
 }
 
 /// Whether a hook fills the map of attempts.
@@ -309,11 +379,43 @@ mod tests {
     }
 
     #[test]
-    fn a_full_map_costs_a_comparison() {
-        for cause in [raw::FIMK_COUNT_DIRTY_FULL, raw::FIMK_COUNT_WATCH_FULL] {
+    fn a_full_map_costs_a_comparison_of_everything_only_where_no_rule_is_told() {
+        for (cause, everything) in [
+            (raw::FIMK_COUNT_DIRTY_FULL, false),
+            (raw::FIMK_COUNT_WATCH_FULL, true),
+        ] {
             let grown = Losses::default().update(&packet(0, cause, 1));
-            assert!(grown.expect("it grew").compare);
+            assert_eq!(grown.expect("it grew").compare, everything);
         }
+        let mut packet = packet(0, raw::FIMK_COUNT_DIRTY_FULL, 1);
+        packet.rules[0] = 0b1000_0001;
+        packet.rules[127] = 0b1000_0000;
+        assert_eq!(lost_rules(&packet).collect::<Vec<_>>(), [0, 7, 1_023]);
+    }
+
+    #[test]
+    fn what_was_lost_is_told_by_hook_and_cause_and_only_what_is_new() {
+        let mut losses = Losses::default();
+        let first = losses.update(&packet(0, raw::FIMK_COUNT_RING_FULL, 5));
+        let of =
+            |hook: &str, cause: &str, count| (hook.to_owned(), vec![(cause.to_owned(), count)]);
+        assert_eq!(
+            first.expect("it grew").lost,
+            [of("vfs_write", "ring_full", 5)]
+        );
+        let mut more = packet(0, raw::FIMK_COUNT_RING_FULL, 7);
+        more.hooks[13].of[raw::FIMK_COUNT_DIRTY_FULL as usize] = 2;
+        let more = losses.update(&more).expect("it grew");
+        let expected = [
+            of("vfs_write", "ring_full", 2),
+            of("d_delete", "dirty_full", 2),
+        ];
+        assert_eq!(more.lost, expected);
+        losses.untold(more);
+        losses
+            .update(&packet(0, raw::FIMK_COUNT_RING_FULL, 9))
+            .into_iter()
+            .for_each(|it| losses.untold(it));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod output;
 mod patience;
 mod pending;
 mod read;
+mod repairs;
 mod report;
 mod sandbox;
 mod severity;
@@ -129,7 +130,7 @@ fn run() -> Result<(), Failure> {
     let asked = rules.reports();
     let (ready, group) = hello(&mut channel, source, &config, asked, &mut stash)?;
     let host = host_name();
-    let severity = config.outputs.first().map_or(1, |output| output.severity);
+    let output = config.outputs.first().cloned().unwrap_or_default();
     let mut engine = Engine::new(Parts {
         rules,
         store,
@@ -138,7 +139,7 @@ fn run() -> Result<(), Failure> {
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
-        output: Output::new(Host { name: host.clone() }, severity),
+        output: Output::new(Host { name: host.clone() }, &output),
         boot: boot_id(),
         stash,
         stop,

@@ -406,7 +406,7 @@ impl Engine {
     }
 
     /// As [`Self::watch_below`] for each of these, with no more armings than the deepest of them needs.
-    fn watch_trees<'a>(
+    pub(crate) fn watch_trees<'a>(
         &mut self,
         tops: impl Iterator<Item = &'a BytePath>,
     ) -> Result<Vec<Vec<FoundName>>, Trouble> {

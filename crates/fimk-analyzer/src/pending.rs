@@ -10,18 +10,23 @@ use std::{
 };
 
 use fimk_core::{path::BytePath, record::Record};
+use fimk_wire::raw;
 
 use crate::signal::{Fact, Touch};
-
-/// How long a new name waits for its first content.
-const NEWBORN: Duration = Duration::from_millis(20);
 
 /// Touches kept of one path before those of the same actor must be made one.
 const TOUCHES_MAX: usize = 64;
 
-/// Touches kept of one path in all: each is an event in the end. What more processes do to it in the same moment
-/// is counted as nobody's.
+/// Processes told of that touched one path between two readings, as many as the kernel tells apart: each is an event.
+/// What more of them do is counted as that of the others, without a process.
+const PROCESSES_MAX: usize = raw::FIMK_PROCESSES_MAX as usize;
+
+/// Touches kept of one path in all. Beyond the limit above these are facts about the name, which are told whoever made
+/// them, up to this.
 const PATH_TOUCHES_MAX: usize = 512;
+
+/// Operations between two readings that make a path hot: the next reading then comes after twice the time.
+const HOT: u64 = 64;
 
 /// Paths whose last reading is remembered to tell quiet from busy; beyond, all count as quiet.
 const RECENT_MAX: usize = 65_536;
@@ -69,10 +74,8 @@ pub enum Found {
 impl Pending {
     /// Takes in a touch; touches of the same actor that say nothing about the name become one.
     pub fn add(&mut self, mut touch: Touch) {
-        if self.touches.len() >= PATH_TOUCHES_MAX
-            && !self.touches.iter().any(|it| it.actor == touch.actor)
-        {
-            (touch.actor, touch.uid) = (None, None);
+        if self.is_crowded(&touch) {
+            (touch.actor, touch.uid, touch.accessed) = (None, None, None);
         }
         if let Some(fact) = touch.fact.as_ref().filter(|it| **it != Fact::Beneath) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
@@ -92,6 +95,23 @@ impl Pending {
         }
     }
 
+    /// Whether there is no room for one more process.
+    fn is_crowded(&self, touch: &Touch) -> bool {
+        if touch.actor.is_none() || self.touches.iter().any(|it| it.actor == touch.actor) {
+            return false;
+        }
+        let merely_touched = |it: &&Touch| it.fact.is_none() && it.actor.is_some();
+        self.touches.len() >= PATH_TOUCHES_MAX
+            || touch.fact.is_none()
+                && self.touches.iter().filter(merely_touched).count() >= PROCESSES_MAX
+    }
+
+    /// Operations that were counted.
+    pub fn count(&self) -> u64 {
+        let counts = self.touches.iter().map(|touch| touch.count);
+        counts.fold(0, u64::saturating_add)
+    }
+
     /// One story of what waited and of what came while it was looked at.
     fn followed_by(mut self, later: Self) -> Self {
         self.id = self.id.min(later.id);
@@ -105,22 +125,34 @@ impl Pending {
     }
 }
 
+/// How long is waited for what.
+#[derive(Clone, Copy)]
+pub struct Times {
+    /// Between two readings of a busy path.
+    pub window: Duration,
+    /// The same at most, of a path that stays hot.
+    pub longest: Duration,
+    /// For the first content of a new name.
+    pub newborn: Duration,
+}
+
 /// All paths that wait, in the orders in which they are looked for: by path, by time, by number.
 pub struct Settle {
-    window: Duration,
+    times: Times,
     waiting: BTreeMap<BytePath, (Instant, Pending)>,
     by_time: BTreeSet<(Instant, BytePath)>,
     by_id: BTreeSet<(u64, BytePath)>,
-    recent: HashMap<BytePath, Instant>,
+    /// When a path was last read, and how long after it the next reading waits.
+    recent: HashMap<BytePath, (Instant, Duration)>,
     order: VecDeque<(Instant, BytePath)>,
     next_id: u64,
 }
 
 impl Settle {
-    /// With this window between two readings of a busy path.
-    pub fn new(window: Duration) -> Self {
+    /// Empty.
+    pub fn new(times: Times) -> Self {
         Self {
-            window,
+            times,
             waiting: BTreeMap::new(),
             by_time: BTreeSet::new(),
             by_id: BTreeSet::new(),
@@ -136,8 +168,12 @@ impl Settle {
         let quiet_from = self
             .recent
             .get(path)
-            .map_or(now, |read| *read + self.window);
-        let due = quiet_from.max(if newborn { now + NEWBORN } else { now });
+            .map_or(now, |(read, window)| *read + *window);
+        let due = quiet_from.max(if newborn {
+            now + self.times.newborn
+        } else {
+            now
+        });
         let Self {
             waiting,
             by_time,
@@ -241,23 +277,32 @@ impl Settle {
         self.take(&path).map(|pending| (path, pending))
     }
 
-    /// A path was read just now.
-    pub fn mark_read(&mut self, path: &BytePath) {
+    /// A path was read just now, for so many operations.
+    pub fn mark_read(&mut self, path: &BytePath, count: u64) {
         let now = Instant::now();
+        let Times {
+            window, longest, ..
+        } = self.times;
         while self
             .order
             .front()
-            .is_some_and(|(read, _)| now - *read > self.window)
+            .is_some_and(|(read, _)| now - *read > longest.max(window))
             || self.order.len() > RECENT_MAX
         {
             let Some((read, path)) = self.order.pop_front() else {
                 break;
             };
-            if self.recent.get(&path) == Some(&read) {
+            if self
+                .recent
+                .get(&path)
+                .is_some_and(|(last, _)| *last == read)
+            {
                 self.recent.remove(&path);
             }
         }
-        self.recent.insert(path.clone(), now);
+        let before = self.recent.get(path).filter(|_| count >= HOT);
+        let next = before.map_or(window, |(_, before)| (*before * 2).min(longest).max(window));
+        self.recent.insert(path.clone(), (now, next));
         self.order.push_back((now, path.clone()));
     }
 
@@ -299,6 +344,14 @@ mod tests {
         std::iter::from_fn(|| settle.pop_due(now).map(|(path, _)| path)).collect()
     }
 
+    fn settle(window_ms: u64) -> Settle {
+        Settle::new(Times {
+            window: Duration::from_millis(window_ms),
+            longest: Duration::from_millis(4 * window_ms),
+            newborn: Duration::ZERO,
+        })
+    }
+
     fn touch(pid: u32, operation: u32, fact: Option<Fact>) -> Touch {
         Touch {
             actor: Some(ActorKey {
@@ -328,25 +381,48 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_of_processes_is_counted_beyond_a_limit_and_no_fact_is_lost_for_it() {
+    fn of_a_crowd_of_processes_sixteen_are_told_and_the_rest_is_counted_without_one() {
         let mut pending = Pending::default();
         for pid in 0..5_000 {
             pending.add(touch(pid, raw::FIMK_OP_WRITE, None));
         }
-        pending.add(touch(9_999, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)));
-        assert!(pending.touches.len() <= PATH_TOUCHES_MAX + 1);
-        assert_eq!(
-            pending.touches.iter().map(|it| it.count).sum::<u64>(),
-            5_001
-        );
-        let nobody = pending.touches.last().expect("somebody");
-        assert_eq!((nobody.actor, &nobody.fact), (None, &Some(Fact::Deleted)));
-        assert_eq!(pending.present, Some(false));
+        let known = pending.touches.iter().filter(|it| it.actor.is_some());
+        assert_eq!((known.count(), pending.touches.len()), (16, 17));
+        let others = pending.touches.iter().find(|it| it.actor.is_none());
+        assert_eq!(others.map(|it| it.count), Some(4_984));
+        assert_eq!(pending.count(), 5_000);
+    }
+
+    #[test]
+    fn who_made_or_removed_the_name_is_told_beside_a_crowd() {
+        let mut pending = Pending::default();
+        for pid in 0..5_000 {
+            pending.add(touch(pid, raw::FIMK_OP_WRITE, None));
+        }
+        for pid in 5_000..10_000 {
+            pending.add(touch(pid, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)));
+        }
+        assert!(pending.touches.len() <= PATH_TOUCHES_MAX + 2);
+        assert_eq!((pending.count(), pending.present), (10_000, Some(false)));
+        let unlinked = pending.touches.iter().filter(|it| it.fact.is_some());
+        assert!(unlinked.filter(|it| it.actor.is_some()).count() > 400);
+    }
+
+    #[test]
+    fn a_file_that_stays_hot_is_read_less_and_less_often_up_to_a_limit() {
+        let mut settle = settle(10_000);
+        let mut windows = Vec::new();
+        for count in [1, HOT, HOT, HOT, HOT, 1, HOT] {
+            settle.mark_read(&path("/a"), count);
+            let (_, window) = settle.recent[&path("/a")];
+            windows.push(window.as_secs());
+        }
+        assert_eq!(windows, [10, 20, 40, 40, 40, 10, 20]);
     }
 
     #[test]
     fn what_waits_comes_by_number_and_the_oldest_number_is_known() {
-        let mut settle = Settle::new(Duration::ZERO);
+        let mut settle = settle(0);
         for name in ["/b", "/a", "/c"] {
             settle.entry(&path(name), false);
         }
@@ -363,7 +439,7 @@ mod tests {
 
     #[test]
     fn what_waits_below_a_directory_is_found_without_its_namesakes() {
-        let mut settle = Settle::new(Duration::ZERO);
+        let mut settle = settle(0);
         for name in ["/a", "/a/f", "/a-b/f", "/a/d/f", "/ab"] {
             settle.entry(&path(name), false);
         }
@@ -373,8 +449,8 @@ mod tests {
 
     #[test]
     fn a_path_read_a_moment_ago_waits_for_the_end_of_the_window() {
-        let mut settle = Settle::new(Duration::from_secs(60));
-        settle.mark_read(&path("/a"));
+        let mut settle = settle(60_000);
+        settle.mark_read(&path("/a"), 1);
         settle.entry(&path("/a"), false);
         settle.entry(&path("/b"), false);
         assert_eq!(due(&mut settle).len(), 1);
@@ -383,7 +459,7 @@ mod tests {
 
     #[test]
     fn what_came_while_a_path_was_looked_at_is_kept_when_it_is_put_back() {
-        let mut settle = Settle::new(Duration::ZERO);
+        let mut settle = settle(0);
         let write = touch(1, raw::FIMK_OP_WRITE, None);
         settle.entry(&path("/a"), false).add(write);
         let (_, looked_at) = settle.pop().expect("it waits");

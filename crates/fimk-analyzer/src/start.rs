@@ -1,6 +1,10 @@
 //! The start: watch, then compare with what was known, then say that every watch is in force.
 
-use std::{collections::HashSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use fimk_core::{
     config,
@@ -19,9 +23,9 @@ use crate::{
     engine::{ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
-    losses::ATTEMPTS_LOST,
     output::STDOUT,
     pending::{Found, Pending},
+    repairs::Done,
     severity,
     walk::Walker,
 };
@@ -86,6 +90,7 @@ impl Engine {
             found.iter().filter(|it| it.covered).map(|it| &it.path),
             past,
             gap,
+            None,
         )?;
         self.compared = begun;
         self.remember_rules(config_text)?;
@@ -129,6 +134,7 @@ impl Engine {
         paths: impl Iterator<Item = &'a BytePath>,
         past: &Past,
         gap: Option<Gap>,
+        below: Option<&[BytePath]>,
     ) -> Result<Tally, Trouble> {
         let mut tally = Tally::default();
         let mut present = HashSet::new();
@@ -162,7 +168,7 @@ impl Engine {
         }
         self.put_baseline(&mut baseline, true)?;
         self.compare_differing(&differing, past, gap)?;
-        self.compare_absent(&present, gap)?;
+        self.compare_absent(&present, gap, below)?;
         Ok(tally)
     }
 
@@ -210,6 +216,7 @@ impl Engine {
         self.look()?;
         self.overdue(Instant::now())?;
         self.examine_due()?;
+        self.write_kept(false)?;
         self.sync_if_due(false)
     }
 
@@ -228,14 +235,20 @@ impl Engine {
         record.map(|record| (path.clone(), record))
     }
 
-    /// Records of what is no longer there; those that no rule covers any more are dropped without a word.
+    /// Records of what is no longer there, below these if they are given; those that no rule covers any more are dropped without a word.
     fn compare_absent(
         &mut self,
         present: &HashSet<BytePath>,
         gap: Option<Gap>,
+        below: Option<&[BytePath]>,
     ) -> Result<(), Trouble> {
+        let everything = [None];
+        let tops: Vec<Option<&BytePath>> = below.map_or_else(
+            || everything.to_vec(),
+            |tops| tops.iter().map(Some).collect(),
+        );
         let mut absent = Vec::new();
-        for item in self.store.records(None) {
+        for item in tops.into_iter().flat_map(|top| self.store.records(top)) {
             let (path, _) = item.map_err(Failure::from)?;
             if !present.contains(&path) {
                 absent.push(path);
@@ -302,7 +315,11 @@ impl Engine {
             ));
         }
         if let Some(gap) = gap {
-            events.push(self.notice(Action::Gap, severity::GAP, gap_notice(gap)));
+            let done = Done {
+                paths: tally.compared,
+                ..self.repairs.done()
+            };
+            events.push(self.notice(Action::Gap, severity::GAP, gap_notice(gap, done)));
         }
         if let Some(lost) = past.opened.lost {
             let notice = Notice {
@@ -324,7 +341,8 @@ impl Engine {
     /// Writes what was stored and never written: by earlier runs, and during this start.
     pub(crate) fn replay(&mut self, except: Option<u64>) -> Result<(), Trouble> {
         loop {
-            let from = self.store.cursor(STDOUT).map_err(Failure::from)?;
+            let cursor = self.store.cursor(STDOUT).map_err(Failure::from)?;
+            let from = cursor.max(self.output.given());
             let events = self
                 .store
                 .events_after(from, REPLAY_BATCH)
@@ -334,9 +352,8 @@ impl Engine {
             }
             for event in events {
                 if Some(event.sequence) == except {
-                    self.store
-                        .set_cursor(STDOUT, event.sequence)
-                        .map_err(Failure::from)?;
+                    self.output.pass(event.sequence);
+                    self.keep_cursor()?;
                 } else {
                     self.write(&event)?;
                 }
@@ -372,12 +389,26 @@ impl Engine {
             .take_if(|_| allowed)
             .or(periodic.then(String::new))
         else {
-            return Ok(());
+            return self.scan_rules_if_wanted(allowed);
         };
         if !reason.is_empty() {
             log(format!("everything is compared, because {reason}"));
         }
         self.scan(None)
+    }
+
+    fn scan_rules_if_wanted(&mut self, allowed: bool) -> Result<(), Trouble> {
+        if !allowed || self.repairs.rules().is_empty() {
+            return Ok(());
+        }
+        let rules = self.repairs.take_rules();
+        let known = rules.iter().filter_map(|rule| self.rules.rule(rule - 1));
+        let names: Vec<&str> = known.map(|rule| rule.name.as_str()).collect();
+        log(format!(
+            "what {} covers is compared, because the kernel's map of changes was full",
+            names.join(", ")
+        ));
+        self.scan_rules(&rules)
     }
 
     /// A link in a rule's own path leads elsewhere: what is there now is watched, and recorded without an
@@ -390,8 +421,36 @@ impl Engine {
     }
 
     fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
-        let timer = Instant::now();
+        let (timer, begun) = (Instant::now(), clock::now());
+        // What is lost from here on is not found by this.
+        self.repairs.take_rules();
         let found = self.watch_everything()?;
+        let tally = self.compare_found(&found, rules_before, None)?;
+        self.rest_after(timer);
+        self.compared = begun;
+        self.say_baseline(&tally)
+    }
+
+    /// Compares what these rules cover.
+    fn scan_rules(&mut self, numbers: &BTreeSet<u32>) -> Result<(), Trouble> {
+        let timer = Instant::now();
+        let tops = self.roots_of(numbers);
+        let found: Vec<_> = self
+            .watch_trees(tops.iter())?
+            .into_iter()
+            .flatten()
+            .collect();
+        let tally = self.compare_found(&found, None, Some(&tops))?;
+        self.rest_after(timer);
+        self.say_baseline(&tally)
+    }
+
+    fn compare_found(
+        &mut self,
+        found: &[crate::walk::Found],
+        rules_before: Option<Arc<RuleSet>>,
+        below: Option<&[BytePath]>,
+    ) -> Result<Tally, Trouble> {
         self.gather(false)?;
         let past = Past {
             watched_until: Some(clock::now()),
@@ -402,60 +461,30 @@ impl Engine {
             },
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
-        let begun = clock::now();
-        let tally = self.compare_all(covered, &past, None)?;
+        let tally = self.compare_all(covered, &past, None, below)?;
+        self.repairs.compared(tally.compared);
+        Ok(tally)
+    }
+
+    /// Who makes us compare must not keep us at it.
+    fn rest_after(&mut self, timer: Instant) {
         self.last_scan = Instant::now();
         self.scan_pause = SCAN_PAUSE.max(timer.elapsed() * PAUSES_A_SCAN);
-        self.compared = begun;
+    }
+
+    fn say_baseline(&mut self, tally: &Tally) -> Result<(), Trouble> {
         if tally.baseline == 0 {
             return Ok(());
         }
         let event = self.notice(
             Action::BaselineCreated,
             severity::NOTICE,
-            baseline_notice(&tally),
+            baseline_notice(tally),
         );
         self.commit(Commit {
             events: vec![event],
             ..Commit::default()
         })
-    }
-
-    /// The kernel's counters: what was lost is said, and looked for if the loader's sweep cannot find it.
-    pub(crate) fn count(&mut self, packet: &raw::fimk_counters_packet) -> Result<(), Trouble> {
-        if let Some(grown) = self.losses.update(packet) {
-            if grown.compare {
-                self.scan_wanted =
-                    Some("the kernel's maps were full or programs were skipped".to_owned());
-            }
-            self.losses.untold(grown);
-        }
-        self.tell_losses(false)
-    }
-
-    /// Says what was lost; after the first time not more often than who provokes losses could fill the database.
-    pub(crate) fn tell_losses(&mut self, now: bool) -> Result<(), Trouble> {
-        let Some(grown) = self.losses.due(now) else {
-            return Ok(());
-        };
-        let message = if grown.compare {
-            "records of the kernel were lost; everything is compared"
-        } else if grown.counts.iter().all(|(name, _)| name == ATTEMPTS_LOST) {
-            "more was denied, opened or executed at once than there is room for, and is not told"
-        } else {
-            "announcements were lost; their objects were found dirty by the loader's sweep"
-        };
-        let notice = Notice {
-            message: message.to_owned(),
-            counts: grown.counts,
-            ..Notice::default()
-        };
-        let event = self.notice(Action::EventsLost, severity::LOSS, notice);
-        self.commit(Commit {
-            events: vec![event],
-            ..Commit::default()
-        })?;
-        self.keep_losses()
     }
 
     /// Something is not watched as it should be.
@@ -538,7 +567,7 @@ fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
         message: crate::source_sentence(ready) + &coverage,
         plan: plan(ready),
         counts: watched_counts(ready, tally),
-        gap: None,
+        ..Notice::default()
     }
 }
 
@@ -568,7 +597,7 @@ fn baseline_notice(tally: &Tally) -> Notice {
     }
 }
 
-fn gap_notice(gap: Gap) -> Notice {
+fn gap_notice(gap: Gap, done: Done) -> Notice {
     Notice {
         message: format!(
             "nobody watched from {} to {}",
@@ -576,6 +605,7 @@ fn gap_notice(gap: Gap) -> Notice {
             gap.to.rfc3339()
         ),
         gap: Some(gap),
+        counts: done.of_gap(),
         ..Notice::default()
     }
 }

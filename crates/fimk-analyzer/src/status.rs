@@ -118,6 +118,7 @@ pub fn event(event: &Event) -> Value {
     let (path, message) = match &event.body {
         Body::Change(change) => (Some(shown(change.file.path.bytes())), None),
         Body::Attempt(attempt) => (Some(shown(attempt.on.file.path.bytes())), None),
+        Body::Burst(burst) => (Some(shown(burst.directory.bytes())), None),
         Body::Notice(notice) => (None, Some(shown(notice.message.as_bytes()))),
     };
     known([
@@ -219,6 +220,8 @@ pub struct Signs<'a> {
     pub unwatched: u64,
     /// What was reported since the start.
     pub activity: &'a Activity,
+    /// How often records were lost.
+    pub lost: u64,
     /// Why everything is about to be compared.
     pub comparing: Option<&'a str>,
 }
@@ -261,7 +264,7 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
             ),
         );
     }
-    let lost = signs.activity.count(Action::EventsLost);
+    let lost = signs.lost;
     if lost > 0 {
         say(
             "events_lost",

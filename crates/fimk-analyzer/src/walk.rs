@@ -14,6 +14,7 @@ use std::{
 };
 
 use fimk_core::{config::Report, path::BytePath, rules::RuleSet};
+use fimk_wire::raw;
 
 use crate::homes::{PASSWD, Table};
 
@@ -75,6 +76,12 @@ impl Walker {
     /// Whether a rule's own path passes or is this name: a link there is followed.
     pub fn spells_out(&self, path: &BytePath) -> bool {
         self.literal.contains(path)
+    }
+
+    /// The number under which the rule of this name is armed; see `FIMK_RULES_MAX` in `bpf/fimk.h`.
+    pub fn rule(&self, path: &BytePath) -> u32 {
+        let number = self.rules.covers(path).map(|found| found.number + 1);
+        number.filter(|&it| it < raw::FIMK_RULES_MAX).unwrap_or(0)
     }
 
     /// What the rule of this name asks for beside changes.

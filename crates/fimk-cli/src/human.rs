@@ -29,6 +29,7 @@ pub fn status(answer: &Value) -> String {
         ("last event", answer.last_event()),
         ("events", answer.events()),
         ("kernel", answer.counters()),
+        ("repaired", answer.repairs()),
         ("memory", answer.memory()),
         ("queues", answer.queues()),
         ("outputs", answer.outputs()),
@@ -236,6 +237,20 @@ impl Answer<'_> {
             of("announced"),
             of("coalesced")
         ))
+    }
+
+    /// What was done about what was lost; nothing if there was nothing to do.
+    fn repairs(&self) -> Option<String> {
+        let of = |member: &str| self.number(&format!("/repairs/{member}")).unwrap_or(0);
+        let done = [
+            (of("entries_swept"), "swept"),
+            (of("directories_compared"), "directories compared"),
+            (of("paths_compared"), "paths compared"),
+            (of("differences_found"), "differences found"),
+        ];
+        let said = |(count, what): &(u64, &str)| format!("{} {what}", grouped(*count));
+        let done = done.iter().filter(|(count, _)| *count > 0).map(said);
+        Some(done.collect::<Vec<_>>().join(", ")).filter(|it| !it.is_empty())
     }
 
     fn memory(&self) -> Option<String> {

@@ -58,6 +58,8 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "state_dir",
             "run_dir",
             "settle_ms",
+            "settle_max_ms",
+            "settle_new_ms",
             "scan_interval_s",
             "compare_interval_s",
             "read_bytes_max",
@@ -79,7 +81,10 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "tags",
         ],
     ),
-    (OUTPUT, &["type", "severity"]),
+    (
+        OUTPUT,
+        &["type", "severity", "burst", "burst_events", "burst_ms"],
+    ),
 ];
 
 /// Kernel interfaces, not files: they change by themselves, and reading some of them acts.
@@ -98,6 +103,10 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// How long further changes of an object are waited for, in milliseconds.
     pub settle_ms: u64,
+    /// The same at most, for an object that never rests, in milliseconds.
+    pub settle_max_ms: u64,
+    /// How long a new name waits for its first content, in milliseconds.
+    pub settle_new_ms: u64,
     /// Between two scans of the periodic source, in seconds.
     pub scan_interval_s: u64,
     /// Between two comparisons of all content, whatever serves, in seconds.
@@ -178,6 +187,27 @@ pub struct Output {
     pub kind: OutputKind,
     /// Events below are not written to it.
     pub severity: u8,
+    /// When many changes of one process tree are told as one; none: never.
+    pub burst: Option<Burst>,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            kind: OutputKind::Stdout,
+            severity: OUTPUT_SEVERITY_DEFAULT,
+            burst: None,
+        }
+    }
+}
+
+/// `burst = "summary"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Burst {
+    /// So many events of one tree,
+    pub events: usize,
+    /// that come within so many milliseconds of each other. So long an event is held back at most.
+    pub within_ms: u64,
 }
 
 /// `type`.
@@ -208,6 +238,15 @@ const CONTENTS: [(&str, ContentMode); 4] = [
 const SEVERITIES: [(&str, u8); 4] = [("low", 21), ("medium", 47), ("high", 73), ("critical", 99)];
 const SEVERITY_DEFAULT: u8 = 47;
 const OUTPUT_SEVERITY_DEFAULT: u8 = 1;
+/// From here on an event is never folded into a summary: `high`.
+pub const UNFOLDED: u8 = 73;
+const BURSTS: [(&str, bool); 2] = [("events", false), ("summary", true)];
+/// Far more than a person changes at once, far less than a package.
+const BURST_EVENTS_DEFAULT: u64 = 50;
+/// Each may be held back until it is known to be one of so many.
+pub const BURST_EVENTS_MAX: u64 = 1_000;
+/// A package manager on a slow disk pauses for as long.
+const BURST_MS_DEFAULT: u64 = 2_000;
 const OUTPUTS: [(&str, OutputKind); 1] = [("stdout", OutputKind::Stdout)];
 
 /// Reads a configuration. `file_name` is only for the messages.
@@ -236,6 +275,10 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         state_dir: directory(&top, "state_dir", "/var/lib/fimk")?,
         run_dir: directory(&top, "run_dir", "/run/fimk")?,
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),
+        // Somebody waits for the event; and a large file that is written all the time is to be read in between.
+        settle_max_ms: top.integer("settle_max_ms", 1..=60_000)?.unwrap_or(2_000),
+        // Who makes a file mostly writes it at once. Longer, and the report of a new file is late for nothing.
+        settle_new_ms: top.integer("settle_new_ms", 0..=1_000)?.unwrap_or(20),
         // A week: the longest that PCI DSS 11.5.2 allows between two comparisons.
         scan_interval_s: top.integer("scan_interval_s", 1..=604_800)?.unwrap_or(300),
         compare_interval_s: top
@@ -541,15 +584,31 @@ fn outputs(top: &Section<'_>) -> Result<Vec<Output>, ConfigError> {
         outputs.push(Output {
             kind,
             severity: severity(&section)?.unwrap_or(OUTPUT_SEVERITY_DEFAULT),
+            burst: burst(&section)?,
         });
     }
     if outputs.is_empty() {
-        outputs.push(Output {
-            kind: OutputKind::Stdout,
-            severity: OUTPUT_SEVERITY_DEFAULT,
-        });
+        outputs.push(Output::default());
     }
     Ok(outputs)
+}
+
+fn burst(section: &Section<'_>) -> Result<Option<Burst>, ConfigError> {
+    let events = section.integer("burst_events", 2..=BURST_EVENTS_MAX)?;
+    let within_ms = section.integer("burst_ms", 100..=60_000)?;
+    if section.word("burst", &BURSTS)? != Some(true) {
+        if events.is_some() || within_ms.is_some() {
+            return Err(section.error(
+                "`burst_events` and `burst_ms` are for burst = \"summary\" only; write that too, or remove them",
+            ));
+        }
+        return Ok(None);
+    }
+    let events = events.unwrap_or(BURST_EVENTS_DEFAULT);
+    Ok(Some(Burst {
+        events: usize::try_from(events).unwrap_or(usize::MAX),
+        within_ms: within_ms.unwrap_or(BURST_MS_DEFAULT),
+    }))
 }
 
 /// A path that its own rule excludes would silently be left out.

@@ -31,6 +31,7 @@ pub enum Action {
     Denied,
     Opened,
     Executed,
+    Burst,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -194,6 +195,8 @@ pub struct Notice {
     pub plan: Vec<(String, String)>,
     /// Named numbers: objects watched, records lost, …
     pub counts: Vec<(String, u64)>,
+    /// Of records lost, how many by hook and cause.
+    pub lost: Vec<(String, Vec<(String, u64)>)>,
     /// The window, for `gap`.
     pub gap: Option<Gap>,
 }
@@ -207,13 +210,41 @@ pub struct Attempt {
     pub error: Option<u32>,
 }
 
-/// A change, a notice or an attempt. Stored events hold the place in this list: new ones go to its end.
+/// Many changes by one process and those that it started, told as one. An output makes it of stored events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Burst {
+    /// The process at the top; of one that changed nothing itself, only what its children tell of it.
+    pub root: Actor,
+    /// How many events it stands for.
+    pub events: u64,
+    /// The first of their sequence numbers.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// First touch.
+    pub start: Timestamp,
+    /// Last touch.
+    pub end: Timestamp,
+    /// Operations coalesced.
+    pub count: u64,
+    /// Bytes they wrote, as far as the kernel said.
+    pub bytes: u64,
+    /// How many events of each action.
+    pub actions: Vec<(String, u64)>,
+    /// The deepest directory below which all of it happened.
+    pub directory: BytePath,
+    /// The most specific rules of the paths, each once.
+    pub rules: Vec<String>,
+}
+
+/// What an event is about. Stored events hold the place in this list: new ones go to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Body {
     Change(Box<Change>),
     Notice(Notice),
     Attempt(Box<Attempt>),
+    Burst(Box<Burst>),
 }
 
 impl Body {
@@ -222,7 +253,7 @@ impl Body {
         match self {
             Self::Change(change) => Some(change),
             Self::Attempt(attempt) => Some(&attempt.on),
-            Self::Notice(_) => None,
+            Self::Notice(_) | Self::Burst(_) => None,
         }
     }
 }
@@ -267,6 +298,7 @@ impl Action {
             Self::Denied => "denied",
             Self::Opened => "opened",
             Self::Executed => "executed",
+            Self::Burst => "burst",
         }
     }
 
@@ -282,7 +314,7 @@ impl Action {
 
     /// As `event.kind` has it.
     pub fn kind(self) -> &'static str {
-        if self.is_change() || self.is_attempt() {
+        if self.is_change() || self.is_attempt() || self == Self::Burst {
             "event"
         } else {
             "state"
@@ -293,7 +325,7 @@ impl Action {
     pub fn category(self) -> &'static str {
         match self {
             Self::Executed => "process",
-            Self::Denied | Self::Opened => "file",
+            Self::Denied | Self::Opened | Self::Burst => "file",
             change if change.is_change() => "file",
             _ => "host",
         }
@@ -309,7 +341,8 @@ impl Action {
             | Self::AttributesModified
             | Self::Linked
             | Self::Mounted
-            | Self::Unmounted => "change",
+            | Self::Unmounted
+            | Self::Burst => "change",
             Self::Denied | Self::Opened => "access",
             Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",

@@ -1,6 +1,8 @@
 //! The BPF objects: opening, loading and what is in them.
 
 use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
@@ -13,6 +15,7 @@ use libbpf_rs::{
 };
 
 use crate::adopt;
+use crate::packets;
 use crate::pins::Pins;
 use crate::system;
 use crate::table::Table;
@@ -313,8 +316,37 @@ impl File {
             variables.filter.fill(0);
             variables.any_flagged = false;
             (variables.ordinary, variables.ordinary_gone) = (0, 0);
+            variables.crowd_made.fill(0);
+            variables.crowd_gone.fill(0);
+            variables.lost_rules.fill(0);
         }
         Ok(())
+    }
+
+    /// Takes an entry of `dirty` from its object's count of processes, which may be too low after this by one if we die
+    /// before it is removed: so it is called before.
+    pub fn leave_crowd(&mut self, key: &raw::fimk_key, entry: &raw::fimk_entry) {
+        if entry.counted == 0 || fimk_wire::kind_of(key.actor) != raw::FIMK_KIND_CHANGE {
+            return;
+        }
+        if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
+            let slot = crowd_slot(&key.object, variables.crowd_factor);
+            if let Some(gone) = variables.crowd_gone.get_mut(slot) {
+                *gone = gone.wrapping_add(1);
+            }
+        }
+    }
+
+    /// The rules of which something found no room in `dirty` since this was last asked, a bit each.
+    pub fn take_lost_rules(&mut self) -> [u8; packets::RULES_BYTES] {
+        let mut bits = [0; packets::RULES_BYTES];
+        if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
+            for (at, lost) in variables.lost_rules.iter_mut().enumerate() {
+                // Cleared before it is told: what is lost after is told again.
+                bits[at / 8] |= u8::from(std::mem::take(lost) != 0) << (at % 8);
+            }
+        }
+        bits
     }
 
     /// Who may use how much of `watch`; see `bpf/maps.h`. A sixteenth is kept for what rules name, besides a
@@ -324,6 +356,10 @@ impl File {
         if let Some(variables) = self.skeleton.maps.bss_data.as_mut() {
             variables.room_for_root = objects - objects / 16;
             variables.room_for_others = objects - objects / 4;
+            if variables.crowd_factor == 0 {
+                // Odd, or the lower bits of an inode number would be lost.
+                variables.crowd_factor = RandomState::new().build_hasher().finish() | 1;
+            }
         }
     }
 
@@ -398,6 +434,13 @@ impl File {
         variables.arming_thread = thread;
         true
     }
+}
+
+/// As `crowd_slot()` in `bpf/maps.h`.
+fn crowd_slot(object: &raw::fimk_object, factor: u64) -> usize {
+    const CROWD_BITS: u32 = 16;
+    let place = object.inode.wrapping_add(u64::from(object.device) << 32);
+    usize::try_from(place.wrapping_mul(factor) >> (u64::BITS - CROWD_BITS)).unwrap_or(0)
 }
 
 /// The name of the C function of a hook's program.

@@ -10,6 +10,9 @@ use zerocopy::{FromZeros, IntoBytes};
 use crate::counts::Sums;
 use crate::probe::Source;
 
+/// A bit for each rule.
+pub const RULES_BYTES: usize = raw::FIMK_RULES_MAX as usize / 8;
+
 /// A header for a packet of `length` bytes.
 fn header(kind: u32, length: usize) -> raw::fimk_header {
     raw::fimk_header {
@@ -103,15 +106,22 @@ pub fn holder(key: raw::fimk_key, flags: u32, milliseconds: u32) -> raw::fimk_ho
     }
 }
 
-/// The sums of all counters.
-pub fn counters(skipped: u64, hooks: &Sums) -> raw::fimk_counters_packet {
+/// The sums of all counters, and the rules of which entries were lost.
+pub fn counters(
+    skipped: u64,
+    swept: u64,
+    hooks: &Sums,
+    rules: [u8; RULES_BYTES],
+) -> raw::fimk_counters_packet {
     raw::fimk_counters_packet {
         header: header(
             raw::FIMK_PACKET_COUNTERS,
             size_of::<raw::fimk_counters_packet>(),
         ),
         skipped,
+        swept,
         hooks: *hooks,
+        rules,
     }
 }
 

@@ -96,7 +96,10 @@ pub struct Server {
     forward: Option<Forward>,
     ends: Option<Ends>,
     counts: Counts,
-    told: Option<(u64, Sums)>,
+    /// What was last told: runs skipped, entries swept, counts.
+    told: Option<(u64, u64, Sums)>,
+    /// Entries announced because the ring had no room.
+    swept: u64,
     answer: Option<Answer>,
     announcements: Vec<Announcement>,
     /// The ring was full, and what it lost has not been lined up yet.
@@ -150,6 +153,7 @@ impl Server {
             ends,
             counts,
             told: None,
+            swept: 0,
             answer: None,
             announcements: Vec::new(),
             sweep_due: false,
@@ -237,26 +241,29 @@ impl Server {
         Ok(())
     }
 
-    /// Sweeps: announces anew what the ring had no room for, and tells the counters.
+    /// Sweeps: announces anew what the ring had no room for, and tells the counters, and the rules of which something
+    /// was lost.
     pub fn tick(&mut self) -> std::result::Result<(), Fault> {
         if !self.channel.borrow().is_free() {
             return Ok(());
         }
         let now = (self.counts.skipped(), self.counts.sums()?);
         let lost = |sums: &Sums| counted(sums, raw::FIMK_COUNT_RING_FULL);
-        let before = self.told.map_or(0, |(_, sums)| lost(&sums));
+        let before = self.told.map_or(0, |(_, _, sums)| lost(&sums));
         self.sweep_due |= lost(&now.1) > before;
         if self.sweep_due && self.announcements.is_empty() {
             self.announce_again()?;
             self.sweep_due = false;
         }
-        if self
-            .told
-            .is_none_or(|told| told.0 != now.0 || told.1.as_bytes() != now.1.as_bytes())
-        {
-            self.channel
-                .borrow_mut()
-                .send(packets::counters(now.0, &now.1).as_bytes());
+        let now = (now.0, self.swept, now.1);
+        let file = self.source.file.as_mut();
+        let rules = file.map_or([0; packets::RULES_BYTES], objects::File::take_lost_rules);
+        let news = self.told.is_none_or(|told| {
+            (told.0, told.1) != (now.0, now.1) || told.2.as_bytes() != now.2.as_bytes()
+        });
+        if news || rules.iter().any(|&bits| bits != 0) {
+            let packet = packets::counters(now.0, now.1, &now.2, rules);
+            self.channel.borrow_mut().send(packet.as_bytes());
             self.told = Some(now);
         }
         Ok(())
@@ -542,7 +549,7 @@ impl Server {
 
     fn take(&mut self, key: &raw::fimk_key) -> std::result::Result<(), Fault> {
         let mut entry = raw::fimk_entry::new_zeroed();
-        if let Some(file) = &self.source.file {
+        if let Some(file) = &mut self.source.file {
             self.takes += 1;
             match take::take(file, key, self.takes)? {
                 Taken::Entry(found) => {
@@ -586,6 +593,7 @@ impl Server {
                     announcements.push(Announcement::Dirty(key));
                 }
             })?;
+            self.swept += announcements.len() as u64;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ pub enum Taken {
 /// Takes `key` under the number `take`. What an earlier take of the same key left in `taken` is merged there, for an
 /// analyzer that comes after: its DONE names another number and no longer counts. The analyzer that has it is given
 /// only what came since, or it would count it twice.
-pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
+pub fn take(file: &mut File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
     let Some(seen) = file.waiting(key).get(key)? else {
         return Ok(Taken::Entry(Box::new(zerocopy::FromZeros::new_zeroed())));
     };
@@ -30,6 +30,7 @@ pub fn take(file: &File, key: &raw::fimk_key, take: u64) -> Result<Taken> {
         Err(cause) if cause.kind() == ErrorKind::TooBig => return Ok(Taken::Full),
         put => put?,
     }
+    file.leave_crowd(key, &seen);
     // What came between the lookup and the removal is in what the removal returns.
     if let Some(last) = file.waiting(key).take(key)? {
         new = last;

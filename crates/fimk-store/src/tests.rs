@@ -122,6 +122,7 @@ fn notice(message: &str) -> Event {
             message: message.into(),
             plan: vec![("vfs_write".into(), "fexit".into())],
             counts: vec![("objects".into(), 12)],
+            lost: Vec::new(),
             gap: Some(Gap {
                 from: Timestamp(1),
                 to: Timestamp(2),

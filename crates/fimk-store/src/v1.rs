@@ -176,6 +176,7 @@ impl From<Notice> for event::Notice {
             message: old.message,
             plan: old.plan,
             counts: old.counts,
+            lost: Vec::new(),
             gap: old.gap,
         }
     }

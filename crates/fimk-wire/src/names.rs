@@ -52,6 +52,7 @@ pub const COUNT_NAMES: [&str; raw::FIMK_COUNTS as usize] = [
     "watch_full",
     "actors_full",
     "path_cut",
+    "crowded",
 ];
 
 /// Of `enum fimk_source`, by number.

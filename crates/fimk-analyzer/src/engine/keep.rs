@@ -14,7 +14,7 @@ use super::{Engine, Eyes, Trouble};
 use crate::{
     clock,
     exit::{Failure, Status},
-    output::STDOUT,
+    output::{Due, STDOUT},
 };
 
 /// How long a commit may wait for the disk; DONE is said only after.
@@ -45,6 +45,7 @@ impl Engine {
         self.unsynced_since.get_or_insert_with(Instant::now);
         for event in &events {
             self.activity.note(event);
+            self.repairs.note(event);
         }
         if self.started {
             for event in &events {
@@ -54,14 +55,39 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes one event and remembers that it was.
+    /// Hands one event to the output and remembers what is written.
     pub(crate) fn write(&mut self, event: &Event) -> Result<(), Trouble> {
-        self.output.write(event).map_err(|error| {
-            Failure::new(Status::Io, format!("standard output cannot be written ({error}): events are kept and written at the next start"))
-        })?;
-        self.store
-            .set_cursor(STDOUT, event.sequence)
-            .map_err(Failure::from)?;
+        self.output.take(event).map_err(unwritten)?;
+        self.keep_cursor()
+    }
+
+    /// Writes what the output kept back for long enough, or `all` of it.
+    pub(crate) fn write_kept(&mut self, all: bool) -> Result<(), Trouble> {
+        let due = self.output.due(all);
+        if due.is_empty() {
+            return Ok(());
+        }
+        for it in due {
+            match it {
+                Due::Summary(event) => self.output.write(&event).map_err(unwritten)?,
+                Due::Stored(sequence) => {
+                    let before = sequence.saturating_sub(1);
+                    let stored = self.store.events_after(before, 1).map_err(Failure::from)?;
+                    for event in stored.iter().filter(|event| event.sequence == sequence) {
+                        self.output.write(event).map_err(unwritten)?;
+                    }
+                }
+            }
+        }
+        self.keep_cursor()
+    }
+
+    pub(crate) fn keep_cursor(&mut self) -> Result<(), Trouble> {
+        if let Some(cursor) = self.output.cursor() {
+            self.store
+                .set_cursor(STDOUT, cursor)
+                .map_err(Failure::from)?;
+        }
         Ok(())
     }
 
@@ -131,6 +157,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it so")]
+fn unwritten(error: std::io::Error) -> Failure {
+    let sentence = format!(
+        "standard output cannot be written ({error}): events are kept and written at the next start"
+    );
+    Failure::new(Status::Io, sentence)
 }
 
 /// The same facts without the texts: the next difference of these files is known by digest only.

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use fimk_core::{path::BytePath, render::one_line};
+use fimk_core::{event::Action, path::BytePath, render::one_line};
 use fimk_wire::raw;
 use serde_json::{Value, json};
 
@@ -60,6 +60,7 @@ impl Engine {
             ("events", self.reported()),
             ("last_comparison", json!(compared)),
             ("counters", json!(self.losses.last().map(status::counters))),
+            ("repairs", self.repairs.done().json()),
             ("queues", self.queues()),
             ("outputs", json!(self.outputs())),
             ("database", known([("bytes", json!(bytes))])),
@@ -77,6 +78,10 @@ impl Engine {
             limit: self.watch_max(),
             unwatched: self.unwatched.count(),
             activity: &self.activity,
+            lost: self
+                .activity
+                .count(Action::EventsLost)
+                .saturating_sub(self.repairs.said()),
             comparing: self.scan_wanted.as_deref(),
         })
     }

@@ -55,6 +55,19 @@ impl Engine {
         Ok(!ended)
     }
 
+    /// When a comparison that losses ask for may begin.
+    fn scan_due(&self) -> Option<Instant> {
+        let wanted = self.scan_wanted.is_some() || !self.repairs.rules().is_empty();
+        wanted.then(|| self.last_scan + self.scan_pause)
+    }
+
+    /// When a repair is to be told: it waits for the comparison.
+    fn repairs_due(&self) -> Option<Instant> {
+        self.repairs
+            .next_due()
+            .filter(|_| self.scan_due().is_none())
+    }
+
     fn patience(&self) -> Duration {
         let now = Instant::now();
         let eyes = match &self.eyes {
@@ -73,6 +86,7 @@ impl Engine {
             eyes,
             periodic,
             self.losses.next_due(),
+            self.repairs_due(),
             sync,
             alive,
             self.held.next_due(),
@@ -82,10 +96,9 @@ impl Engine {
             self.homes_due(),
             self.mounts.next_due(),
             self.notify.next_due(),
-            self.scan_wanted
-                .as_ref()
-                .map(|_| self.last_scan + self.scan_pause),
+            self.scan_due(),
             self.control.next_due(),
+            self.output.next_due(),
         ]
         .into_iter()
         .flatten()

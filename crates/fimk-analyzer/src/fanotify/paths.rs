@@ -14,6 +14,9 @@ use super::MarkError;
 /// their events count as unknown: that costs scans and loses nothing.
 const FORGOTTEN_MAX: usize = 50_000;
 
+/// Objects that died since the queue was empty. Past this they are let go at once, at the same price.
+const DYING_MAX: usize = 50_000;
+
 type Handle = Arc<[u8]>;
 
 /// What is known of a handle.
@@ -29,6 +32,7 @@ pub(super) struct Paths {
     by_handle: HashMap<Handle, BytePath>,
     by_path: BTreeMap<BytePath, Handle>,
     forgotten: HashSet<Handle>,
+    dying: Vec<Handle>,
     max: usize,
 }
 
@@ -38,6 +42,7 @@ impl Paths {
             by_handle: HashMap::new(),
             by_path: BTreeMap::new(),
             forgotten: HashSet::new(),
+            dying: Vec::new(),
             max,
         }
     }
@@ -100,11 +105,22 @@ impl Paths {
         }
     }
 
-    /// The object is no more, so it will have no events; its mark went with it.
+    /// The object is no more. The kernel says so in the place of the first event of the same process about it that still waits:
+    /// those of others may come behind it, so its path is known until the queue was empty once.
     pub fn died(&mut self, handle: &[u8]) {
-        self.forgotten.remove(handle);
-        if let Some(path) = self.by_handle.remove(handle) {
-            self.by_path.remove(&path);
+        if self.dying.len() >= DYING_MAX {
+            self.bury();
+        }
+        self.dying.push(handle.into());
+    }
+
+    /// No event about what died can come any more.
+    pub fn bury(&mut self) {
+        for handle in std::mem::take(&mut self.dying) {
+            self.forgotten.remove(&handle);
+            if let Some(path) = self.by_handle.remove(&handle) {
+                self.by_path.remove(&path);
+            }
         }
     }
 
@@ -179,8 +195,11 @@ mod tests {
         assert!(matches!(paths.get(b"?"), Known::No));
         paths.insert(&b"/a/b"[..], &path("/d"));
         assert_eq!(of(&paths, "/a/b").as_deref(), Some("/d"));
-        paths.died(b"/a");
-        assert!(matches!(paths.get(b"/a"), Known::No));
+        paths.died(b"/d");
+        paths.died(b"/a/b");
+        assert_eq!(of(&paths, "/a/b").as_deref(), Some("/d"));
+        paths.bury();
+        assert!(matches!(paths.get(b"/a/b"), Known::No));
     }
 
     #[test]

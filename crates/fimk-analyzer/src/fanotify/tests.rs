@@ -195,6 +195,34 @@ fn a_rename_across_the_border_has_the_watched_side_only() {
 }
 
 #[test]
+fn an_unmarked_directory_in_a_marked_one_is_no_unknown_directory() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let (_, events) = scene.shell("mkdir in/d && chmod 700 in/d && rmdir in/d");
+    assert!(events.iter().any(|event| has(event, MaskFlags::FAN_CREATE)));
+    assert!(events.iter().any(|event| has(event, MaskFlags::FAN_DELETE)));
+    assert!(!events.iter().any(|event| event.unknown), "{events:?}");
+}
+
+#[test]
+fn what_is_forgotten_and_written_elsewhere_is_nothing_unknown() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    fs::write(scene.path("in/a"), "x").expect("written");
+    let watched = bytes(&scene.path("in/a"));
+    scene
+        .group
+        .mark_file(&watched, MaskFlags::empty())
+        .expect("marked");
+    scene.shell("mv in/a out/a");
+    scene.group.forget(&watched);
+    let (_, events) = scene.shell("echo y > out/a && rm out/a");
+    assert_eq!(events, []);
+}
+
+#[test]
 fn without_fan_rename_the_two_halves_are_told_apart() {
     let Some(mut scene) = Scene::with(libc::FAN_REPORT_DFID_NAME) else {
         return;

@@ -50,23 +50,23 @@ pub fn arm(
     stash: &mut Stash,
 ) -> Result<Armed, ChannelError> {
     let mut total = Armed::default();
-    // As many kinds of flags as there are combinations of attempts asked for: mostly one.
+    // As many kinds as there are rules, and combinations of attempts asked for.
     // What is named comes first, so that what is not cannot take its room.
-    let mut by_flags: BTreeMap<(bool, u32), Vec<&Found>> = BTreeMap::new();
+    let mut by_flags: BTreeMap<(bool, u32, u32), Vec<&Found>> = BTreeMap::new();
     for it in found {
-        let key = (!it.named, flags(walker, it));
+        let key = (!it.named, walker.rule(&it.path), flags(walker, it));
         by_flags.entry(key).or_default().push(it);
     }
     let thread = u64::try_from(gettid().as_raw()).unwrap_or(0);
-    for ((_, flags), found) in &by_flags {
-        switch(channel, thread, *flags)?;
+    for ((_, rule, flags), found) in &by_flags {
+        switch(channel, thread, *rule, *flags)?;
         settle(channel, stash)?;
         for batch in found.chunks(BATCH) {
             arm_batch(channel, tree, table, batch, stash, &mut total)?;
         }
     }
     if !by_flags.is_empty() {
-        switch(channel, 0, 0)?;
+        switch(channel, 0, 0, 0)?;
         settle(channel, stash)?;
     }
     Ok(total)
@@ -109,10 +109,10 @@ fn flags(walker: &Walker, found: &Found) -> u32 {
     raw::FIMK_WATCH_CHILDREN | named | attempts::flags(walker.report(&found.path)) | inherited
 }
 
-fn switch(channel: &mut Channel, thread: u64, flags: u32) -> Result<(), ChannelError> {
+fn switch(channel: &mut Channel, thread: u64, rule: u32, flags: u32) -> Result<(), ChannelError> {
     let mut key = no_key();
     key.actor.image = flags;
-    channel.ask(raw::FIMK_REQUEST_ARM, 0, key, thread)
+    channel.ask(raw::FIMK_REQUEST_ARM, rule, key, thread)
 }
 
 /// What was touched, and what it is to its name.

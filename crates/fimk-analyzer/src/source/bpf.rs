@@ -132,9 +132,11 @@ impl Bpf {
         let Some(object) = Object::of(taken.key.object) else {
             return Vec::new();
         };
+        let actor = ActorKey::of(actor_of_attempt(taken.key.actor));
         let touch = Touch {
-            actor: ActorKey::of(actor_of_attempt(taken.key.actor)),
-            uid: Some(taken.entry.uid),
+            actor,
+            // Of the others it is that of the first.
+            uid: actor.map(|_| taken.entry.uid),
             operations: Operations::from_flags(&taken.entry.operations),
             first: clock::from_boot(taken.entry.first_ns),
             last: clock::from_boot(taken.entry.last_ns),

@@ -33,6 +33,7 @@ fn well(activity: &Activity) -> Signs<'_> {
         limit: Some(11),
         unwatched: 0,
         activity,
+        lost: 0,
         comparing: None,
     }
 }
@@ -47,6 +48,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         periodic: Some(Duration::from_secs(300)),
         reads_everything: false,
         watched: 11,
+        lost: 2,
         comparing: Some("records were lost"),
         ..well(&activity)
     };

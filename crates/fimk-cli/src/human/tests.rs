@@ -74,6 +74,8 @@ fn what_is_wrong_comes_first() {
     answer["problems"] = json!([{ "code": "events_lost", "message": "records were lost" }]);
     answer["counters"]["skipped"] = json!(2);
     answer["counters"]["hooks"]["vfs_write"]["ring_full"] = json!(5);
+    answer["repairs"] =
+        json!({ "entries_swept": 5, "directories_compared": 0, "differences_found": 1_001 });
     answer["queues"]["held"]["length"] = json!(3);
     answer["outputs"][0]["lag"] = json!(4);
     answer["control"]["refused"]["too_slow"] = json!(1);
@@ -86,6 +88,7 @@ fn what_is_wrong_comes_first() {
     assert!(first.ends_with(", but\n  - records were lost"), "{first}");
     for line in [
         "             lost: 5 ring_full, 2 skipped\n",
+        "repaired     5 swept, 1,001 differences found\n",
         "queues       held 3 of 1,024\n",
         "outputs      stdout has all up to 1,012, and 4 to come\n",
         "refused      connections to the control socket: 1 too slow\n",

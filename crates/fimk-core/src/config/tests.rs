@@ -40,7 +40,8 @@ fn what_is_not_said_has_a_default() {
         config.outputs,
         [Output {
             kind: OutputKind::Stdout,
-            severity: 1
+            severity: 1,
+            burst: None
         }]
     );
     let rule = &config.rules[0];
@@ -75,6 +76,8 @@ fn every_key_is_taken() {
         state_dir = "/srv/state/"
         run_dir = "/srv/run"
         settle_ms = 10_000
+        settle_max_ms = 60_000
+        settle_new_ms = 0
         scan_interval_s = 0x10
         compare_interval_s = 3600
         read_bytes_max = 4096
@@ -95,6 +98,8 @@ fn every_key_is_taken() {
         [[output]]
         type = "stdout"
         severity = "high"
+        burst = "summary"
+        burst_events = 2
     "#;
     let config = parse(text, "x").expect("valid");
     assert_eq!(
@@ -122,7 +127,11 @@ fn every_key_is_taken() {
         config.outputs,
         [Output {
             kind: OutputKind::Stdout,
-            severity: 73
+            severity: 73,
+            burst: Some(Burst {
+                events: 2,
+                within_ms: 2_000
+            })
         }]
     );
 }
@@ -142,7 +151,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, scan_interval_s, compare_interval_s, read_bytes_max, objects_max, rule, output"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, read_bytes_max, objects_max, rule, output"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 
@@ -382,5 +391,30 @@ proptest::proptest! {
         if let Err(error) = parse(&text, "x") {
             proptest::prop_assert!(!error.to_string().contains('\n'));
         }
+    }
+}
+
+#[test]
+fn a_summary_of_bursts_has_limits_and_its_numbers_are_refused_without_it() {
+    let of = |lines: &str| {
+        let text = format!(
+            "[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n[[output]]\ntype = \"stdout\"\n{lines}\n"
+        );
+        parse(&text, "x").map(|config| config.outputs[0].burst)
+    };
+    let burst = |events, within_ms| Some(Burst { events, within_ms });
+    assert_eq!(of(""), Ok(None));
+    assert_eq!(of("burst = \"events\""), Ok(None));
+    assert_eq!(of("burst = \"summary\""), Ok(burst(50, 2_000)));
+    let numbers = "burst = \"summary\"\nburst_events = 1000\nburst_ms = 100";
+    assert_eq!(of(numbers), Ok(burst(1_000, 100)));
+    for (lines, word) in [
+        ("burst_ms = 100", "burst = \"summary\""),
+        ("burst = \"summary\"\nburst_events = 1", "from 2 to 1000"),
+        ("burst = \"summary\"\nburst_ms = 99", "from 100 to 60000"),
+        ("burst = \"none\"", "\"events\" or \"summary\""),
+    ] {
+        let error = of(lines).expect_err(lines).to_string();
+        assert!(error.contains(word), "{error}");
     }
 }

@@ -15,7 +15,7 @@ const NAMES_BYTES_MAX: usize = 2 * 1024;
 const TEXT_BYTES_MIN: usize = 64;
 
 /// All that can be long, what is missed least first. What it was and who did it goes last.
-const CUT_ORDER: [&str; 38] = [
+const CUT_ORDER: [&str; 39] = [
     "fimk.diff",
     "fimk.changes",
     "process.args",
@@ -28,6 +28,7 @@ const CUT_ORDER: [&str; 38] = [
     "fimk.operations",
     "fimk.plan",
     "fimk.counts",
+    "fimk.lost",
     "message",
     "fimk.unread",
     "file.directory",

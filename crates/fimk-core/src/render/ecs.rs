@@ -7,11 +7,13 @@ use serde_json::Value;
 use super::{
     cut,
     json::{self, Object},
-    message::{MESSAGE_BYTES_MAX, attempt_sentence, sentence},
+    message::{MESSAGE_BYTES_MAX, attempt_sentence, burst_sentence, sentence},
     process::{actor, ancestors, container, process, set_circumstances, user},
 };
 use crate::{
-    event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source},
+    event::{
+        Action, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source,
+    },
     path::{BytePath, escaped},
     record::{Attributes, Digest, FileKind},
     text::{head, shown},
@@ -58,6 +60,10 @@ fn document(event: &Event, host: &Host) -> Object {
             }
             set_object(&mut document, &mut fimk, &attempt.on);
         }
+        Body::Burst(burst) => {
+            document.set("message", burst_sentence(burst));
+            set_burst(&mut document, &mut fimk, burst);
+        }
         Body::Notice(notice) => {
             document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
             set_notice(&mut fimk, notice);
@@ -89,6 +95,24 @@ fn set_object(document: &mut Object, fimk: &mut Object, change: &Change) {
     set_change(fimk, change);
 }
 
+/// What a burst says beside its sentence.
+fn set_burst(document: &mut Object, fimk: &mut Object, burst: &Burst) {
+    document.set("file", nested("directory", burst.directory.escaped()));
+    document.set("process", process(&burst.root));
+    document.set("user", user(&burst.root));
+    document.set("container", container(&burst.root));
+    fimk.set("ancestors", ancestors(&burst.root));
+    set_circumstances(fimk, &burst.root);
+    fimk.set("rules", burst.rules.clone());
+    fimk.set("count", (burst.count > 0).then_some(burst.count));
+    fimk.set("bytes", (burst.bytes > 0).then_some(burst.bytes));
+    fimk.set("counts", integers(&burst.actions));
+    let mut of = nested("events", burst.events);
+    of.set("first_sequence", burst.first);
+    of.set("last_sequence", burst.last);
+    fimk.set("burst", of);
+}
+
 /// `EACCES`: of those with which a call is refused.
 fn error_name(errno: u32) -> String {
     match errno {
@@ -113,6 +137,12 @@ struct Times {
 }
 
 fn times(event: &Event) -> Times {
+    if let Body::Burst(burst) = &event.body {
+        return Times {
+            start: Some(burst.start),
+            end: burst.end,
+        };
+    }
     match event.body.change() {
         None => Times {
             start: None,
@@ -317,12 +347,19 @@ fn set_notice(fimk: &mut Object, notice: &Notice) {
         .iter()
         .map(|(hook, plan)| (hook.clone(), plan.clone().into()));
     fimk.set("plan", plan.collect::<Object>());
-    let counts = notice
-        .counts
+    fimk.set("counts", integers(&notice.counts));
+    let lost = notice
+        .lost
         .iter()
-        .map(|(name, count)| (name.clone(), (*count).into()));
-    fimk.set("counts", counts.collect::<Object>());
+        .map(|(hook, causes)| (hook.clone(), integers(causes).into()));
+    fimk.set("lost", lost.collect::<Object>());
     fimk.set("gap", gap(notice.gap));
+}
+
+/// Named numbers.
+fn integers(named: &[(String, u64)]) -> Object {
+    let members = named.iter().map(|(name, it)| (name.clone(), (*it).into()));
+    members.collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

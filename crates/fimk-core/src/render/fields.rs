@@ -19,12 +19,14 @@ pub enum Kind {
     TextMap,
     /// Likewise, to integers.
     IntegerMap,
+    /// Likewise, to objects of integers.
+    IntegerMaps,
 }
 
-use Kind::{Flag, Integer, IntegerMap, Objects, Text, TextMap, Texts, Time};
+use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 97] = [
+pub const FIELDS: [(&str, Kind); 101] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -72,6 +74,9 @@ pub const FIELDS: [(&str, Kind); 97] = [
     ("fimk.before.size", Integer),
     ("fimk.before.type", Text),
     ("fimk.before.uid", Text),
+    ("fimk.burst.events", Integer),
+    ("fimk.burst.first_sequence", Integer),
+    ("fimk.burst.last_sequence", Integer),
     ("fimk.bytes", Integer),
     ("fimk.cgroup", Text),
     ("fimk.changes", Objects),
@@ -88,6 +93,7 @@ pub const FIELDS: [(&str, Kind); 97] = [
     ("fimk.kernel_thread", Flag),
     ("fimk.links", Integer),
     ("fimk.login_uid", Integer),
+    ("fimk.lost", IntegerMaps),
     ("fimk.new_path", Text),
     ("fimk.new_path_bytes", Text),
     ("fimk.observed", Flag),

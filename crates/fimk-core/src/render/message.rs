@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use fimk_consumers::Difference;
 
 use crate::{
-    event::{Action, Actor, Change, DetectedBy, Process},
+    event::{Action, Actor, Burst, Change, DetectedBy, Process},
     path::{BytePath, escaped},
     text::{head, shown},
 };
@@ -66,6 +66,23 @@ pub(super) fn attempt_sentence(action: Action, on: &Change, error: Option<&str>)
         put(&mut out, format_args!(", {} times", on.count));
     }
     out += &actor(on);
+    clipped(&out, MESSAGE_BYTES_MAX)
+}
+
+/// `503 changes below /usr: 400 created, 103 modified; by /usr/bin/dpkg (pid 812) and those that it started ← apt`.
+pub(super) fn burst_sentence(burst: &Burst) -> String {
+    let mut out = format!("{} changes below {}", burst.events, path(&burst.directory));
+    let actions: Vec<String> = burst
+        .actions
+        .iter()
+        .map(|(action, count)| format!("{count} {}", action.replace('_', " ")))
+        .collect();
+    put(&mut out, format_args!(": {}", actions.join(", ")));
+    put(
+        &mut out,
+        format_args!("; stored as {} to {}", burst.first, burst.last),
+    );
+    out += &by(&burst.root);
     clipped(&out, MESSAGE_BYTES_MAX)
 }
 

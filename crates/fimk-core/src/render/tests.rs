@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     event::{
-        Action, Actor, Attempt, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice,
-        Process, Source,
+        Action, Actor, Attempt, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap,
+        Notice, Process, Source,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -184,6 +184,7 @@ fn notice() -> Notice {
             ("d_move".into(), "absent".into()),
         ],
         counts: vec![("watched".into(), 12), ("lost".into(), 0)],
+        lost: vec![("vfs_write".into(), vec![("ring_full".into(), 3)])],
         gap: Some(Gap {
             from: at(-100),
             to: at(0),
@@ -248,6 +249,10 @@ fn is_of(kind: Kind, value: &Value) -> bool {
         Kind::Objects => list(&has_no_gaps),
         Kind::TextMap => map(&text),
         Kind::IntegerMap => map(&|item: &Value| item.is_u64()),
+        Kind::IntegerMaps => map(&|item: &Value| {
+            item.as_object()
+                .is_some_and(|inner| !inner.is_empty() && inner.values().all(Value::is_u64))
+        }),
     }
 }
 
@@ -345,8 +350,38 @@ fn every_known_field_occurs_and_no_other() {
         Body::Notice(notice()),
     ))));
     seen.append(&mut check(&parsed(&denied())));
+    seen.append(&mut check(&parsed(&burst())));
     let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(seen, known);
+}
+
+fn burst() -> Event {
+    let one = full();
+    let burst = Burst {
+        root: one.actor.unwrap_or_default(),
+        events: 503,
+        first: 1_001,
+        last: 2_235,
+        start: one.start,
+        end: one.end,
+        count: 2_000,
+        bytes: 70_000,
+        actions: vec![("created".into(), 500), ("attributes_modified".into(), 3)],
+        directory: BytePath::new(b"/usr"),
+        rules: vec!["programs".into()],
+    };
+    event(Action::Burst, Body::Burst(Box::new(burst)))
+}
+
+#[test]
+fn a_burst_is_a_change_of_many_files_told_by_its_directory_and_its_process() {
+    let line = parsed(&burst());
+    assert_eq!(line["file"], serde_json::json!({ "directory": "/usr" }));
+    assert_eq!(line["event"]["kind"], "event");
+    let message = line["message"].as_str().unwrap_or_default();
+    let beginning =
+        "503 changes below /usr: 500 created, 3 attributes modified; stored as 1001 to 2235; by ";
+    assert!(message.starts_with(beginning), "{message}");
 }
 
 fn denied() -> Event {
@@ -534,6 +569,7 @@ fn the_manual_describes_every_action() {
         Action::Denied,
         Action::Opened,
         Action::Executed,
+        Action::Burst,
     ] {
         assert!(
             page.lines()

@@ -12,7 +12,7 @@ use fimk_tests::{Event, Monitor, Site, attempt, deadline, rule, run as execute, 
 use crate::{
     case::{Case, Need},
     helper::{Helper, PROGRAM, Word},
-    verdict::{Deed, Outcome, judge},
+    verdict::{Deed, Outcome, account, judge},
 };
 
 /// The watched file of each case, see `evade.h`.
@@ -218,6 +218,9 @@ impl<'a> Running<'a> {
             notes = vec!["no source sees it".to_owned()];
         }
         let well = outcome.satisfies(need) && (need == Need::Unseen || notes.is_empty());
+        if !well {
+            notes.push(account(&self.deed(program, bpf), events));
+        }
         Line {
             case: self.case,
             well,

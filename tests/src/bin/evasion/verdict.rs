@@ -9,6 +9,7 @@ use std::{
 };
 
 use fimk_tests::Event;
+use serde_json::Value;
 
 use crate::case::{Case, Need, Told};
 
@@ -95,10 +96,7 @@ pub fn judge(
     deed: &Deed<'_>,
     events: &[(Instant, Event)],
 ) -> (Outcome, Option<Instant>, Vec<String>) {
-    let about: Vec<&(Instant, Event)> = events
-        .iter()
-        .filter(|(at, event)| *at >= deed.begun && lies_below(event, deed.watched))
-        .collect();
+    let about = about(deed, events);
     if case.told.is_empty() {
         let loud = about
             .iter()
@@ -112,12 +110,10 @@ pub fn judge(
         let (outcome, at, note) = judge_one(told, deed, digest.as_deref(), &about);
         notes.extend(note);
         if matches!(outcome, Outcome::Missed | Outcome::WrongProcess(_)) {
-            let seen: Vec<String> = about.iter().map(|(_, event)| brief(event)).collect();
             notes.push(format!(
-                "{} of {}; told: [{}]",
+                "wanted: {} of {}",
                 told.actions.join(" or "),
-                shown(told.path),
-                seen.join("; ")
+                shown(told.path)
             ));
         }
         worst = (worst.0.max(outcome), worst.1.max(at));
@@ -126,6 +122,32 @@ pub fn judge(
         worst.0 = worst.0.max(Outcome::WrongProcess(stranger));
     }
     (worst.0, worst.1, notes)
+}
+
+fn about<'a>(deed: &Deed<'_>, events: &'a [(Instant, Event)]) -> Vec<&'a (Instant, Event)> {
+    events
+        .iter()
+        .filter(|(at, event)| *at >= deed.begun && lies_below(event, deed.watched))
+        .collect()
+}
+
+/// All that was told, for whoever asks why a case failed.
+pub fn account(deed: &Deed<'_>, events: &[(Instant, Event)]) -> String {
+    let told = about(deed, events).into_iter();
+    let told: Vec<String> = told
+        .map(|(at, event)| {
+            let after = at.saturating_duration_since(deed.begun).as_millis();
+            format!("{} after {after} ms", brief(event))
+        })
+        .collect();
+    format!(
+        "begun at {:?}, actor {}, helper {}, holder {}; told: [{}]",
+        deed.begun,
+        deed.actor,
+        deed.helper,
+        deed.holder,
+        told.join("; ")
+    )
 }
 
 fn judge_one(
@@ -244,7 +266,7 @@ fn brief(event: &Event) -> String {
         .unwrap_or_default();
     let name: String = name.chars().take(40).collect();
     let who = event.number("process.pid").map_or_else(
-        || "nobody".to_owned(),
+        || format!("nobody of {}", actors(event)),
         |pid| {
             format!(
                 "{pid} {}",
@@ -268,6 +290,14 @@ fn brief(event: &Event) -> String {
         fields.join(" "),
         event.text("fimk.detected_by").unwrap_or_default()
     )
+}
+
+/// Those who may have done it, where one could not be named.
+fn actors(event: &Event) -> usize {
+    event
+        .get("fimk.actors")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len)
 }
 
 fn shown(path: &[u8]) -> String {

@@ -48,6 +48,7 @@ proptest! {
             message: texts[0].clone(),
             plan: pairs().map(|key| (key, texts[1].chars().take(9).collect())).collect(),
             counts: pairs().map(|key| (key, 1)).collect(),
+            lost: pairs().map(|key| (key, vec![(texts[0].chars().take(9).collect(), 1)])).collect(),
             gap: None,
         };
         let line = ecs_line(&event(Action::EventsLost, Body::Notice(notice)), &Host { name: texts[2].clone() });
