@@ -69,6 +69,7 @@ struct file_scratch {
 	__u64 old_dentry;
 	__u64 bytes;
 	__u64 end; /* of the packet's tail */
+	struct walk walk;
 	__u32 operation;
 	__u32 replaced_mode;
 	__u32 owner; /* of the object that the record names */
@@ -76,6 +77,7 @@ struct file_scratch {
 	__u32 actor_flags; /* for path_flags */
 	__u32 mark; /* of this call, see touch.h */
 	__u32 rule; /* of what is made dirty */
+	__u32 old_rule; /* of the directory that a name leaves */
 	__u32 counted; /* for the entry */
 	struct fimk_entry entry;
 	union {

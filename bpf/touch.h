@@ -195,11 +195,20 @@ static __always_inline __u32 ensure_actor(__u32 hook, const struct fimk_actor_ke
 	return FIMK_PATH_EXECUTABLE_GONE;
 }
 
+__attribute__((noinline)) int touch_step(__u32 hook)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct tail tail;
+
+	if (!scratch)
+		return 0;
+	tail = (struct tail){ scratch->touch.tail, FIMK_PATH_MAX, &scratch->end };
+	return go_up(&tail, &scratch->walk);
+}
+
 static __always_inline long announce_touch(struct file_scratch *scratch, __u32 hook)
 {
 	struct fimk_touch *touch = &scratch->touch;
-	struct tail tail = { touch->tail, FIMK_PATH_MAX, &scratch->end };
-	struct place at = { (struct dentry *)scratch->dentry, (struct mount *)scratch->mount };
 	__u64 end;
 
 	scratch->end = 0;
@@ -211,7 +220,8 @@ static __always_inline long announce_touch(struct file_scratch *scratch, __u32 h
 	touch->hook = hook;
 	touch->uid = (__u32)bpf_get_current_uid_gid();
 	touch->reserved = 0;
-	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at) | scratch->actor_flags;
+	scratch->walk = (struct walk){ scratch->dentry, scratch->mount, FIMK_PATH_MAX };
+	touch->path_flags = walk_up(touch_step, hook) | scratch->actor_flags;
 	if (touch->path_flags & FIMK_PATH_CUT)
 		count(hook, FIMK_COUNT_PATH_CUT);
 	end = scratch->end;
