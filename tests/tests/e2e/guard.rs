@@ -194,38 +194,6 @@ fn an_analyzer_that_was_stopped_for_a_while_misses_nothing() {
 }
 
 #[test]
-fn an_analyzer_that_stays_stopped_is_replaced_and_the_next_tells_what_it_missed() {
-    let site = Site::new();
-    let mut launch = site.launch(&rule(&[&site.files()]));
-    launch.flags = vec!["--stuck-after=20".to_owned()];
-    let monitor = launch.spawn();
-    monitor.await_start();
-    let analyzer = monitor.analyzer_pid().expect("it runs");
-    signal(analyzer, Signal::SIGSTOP);
-    let path = site.file("last");
-    let shell = append_line(&path, "one");
-    let end = Instant::now() + Duration::from_secs(40) + deadline();
-    while !monitor.errors().contains("the analyzer is started again") {
-        assert!(Instant::now() < end, "{}", monitor.account());
-        thread::sleep(Duration::from_millis(50));
-    }
-    let errors = monitor.errors();
-    for words in [
-        "it is stopped or stuck, what changes",
-        "is dropped: it has said nothing",
-    ] {
-        assert!(errors.contains(words), "{errors}");
-    }
-    let last = Expect::action("created").of(&path);
-    monitor.expect(if monitor.is_bpf() {
-        last.by(&shell)
-    } else {
-        last.field("fimk.detected_by", "gap")
-    });
-    monitor.stop();
-}
-
-#[test]
 fn a_loader_that_stands_still_is_noticed_and_what_can_be_seen_without_it_is_told() {
     let site = Site::new();
     let path = site.write("file", "one\n");
