@@ -25,6 +25,7 @@ struct actor_scratch {
 	__u64 task;
 	__u64 exec_ns;
 	__u64 end; /* of the tail */
+	struct walk walk; /* to the executable */
 };
 
 /* Each program has a slot of its own. On a preemptible kernel two programs on one CPU may be inside at
@@ -36,14 +37,11 @@ struct {
 	__type(value, struct actor_scratch);
 } actor_scratch SEC(".maps");
 
-/* By hand: there is no memset to call, and the compiler would make one of a plain loop. */
+/* There is no memset to call. But a helper fills the room that it is given even where it can read nothing, as at the
+ * address 0: so the verifier counts on it. */
 static __always_inline void clear_actor(struct fimk_actor *actor)
 {
-	volatile __u64 *words = (volatile __u64 *)actor;
-
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < sizeof(*actor) / sizeof(*words); i++)
-		words[i] = 0;
+	bpf_probe_read_kernel(actor, sizeof(*actor), NULL);
 }
 
 static __always_inline __u32 terminal_of(struct signal_struct *signal)
@@ -102,11 +100,25 @@ static __always_inline void gather_identity(struct fimk_actor *actor, struct tas
 	actor->pid_in_namespace = pid_inside(task);
 }
 
-static __always_inline void gather_executable(struct fimk_actor *actor, struct tail *tail, struct mm_struct *mm)
+/* Global functions are verified by themselves and once, not at each call. */
+
+__attribute__((noinline)) int executable_step(__u32 hook)
 {
+	struct actor_scratch *scratch = bpf_map_lookup_elem(&actor_scratch, &hook);
+	struct tail tail;
+
+	if (!scratch)
+		return 0;
+	tail = (struct tail){ scratch->actor.tail, FIMK_EXECUTABLE_MAX, &scratch->end };
+	return go_up(&tail, &scratch->walk);
+}
+
+static __always_inline void gather_executable(struct actor_scratch *scratch, __u32 hook, struct mm_struct *mm)
+{
+	struct tail tail = { scratch->actor.tail, FIMK_EXECUTABLE_MAX, &scratch->end };
+	struct fimk_actor *actor = &scratch->actor;
 	struct file *file = BPF_CORE_READ(mm, exe_file);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct place at;
 
 	if (!file)
 		return;
@@ -115,13 +127,14 @@ static __always_inline void gather_executable(struct fimk_actor *actor, struct t
 		actor->flags |= FIMK_ACTOR_EXECUTABLE_GONE;
 	if (BPF_CORE_READ(inode, i_sb, s_flags) & SB_KERNMOUNT)
 		actor->flags |= FIMK_ACTOR_EXECUTABLE_MEMORY;
-	at.dentry = BPF_CORE_READ(file, f_path.dentry);
-	at.mount = mount_of((__u64)BPF_CORE_READ(file, f_path.mnt));
-	if (append_path(tail, FIMK_EXECUTABLE_MAX, at) & FIMK_PATH_CUT)
+	scratch->walk.dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+	scratch->walk.mount = (__u64)mount_of((__u64)BPF_CORE_READ(file, f_path.mnt));
+	scratch->walk.limit = scratch->end + FIMK_EXECUTABLE_MAX;
+	if (walk_up(executable_step, hook) & FIMK_PATH_CUT)
 		actor->flags |= FIMK_ACTOR_EXECUTABLE_CUT;
-	if (actor->flags & FIMK_ACTOR_EXECUTABLE_MEMORY && !*tail->end)
-		append(tail, FIMK_NAME_MAX, BPF_CORE_READ(file, f_path.dentry, d_name.name)); /* it lies in no directory */
-	actor->executable.length = *tail->end;
+	if (actor->flags & FIMK_ACTOR_EXECUTABLE_MEMORY && !scratch->end)
+		append(&tail, FIMK_NAME_MAX, BPF_CORE_READ(file, f_path.dentry, d_name.name)); /* it lies in no directory */
+	actor->executable.length = scratch->end;
 }
 
 /* Only the current process's memory can be read. What is paged out is left away. */
@@ -180,7 +193,7 @@ static __always_inline void gather_cgroup(struct fimk_actor *actor, volatile __u
 	actor->cgroup_path.length = *end - start;
 }
 
-static __always_inline void gather_actor(struct actor_scratch *scratch, bool with_arguments)
+static __always_inline void gather_actor(struct actor_scratch *scratch, __u32 hook, bool with_arguments)
 {
 	struct task_struct *task = (struct task_struct *)scratch->task;
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
@@ -196,15 +209,13 @@ static __always_inline void gather_actor(struct actor_scratch *scratch, bool wit
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
 		actor->flags |= FIMK_ACTOR_KERNEL;
 	} else if (mm) {
-		gather_executable(actor, &tail, mm);
+		gather_executable(scratch, hook, mm);
 		if (with_arguments)
 			gather_arguments(actor, &tail, mm);
 	}
 	gather_cgroup(actor, &scratch->end, task);
 	actor->header.length = __builtin_offsetof(struct fimk_actor, tail) + *tail.end;
 }
-
-/* Global functions are verified by themselves and once, not at each call. */
 
 /* Gathers the current process into `hook`'s scratch and puts it into `actors`; returns what the map says. */
 __attribute__((noinline)) int store_current(__u32 hook, __u64 exec_ns)
@@ -215,7 +226,7 @@ __attribute__((noinline)) int store_current(__u32 hook, __u64 exec_ns)
 		return -1;
 	scratch->task = bpf_get_current_task();
 	scratch->exec_ns = exec_ns;
-	gather_actor(scratch, true);
+	gather_actor(scratch, hook, true);
 	return bpf_map_update_elem(&actors, &scratch->actor.key, &scratch->actor, BPF_ANY);
 }
 

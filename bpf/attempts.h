@@ -91,7 +91,7 @@ static __always_inline bool attempt_on(__u32 hook, const struct fimk_object *obj
 			return true;
 		add_to_entry(entry, what.operation, 0, mark);
 		note_operation(entry, what.also);
-		count_coalesced(hook);
+		count_coalesced(hook, mark);
 		return true;
 	}
 	scratch = bpf_map_lookup_elem(&file_scratch, &hook);

@@ -113,7 +113,8 @@ enum fimk_operation {
 	FIMK_OP_OPEN_WRITE = 20,
 	FIMK_OP_EXECUTE = 21,
 	FIMK_OP_SEARCH = 22, /* a path through a directory */
-	FIMK_OPERATIONS = 23,
+	FIMK_OP_SETTRUSTED = 23, /* an extended attribute that only CAP_SYS_ADMIN can read was set or removed */
+	FIMK_OPERATIONS = 24,
 	FIMK_OPERATIONS_MAX = 32, /* a power of two: an index is masked, not compared */
 };
 
@@ -308,11 +309,13 @@ struct fimk_span {
  * without a further record. */
 #define FIMK_NAME_MAPPED 4u
 #define FIMK_NAME_UNWATCHED 8u /* fimk_name only: the watch map had no room for what appeared */
+#define FIMK_PATH_INSIDE 32u /* the mount is not known: the path is one of the object's file system */
 #define FIMK_PATH_EXECUTABLE_GONE 16u /* not of the path: the actor's executable has lost its name since its exec */
 
 /*
  * An object became dirty. The path is that by which the actor reached it: names leaf first, each
- * ended by NUL ("passwd\0etc\0"). Without FIMK_PATH_WHOLE it ends at the root of its mount.
+ * ended by NUL ("passwd\0etc\0"). Without FIMK_PATH_WHOLE it ends at the root of its mount, or with
+ * FIMK_PATH_INSIDE of its file system.
  */
 struct fimk_touch {
 	struct fimk_header header;
@@ -334,6 +337,7 @@ struct fimk_touch {
  * The dirty entries of the directories count the records that name them: a reader that has fewer lost one.
  * MOUNT and UNMOUNT name the covered `object` as `name` in `directory`; what is there now the mount table
  * tells, and it may change only after the record.
+ * SETTRUSTED names an extended attribute of `object` as `name`, and no directory: its value no analyzer can read.
  * `path` and `old_path` are those of the directories, as in fimk_touch, up to the root of the file
  * system (a dentry does not know its mount).
  */

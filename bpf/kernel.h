@@ -119,6 +119,7 @@ struct qstr {
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_flags;
+	struct dentry *s_root;
 };
 
 struct address_space {
@@ -141,6 +142,7 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	struct super_block *d_sb;
 };
 
 /* Idmapped mounts came in 5.12; their field, of either name, tells: see args.h. */

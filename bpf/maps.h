@@ -69,6 +69,7 @@ struct file_scratch {
 	__u64 old_dentry;
 	__u64 bytes;
 	__u64 end; /* of the packet's tail */
+	struct walk walk;
 	__u32 operation;
 	__u32 replaced_mode;
 	__u32 owner; /* of the object that the record names */
@@ -76,6 +77,7 @@ struct file_scratch {
 	__u32 actor_flags; /* for path_flags */
 	__u32 mark; /* of this call, see touch.h */
 	__u32 rule; /* of what is made dirty */
+	__u32 old_rule; /* of the directory that a name leaves */
 	__u32 counted; /* for the entry */
 	struct fimk_entry entry;
 	union {
@@ -180,14 +182,19 @@ static __always_inline __u64 filter_slot(__u64 inode, __u32 device)
 	return (inode + ((__u64)device << 32)) * 0x9e3779b97f4a7c15ull >> (64 - FILTER_BITS);
 }
 
+static __always_inline bool passes_filter(__u64 inode, __u32 device)
+{
+	return filter[filter_slot(inode, device)];
+}
+
 static __always_inline bool maybe_watched(const struct inode *inode)
 {
-	return filter[filter_slot(inode->i_ino, inode->i_sb->s_dev)];
+	return passes_filter(inode->i_ino, inode->i_sb->s_dev);
 }
 
 static __always_inline bool maybe_watched_object(const struct fimk_object *object)
 {
-	return filter[filter_slot(object->inode, object->device)];
+	return passes_filter(object->inode, object->device);
 }
 
 static __always_inline void pass_filter(const struct fimk_object *object)

@@ -73,26 +73,22 @@ static __always_inline bool make_object_dirty(struct file_scratch *scratch, __u3
 	return make_dirty(scratch, hook, announced) == DIRTY_NEW;
 }
 
-/* Bits of what make_watched_dirty() made. */
-enum { MADE_DIRECTORY = 1, MADE_OLD_DIRECTORY = 2 };
+/* Bits of which directories are watched, or were made dirty. */
+enum { THE_DIRECTORY = 1, THE_OLD_DIRECTORY = 2 };
 
-static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __u32 hook, struct watched *are,
+static __always_inline __u32 make_watched_dirty(struct file_scratch *scratch, __u32 hook, __u32 watched,
 						bool announced)
 {
 	struct fimk_name *name = &scratch->name;
 	__u32 made = 0;
 
 	scratch->counted = 0;
-	if (are->directory) {
-		scratch->rule = are->directory->rule;
-		if (make_object_dirty(scratch, hook, &name->directory, announced))
-			made |= MADE_DIRECTORY;
-	}
-	if (are->old_directory && !same_object(&name->directory, &name->old_directory)) {
-		scratch->rule = are->old_directory->rule;
-		if (make_object_dirty(scratch, hook, &name->old_directory, announced))
-			made |= MADE_OLD_DIRECTORY;
-	}
+	if (watched & THE_DIRECTORY && make_object_dirty(scratch, hook, &name->directory, announced))
+		made |= THE_DIRECTORY;
+	scratch->rule = scratch->old_rule;
+	if (watched & THE_OLD_DIRECTORY && !same_object(&name->directory, &name->old_directory) &&
+	    make_object_dirty(scratch, hook, &name->old_directory, announced))
+		made |= THE_OLD_DIRECTORY;
 	return made;
 }
 
@@ -111,11 +107,11 @@ static __always_inline void touch_objects(struct file_scratch *scratch, __u32 ho
 
 static __always_inline void mark_watched_unannounced(struct file_scratch *scratch, __u32 made)
 {
-	if (made & MADE_DIRECTORY) {
+	if (made & THE_DIRECTORY) {
 		scratch->key.object = scratch->name.directory;
 		mark_unannounced(&scratch->key);
 	}
-	if (made & MADE_OLD_DIRECTORY) {
+	if (made & THE_OLD_DIRECTORY) {
 		scratch->key.object = scratch->name.old_directory;
 		mark_unannounced(&scratch->key);
 	}
@@ -128,14 +124,26 @@ static __always_inline void append_name(struct tail *tail, struct fimk_span *spa
 	span->length = *tail->end - span->start;
 }
 
-static __always_inline __u32 append_directory(struct tail *tail, struct fimk_span *span, struct dentry *dentry)
+__attribute__((noinline)) int name_step(__u32 hook)
 {
-	struct place at = { BPF_CORE_READ(dentry, d_parent), NULL };
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct tail tail;
+
+	if (!scratch)
+		return 0;
+	tail = (struct tail){ scratch->name.tail, sizeof(scratch->name.tail), &scratch->end };
+	return go_up(&tail, &scratch->walk);
+}
+
+static __always_inline __u32 append_directory(struct file_scratch *scratch, __u32 hook, struct fimk_span *span,
+					      struct dentry *dentry)
+{
 	__u32 flags;
 
-	span->start = *tail->end;
-	flags = append_path(tail, FIMK_PATH_MAX, at);
-	span->length = *tail->end - span->start;
+	span->start = scratch->end;
+	scratch->walk = (struct walk){ (__u64)BPF_CORE_READ(dentry, d_parent), 0, scratch->end + FIMK_PATH_MAX };
+	flags = walk_up(name_step, hook);
+	span->length = scratch->end - span->start;
 	return flags;
 }
 
@@ -154,11 +162,11 @@ __attribute__((noinline)) int announce_name(__u32 hook)
 	scratch->end = 0;
 	append_name(&tail, &name->name, (struct dentry *)scratch->dentry);
 	name->path_flags |= scratch->actor_flags |
-			   append_directory(&tail, &name->path, (struct dentry *)scratch->dentry);
+			   append_directory(scratch, hook, &name->path, (struct dentry *)scratch->dentry);
 	name->old_name = name->old_path = (struct fimk_span){};
 	if (scratch->old_dentry) {
 		append_name(&tail, &name->old_name, (struct dentry *)scratch->old_dentry);
-		name->path_flags |= append_directory(&tail, &name->old_path, (struct dentry *)scratch->old_dentry);
+		name->path_flags |= append_directory(scratch, hook, &name->old_path, (struct dentry *)scratch->old_dentry);
 	}
 	if (name->path_flags & FIMK_PATH_CUT)
 		count(hook, FIMK_COUNT_PATH_CUT);
@@ -207,19 +215,25 @@ static __always_inline bool appeared(const struct fimk_name *name)
 	       name->operation != FIMK_OP_UNMOUNT;
 }
 
-/* Puts the record out, or leaves what it would have announced to the sweep. */
-static __always_inline void announce_or_leave(struct file_scratch *scratch, __u32 hook, struct watched *are)
+/* Puts the record out, or leaves what it would have announced to the sweep. Global, and told of the directories by
+ * bits: else the verifier goes through it for each way in which four pointers may be there or not. */
+__attribute__((noinline)) int announce_or_leave(__u32 hook, __u32 watched)
 {
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	bool room = ring_has_room();
-	__u32 made = make_watched_dirty(scratch, hook, are, room);
+	__u32 made;
 
+	if (!scratch)
+		return 0;
+	made = make_watched_dirty(scratch, hook, watched, room);
 	scratch->actor_flags = ensure_actor(hook, &scratch->name.actor);
 	if (room && !announce_name(hook)) {
 		count(hook, FIMK_COUNT_ANNOUNCED);
-		return;
+		return 0;
 	}
 	mark_watched_unannounced(scratch, made);
 	count(hook, FIMK_COUNT_RING_FULL);
+	return 0;
 }
 
 /* Watches what came to be in a watched directory; returns flags of the record. */
@@ -243,7 +257,7 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
 	struct fimk_name *name;
 	struct watched are;
-	bool in_directory;
+	__u32 directories = 0;
 
 	if (!scratch)
 		return 0;
@@ -252,8 +266,15 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	are.old_directory = bpf_map_lookup_elem(&watch, &name->old_directory);
 	are.object = bpf_map_lookup_elem(&watch, &name->object);
 	are.replaced = bpf_map_lookup_elem(&watch, &name->replaced);
-	in_directory = is_there(are.directory) || is_there(are.old_directory);
-	if (!in_directory && !is_there(are.object) && !is_there(are.replaced))
+	if (are.directory) {
+		directories |= THE_DIRECTORY;
+		scratch->rule = are.directory->rule;
+	}
+	if (are.old_directory) {
+		directories |= THE_OLD_DIRECTORY;
+		scratch->old_rule = are.old_directory->rule;
+	}
+	if (!directories && !is_there(are.object) && !is_there(are.replaced))
 		return 0;
 	actor_of_current(&scratch->key.actor);
 	if (copy && recorded_already(scratch, hook, &are))
@@ -261,8 +282,8 @@ __attribute__((noinline)) int record_name(__u32 hook)
 	count(hook, FIMK_COUNT_SEEN);
 	describe(scratch, hook);
 	name->path_flags |= watch_appeared(scratch, hook, &are);
-	announce_or_leave(scratch, hook, &are);
-	if (!in_directory)
+	announce_or_leave(hook, directories);
+	if (!directories)
 		touch_objects(scratch, hook);
 	return 0;
 }
@@ -270,6 +291,38 @@ __attribute__((noinline)) int record_name(__u32 hook)
 static __always_inline struct inode *directory_of(struct dentry *dentry)
 {
 	return dentry->d_parent->d_inode;
+}
+
+/* Tells which extended attribute of a watched object it is. The touch of the object comes after: whoever takes
+ * that has had this. */
+static __always_inline void name_attribute(__u32 hook, const struct inode *inode, const char *attribute)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct fimk_name *name;
+	struct tail tail;
+	__u64 end;
+
+	if (!scratch)
+		return;
+	name = &scratch->name;
+	object_of(&name->object, inode);
+	if (!bpf_map_lookup_elem(&watch, &name->object) || !ring_has_room())
+		return;
+	name->directory = name->old_directory = name->replaced = (struct fimk_object){};
+	name->operation = FIMK_OP_SETTRUSTED;
+	name->mode = name->links = name->path_flags = 0;
+	actor_of_current(&scratch->key.actor);
+	describe(scratch, hook);
+	tail = (struct tail){ name->tail, sizeof(name->tail), &scratch->end };
+	scratch->end = 0;
+	append(&tail, FIMK_NAME_MAX, attribute);
+	end = scratch->end;
+	if (end > FIMK_NAME_MAX)
+		return;
+	name->name = (struct fimk_span){ .length = end };
+	name->old_name = name->path = name->old_path = (struct fimk_span){};
+	name->header.length = __builtin_offsetof(struct fimk_name, tail) + end;
+	bpf_ringbuf_output(&ring, name, __builtin_offsetof(struct fimk_name, tail) + end, 0);
 }
 
 /* Names one object by one dentry. */

@@ -31,14 +31,16 @@ static __always_inline bool append(struct tail *tail, __u64 limit, const void *s
 	return true;
 }
 
-/* Where a walk stands. `mount` is 0 where only a dentry is known: such a walk ends at the root of its
- * file system. */
-struct place {
-	struct dentry *dentry;
-	struct mount *mount;
+/* Where a walk up to the root stands, by addresses; it lies in a program's scratch. `mount` is 0 where only a dentry
+ * is known: such a walk ends at the root of its file system. */
+struct walk {
+	__u64 dentry;
+	__u64 mount;
+	__u64 limit; /* of the tail's end */
 };
 
-enum step { STEP_NAME, STEP_CROSSED, STEP_ROOT, STEP_END };
+/* What a step comes to, where it does not end the walk with FIMK_PATH_* flags. */
+#define WALK_ON (-1)
 
 static __always_inline struct mount *mount_of(__u64 vfsmount)
 {
@@ -54,43 +56,42 @@ static __always_inline bool has_place(struct mount *mount)
 	return space && space < (__u64)-4095;
 }
 
-/* Leaves a mount by its root, else tells what the dentry is. */
-static __always_inline enum step cross(struct place *at, struct dentry *dentry, struct dentry *parent)
+/* Appends a name, or leaves a mount by its root. */
+static __always_inline int go_up(struct tail *tail, struct walk *walk)
 {
-	struct mount *mount = at->mount;
+	/* not read through `walk`: CO-RE would look for it in the kernel */
+	struct dentry *dentry = (struct dentry *)walk->dentry;
+	struct mount *mount = (struct mount *)walk->mount;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 	struct mount *above;
 
-	if (!mount || dentry != BPF_CORE_READ(mount, mnt.mnt_root))
-		return parent == dentry ? STEP_END : STEP_NAME;
-	above = BPF_CORE_READ(mount, mnt_parent);
-	if (above == mount)
-		return has_place(mount) ? STEP_ROOT : STEP_END;
-	at->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-	at->mount = above;
-	return STEP_CROSSED;
+	if (mount && dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		above = BPF_CORE_READ(mount, mnt_parent);
+		if (above == mount)
+			return has_place(mount) ? FIMK_PATH_WHOLE : 0;
+		walk->dentry = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = (__u64)above;
+		return WALK_ON;
+	}
+	if (parent == dentry)
+		return !mount && dentry == BPF_CORE_READ(dentry, d_sb, s_root) ? FIMK_PATH_INSIDE : 0;
+	if (!append(tail, walk->limit, BPF_CORE_READ(dentry, d_name.name)))
+		return FIMK_PATH_CUT;
+	walk->dentry = (__u64)parent;
+	return WALK_ON;
 }
 
-/* Appends the names from a place up to the root, `room` bytes at most; returns FIMK_PATH_* flags. */
-static __always_inline __u32 append_path(struct tail *tail, __u64 room, struct place at)
+/* Appends the names from where the walk of `hook`'s scratch stands up to the root; returns FIMK_PATH_* flags.
+ * `step` is a global function around go_up(): the verifier follows those once, and each turn of a loop anew. That is
+ * most of what loading costs, because every program brings its own copy of all this. */
+static __always_inline __u32 walk_up(int (*step)(__u32 hook), __u32 hook)
 {
-	__u64 limit = *tail->end + room;
-
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < FIMK_PATH_STEPS_MAX; i++) {
-		/* not read through `at`: CO-RE would look for struct place in the kernel */
-		struct dentry *dentry = at.dentry;
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		enum step step = cross(&at, dentry, parent);
+		int flags = step(hook);
 
-		if (step == STEP_ROOT)
-			return FIMK_PATH_WHOLE;
-		if (step == STEP_END)
-			return 0;
-		if (step == STEP_CROSSED)
-			continue;
-		if (!append(tail, limit, BPF_CORE_READ(dentry, d_name.name)))
-			return FIMK_PATH_CUT;
-		at.dentry = parent;
+		if (flags != WALK_ON)
+			return flags;
 	}
 	return FIMK_PATH_CUT;
 }

@@ -141,7 +141,7 @@ int fimk_tasks(struct bpf_iter__task *context)
 		return 0;
 	scratch->task = (__u64)task;
 	scratch->exec_ns = 0;
-	gather_actor(scratch, false);
+	gather_actor(scratch, hook, false);
 	if (!task->signal->live.counter) /* a zombie: its end went by, and will not come again */
 		scratch->actor.exit_ns = bpf_ktime_get_boot_ns();
 	error = bpf_map_update_elem(&actors, &scratch->actor.key, &scratch->actor, BPF_NOEXIST);

@@ -38,12 +38,12 @@ static __always_inline __u32 mark_of(__u32 hook, __u64 what)
 
 /*
  * Whether the other copy has counted this call: then its mark is taken away, so that the next call is not taken
- * for this. When a copy is skipped, the mark stays as it is its own, and it does not ignore that. (Left over by the
+ * for this. A mark of 0: there is no other copy. When a copy is skipped, the mark stays as it is its own, and it does not ignore that. (Left over by the
  * first of two calls that only one copy each saw, it makes the second go uncounted: never unseen, for it is dirty.)
  */
 static __always_inline bool counted_already(struct fimk_entry *entry, __u32 mark)
 {
-	if (!copy || own(entry)->mark != (mark ^ 3))
+	if (!mark || own(entry)->mark != (mark ^ 3))
 		return false;
 	own(entry)->mark = 0;
 	return true;
@@ -61,19 +61,19 @@ static __always_inline void add_to_entry(struct fimk_entry *entry, __u32 operati
 		own(entry)->tick = tick;
 		entry->last_ns = bpf_ktime_get_boot_ns();
 	}
-	if (copy)
+	if (mark)
 		own(entry)->mark = mark;
 	note_operation(entry, operation);
 }
 
-static __always_inline void count_coalesced(__u32 hook)
+static __always_inline void count_coalesced(__u32 hook, bool shared)
 {
 	struct fimk_counters *counters = bpf_map_lookup_elem(&file_counters, &hook);
 
 	if (!counters)
 		return;
-	count_at(counters, FIMK_COUNT_SEEN, copy);
-	count_at(counters, FIMK_COUNT_COALESCED, copy);
+	count_at(counters, FIMK_COUNT_SEEN, shared);
+	count_at(counters, FIMK_COUNT_COALESCED, shared);
 }
 
 /* A new entry, composed in the scratch: its operation is known only at run time, and 5.10 indexes no stack. */
@@ -195,11 +195,20 @@ static __always_inline __u32 ensure_actor(__u32 hook, const struct fimk_actor_ke
 	return FIMK_PATH_EXECUTABLE_GONE;
 }
 
+__attribute__((noinline)) int touch_step(__u32 hook)
+{
+	struct file_scratch *scratch = bpf_map_lookup_elem(&file_scratch, &hook);
+	struct tail tail;
+
+	if (!scratch)
+		return 0;
+	tail = (struct tail){ scratch->touch.tail, FIMK_PATH_MAX, &scratch->end };
+	return go_up(&tail, &scratch->walk);
+}
+
 static __always_inline long announce_touch(struct file_scratch *scratch, __u32 hook)
 {
 	struct fimk_touch *touch = &scratch->touch;
-	struct tail tail = { touch->tail, FIMK_PATH_MAX, &scratch->end };
-	struct place at = { (struct dentry *)scratch->dentry, (struct mount *)scratch->mount };
 	__u64 end;
 
 	scratch->end = 0;
@@ -211,7 +220,8 @@ static __always_inline long announce_touch(struct file_scratch *scratch, __u32 h
 	touch->hook = hook;
 	touch->uid = (__u32)bpf_get_current_uid_gid();
 	touch->reserved = 0;
-	touch->path_flags = append_path(&tail, FIMK_PATH_MAX, at) | scratch->actor_flags;
+	scratch->walk = (struct walk){ scratch->dentry, scratch->mount, FIMK_PATH_MAX };
+	touch->path_flags = walk_up(touch_step, hook) | scratch->actor_flags;
 	if (touch->path_flags & FIMK_PATH_CUT)
 		count(hook, FIMK_COUNT_PATH_CUT);
 	end = scratch->end;
@@ -260,20 +270,36 @@ struct touched {
 	__u32 operation;
 	__u64 bytes;
 	const struct inode *inode;
+	bool by_file; /* then the last two are read from it, and only when they are needed */
+	const struct file *file;
 	struct dentry *dentry;
 	struct vfsmount *mount; /* NULL: unknown */
 };
 
+static __always_inline void note_place(struct file_scratch *scratch, const struct touched *what)
+{
+	struct dentry *dentry = what->by_file ? what->file->f_path.dentry : what->dentry;
+	struct vfsmount *mount = what->by_file ? what->file->f_path.mnt : what->mount;
+
+	scratch->dentry = (__u64)dentry;
+	scratch->mount = (__u64)mount_of((__u64)mount);
+}
+
+/* Every read of a kernel object costs some instructions more than a read, so none is made twice. */
 static __always_inline int touch(__u32 hook, struct touched what)
 {
+	__u32 device = what.inode->i_sb->s_dev;
+	__u64 number = what.inode->i_ino;
 	struct file_scratch *scratch;
 	struct fimk_entry *entry;
 	struct fimk_key key;
 	__u32 mark = 0;
 
-	if (!maybe_watched(what.inode))
+	if (!passes_filter(number, device))
 		return 0;
-	object_of(&key.object, what.inode);
+	key.object.inode = number;
+	key.object.device = device;
+	key.object.generation = what.inode->i_generation;
 	actor_of_current(&key.actor);
 	if (copy)
 		mark = mark_of(hook, what.bytes);
@@ -282,7 +308,7 @@ static __always_inline int touch(__u32 hook, struct touched what)
 		if (counted_already(entry, mark))
 			return 0;
 		add_to_entry(entry, what.operation, what.bytes, mark);
-		count_coalesced(hook);
+		count_coalesced(hook, mark);
 		return 0;
 	}
 	scratch = bpf_map_lookup_elem(&file_scratch, &hook);
@@ -292,8 +318,7 @@ static __always_inline int touch(__u32 hook, struct touched what)
 	scratch->operation = what.operation;
 	scratch->bytes = what.bytes;
 	scratch->mark = mark;
-	scratch->dentry = (__u64)what.dentry;
-	scratch->mount = (__u64)mount_of((__u64)what.mount);
+	note_place(scratch, &what);
 	return touch_first(hook);
 }
 
@@ -322,8 +347,8 @@ static __always_inline int touch_file(__u32 hook, enum fimk_operation operation,
 		.operation = operation,
 		.bytes = bytes,
 		.inode = file->f_inode,
-		.dentry = file->f_path.dentry,
-		.mount = file->f_path.mnt,
+		.by_file = true,
+		.file = file,
 	};
 
 	return touch(hook, what);

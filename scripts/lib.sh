@@ -90,27 +90,28 @@ e2e_binary() {
 		sed -n 's/.*"target":{"kind":\["test"\][^}]*"name":"e2e".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
-# `guests LOGS SUITE… -- PROGRAM… [-- ARGUMENTS…]`: scripts/vm for each kernel, as many at once as there are CPUs (a guest
-# keeps one busy), the slowest first if the caller names them so. Leaves LOGS/SUITE.log and LOGS/SUITE.status.
-# A caller that wants other arguments for some of them has a function `arguments_for SUITE`, one a line.
+# `guests LOGS GUEST… -- PROGRAM… [-- ARGUMENTS…]`: scripts/vm for each, as many at once as there are CPUs (a guest keeps
+# one busy), the slowest first if the caller names them so. A GUEST is a kernel, or KERNEL:PART where one kernel has
+# several. Leaves LOGS/GUEST.log and LOGS/GUEST.status. A caller that wants other words after the kernel for some of them
+# has a function `words_for GUEST`, one a line.
 guests() {
-	local logs=$1 suites=() suite
+	local logs=$1 named=() guest
 	shift
 	while [ "$1" != -- ]; do
-		suites+=("$1")
+		named+=("$1")
 		shift
 	done
 	shift
 	# Fetched and made by one, not by all at once; what fails here says so again below, in the log.
-	for suite in "${suites[@]}"; do "$root/scripts/kernel" "$suite" >/dev/null || true; done
+	for guest in "${named[@]}"; do "$root/scripts/kernel" "${guest%%:*}" >/dev/null || true; done
 	"$root/scripts/rootfs" >/dev/null || true
-	for suite in "${suites[@]}"; do
+	for guest in "${named[@]}"; do
 		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
 		{
-			local status=0 arguments=()
-			! declare -F arguments_for >/dev/null || mapfile -t arguments < <(arguments_for "$suite")
-			"$root/scripts/vm" "$suite" "$@" "${arguments[@]}" >"$logs/$suite.log" 2>&1 || status=$?
-			echo "$status" >"$logs/$suite.status"
+			local status=0 words=("$@")
+			! declare -F words_for >/dev/null || mapfile -t words < <(words_for "$guest")
+			"$root/scripts/vm" "${guest%%:*}" "${words[@]}" >"$logs/$guest.log" 2>&1 || status=$?
+			echo "$status" >"$logs/$guest.status"
 		} &
 	done
 	wait

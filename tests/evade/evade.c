@@ -121,7 +121,7 @@ static const struct technique *find(const char *name)
 {
 	const struct technique *const tables[] = {
 		content_techniques, mapping_techniques, ring_techniques, way_techniques, name_techniques,
-		attribute_techniques, mount_techniques, device_techniques, silent_techniques,
+		attribute_techniques, mount_techniques, overlay_techniques, device_techniques, silent_techniques,
 	};
 	unsigned int i;
 

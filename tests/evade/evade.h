@@ -34,7 +34,8 @@ struct technique {
 };
 
 extern const struct technique content_techniques[], mapping_techniques[], ring_techniques[], way_techniques[],
-	name_techniques[], attribute_techniques[], mount_techniques[], device_techniques[], silent_techniques[];
+	name_techniques[], attribute_techniques[], mount_techniques[], overlay_techniques[], device_techniques[],
+	silent_techniques[];
 
 /* The two directories, absolute; the first is the working directory. */
 extern const char *watched, *out;

@@ -90,60 +90,6 @@ static void move_over(void)
 	need(mount("private/from", "private/to", NULL, MS_MOVE, NULL), "mount");
 }
 
-static void layers(void)
-{
-	char options[8 * BLOCK];
-	const char *const directories[] = { "lower", "upper", "work" };
-	unsigned int i;
-
-	for (i = 0; i < 3; i++)
-		need(mkdir(beside(directories[i]), 0755), "mkdir");
-	copy_text("file", beside("lower/low"));
-	copy_text("file", beside("upper/up"));
-	need(mkdir("merged", 0755), "mkdir");
-	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", beside("lower"), beside("upper"), beside("work"));
-	if (mount("fimk-test", "merged", "overlay", 0, options)) {
-		if (errno == EINVAL)
-			cannot("mount: this file system cannot be the upper of an overlay");
-		need(-1, "mount of an overlay");
-	}
-}
-
-static void write_merged_upper(void)
-{
-	overwrite_path("merged/up");
-}
-
-static void write_merged_lower(void)
-{
-	overwrite_path("merged/low");
-}
-
-static void chmod_merged_lower(void)
-{
-	need(chmod("merged/low", 0600), "chmod");
-}
-
-static void make_in_merged(void)
-{
-	make("merged/made", AFTER);
-}
-
-static void remove_in_merged(void)
-{
-	need(unlink("merged/low"), "unlink");
-}
-
-static void write_upper(void)
-{
-	overwrite_path(beside("upper/up"));
-}
-
-static void write_lower(void)
-{
-	overwrite_path(beside("lower/low"));
-}
-
 const struct technique mount_techniques[] = {
 	{ "cover-file", NULL, cover_file },
 	{ "cover-directory", make_dir, cover_directory },
@@ -153,12 +99,5 @@ const struct technique mount_techniques[] = {
 	{ "uncover", cover_earlier, uncover },
 	{ "uncover-lazily", cover_earlier, uncover_lazily },
 	{ "mount-moved", mount_aside, move_over },
-	{ "overlay-upper", layers, write_merged_upper },
-	{ "overlay-copy-up", layers, write_merged_lower },
-	{ "overlay-chmod", layers, chmod_merged_lower },
-	{ "overlay-make", layers, make_in_merged },
-	{ "overlay-remove", layers, remove_in_merged },
-	{ "overlay-below", layers, write_upper },
-	{ "overlay-lowest", layers, write_lower },
 	{ 0 },
 };

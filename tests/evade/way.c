@@ -162,6 +162,11 @@ static void write_alias(void)
 	overwrite_path(beside("alias"));
 }
 
+static void chmod_alias(void)
+{
+	need(chmod(beside("alias"), 0600), "chmod");
+}
+
 static void link_and_write_alias(void)
 {
 	link_outside();
@@ -242,6 +247,7 @@ const struct technique way_techniques[] = {
 	{ "handle", NULL, by_handle },
 	{ "alias-old", link_outside, write_alias },
 	{ "alias-new", NULL, link_and_write_alias },
+	{ "alias-chmod", link_outside, chmod_alias },
 	{ "bind", bind_outside, write_bound },
 	{ "namespace", NULL, in_another_namespace },
 	{ "chroot", NULL, in_chroot },

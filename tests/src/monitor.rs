@@ -388,6 +388,16 @@ impl Monitor {
         status
     }
 
+    /// How its first process ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.loader.try_wait().expect("it is our child")
+    }
+
+    /// Lines so far that are no JSON objects.
+    pub fn malformed(&self) -> Vec<String> {
+        self.ear.heard().malformed.clone()
+    }
+
     /// Panics if anything is left in the pin directory.
     pub fn assert_no_pin(&self) {
         let left: Vec<_> = fs::read_dir(&self.pins)

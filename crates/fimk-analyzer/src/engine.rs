@@ -1,13 +1,15 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod checkpoint;
 mod deliver;
 mod heartbeat;
 mod keep;
 mod pulse;
 mod status;
+mod storing;
 mod wait;
 
-pub use keep::ALIVE;
+pub use keep::{AGE, ALIVE};
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -18,6 +20,7 @@ use std::{
 
 use crate::{
     actors::Actors,
+    age::Age,
     attempts::Attempts,
     channel::{Channel, ChannelError, Received},
     clock,
@@ -144,7 +147,14 @@ pub struct Engine {
     /// Taken entries, and the number of the last path that must be done before them.
     done: VecDeque<(u64, raw::fimk_key, u64)>,
     unsynced_since: Option<Instant>,
+    pub(crate) storing: storing::Storing,
+    pub(crate) removed_told: crate::retention::Told,
+    age: Age,
+    /// When the removal of old events is to go on.
+    forget_at: Option<Instant>,
+    pub(crate) checkpoint: checkpoint::Checkpoint,
     alive_at: Instant,
+    tidied_at: Instant,
     pub(crate) stop: UnixStream,
     pub(crate) notify: Notify,
 }
@@ -154,6 +164,7 @@ pub struct Parts {
     pub config: Config,
     pub rules: Arc<RuleSet>,
     pub store: Store,
+    pub age: Age,
     pub patience: Patience,
     pub homes: Arc<Table>,
     pub key_id: Token,
@@ -173,6 +184,7 @@ impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let window = Duration::from_millis(parts.config.settle_ms);
+        let removed_told = crate::retention::Told::new(parts.store.removed());
         let times = Times {
             window,
             longest: Duration::from_millis(parts.config.settle_max_ms),
@@ -225,7 +237,13 @@ impl Engine {
             awaiting: Vec::new(),
             done: VecDeque::new(),
             unsynced_since: None,
+            storing: storing::Storing::default(),
+            removed_told,
+            age: parts.age,
+            forget_at: None,
+            checkpoint: checkpoint::Checkpoint::new(),
             alive_at: Instant::now(),
+            tidied_at: Instant::now(),
             stop: parts.stop,
             notify: parts.notify,
         }
@@ -265,8 +283,10 @@ impl Engine {
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
+        self.checkpoint()?;
         self.heartbeat()?;
         self.sync_if_due(false)?;
+        self.recover_if_due()?;
         self.deliver()?;
         self.serve_control();
         self.watch_loader()?;
@@ -325,7 +345,7 @@ impl Engine {
             Packet::Taken(taken) => {
                 self.want(ActorKey::of(actor_of_attempt(taken.key.actor)))?;
                 if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.taken(&self.tree, taken);
+                    let signals = bpf.taken(&self.tree, self.mounts.table(), taken);
                     self.signals(signals)?;
                 }
             }
@@ -459,6 +479,7 @@ impl Engine {
             self.signals(signals)?;
         }
         self.holders_told(cookie);
+        self.checkpoint.answered(cookie, self.name_patience());
         Ok(())
     }
 
@@ -578,7 +599,12 @@ impl Engine {
     /// The end: what waits is examined, the last event written, everything brought to the disk.
     fn finish(&mut self) -> Result<(), Failure> {
         self.notify.stopping();
-        let done = self.drain().and_then(|()| {
+        let begun = clock::now();
+        let done = self.take_in_the_rest().and_then(|all| {
+            self.drain()?;
+            if all {
+                self.checkpoint.reach(begun);
+            }
             self.tell_losses(true)?;
             self.deliver_kept(true)?;
             let notice = Notice {
@@ -596,7 +622,11 @@ impl Engine {
         });
         match done {
             // The loader may be gone by now; that it cannot be told DONE costs the next start a comparison.
-            Ok(()) | Err(Trouble::Channel(_)) => Ok(self.store.sync()?),
+            Ok(()) | Err(Trouble::Channel(_)) => {
+                self.store_the_rest()?;
+                crate::same::remember(&self.store, &self.config.state_dir, &self.config.run_dir);
+                Ok(())
+            }
             Err(Trouble::Failure(failure)) => Err(failure),
         }
     }

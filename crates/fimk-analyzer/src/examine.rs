@@ -178,7 +178,7 @@ impl Engine {
     }
 
     /// The old names whose records are still those of what stands here now: another object may have been recorded
-    /// there since.
+    /// there since. Of what was never recorded under its old name, nothing is there unless the name was given again.
     fn still_former(&self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
         let identity = |record: &Record| {
             let it = &record.snapshot.attributes;
@@ -188,8 +188,16 @@ impl Engine {
         let mut former = Vec::new();
         for path in &pending.former {
             let there = self.store.record(path).map_err(Failure::from)?;
-            let there = there.as_ref().map(identity);
-            if moved.is_none() || there.is_none() || there == moved {
+            // What moved may be back there, too, and told of already.
+            let stands = self.tree.get(path).is_some();
+            let is_anothers = match moved {
+                Some(moved) if there.as_ref().map(identity) == Some(moved) => {
+                    stands && !self.settle.waits(path)
+                }
+                Some(_) => true,
+                None => stands,
+            };
+            if there.is_some() && !is_anothers {
                 former.push(path.clone());
             }
         }

@@ -60,6 +60,8 @@ pub struct FanotifyEvent {
     pub old: Option<(BytePath, Vec<u8>)>,
     /// The object itself, where the group reports it and it is marked itself.
     pub object: Option<BytePath>,
+    /// Its other names, as far as they are known.
+    pub aliases: Vec<BytePath>,
     /// The queue was full: events were lost.
     pub overflow: bool,
     /// A directory is named that is not in the table: its path is absent here. What happened is known only by a scan.
@@ -72,6 +74,7 @@ impl FanotifyEvent {
     /// What the kernel says when its queue is full.
     pub fn overflow() -> Self {
         Self {
+            mask: MaskFlags::FAN_Q_OVERFLOW.bits(),
             overflow: true,
             ..Self::default()
         }
@@ -197,7 +200,7 @@ impl Group {
         self.paths.room_for(&handle)?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
         self.mark(&place, Some(&name), content_mask() | attempts)?;
-        self.paths.insert(handle, path);
+        self.paths.insert_name(handle, path);
         Ok(())
     }
 
@@ -235,6 +238,17 @@ impl Group {
         self.paths.moved(old, new);
     }
 
+    /// Whether what an event tells of the object at this path is over: the object was marked elsewhere since, or another there.
+    pub fn is_over(&self, event: &FanotifyEvent, path: &BytePath) -> bool {
+        let object = event.handles.object.as_deref();
+        object.is_some_and(|handle| self.paths.has_moved_on(handle, path))
+    }
+
+    /// A name of a file is gone.
+    pub fn lost_name(&mut self, path: &BytePath) {
+        self.paths.lost_name(path);
+    }
+
     /// A path and all below it is not watched any more. Marks of what still exists elsewhere stay in the kernel; their events are dropped.
     pub fn forget(&mut self, path: &BytePath) {
         self.paths.forget(path);
@@ -251,6 +265,7 @@ impl Group {
         }
         if let Some(path) = now(&event.handles.object) {
             event.object = Some(path);
+            event.aliases = aliases(event.handles.object.as_deref(), &self.paths);
         }
     }
 
@@ -373,6 +388,7 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
     }
     // Every object has a handle, but only those marked themselves are in the table.
     event.object = raw.object.and_then(|handle| paths.path(handle));
+    event.aliases = aliases(raw.object, paths);
     if raw.mask & MaskFlags::FAN_DELETE_SELF.bits() != 0 {
         let itself = new
             .filter(|side| side.name.is_empty())
@@ -394,6 +410,14 @@ fn is_of_a_name(mask: u64) -> bool {
     let names =
         MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVE | MaskFlags::FAN_RENAME;
     mask & names.bits() != 0
+}
+
+/// The names of an object but the latest.
+fn aliases(object: Option<&[u8]>, paths: &Paths) -> Vec<BytePath> {
+    let names = object.map_or(&[][..], |handle| paths.names(handle));
+    names
+        .split_last()
+        .map_or_else(Vec::new, |(_, others)| others.to_vec())
 }
 
 /// Below zero: no process has this number any more (`FAN_NOPIDFD`), or no pidfd could be made.

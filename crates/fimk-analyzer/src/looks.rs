@@ -164,7 +164,7 @@ impl Engine {
         Some(Instant::now() + rest)
     }
 
-    /// The watched names of what is held.
+    /// The watched names of what is held. Who maps a file of an overlay holds what lies below.
     fn paths_of(&self, found: &[(Object, ActorKey, How)]) -> Vec<(BytePath, ActorKey, How)> {
         let exact = matches!(self.eyes, Eyes::Bpf(_));
         let mut held = Vec::new();
@@ -175,7 +175,9 @@ impl Engine {
                 object.without_generation()
             };
             let watched = |path: &&BytePath| self.rules.covers(path).is_some();
-            let paths = self.tree.names_of(key).iter().filter(watched);
+            let merged = self.tree.merged_names_of(key);
+            let names = self.tree.names_of(key).iter().chain(merged);
+            let paths = names.filter(watched);
             held.extend(
                 paths
                     .filter(|path| exact || stands_under(path, key))

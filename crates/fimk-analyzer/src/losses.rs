@@ -218,6 +218,7 @@ impl Engine {
     /// The queue of fanotify was full: what happened is found by comparing, and who did it is not.
     pub(crate) fn overflowed(&mut self) {
         self.losses.queue_full += 1;
+        self.repairs.lost();
         self.losses.untold(Grown {
             counts: vec![(QUEUE_FULL.to_owned(), 1)],
             lost: Vec::new(),

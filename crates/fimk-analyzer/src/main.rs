@@ -1,6 +1,7 @@
 //! `fimk-analyzer`: the unprivileged process. It reads, compares, stores and reports; the loader starts it.
 
 mod actors;
+mod age;
 mod args;
 mod attempts;
 mod channel;
@@ -31,6 +32,8 @@ mod pending;
 mod read;
 mod repairs;
 mod report;
+mod retention;
+mod same;
 mod sandbox;
 mod scan;
 mod severity;
@@ -71,9 +74,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::{
     args::{Args, Way},
-    channel::{Channel, no_key},
+    channel::{Channel, ChannelError, no_key},
     control::Control,
-    engine::{Engine, Eyes, Parts},
+    engine::{Engine, Eyes, Parts, Trouble},
     exit::{Failure, Status, log},
     fanotify::Group,
     homes::{Homes, Table},
@@ -124,13 +127,18 @@ fn run() -> Result<(), Failure> {
         log("files of other users cannot be read: CAP_DAC_READ_SEARCH is missing");
     }
     let stop = stop_signal()?;
-    let (store, opened) = Store::open(&config.state_dir)?;
-    let past = start::past(&store, opened, &homes_now)?;
+    let (mut store, opened) = Store::open(&config.state_dir)?;
+    let host_id = same::host(key.id().0);
+    let odd = same::oddities(&mut store, &config.state_dir, &config.run_dir, &host_id)?;
+    let past = start::past(&store, opened, odd, &homes_now)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
     let asked = rules.reports();
-    let (ready, group) = hello(&mut channel, source, &config, asked, &mut stash)?;
+    let (ready, group) = match hello(&mut channel, source, &config, asked, &mut stash) {
+        Ok(served) => served,
+        Err(error) => return ended(Trouble::Channel(error)),
+    };
     let host = host_name();
     let output = config.outputs.first().cloned().unwrap_or_default();
     let output = Output::new(Host { name: host.clone() }, &output).map_err(|error| {
@@ -139,6 +147,7 @@ fn run() -> Result<(), Failure> {
     })?;
     let mut engine = Engine::new(Parts {
         rules,
+        age: start::age(&store)?,
         store,
         patience: Patience::new(
             Reader::new(Arc::clone(&key), config.read_bytes_max, homes).hashing_by(config.hash),
@@ -159,8 +168,19 @@ fn run() -> Result<(), Failure> {
     });
     match engine.start(&ready, &past, &text) {
         Ok(()) => engine.run(),
-        Err(engine::Trouble::Channel(channel::ChannelError::Closed)) => engine.give_up_start(),
+        Err(Trouble::Channel(ChannelError::Closed)) => engine.give_up_start(),
         Err(trouble) => Err(trouble.into_failure()),
+    }
+}
+
+/// The loader's end is ours, also before there is anything to keep.
+fn ended(trouble: Trouble) -> Result<(), Failure> {
+    match trouble {
+        Trouble::Channel(error @ ChannelError::Closed) => {
+            log(error);
+            Ok(())
+        }
+        trouble => Err(trouble.into_failure()),
     }
 }
 
@@ -270,8 +290,7 @@ fn hello(
     config: &Config,
     report: Report,
     stash: &mut Stash,
-) -> Result<(raw::fimk_ready, Option<OwnedFd>), Failure> {
-    let failed = |error: channel::ChannelError| Failure::new(Status::Internal, error.to_string());
+) -> Result<(raw::fimk_ready, Option<OwnedFd>), ChannelError> {
     let mut key = no_key();
     key.actor.pid = attempts::flags(report);
     key.actor.image = match config.coverage {
@@ -279,16 +298,14 @@ fn hello(
         Coverage::Normal => raw::FIMK_COVERAGE_NORMAL,
         Coverage::Strict => raw::FIMK_COVERAGE_STRICT,
     };
-    channel
-        .ask(
-            raw::FIMK_REQUEST_HELLO,
-            source,
-            key,
-            u64::from(config.objects_max),
-        )
-        .map_err(failed)?;
+    channel.ask(
+        raw::FIMK_REQUEST_HELLO,
+        source,
+        key,
+        u64::from(config.objects_max),
+    )?;
     loop {
-        match channel.wait(READY_PATIENCE).map_err(failed)? {
+        match channel.wait(READY_PATIENCE)? {
             (Packet::Ready(ready), group) => return Ok((ready, group)),
             other => stash.push(other),
         }

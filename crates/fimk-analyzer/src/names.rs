@@ -172,7 +172,7 @@ impl Engine {
             (one, other) => one.min(other),
         };
         self.settle.put(to.clone(), here);
-        let tells = |it: &Touch| it.fact.as_ref().is_some_and(|fact| *fact != Fact::Beneath);
+        let tells = |it: &Touch| it.fact.as_ref().is_some_and(Fact::tells_of_name);
         if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
             // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(
@@ -232,8 +232,11 @@ impl Engine {
                 continue;
             };
             if let Some(there) = self.settle.take(&moved) {
+                // It is of what had the name before: whether this stands is not for it to say.
+                let present = pending.present;
                 pending.id = pending.id.min(there.id);
                 there.touches.into_iter().for_each(|it| pending.add(it));
+                pending.present = present;
             }
             self.settle.put(moved, pending);
         }

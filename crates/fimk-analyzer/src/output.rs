@@ -91,19 +91,17 @@ impl Output {
 
     /// Gives an event to be written, unless it is below the output's severity; false when there was no room.
     pub fn give(&self, event: &Event) -> bool {
-        let wanted = event.severity >= self.severity;
-        let line = if wanted {
-            self.line(event)
-        } else {
-            String::new()
-        };
-        self.writer.offer(self.all_until(), line)
+        self.writer.offer(self.all_until(), self.line(event))
     }
 
+    /// Empty where it is below the output's severity.
     fn line(&self, event: &Event) -> String {
-        crate::scan::clear_line();
-        let mut line = ecs_line(event, &self.host);
-        line.push('\n');
+        let mut line = String::new();
+        if event.severity >= self.severity {
+            crate::scan::clear_line();
+            line = ecs_line(event, &self.host);
+            line.push('\n');
+        }
         line
     }
 

@@ -77,7 +77,7 @@ impl Pending {
         if self.is_crowded(&touch) {
             (touch.actor, touch.uid, touch.accessed) = (None, None, None);
         }
-        if let Some(fact) = touch.fact.as_ref().filter(|it| **it != Fact::Beneath) {
+        if let Some(fact) = touch.fact.as_ref().filter(|it| it.tells_of_name()) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;
@@ -286,7 +286,7 @@ impl Settle {
         while self
             .order
             .front()
-            .is_some_and(|(read, _)| now - *read > longest.max(window))
+            .is_some_and(|(read, _)| now - *read > 2 * longest.max(window))
             || self.order.len() > RECENT_MAX
         {
             let Some((read, path)) = self.order.pop_front() else {

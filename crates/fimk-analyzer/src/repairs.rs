@@ -104,7 +104,8 @@ impl Repairs {
         std::mem::take(&mut self.rules)
     }
 
-    fn lost(&mut self) {
+    /// Something was, and will be looked for.
+    pub fn lost(&mut self) {
         if self.due.is_none() {
             self.told = self.done;
             self.due = Some(Instant::now() + SETTLED_AFTER);

@@ -1,5 +1,7 @@
 //! From what was hinted and what differs to the events that say so: one process, one event.
 
+use std::collections::BTreeSet;
+
 use fimk_consumers::{Difference, redact};
 use fimk_core::{
     event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
@@ -315,6 +317,7 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
         Fact::Linked(_) => Action::Linked,
+        Fact::Attributes(_) => Action::AttributesModified,
         Fact::Beneath => match (case.before, case.after) {
             (None, Some(_)) => Action::Created,
             (Some(_), None) => Action::Deleted,
@@ -378,6 +381,8 @@ fn describe(
     for fact in &group.facts {
         tell_names(&mut change, case.path, fact);
     }
+    let unreadable = unreadable(&group.facts);
+    change.changes.extend(unreadable);
     change
 }
 
@@ -385,6 +390,28 @@ fn differences(verdict: &Verdict, part: Part, tells: bool) -> Vec<Difference> {
     let attributes = verdict.attributes.iter().filter(|_| part.attributes);
     let content = verdict.comparison.changes.iter().filter(|_| tells);
     attributes.chain(content).cloned().collect()
+}
+
+/// What was done to attributes that cannot be read: no value is known, and of what a record was lost, no name.
+fn unreadable(facts: &[Fact]) -> Vec<Difference> {
+    let sets = facts.iter().filter_map(|fact| match fact {
+        Fact::Attributes(names) => Some(names),
+        _ => None,
+    });
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for set in sets {
+        names.extend(set.iter().map(String::as_str));
+        if set.is_empty() {
+            names.insert("trusted.*");
+        }
+    }
+    let told = names.into_iter().map(|name| Difference {
+        subject: "file".to_owned(),
+        field: format!("xattr {name}"),
+        before: None,
+        after: None,
+    });
+    told.collect()
 }
 
 fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
@@ -399,7 +426,7 @@ fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
             change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
-        Fact::Created | Fact::Deleted | Fact::Beneath => {}
+        Fact::Created | Fact::Deleted | Fact::Beneath | Fact::Attributes(_) => {}
     }
 }
 
@@ -514,9 +541,11 @@ pub(crate) fn described(
 
 /// The window of a change that nobody watched.
 pub fn gap(from: Timestamp) -> Gap {
+    let to = crate::clock::now();
+    // Where the clock was set back meanwhile, its beginning is not known any better.
     Gap {
-        from,
-        to: crate::clock::now(),
+        from: from.min(to),
+        to,
     }
 }
 

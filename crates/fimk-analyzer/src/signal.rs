@@ -40,6 +40,7 @@ impl Operations {
         raw::FIMK_OP_SETXATTR,
         raw::FIMK_OP_SETFLAGS,
         raw::FIMK_OP_SETACL,
+        raw::FIMK_OP_SETTRUSTED,
         ATTRIBUTE,
     ]);
     /// Those of names: on a directory, they are about what is in it.
@@ -133,7 +134,7 @@ pub struct Touch {
     pub fact: Option<Fact>,
 }
 
-/// A fact of the kernel's record about a name.
+/// A fact of the kernel's record: about a name, but for the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// It is new.
@@ -151,6 +152,15 @@ pub enum Fact {
     /// In a layer of an overlay another object may lie below this name now, or none: what became of the name
     /// itself only a look tells.
     Beneath,
+    /// Extended attributes that cannot be read were set or removed. Those of which the names are known.
+    Attributes(Vec<String>),
+}
+
+impl Fact {
+    /// Whether it says for itself what became of the name.
+    pub fn tells_of_name(&self) -> bool {
+        !matches!(self, Self::Beneath | Self::Attributes(_))
+    }
 }
 
 /// What a source says.

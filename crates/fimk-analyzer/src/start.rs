@@ -13,9 +13,10 @@ use fimk_store::{Commit, Opened};
 use fimk_wire::raw;
 
 use crate::{
+    age::Age,
     channel::ChannelError,
     clock,
-    engine::{ALIVE, Engine, Eyes, Trouble},
+    engine::{AGE, ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
     repairs::Done,
@@ -48,6 +49,8 @@ pub struct Past {
     pub rules: Option<Arc<RuleSet>>,
     /// What the store said when it was opened.
     pub opened: Opened,
+    /// What is odd about it: sentences.
+    pub odd: Vec<String>,
 }
 
 impl Engine {
@@ -58,6 +61,9 @@ impl Engine {
         past: &Past,
         config_text: &str,
     ) -> Result<(), Trouble> {
+        // What comes meanwhile is only waiting when the start is over: a gap that follows begins where this one does.
+        let begun = clock::now();
+        self.checkpoint.reach(past.watched_until.unwrap_or(begun));
         self.recall_losses(ready.load)?;
         let found = self.watch_everything()?;
         if matches!(self.eyes, Eyes::Fanotify(_)) {
@@ -155,10 +161,18 @@ impl Engine {
             };
             events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
         }
+        if let Some(told) = past.opened.unstored {
+            let notice = unstored_notice(told, gap);
+            events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
+        }
         self.commit(Commit {
             events,
             ..Commit::default()
         })?;
+        for sentence in &past.odd {
+            log(sentence);
+            self.degraded(sentence)?;
+        }
         self.say_homes_left_out()?;
         self.say_unseen_attempts(ready)?;
         self.say_alive()
@@ -261,7 +275,9 @@ impl Engine {
             opened: Opened {
                 created: false,
                 lost: None,
+                unstored: None,
             },
+            odd: Vec::new(),
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
         let tally = self.compare_all(covered, &past, None, below)?;
@@ -392,12 +408,37 @@ fn gap_notice(gap: Gap, done: Done) -> Notice {
     }
 }
 
+fn unstored_notice(told: u64, gap: Option<Gap>) -> Notice {
+    Notice {
+        message: format!(
+            "the last fimk was killed while nothing could be stored: outputs may have events up to {told} that are not in the \
+             database; what changed is told again, under other numbers"
+        ),
+        gap,
+        ..Notice::default()
+    }
+}
+
+/// What the ages of events are held against, from where it stood.
+pub fn age(store: &fimk_store::Store) -> Result<Age, Failure> {
+    let kept = kept_time(store, AGE)?;
+    Ok(Age::new(kept, clock::now(), clock::since_boot_ns()))
+}
+
+fn kept_time(store: &fimk_store::Store, key: &str) -> Result<Option<Timestamp>, Failure> {
+    let bytes = store.meta(key)?;
+    let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    Ok(bytes.map(|bytes| Timestamp(i64::from_be_bytes(bytes))))
+}
+
 /// What an earlier run left in the store.
-pub fn past(store: &fimk_store::Store, opened: Opened, homes: &Table) -> Result<Past, Failure> {
-    let watched_until = store
-        .meta(ALIVE)?
-        .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
-        .map(|bytes| Timestamp(i64::from_be_bytes(bytes)));
+pub fn past(
+    store: &fimk_store::Store,
+    opened: Opened,
+    odd: Vec<String>,
+    homes: &Table,
+) -> Result<Past, Failure> {
+    let watched_until = kept_time(store, ALIVE)?;
     let rules = store
         .meta(RULES)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -409,5 +450,6 @@ pub fn past(store: &fimk_store::Store, opened: Opened, homes: &Table) -> Result<
         watched_until,
         rules,
         opened,
+        odd,
     })
 }

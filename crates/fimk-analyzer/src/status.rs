@@ -247,6 +247,8 @@ pub struct Signs<'a> {
     pub output: Option<String>,
     /// That the loader does not answer.
     pub alone: Option<String>,
+    /// That nothing can be stored, and why.
+    pub unstored: Option<String>,
 }
 
 /// What is wrong, each as a word and a sentence that says what to do; nothing if all is well.
@@ -266,6 +268,9 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
     }
     if !signs.reads_everything {
         say("unprivileged", "files of other users cannot be read: CAP_DAC_READ_SEARCH is missing; let fimk-loader start the analyzer".to_owned());
+    }
+    if let Some(sentence) = &signs.unstored {
+        say("unstored", sentence.clone());
     }
     let full = |limit: &u32| signs.unwatched > 0 || signs.watched >= *limit as usize;
     if let Some(limit) = signs.limit.filter(full) {

@@ -47,9 +47,10 @@ pub const TAGS_MAX: usize = 32;
 const TOP: &str = "the main section";
 const RULE: &str = "[[rule]]";
 const OUTPUT: &str = "[[output]]";
+const STORE: &str = "[store]";
 
 /// Every key, by section.
-pub const KEYS: [(&str, &[&str]); 3] = [
+pub const KEYS: [(&str, &[&str]); 4] = [
     (
         TOP,
         &[
@@ -70,6 +71,7 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "objects_max",
             "rule",
             "output",
+            "store",
         ],
     ),
     (
@@ -83,11 +85,23 @@ pub const KEYS: [(&str, &[&str]); 3] = [
             "report",
             "severity",
             "tags",
+            "keep_days",
         ],
     ),
     (
         OUTPUT,
         &["type", "severity", "burst", "burst_events", "burst_ms"],
+    ),
+    (
+        STORE,
+        &[
+            "keep_bytes",
+            "keep_days",
+            "keep_days_low",
+            "keep_days_medium",
+            "keep_days_high",
+            "keep_days_critical",
+        ],
     ),
 ];
 
@@ -131,6 +145,17 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// At least one.
     pub outputs: Vec<Output>,
+    /// How much of events is kept.
+    pub store: Store,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Of all stored events together, uncompressed.
+    pub keep_bytes: u64,
+    /// How long events are kept: low, medium, high, critical; none for ever.
+    pub keep_days: [Option<u32>; 4],
 }
 
 /// `source`.
@@ -186,6 +211,8 @@ pub struct Rule {
     pub severity: u8,
     /// Copied to its events.
     pub tags: Vec<String>,
+    /// How long its events are kept, if another time than those of other rules.
+    pub keep_days: Option<u32>,
 }
 
 /// `content`.
@@ -320,6 +347,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         objects_max: objects_max(&top)?,
         rules,
         outputs: outputs(&top)?,
+        store: store(&top)?,
     };
     check_exclusions(&top, &config)?;
     Ok(config)
@@ -416,7 +444,43 @@ fn rule(section: &Section<'_>, budget: &mut Budget) -> Result<Rule, ConfigError>
         report: report(section)?,
         severity: severity(section)?.unwrap_or(SEVERITY_DEFAULT),
         tags: tags(section)?,
+        keep_days: days(section, "keep_days")?,
     })
+}
+
+/// A gibibyte: about a million events.
+const KEEP_BYTES_DEFAULT: u64 = 1 << 30;
+
+fn store(top: &Section<'_>) -> Result<Store, ConfigError> {
+    let Some(section) = top.table("store", STORE)? else {
+        return Ok(Store {
+            keep_bytes: KEEP_BYTES_DEFAULT,
+            keep_days: [None; 4],
+        });
+    };
+    let all = days(&section, "keep_days")?;
+    let mut keep_days = [all; 4];
+    let keys = [
+        "keep_days_low",
+        "keep_days_medium",
+        "keep_days_high",
+        "keep_days_critical",
+    ];
+    for (kept, key) in keep_days.iter_mut().zip(keys) {
+        *kept = days(&section, key)?.or(*kept);
+    }
+    Ok(Store {
+        keep_bytes: section
+            .integer("keep_bytes", 1 << 20..=1 << 40)?
+            .unwrap_or(KEEP_BYTES_DEFAULT),
+        keep_days,
+    })
+}
+
+/// At most a century.
+fn days(section: &Section<'_>, key: &'static str) -> Result<Option<u32>, ConfigError> {
+    let days = section.integer(key, 1..=36_525)?;
+    Ok(days.and_then(|days| u32::try_from(days).ok()))
 }
 
 /// Names and tags are for people and for searching: short, on one line.

@@ -33,6 +33,8 @@ pub enum Action {
     Executed,
     Heartbeat,
     Burst,
+    Recovered,
+    EventsRemoved,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -303,6 +305,8 @@ impl Action {
             Self::Executed => "executed",
             Self::Heartbeat => "heartbeat",
             Self::Burst => "burst",
+            Self::Recovered => "recovered",
+            Self::EventsRemoved => "events_removed",
         }
     }
 
@@ -354,7 +358,9 @@ impl Action {
             | Self::Gap
             | Self::EventsLost
             | Self::Degraded
-            | Self::Heartbeat => "info",
+            | Self::Heartbeat
+            | Self::Recovered
+            | Self::EventsRemoved => "info",
         }
     }
 }

@@ -21,6 +21,8 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 pub struct Foreground {
     spawner: Spawner,
     starts: VecDeque<Instant>,
+    /// One was started before, however long ago.
+    again: bool,
     /// When an analyzer that closed its channel and does not end is killed.
     gone: Option<Instant>,
 }
@@ -31,6 +33,7 @@ impl Foreground {
         Self {
             spawner,
             starts: VecDeque::with_capacity(STARTS_MAX),
+            again: false,
             gone: None,
         }
     }
@@ -65,7 +68,7 @@ impl Analyzers for Foreground {
         }
         let now = Instant::now();
         self.may_start(now)?;
-        if !self.starts.is_empty() {
+        if std::mem::replace(&mut self.again, true) {
             log::line(format_args!("the analyzer is started again"));
         }
         self.starts.push_back(now);

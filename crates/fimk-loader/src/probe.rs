@@ -1,6 +1,7 @@
 //! Brings up the best source that this kernel gives.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use fimk_wire::plan::{PROGRAMS, Served, Verdict};
@@ -268,9 +269,10 @@ fn test_programs(source: &mut Source, size: Size) -> std::result::Result<Tested,
     let Some(process) = &source.process else {
         return Err(refused(raw::FIMK_REASON_LOAD_FAILED));
     };
+    let parameters = parameters(&btf);
     let fitting: BTreeSet<u32> = (0..raw::FIMK_HOOKS)
         .filter(|hook| !plan::PROCESS_HOOKS.contains(hook))
-        .filter(|&hook| plan::fits(hook, parameters(&btf, hook)))
+        .filter(|hook| plan::fits(*hook, parameters.get(hook).copied()))
         .collect();
     let copied = coverage::first_copy(source.coverage);
     let tested = selftest::run(process, &fitting, source.kinds, size, copied)
@@ -289,11 +291,8 @@ fn adopt_file(
     size: Size,
 ) -> Result<bool> {
     let mut there = adopt::hooks(pins);
-    let btf = Btf::from_vmlinux().ok();
-    let able = |hook| {
-        let parameters = btf.as_ref().and_then(|btf| parameters(btf, hook));
-        plan::fits(hook, parameters)
-    };
+    let parameters = Btf::from_vmlinux().map_or_else(|_| BTreeMap::new(), |btf| parameters(&btf));
+    let able = |hook| plan::fits(hook, parameters.get(&hook).copied());
     let served: BTreeSet<u32> = plan::file_programs(found).collect();
     let found = plan::adapted(found, source.kinds, able);
     let wanted: BTreeSet<u32> = plan::file_programs(&found).collect();
@@ -476,13 +475,24 @@ fn pin_map(
     pins.pin(name, |path| map.pin(path))
 }
 
-/// How many parameters the kernel function of a hook has.
-fn parameters(btf: &Btf<'_>, hook: u32) -> Option<usize> {
+/// How many parameters the kernel function of each hook has. In one pass: there are tens of thousands of functions, and
+/// libbpf would look through all of them for each.
+fn parameters(btf: &Btf<'_>) -> BTreeMap<u32, usize> {
     use libbpf_rs::btf::ReferencesType;
-    let function = btf.type_by_name::<Func<'_>>(PROGRAMS[hook as usize].function)?;
-    FuncProto::try_from(function.referenced_type())
-        .ok()
-        .map(|prototype| prototype.len())
+    let mut hooks: BTreeMap<&OsStr, Vec<u32>> = BTreeMap::new();
+    for (program, hook) in PROGRAMS.iter().zip(0u32..) {
+        let function = OsStr::new(program.function);
+        hooks.entry(function).or_default().push(hook);
+    }
+    let mut found = BTreeMap::new();
+    for function in btf.type_by_kind::<Func<'_>>() {
+        if let Some(hooks) = function.name().and_then(|name| hooks.get(name))
+            && let Ok(prototype) = FuncProto::try_from(function.referenced_type())
+        {
+            found.extend(hooks.iter().map(|&hook| (hook, prototype.len())));
+        }
+    }
+    found
 }
 
 fn none_serves(wanted: u32, refusal: Option<Refusal>) -> Error {

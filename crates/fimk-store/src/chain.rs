@@ -2,9 +2,11 @@
 //!
 //! The hash has no key: it shows damage and careless edits. Somebody who may write the database can make
 //! the whole chain anew; against that only a copy of the head kept elsewhere helps.
+//!
+//! Where retention removed events from the middle, the hash of the last of them stays, [`trace`], so that the
+//! next one still has something to follow.
 
 use fimk_core::event::Event;
-use rocksdb::ReadOptions;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +18,9 @@ use crate::{
 };
 
 const HASH_BYTES: usize = 32;
+
+/// In the place of the schema's version: an event that was removed. No schema has this number.
+const REMOVED: u8 = 0;
 
 impl codec::Stored for Link {}
 
@@ -51,6 +56,10 @@ impl Link {
 
     /// Whether this stored event follows; its link if so, otherwise `None`.
     pub(crate) fn follow(&self, key: &[u8], value: &[u8]) -> Result<Option<Self>, Fault> {
+        if is_trace(value) {
+            let left = link_of(key, value)?;
+            return Ok((left.sequence > self.sequence).then_some(left));
+        }
         let (found, event) = unseal(key, value)?;
         let (schema, _, body) = split(value)?;
         let expected = self.next(event.sequence, schema, body);
@@ -75,10 +84,24 @@ pub(crate) fn unseal(key: &[u8], value: &[u8]) -> Result<(Link, Event), Fault> {
 
 /// The link of a stored event, without decoding the event.
 pub(crate) fn link_of(key: &[u8], value: &[u8]) -> Result<Link, Fault> {
-    Ok(Link {
-        sequence: sequence_of(key)?,
-        hash: *split(value)?.1,
-    })
+    let sequence = sequence_of(key)?;
+    let hash = match value.split_first() {
+        Some((&REMOVED, hash)) => hash
+            .try_into()
+            .map_err(|_| Fault::Damaged("a removed event without its hash".into()))?,
+        _ => *split(value)?.1,
+    };
+    Ok(Link { sequence, hash })
+}
+
+/// What stays of a removed event.
+pub(crate) fn trace(link: &Link) -> Vec<u8> {
+    [&[REMOVED][..], &link.hash].concat()
+}
+
+/// Whether only that is left.
+pub(crate) fn is_trace(value: &[u8]) -> bool {
+    value.first() == Some(&REMOVED)
 }
 
 /// An event's key.
@@ -110,9 +133,7 @@ impl Store {
         let key = from.to_be_bytes();
         // From 0 whatever is there must follow, be its key as odd as it may.
         let start = if from == 0 { &[][..] } else { &key };
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        for item in self.scan(EVENTS, start, options) {
+        for item in self.scan(EVENTS, start, None) {
             let (key, value) = item?;
             let sequence = sequence_of(&key).map_err(|fault| self.fault(fault))?;
             let broken = |what: String| StoreError::ChainBroken { sequence, what };

@@ -8,7 +8,7 @@ use std::{
 use fimk_core::path::escaped;
 
 /// Why the store cannot do what it was asked for. Nothing was changed, unless it says so.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Another version of fimk wrote it.
     #[error(
@@ -42,10 +42,8 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// No space, or no quota, is left. After it the store must be opened anew.
-    #[error(
-        "no space is left for {path:?} ({what}): free some on that file system and start fimk again"
-    )]
+    /// No space, or no quota, is left.
+    #[error("no space is left for {path:?} ({what}): free some on that file system")]
     Full {
         /// The database or the file in question.
         path: PathBuf,
@@ -62,8 +60,18 @@ pub enum StoreError {
         /// What was attempted.
         what: String,
     },
-    /// Any other failure of a file. After a failed write the store must be opened anew.
-    #[error("{path:?} cannot be used ({what}): see to that file system and start fimk again")]
+    /// Something else stands where the database was opened, or nothing.
+    #[error(
+        "the database {path:?} is not the one that fimk opened ({what}): put that one back, or start fimk again to go on with what is there"
+    )]
+    Swapped {
+        /// The database or the file in question.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// Any other failure of a file.
+    #[error("{path:?} cannot be used ({what}): see to that file system")]
     Io {
         /// The state directory, the database or the file in question.
         path: PathBuf,
@@ -96,6 +104,22 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it may go away by itself or be put right while fimk runs. The store then keeps what it is given in
+    /// memory, see [`Store::recover`](crate::Store::recover).
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Full { .. } | Self::Permission { .. } | Self::Io { .. } | Self::Swapped { .. }
+        )
+    }
+
+    pub(crate) fn swapped(path: &Path, what: impl Into<String>) -> Self {
+        Self::Swapped {
+            path: path.into(),
+            what: what.into(),
+        }
+    }
+
     pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged {
             path: path.into(),

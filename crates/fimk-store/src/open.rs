@@ -13,6 +13,8 @@ use crate::{
     chain::{self, Link},
     codec::{self, Fault, OLDEST, SCHEMA},
     error::StoreError,
+    kinds,
+    place::Place,
     size::Sizes,
     synced::{Said, Synced},
 };
@@ -21,7 +23,9 @@ pub(crate) const RECORDS: &str = "records";
 pub(crate) const EVENTS: &str = "events";
 pub(crate) const CURSORS: &str = "cursors";
 pub(crate) const META: &str = "meta";
-const FAMILIES: [&str; 4] = [RECORDS, EVENTS, CURSORS, META];
+/// Since schema 2.
+pub(crate) const KINDS: &str = "kinds";
+const FAMILIES: [&str; 5] = [RECORDS, EVENTS, CURSORS, META, KINDS];
 
 /// In `meta`: one byte, see [`SCHEMA`]; written last when a database is made.
 pub(crate) const SCHEMA_KEY: &[u8] = b"schema";
@@ -35,6 +39,9 @@ pub struct Opened {
     pub created: bool,
     /// Events that had been on disk are gone. Repeated at every opening until an event is committed and synced.
     pub lost: Option<Lost>,
+    /// The last fimk was killed while it could not store what it told: outputs may have events up to this number that
+    /// are not in the database. No later one has any of these numbers. Repeated like `lost`.
+    pub unstored: Option<u64>,
 }
 
 /// The database ends before the last event known to have been on disk; records may be as old.
@@ -71,14 +78,31 @@ pub(crate) struct Database {
     pub(crate) path: PathBuf,
     pub(crate) synced: Synced,
     pub(crate) head: Link,
-    /// Above everything that was ever on disk.
+    /// Above everything that was ever on disk, or told.
     pub(crate) next_sequence: u64,
+    /// RocksDB gives each database its own.
+    pub(crate) identity: Vec<u8>,
+    pub(crate) place: Place,
 }
 
 impl Database {
     pub(crate) fn open(dir: &Path) -> Result<(Self, Opened), StoreError> {
         let path = dir.join("rocksdb");
         make_directory(&path)?;
+        Self::open_at(dir, path)
+    }
+
+    /// One that was there a moment ago; none is made.
+    pub(crate) fn open_again(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("rocksdb");
+        if path.join("CURRENT").exists() {
+            Self::open_at(dir, path).map(|(database, _)| database)
+        } else {
+            Err(StoreError::swapped(&path, "it was emptied"))
+        }
+    }
+
+    fn open_at(dir: &Path, path: PathBuf) -> Result<(Self, Opened), StoreError> {
         let families = families(&path)?;
         let sizes = Sizes::new();
         let mut db = open_rocksdb(&path, families.as_deref(), &sizes)?;
@@ -87,32 +111,48 @@ impl Database {
         let found = schema(&db, &path)?;
         let created = found.is_none();
         if created {
+            // A list of files that was cut may be a whole one of an empty database.
+            if families.is_some() && matches!(said, Said::Sequence(1..)) {
+                return Err(StoreError::damaged(&path, "it is empty and was not"));
+            }
             create(&mut db, &path, &sizes)?;
             if said == Said::Nothing {
                 synced.write(0)?;
             }
             write_schema(&db, &path)?;
         } else {
-            require_families(&db, &path)?;
+            require_families(&db, &path, found)?;
         }
         let head = head(&db, &path)?;
         if found.is_some_and(|found| found < SCHEMA) {
+            kinds::sort_old(&mut db, &path, &sizes)?;
             // From now on values of this schema are added: a fimk that does not know it must not read them.
             write_schema(&db, &path)?;
         }
         let lost = lost(created, head.sequence, said);
-        let next_sequence = head.sequence.max(synced.sequence()).checked_add(1);
+        let unstored = Some(synced.told()).filter(|told| *told > head.sequence);
+        let used = [head.sequence, synced.sequence(), synced.told()];
+        let next_sequence = used.into_iter().max().and_then(|last| last.checked_add(1));
         let next_sequence =
             next_sequence.ok_or_else(|| StoreError::damaged(&path, "no sequence is left"))?;
+        let identity = db
+            .get_db_identity()
+            .map_err(|error| StoreError::rocksdb(&path, &error))?;
         Ok((
             Self {
+                place: Place::of(&path)?,
                 db,
                 path,
                 synced,
                 head,
                 next_sequence,
+                identity,
             },
-            Opened { created, lost },
+            Opened {
+                created,
+                lost,
+                unstored,
+            },
         ))
     }
 }
@@ -200,11 +240,12 @@ fn schema(db: &DB, path: &Path) -> Result<Option<u8>, StoreError> {
     }
 }
 
-fn require_families(db: &DB, path: &Path) -> Result<(), StoreError> {
-    match FAMILIES
+fn require_families(db: &DB, path: &Path, schema: Option<u8>) -> Result<(), StoreError> {
+    // One of an older schema is still to get the last.
+    let needed = FAMILIES
         .into_iter()
-        .find(|name| db.cf_handle(name).is_none())
-    {
+        .filter(|name| *name != KINDS || schema == Some(SCHEMA));
+    match needed.into_iter().find(|name| db.cf_handle(name).is_none()) {
         Some(name) => Err(StoreError::damaged(path, format!("its {name} are missing"))),
         None => Ok(()),
     }

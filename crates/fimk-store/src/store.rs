@@ -1,29 +1,35 @@
 //! The store as its user sees it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fimk_core::{
     event::Event,
     path::{BytePath, escaped},
     record::Record,
 };
-use rocksdb::{ColumnFamily, Direction, IteratorMode, ReadOptions, WriteBatch};
+use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions};
 use serde::Serialize;
 
 use crate::{
+    batch::{Batch, for_rocksdb},
     chain::{self, Link},
     codec::{self, Fault, Stored},
     error::StoreError,
+    fail::Point,
+    kept::{Entry, Kept},
+    kinds::{Changed, Totals},
     open::{CURSORS, Database, EVENTS, HEAD_KEY, META, Opened, RECORDS},
-    retention::ANCHOR_KEY,
+    place::Place,
+    retention::{ANCHOR_KEY, REMOVED_KEY, Removed},
+    trouble::Trouble,
 };
 
 /// Of a path that is a key. The kernel takes paths of 4 KiB; below an open directory they can be longer.
 const PATH_BYTES_MAX: usize = 64 << 10;
 /// Of a path in a message: a line for a person.
 const NAMED_BYTES_MAX: usize = 1024;
-/// Of one commit. Caller, batch, WAL buffer and memtable each hold it, in a process of 64 MiB.
-const BATCH_BYTES_MAX: usize = 16 << 20;
+/// What is written between two syncs, at most: it is in memory until then.
+const UNSYNCED_BYTES_MAX: usize = 4 << 20;
 /// Of the events [`Store::events_after`] returns at once, as stored.
 const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Of a name of an output or a key of the caller's: a word, not a text.
@@ -34,9 +40,6 @@ const META_BYTES_MAX: usize = 64 << 10;
 const CURSORS_MAX: usize = 64;
 /// Before the caller's keys in `meta`.
 const USER_PREFIX: &[u8] = b"user/";
-
-/// A key and its value.
-type Entry = (Box<[u8]>, Box<[u8]>);
 
 /// What is to be changed together. Removals come first: a path in both `remove` and `put` is there afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,39 +55,71 @@ pub struct Commit {
 /// An open state directory; one process at a time. Dropping it closes it, without [`Store::sync`].
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
-    /// Something was committed since the last [`Store::sync`].
-    unsynced: bool,
+    pub(crate) dir: PathBuf,
+    /// Of the database.
+    pub(crate) path: PathBuf,
+    /// None while it cannot be opened again, see [`Store::recover`].
+    pub(crate) database: Option<Database>,
+    pub(crate) identity: Vec<u8>,
+    pub(crate) place: Place,
+    pub(crate) head: Link,
+    pub(crate) next_sequence: u64,
+    /// The head that is on disk for certain.
+    pub(crate) safe: Link,
+    /// What is not on disk for certain.
+    pub(crate) kept: Kept,
+    /// Something of it is worth a sync.
+    pub(crate) unsynced: bool,
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) totals: Totals,
+    pub(crate) removed: Removed,
 }
 
 impl Store {
     /// Opens the state directory `dir`, which must exist (0700, of this user), and makes the database when
-    /// there is none. What [`Opened::lost`] says must be reported as a gap.
+    /// there is none. What [`Opened::lost`] and [`Opened::unstored`] say must be reported.
     ///
     /// # Errors
     /// Any [`StoreError`] but `TooLarge` and `ChainBroken`. Nothing was repaired or reset.
     pub fn open(dir: &Path) -> Result<(Self, Opened), StoreError> {
         let (database, opened) = Database::open(dir)?;
-        Ok((
-            Self {
-                database,
-                unsynced: false,
-            },
-            opened,
-        ))
+        let head = database.head;
+        let mut store = Self {
+            dir: dir.into(),
+            path: database.path.clone(),
+            identity: database.identity.clone(),
+            place: database.place.clone(),
+            head,
+            next_sequence: database.next_sequence,
+            // What was recovered from the WAL was written into tables on the way.
+            safe: head,
+            kept: Kept::default(),
+            unsynced: false,
+            trouble: None,
+            totals: Totals::default(),
+            removed: Removed::default(),
+            database: Some(database),
+        };
+        store.totals = store.read_totals()?;
+        store.removed = store.get(META, REMOVED_KEY)?.unwrap_or_default();
+        Ok((store, opened))
     }
 
-    /// The sequence the next event will get: at least 1, and above every event that was ever on disk.
+    /// What tells this database from every other: printable, the same as long as it lives.
+    pub fn identity(&self) -> String {
+        escaped(&self.identity)
+    }
+
+    /// The sequence the next event will get: at least 1, above every event that was ever on disk, and above every one that
+    /// was told.
     pub fn next_sequence(&self) -> u64 {
-        self.database.next_sequence
+        self.next_sequence
     }
 
     /// The last event that is on disk for certain; 0 for none.
     pub fn synced_sequence(&self) -> u64 {
-        self.database
-            .synced
-            .sequence()
-            .min(self.database.head.sequence)
+        let said = self.database.as_ref().map(|it| it.synced.sequence());
+        said.unwrap_or(u64::MAX).min(self.safe.sequence)
     }
 
     /// The record of a path.
@@ -99,9 +134,7 @@ impl Store {
     ) -> Result<Option<(BytePath, Record)>, StoreError> {
         // No path lies between one and itself with a zero byte.
         let start = path.map_or_else(Vec::new, |path| [path.bytes(), b"\0"].concat());
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        let Some(item) = self.scan(RECORDS, &start, options).next() else {
+        let Some(item) = self.scan(RECORDS, &start, None).next() else {
             return Ok(None);
         };
         let (key, value) = item?;
@@ -121,20 +154,14 @@ impl Store {
                 .map(|found| found.map(|it| (path.clone(), it)))
                 .transpose()
         });
-        let mut options = ReadOptions::default();
-        // One pass over everything would push everything else out of the cache.
-        options.fill_cache(false);
         let start = below.map_or_else(Vec::new, |path| [path.bytes(), b"/"].concat());
-        if let Some(path) = below {
-            // The byte after `/`.
-            options.set_iterate_upper_bound([path.bytes(), b"0"].concat());
-        }
-        itself
-            .into_iter()
-            .chain(self.scan(RECORDS, &start, options).map(|item| {
-                let (key, value) = item?;
-                Ok((BytePath::new(&key), self.decode(&value)?))
-            }))
+        // The byte after `/`.
+        let end = below.map(|path| [path.bytes(), b"0"].concat());
+        let under = self.scan(RECORDS, &start, end.as_deref()).map(|item| {
+            let (key, value) = item?;
+            Ok((BytePath::new(&key), self.decode(&value)?))
+        });
+        itself.into_iter().chain(under)
     }
 
     /// Events after a sequence, oldest first, at most `limit` of them and about 4 MiB: there are no more only
@@ -145,11 +172,14 @@ impl Store {
         let Some(start) = sequence.checked_add(1) else {
             return Ok(events);
         };
-        for item in self
-            .scan(EVENTS, &start.to_be_bytes(), ReadOptions::default())
-            .take(limit)
-        {
+        for item in self.scan(EVENTS, &start.to_be_bytes(), None) {
             let (key, value) = item?;
+            if chain::is_trace(&value) {
+                continue;
+            }
+            if events.len() >= limit {
+                break;
+            }
             let (_, event) = chain::unseal(&key, &value).map_err(|fault| self.fault(fault))?;
             events.push(event);
             bytes += value.len();
@@ -163,30 +193,33 @@ impl Store {
     /// The oldest and the newest event there are. Sequences between them may be missing where events were lost.
     pub fn event_range(&self) -> Result<Option<(u64, u64)>, StoreError> {
         let start = self.anchor()?.sequence.saturating_add(1).to_be_bytes();
-        let Some(item) = self.scan(EVENTS, &start, ReadOptions::default()).next() else {
+        let Some(item) = self.scan(EVENTS, &start, None).next() else {
             return Ok(None);
         };
         let oldest = chain::sequence_of(&item?.0).map_err(|fault| self.fault(fault))?;
-        Ok(Some((oldest, self.database.head.sequence)))
+        Ok(Some((oldest, self.head.sequence)))
     }
 
     /// Changes all of it at once, or nothing. Returns the events with their sequences.
     /// When it returns, `kill -9` loses nothing of it; power failure may, until [`Store::sync`].
+    /// If the disk refuses, it is kept in memory instead and [`Store::trouble`] says so; then `kill -9` does lose it.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`]: a record or event over 8 MiB, a path over 64 KiB, all over 16 MiB.
-    /// After any other error the store must be opened anew: RocksDB takes no more writes.
+    /// The reason of the trouble, when there is no [room](Store::has_room) to keep more.
     pub fn commit(&mut self, commit: Commit) -> Result<Vec<Event>, StoreError> {
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| !self.has_room()) {
+            return Err(trouble.error.clone());
+        }
         let Commit {
             put,
             remove,
             mut events,
         } = commit;
         let mut batch = Batch::default();
-        let records = self.family(RECORDS)?;
         for path in &remove {
             check_path(path)?;
-            batch.remove(records, path.bytes())?;
+            batch.remove(RECORDS, path.bytes())?;
         }
         for (path, record) in &put {
             check_path(path)?;
@@ -195,54 +228,100 @@ impl Store {
                     format!("the size of the record of {}", named(path))
                 })
             })?;
-            batch.put(records, path.bytes(), &value)?;
+            batch.put(RECORDS, path.bytes(), value)?;
         }
-        let (head, next_sequence) = self.chain_up(&mut events, &mut batch)?;
-        if batch.0.is_empty() {
+        let mut changed = Changed::default();
+        let (head, next_sequence) = self.chain_up(&mut events, &mut changed, &mut batch)?;
+        if batch.is_empty() {
             return Ok(events);
         }
         self.write(batch)?;
-        self.database.head = head;
-        self.database.next_sequence = next_sequence;
+        self.head = head;
+        self.next_sequence = next_sequence;
+        self.totals.apply(changed);
+        self.remember_told();
+        if self.kept.bytes() >= UNSYNCED_BYTES_MAX {
+            self.sync()?;
+        }
         Ok(events)
     }
 
     /// Puts the events into the batch; returns the new head and the next sequence.
-    fn chain_up(&self, events: &mut [Event], batch: &mut Batch) -> Result<(Link, u64), StoreError> {
-        let (mut head, mut next) = (self.database.head, self.database.next_sequence);
+    fn chain_up(
+        &self,
+        events: &mut [Event],
+        changed: &mut Changed,
+        batch: &mut Batch,
+    ) -> Result<(Link, u64), StoreError> {
+        let (mut head, mut next) = (self.head, self.next_sequence);
         if events.is_empty() {
             return Ok((head, next));
         }
-        let family = self.family(EVENTS)?;
         for event in events {
             event.sequence = next;
-            let sealed = head
+            let (link, value) = head
                 .seal(event)
                 .map_err(|fault| self.refused(fault, || format!("the size of event {next}")))?;
-            head = sealed.0;
-            batch.put(family, &next.to_be_bytes(), &sealed.1)?;
+            head = link;
+            self.totals.add(changed, event, value.len(), batch)?;
+            batch.put(EVENTS, &next.to_be_bytes(), value)?;
             next = next
                 .checked_add(1)
                 .ok_or_else(|| self.damaged("no sequence is left"))?;
         }
-        batch.put(self.family(META)?, HEAD_KEY, &self.encode(&head)?)?;
+        changed.write(batch)?;
+        batch.put(META, HEAD_KEY, self.encode(&head)?)?;
         Ok((head, next))
     }
 
-    /// Everything committed is on disk when it returns. Costs two writes to the disk when there is something.
+    /// Brings everything committed to the disk; [`Store::is_on_disk`] says whether it is. Costs two writes to the disk
+    /// when there is something.
+    ///
+    /// # Errors
+    /// Damage. If the disk refuses, [`Store::trouble`] says so.
     pub fn sync(&mut self) -> Result<(), StoreError> {
+        if self.trouble.is_some() {
+            return Ok(());
+        }
+        match self.place.check().and_then(|()| self.flush()) {
+            Ok(()) => {
+                self.on_disk();
+                Ok(())
+            }
+            Err(error) if error.may_pass() => {
+                self.enter_trouble(error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether power failure loses nothing that was committed.
+    pub fn is_on_disk(&self) -> bool {
+        self.trouble.is_none() && !self.unsynced
+    }
+
+    /// As [`Store::sync`], when nothing is known to be wrong.
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         if self.unsynced {
-            self.database
-                .db
-                .flush_wal(true)
-                .map_err(|error| self.failed(&error))?;
-            self.unsynced = false;
+            let flushed = self.db()?.flush_wal(true);
+            flushed.map_err(|error| self.failed(&error))?;
         }
-        let head = self.database.head.sequence;
-        if head > self.database.synced.sequence() {
-            self.database.synced.write(head)?;
+        self.at(Point::BetweenSyncs)?;
+        let head = self.head.sequence;
+        if let Some(database) = &mut self.database
+            && head > database.synced.sequence()
+        {
+            database.synced.write(head)?;
         }
-        Ok(())
+        self.at(Point::AfterSync)
+    }
+
+    /// Everything is on disk.
+    pub(crate) fn on_disk(&mut self) {
+        self.unsynced = false;
+        self.safe = self.head;
+        self.kept.clear();
     }
 
     /// The last sequence delivered to an output; 0 for one without a cursor.
@@ -252,7 +331,7 @@ impl Store {
 
     /// All cursors, by the names of their outputs.
     pub fn cursors(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let items = self.scan(CURSORS, &[], ReadOptions::default()).map(|item| {
+        let items = self.scan(CURSORS, &[], None).map(|item| {
             let (key, value) = item?;
             let name = String::from_utf8(key.into_vec())
                 .map_err(|_| self.damaged("a cursor without a name"))?;
@@ -279,21 +358,17 @@ impl Store {
             )?;
         }
         let mut batch = Batch::default();
-        batch.put(
-            self.family(CURSORS)?,
-            output.as_bytes(),
-            &self.encode(&sequence)?,
-        )?;
+        batch.put(CURSORS, output.as_bytes(), self.encode(&sequence)?)?;
         let unsynced = self.unsynced;
         self.write(batch)?;
-        self.unsynced = unsynced;
+        self.unsynced = unsynced || self.trouble.is_some();
         Ok(())
     }
 
     /// Forgets an output that is no longer configured: its cursor would keep [`Store::retain`] back for ever.
     pub fn remove_cursor(&mut self, output: &str) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.remove(self.family(CURSORS)?, output.as_bytes())?;
+        batch.remove(CURSORS, output.as_bytes())?;
         self.write(batch)
     }
 
@@ -314,7 +389,7 @@ impl Store {
             META_BYTES_MAX,
         )?;
         let mut batch = Batch::default();
-        batch.put(self.family(META)?, &user_key(key), &self.encode(&value)?)?;
+        batch.put(META, &user_key(key), self.encode(&value)?)?;
         self.write(batch)
     }
 
@@ -324,78 +399,126 @@ impl Store {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.database.path
+        &self.path
     }
 
     /// A number that RocksDB keeps about a family.
-    pub(crate) fn estimate(&self, family: &str, property: &str) -> Result<Option<u64>, StoreError> {
-        self.database
-            .db
+    pub(crate) fn estimate(
+        &self,
+        family: &'static str,
+        property: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        self.db()?
             .property_int_value_cf(self.family(family)?, property)
             .map_err(|error| self.failed(&error))
     }
 
     pub(crate) fn head(&self) -> Link {
-        self.database.head
+        self.head
     }
 
-    pub(crate) fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
+    pub(crate) fn db(&self) -> Result<&DB, StoreError> {
+        let closed = || match &self.trouble {
+            Some(trouble) => trouble.error.clone(),
+            None => StoreError::swapped(&self.path, "it is closed"),
+        };
         self.database
-            .db
-            .cf_handle(name)
-            .ok_or_else(|| self.damaged(&format!("its {name} are missing")))
+            .as_ref()
+            .map(|database| &database.db)
+            .ok_or_else(closed)
     }
 
-    /// Keys and values of a family from `start` on.
+    fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
+        self.db()?
+            .cf_handle(name)
+            .ok_or_else(|| missing_family(&self.path, name))
+    }
+
+    /// Keys and values of a family from one on, to another that is no more of it.
     pub(crate) fn scan<'a>(
         &'a self,
-        family: &str,
-        start: &[u8],
-        options: ReadOptions,
+        family: &'static str,
+        from: &[u8],
+        to: Option<&[u8]>,
     ) -> impl Iterator<Item = Result<Entry, StoreError>> + use<'a> {
-        let (items, missing) = match self.family(family) {
-            Ok(family) => {
-                let mode = IteratorMode::From(start, Direction::Forward);
-                (
-                    Some(self.database.db.iterator_cf_opt(family, options, mode)),
-                    None,
-                )
-            }
+        let mut options = ReadOptions::default();
+        // One pass over everything would push everything else out of the cache.
+        options.fill_cache(false);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to);
+        }
+        let items = self.db().and_then(|db| {
+            let mode = IteratorMode::From(from, Direction::Forward);
+            Ok(db.iterator_cf_opt(self.family(family)?, options, mode))
+        });
+        let (items, missing) = match items {
+            Ok(items) => (Some(items), None),
             Err(error) => (None, Some(Err(error))),
         };
-        let items = items
+        let stored = items
             .into_iter()
             .flatten()
             .map(|item| item.map_err(|error| self.failed(&error)));
-        missing.into_iter().chain(items)
+        let stored = missing.into_iter().chain(stored);
+        self.kept.over(family, from, to, stored)
     }
 
     pub(crate) fn last_at_or_before(
         &self,
-        family: &str,
+        family: &'static str,
         key: &[u8],
     ) -> Result<Option<Entry>, StoreError> {
         let mode = IteratorMode::From(key, Direction::Reverse);
-        let mut items = self.database.db.iterator_cf(self.family(family)?, mode);
+        let mut items = self.db()?.iterator_cf(self.family(family)?, mode);
         items
             .next()
             .transpose()
             .map_err(|error| self.failed(&error))
     }
 
-    fn get<T: Stored>(&self, family: &str, key: &[u8]) -> Result<Option<T>, StoreError> {
+    pub(crate) fn get<T: Stored>(
+        &self,
+        family: &'static str,
+        key: &[u8],
+    ) -> Result<Option<T>, StoreError> {
+        if self.trouble.is_some()
+            && let Some(kept) = self.kept.get(family, key)
+        {
+            return kept.as_deref().map(|value| self.decode(value)).transpose();
+        }
         let value = self
-            .database
-            .db
+            .db()?
             .get_pinned_cf(self.family(family)?, key)
             .map_err(|error| self.failed(&error))?;
         value.map(|value| self.decode(&value)).transpose()
     }
 
+    /// To the WAL, and to memory until that is on disk; to memory alone while the disk takes nothing.
     pub(crate) fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
-        self.database
-            .db
-            .write(batch.0)
+        if self.trouble.is_none() {
+            match self.write_batch(&batch) {
+                Ok(()) => {}
+                Err(error) if error.may_pass() => self.enter_trouble(error),
+                Err(error) => return Err(error),
+            }
+        }
+        self.kept.absorb(batch);
+        self.unsynced = true;
+        Ok(())
+    }
+
+    fn write_batch(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.at(Point::BeforeBatch)?;
+        let db = self.db()?;
+        db.write(for_rocksdb(db, write_batch(batch))?)
+            .map_err(|error| self.failed(&error))?;
+        self.at(Point::AfterBatch)
+    }
+
+    /// All of it as one batch.
+    pub(crate) fn write_kept(&mut self) -> Result<(), StoreError> {
+        let db = self.db()?;
+        db.write(for_rocksdb(db, self.kept.writes())?)
             .map_err(|error| self.failed(&error))?;
         self.unsynced = true;
         Ok(())
@@ -410,7 +533,7 @@ impl Store {
     }
 
     pub(crate) fn fault(&self, fault: Fault) -> StoreError {
-        fault.at(&self.database.path)
+        fault.at(&self.path)
     }
 
     fn refused(&self, fault: Fault, what: impl FnOnce() -> String) -> StoreError {
@@ -421,42 +544,11 @@ impl Store {
     }
 
     fn failed(&self, error: &rocksdb::Error) -> StoreError {
-        StoreError::rocksdb(&self.database.path, error)
+        StoreError::rocksdb(&self.path, error)
     }
 
     fn damaged(&self, what: &str) -> StoreError {
-        StoreError::damaged(&self.database.path, what)
-    }
-}
-
-/// A batch with a limit.
-#[derive(Default)]
-pub(crate) struct Batch(pub(crate) WriteBatch);
-
-impl Batch {
-    pub(crate) fn put(
-        &mut self,
-        family: &ColumnFamily,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), StoreError> {
-        self.check(key.len() + value.len())?;
-        self.0.put_cf(family, key, value);
-        Ok(())
-    }
-
-    fn remove(&mut self, family: &ColumnFamily, key: &[u8]) -> Result<(), StoreError> {
-        self.check(key.len())?;
-        self.0.delete_cf(family, key);
-        Ok(())
-    }
-
-    fn check(&self, more: usize) -> Result<(), StoreError> {
-        check_size(
-            "the size of one commit",
-            self.0.size_in_bytes() + more,
-            BATCH_BYTES_MAX,
-        )
+        StoreError::damaged(&self.path, what)
     }
 }
 
@@ -474,7 +566,7 @@ fn named(path: &BytePath) -> String {
     escaped(&bytes[..bytes.len().min(NAMED_BYTES_MAX)])
 }
 
-fn check_size(what: &str, size: usize, limit: usize) -> Result<(), StoreError> {
+pub(crate) fn check_size(what: &str, size: usize, limit: usize) -> Result<(), StoreError> {
     if size > limit {
         Err(too_large(what.into(), size, limit))
     } else {
@@ -484,4 +576,18 @@ fn check_size(what: &str, size: usize, limit: usize) -> Result<(), StoreError> {
 
 fn too_large(what: String, size: usize, limit: usize) -> StoreError {
     StoreError::TooLarge { what, size, limit }
+}
+
+pub(crate) fn missing_family(path: &Path, name: &str) -> StoreError {
+    StoreError::damaged(path, format!("its {name} are missing"))
+}
+
+/// The writes of a batch, as they are made.
+pub(crate) fn write_batch(
+    batch: &Batch,
+) -> impl Iterator<Item = (&'static str, &[u8], Option<&[u8]>)> {
+    batch
+        .writes
+        .iter()
+        .map(|write| (write.family, &*write.key, write.value.as_deref()))
 }

@@ -3,6 +3,9 @@
 //! It is overwritten in place, in two slots by turns, each in a block of its own: one write and one
 //! fdatasync each time, where a temporary file and a rename would cost a new inode and two more. A slot
 //! torn by power failure fails its checksum, and the other still tells the sequence before it.
+//!
+//! A third slot holds the sequence up to which events may have been told that could not be stored: its block is
+//! there already, so a full disk has room for it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -19,6 +22,8 @@ use crate::error::StoreError;
 const SLOT_BYTES: usize = 16;
 /// A block of its own on any common disk.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+/// The same.
+const TOLD_OFFSET: u64 = 8192;
 
 /// What the file says at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,7 @@ pub(crate) struct Synced {
     /// The slot to write next.
     turn: usize,
     sequence: u64,
+    told: u64,
 }
 
 impl Synced {
@@ -54,6 +60,7 @@ impl Synced {
                         file: None,
                         turn: 0,
                         sequence: 0,
+                        told: 0,
                     },
                     Said::Nothing,
                 ));
@@ -65,6 +72,8 @@ impl Synced {
             [Ok(first), Ok(second)] => [first, second],
             [Err(error), _] | [_, Err(error)] => return Err(StoreError::io(&path, &error)),
         };
+        // A file of fimk 0.1 has no such slot.
+        let told = read_slot(&file, TOLD_OFFSET).ok().flatten().unwrap_or(0);
         let Some(sequence) = first.max(second) else {
             return Ok((
                 Self {
@@ -72,6 +81,7 @@ impl Synced {
                     file: None,
                     turn: 0,
                     sequence: 0,
+                    told: 0,
                 },
                 Said::Nonsense,
             ));
@@ -83,6 +93,7 @@ impl Synced {
                 file: Some(file),
                 turn,
                 sequence,
+                told,
             },
             Said::Sequence(sequence),
         ))
@@ -91,6 +102,21 @@ impl Synced {
     /// What was last written.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Up to which sequence events may have been told and not stored.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Remembers that, if the disk still takes it: it is tried when the disk has failed.
+    pub(crate) fn write_told(&mut self, sequence: u64) {
+        self.told = sequence;
+        if let Some(file) = &self.file
+            && file.write_all_at(&slot(sequence), TOLD_OFFSET).is_ok()
+        {
+            let _ = file.sync_data();
+        }
     }
 
     /// On disk when it returns.
@@ -126,6 +152,7 @@ fn create(path: &Path, slot: &[u8]) -> io::Result<File> {
     for offset in SLOT_OFFSETS {
         file.write_all_at(slot, offset)?;
     }
+    file.write_all_at(&self::slot(0), TOLD_OFFSET)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     if let Some(dir) = path.parent() {

@@ -9,8 +9,12 @@
 mod chain;
 mod crash;
 mod damage;
+mod deaths;
 mod keeping;
 mod older;
+mod retention;
+mod small;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 

@@ -28,6 +28,7 @@ pub const OPERATION_NAMES: [&str; raw::FIMK_OPERATIONS as usize] = [
     "open_write",
     "execute",
     "search",
+    "settrusted",
 ];
 
 /// Of `enum fimk_hook`, by number: the kernel function or tracepoint that carries the program, or where one carries

@@ -8,9 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_tests::{
-    Event, Expect, Monitor, Site, append_line, attempt, myself, not_run, rule, run, text,
-};
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, myself, not_run, rule, run, text};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -20,8 +18,10 @@ use serde_json::Value;
 /// To one file.
 const WRITES: u64 = 1_000_000;
 
-/// What the smallest dirty map takes.
-const DIRTY_MAX: usize = 8_192;
+/// So many processes are told apart at one file,
+const PROCESSES: usize = 16;
+/// and with each of them at so many files the smallest dirty map, of 8,192 entries, is full.
+const MANY: usize = 560;
 
 fn status(site: &Site) -> Value {
     let run_dir = site.run_dir();
@@ -57,32 +57,32 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
             .expect("it is ours");
     }
     drop(file);
-    let is_bpf = monitor.is_bpf();
     monitor.expect(
         Expect::action("modified")
             .of(&path)
             .by(&myself())
             .adds("1000000"),
     );
-    if is_bpf {
-        // And the end of the description.
-        monitor.wait_until("each write is counted", |events| {
-            sum(events, &path, "fimk.count") > WRITES
-        });
-    }
+    let is_bpf = monitor.is_bpf();
     let events = monitor.stop();
     let (count, bytes) = (
         sum(&events, &path, "fimk.count"),
         sum(&events, &path, "fimk.bytes"),
     );
-    let told = of(&events, &path).count();
+    let told = of(&events, &path).count() as u64;
     println!("{WRITES} writes: {told} events, {count} counted, {bytes} bytes");
     assert!(told <= 60, "{told} events");
-    if is_bpf {
-        assert_eq!((count, bytes), (WRITES + 1, 8 * WRITES));
-    } else {
-        assert!((1..=WRITES + 1).contains(&count), "{count} counted");
+    // And the end of the description, where it was taken with a write.
+    assert!(
+        count <= WRITES + 1 && bytes <= 8 * WRITES,
+        "{count} {bytes}"
+    );
+    if is_bpf && takes_at_once() {
+        // A write that comes just as its entry is taken is not counted.
+        assert!(count >= WRITES - told, "{count} counted");
+        assert!(bytes >= 8 * (WRITES - told), "{bytes} bytes");
     }
+    assert!(count > 0);
     for event in of(&events, &path) {
         assert!(
             event.text("event.start") <= event.text("event.end"),
@@ -91,22 +91,29 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
     }
 }
 
+/// Whether the kernel can look an entry up and remove it in one step: since 5.14.
+fn takes_at_once() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("it is there");
+    let mut numbers = release.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(5), Some(14))
+}
+
 #[test]
 fn of_forty_processes_at_one_file_sixteen_are_told_and_the_others_counted() {
-    const PROCESSES: u64 = 40;
+    const ALL: u64 = 40;
     let site = Site::new();
     let path = site.write("shared", "one\n");
     let monitor = site.watch();
     let analyzer = monitor.analyzer_pid().expect("it runs");
     signal(analyzer, Signal::SIGSTOP);
-    for number in 0..PROCESSES {
+    for number in 0..ALL {
         append_line(&path, &number.to_string());
     }
     signal(analyzer, Signal::SIGCONT);
     if monitor.is_bpf() {
         // Each a write and the end of the description.
         monitor.wait_until("each is counted", |events| {
-            sum(events, &path, "fimk.count") >= 2 * PROCESSES
+            sum(events, &path, "fimk.count") >= 2 * ALL
         });
     } else {
         monitor.expect(Expect::action("modified").of(&path).without("process"));
@@ -116,27 +123,28 @@ fn of_forty_processes_at_one_file_sixteen_are_told_and_the_others_counted() {
     let named: HashSet<_> = of(&events, &path)
         .filter_map(|event| event.number("process.pid"))
         .collect();
-    assert_eq!(named.len(), 16, "{events:?}");
+    assert_eq!(named.len(), PROCESSES, "{events:?}");
     let others: Vec<_> = of(&events, &path)
         .filter(|event| event.get("process").is_none())
         .collect();
     assert_eq!(others.len(), 1, "{others:?}");
     if events[0].text("fimk.source") == Some("bpf") {
-        assert_eq!(sum(&events, &path, "fimk.count"), 2 * PROCESSES);
+        assert_eq!(sum(&events, &path, "fimk.count"), 2 * ALL);
         assert_eq!(
             others[0].number("fimk.count"),
-            Some(2 * (PROCESSES - 16)),
+            Some(2 * (ALL - PROCESSES as u64)),
             "{others:?}"
         );
         assert!(status.to_string().contains("\"crowded\""), "{status}");
     }
 }
 
-/// Makes and removes a name until its records have filled the ring.
-fn fill_ring(directory: &Path) {
+/// Makes and removes a name until its records have filled the ring. Of one object, that nobody opens: the other maps
+/// stay empty.
+fn fill_ring(directory: &Path, object: &Path) {
     let path = directory.join("noise");
     for _ in 0..12_000 {
-        File::create(&path).expect("it is ours");
+        fs::hard_link(object, &path).expect("it is ours");
         fs::remove_file(&path).expect("it is ours");
     }
 }
@@ -159,81 +167,61 @@ fn repaired(monitor: &Monitor, name: &'static str) {
     );
 }
 
-/// Whether this is the event of a process that the kernel named.
-fn told_by(path: &Path, pid: Option<u64>) -> impl Fn(&[Event]) -> bool {
-    move |events| {
-        of(events, path).any(|event| pid.is_none_or(|pid| event.number("process.pid") == Some(pid)))
-    }
-}
-
 #[test]
 fn what_the_ring_or_the_dirty_map_had_no_room_for_is_found_and_each_loss_told_with_its_repair() {
     let site = Site::new();
-    let files: Vec<PathBuf> = (0..DIRTY_MAX + 300)
-        .map(|number| site.write(&format!("many/{number}"), "one\n"))
+    for number in 0..MANY {
+        site.write(&format!("many/{number}"), "one\n");
+    }
+    let late: Vec<PathBuf> = (0..20)
+        .map(|number| site.write(&format!("late/{number}"), "one\n"))
         .collect();
     let (quiet, noisy) = (site.write("quiet", "one\n"), site.outside("noisy"));
     fs::create_dir(&noisy).expect("it is ours");
+    let object = site.outside("object");
+    File::create(&object).expect("it is ours");
     let of = |name: &str, path: &Path| {
         format!("[[rule]]\nname = {name:?}\npaths = [{:?}]\n", text(path))
     };
-    let config = format!(
-        "objects_max = 32768\n{}{}",
-        of("files", &site.files()),
-        of("noisy", &noisy)
-    );
-    let monitor = site.start(&config);
+    let rules = [of("files", &site.files()), of("noisy", &noisy)].concat();
+    let monitor = site.start(&format!("objects_max = 8192\n{rules}"));
     if !monitor.is_bpf() {
         monitor.stop();
         not_run("full ring and map", "only the source bpf has them");
         return;
     }
     signal(monitor.loader_pid(), Signal::SIGSTOP);
-    fill_ring(&noisy);
+    fill_ring(&noisy, &object);
     let shell = append_line(&quiet, "two");
-    let made = attempt(
-        "sh",
-        &[
-            "-c",
-            "mkdir \"$0/sub\" && echo one >\"$0/sub/new\"",
-            text(&noisy),
-        ],
-    );
-    assert!(made.succeeded, "it may");
+    let made = "mkdir \"$0/sub\" && echo one >\"$0/sub/new\"";
+    run("sh", &["-c", made, text(&noisy)]);
     signal(monitor.loader_pid(), Signal::SIGCONT);
-    monitor.expect(
-        Expect::action("modified")
-            .of(&quiet)
-            .by(&shell)
-            .field("fimk.detected_by", "event"),
-    );
-    monitor.wait_until("what was made", told_by(&noisy.join("sub/new"), None));
+    let swept = Expect::action("modified").of(&quiet).by(&shell);
+    monitor.expect(swept.field("fimk.detected_by", "event"));
+    monitor.expect(Expect::action("created").of(&noisy.join("sub/new")));
     lost(&monitor, "announcements_lost");
     repaired(&monitor, "entries_swept");
     repaired(&monitor, "directories_compared");
 
     signal(monitor.loader_pid(), Signal::SIGSTOP);
-    for path in &files {
+    for _ in 0..PROCESSES {
+        let opened = "for file in \"$0\"/*; do : >>\"$file\"; done";
+        run("sh", &["-c", opened, text(&site.file("many"))]);
+    }
+    for path in &late {
         let mut file = File::options().append(true).open(path).expect("it is ours");
         file.write_all(b"two\n").expect("it is ours");
     }
     signal(monitor.loader_pid(), Signal::SIGCONT);
-    monitor.wait_until("all files", |events| {
-        let modified = events.iter().filter(|event| event.action() == "modified");
-        let told: HashSet<&str> = modified
-            .filter_map(|event| event.text("file.path"))
-            .collect();
-        files.iter().all(|path| told.contains(text(path)))
-    });
+    for path in &late {
+        let found = Expect::action("modified").of(path).adds("two");
+        monitor.expect(found.field("fimk.detected_by", "scan").without("process"));
+    }
     lost(&monitor, "dirty_map_full");
     repaired(&monitor, "paths_compared");
     monitor.expect_logged("what files covers is compared");
     let status = status(&site);
-    let repairs = &status["repairs"];
-    assert!(
-        repairs["differences_found"].as_u64() >= Some(300),
-        "{status}"
-    );
-    assert!(repairs["entries_swept"].as_u64() > Some(0), "{status}");
+    let found = status["repairs"]["differences_found"].as_u64();
+    assert!(found >= Some(20), "{status}");
     monitor.stop();
 }

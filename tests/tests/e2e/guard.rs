@@ -25,9 +25,14 @@ use nix::{
 };
 use serde_json::Value;
 
+/// Whether everything takes twenty times as long as on a real machine.
+fn is_emulated() -> bool {
+    deadline() > Duration::from_secs(30)
+}
+
 /// An emulated machine has hours for what takes a real one seconds, which a test has not.
 fn many(natively: u32) -> u32 {
-    if deadline() > Duration::from_secs(30) {
+    if is_emulated() {
         natively / 10
     } else {
         natively
@@ -66,6 +71,11 @@ fn says(event: &Event, action: &str, words: &str) -> bool {
 fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).expect("pids are small");
     kill(Pid::from_raw(pid), signal).expect("it is there");
+}
+
+/// With room for all of them.
+fn for_many(site: &Site) -> String {
+    rule(&[&site.files()]).replace("objects_max = 8192", "objects_max = 65536")
 }
 
 /// Makes files 1 to `count` in a directory, by one process.
@@ -163,13 +173,9 @@ fn events_that_nobody_reads_are_kept_and_written_when_somebody_does() {
 }
 
 #[test]
-fn an_analyzer_that_was_stopped_misses_nothing_and_one_that_stays_stopped_is_replaced() {
+fn an_analyzer_that_was_stopped_for_a_while_misses_nothing() {
     let site = Site::new();
-    let config = rule(&[&site.files()]).replace("objects_max = 8192", "objects_max = 65536");
-    let mut launch = site.launch(&config);
-    launch.flags = vec!["--stuck-after=20".to_owned()];
-    let monitor = launch.spawn();
-    monitor.await_start();
+    let monitor = site.start(&for_many(&site));
     let analyzer = monitor.analyzer_pid().expect("it runs");
     let count = many(20_000);
     signal(analyzer, Signal::SIGSTOP);
@@ -180,36 +186,10 @@ fn an_analyzer_that_was_stopped_misses_nothing_and_one_that_stays_stopped_is_rep
     let next = Expect::any_of(&["created", "modified"]).of(&path);
     monitor.expect(next.by(&shell));
     await_told(&monitor, &site.files(), count);
-    assert_eq!(
-        monitor.analyzer_pid(),
-        Some(analyzer),
-        "it was not replaced"
-    );
+    assert_eq!(monitor.analyzer_pid(), Some(analyzer), "it is the same");
     if monitor.is_bpf() && count > 10_000 {
         monitor.expect(Expect::action("events_lost"));
     }
-
-    signal(analyzer, Signal::SIGSTOP);
-    let path = site.file("last");
-    let shell = append_line(&path, "one");
-    let end = Instant::now() + Duration::from_secs(30) + deadline();
-    while !monitor.errors().contains("the analyzer is started again") {
-        assert!(Instant::now() < end, "{}", monitor.account());
-        thread::sleep(Duration::from_millis(50));
-    }
-    let errors = monitor.errors();
-    for words in [
-        "it is stopped or stuck, what changes",
-        "is dropped: it has said nothing",
-    ] {
-        assert!(errors.contains(words), "{errors}");
-    }
-    let last = Expect::action("created").of(&path);
-    monitor.expect(if monitor.is_bpf() {
-        last.by(&shell)
-    } else {
-        last.field("fimk.detected_by", "gap")
-    });
     monitor.stop();
 }
 
@@ -251,9 +231,12 @@ fn a_loader_that_stands_still_is_noticed_and_what_can_be_seen_without_it_is_told
 #[test]
 fn with_little_memory_and_a_cpu_that_others_use_nothing_is_lost() {
     let name = "with_little_memory_and_a_cpu_that_others_use_nothing_is_lost";
+    if is_emulated() {
+        not_run(name, "an emulated machine has little enough as it is");
+        return;
+    }
     let site = Site::new();
-    let config = rule(&[&site.files()]).replace("objects_max = 8192", "objects_max = 65536");
-    let monitor = site.start(&config);
+    let monitor = site.start(&for_many(&site));
     let analyzer = monitor.analyzer_pid().expect("it runs");
     let both = [monitor.loader_pid(), analyzer];
     let limit = match MemoryLimit::new(64 << 20, &[analyzer]) {
@@ -410,7 +393,7 @@ impl Imposter {
             (4, 1_416),
             (17, 112),
             (18, 8),
-            (19, 6_152),
+            (19, 6_288),
             (20, 40),
         ];
         let at = usize::try_from(self.number() % 8).expect("it is small");

@@ -34,5 +34,6 @@ mod silence;
 mod skipped;
 mod snapshots;
 mod status;
+mod store;
 mod users;
 mod writes;

@@ -83,7 +83,11 @@ fn clear(path: &Path) -> Result<(), Failure> {
         ));
     }
     match still_answers(path) {
-        Ok(false) => fs::remove_file(path).map_err(|error| not_made(path, &error)),
+        Ok(false) => match fs::remove_file(path) {
+            // Whoever answered until a moment ago has ended in order, and took the name away.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(not_made(path, &error)),
+            _ => Ok(()),
+        },
         Ok(true) => Err(Failure::new(
             Status::Second,
             format!(

@@ -3,8 +3,9 @@
 use std::{fs, time::Duration};
 
 use fimk_core::{event::Action, path::BytePath, render::one_line};
+use fimk_store::{CLASSES, KEPT_BYTES_MAX};
 use fimk_wire::raw;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Engine, Eyes, deliver::sentence};
 use crate::{
@@ -39,7 +40,6 @@ impl Engine {
         let about = &self.about;
         let state = if self.started { "watching" } else { "starting" };
         let compared = self.started.then(|| self.compared.rfc3339());
-        let bytes = self.store.disk_bytes().ok();
         known([
             ("version", json!(env!("CARGO_PKG_VERSION"))),
             ("wire", json!(raw::FIMK_WIRE_VERSION)),
@@ -66,7 +66,7 @@ impl Engine {
             ("repairs", self.repairs.done().json()),
             ("queues", self.queues()),
             ("outputs", json!(self.outputs())),
-            ("database", known([("bytes", json!(bytes))])),
+            ("database", self.database()),
             ("sandbox", status::sandbox(&about.sandbox)),
             ("control", self.connections()),
         ])
@@ -88,6 +88,7 @@ impl Engine {
             comparing: self.scan_wanted.as_deref(),
             output: self.output_blocked().as_ref().map(sentence),
             alone: self.alone_sentence(),
+            unstored: self.storing_problem(),
         })
     }
 
@@ -153,6 +154,33 @@ impl Engine {
         let cursors = self.store.cursors().ok()?;
         let output = |(name, cursor): (String, u64)| json!({ "name": name, "cursor": cursor, "lag": newest.saturating_sub(cursor) });
         Some(cursors.into_iter().map(output).collect())
+    }
+
+    fn database(&self) -> Value {
+        let (events, event_bytes) = self.store.stored_events();
+        let removed = self.store.removed();
+        let by_class = |counts: [u64; 4]| {
+            let counts = CLASSES.iter().zip(counts).filter(|(_, count)| *count > 0);
+            let counts: Map<String, Value> = counts
+                .map(|(class, count)| (class.name().to_owned(), json!(count)))
+                .collect();
+            Value::Object(counts)
+        };
+        known([
+            ("bytes", json!(self.store.disk_bytes().ok())),
+            ("events", json!(events)),
+            ("event_bytes", json!(event_bytes)),
+            ("event_bytes_max", json!(self.config.store.keep_bytes)),
+            ("removed_by_age", by_class(removed.by_age)),
+            ("removed_by_size", by_class(removed.by_size)),
+            (
+                "in_memory",
+                queue(self.store.kept_bytes(), Some(KEPT_BYTES_MAX)),
+            ),
+            ("failed", json!(self.storing.failed)),
+            ("recovered", json!(self.storing.recovered)),
+            ("stood_still", json!(self.storing.full)),
+        ])
     }
 
     fn queues(&self) -> Value {

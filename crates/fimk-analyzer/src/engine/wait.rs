@@ -78,8 +78,11 @@ impl Engine {
         let periodic = self
             .compares_at_intervals()
             .then(|| self.last_scan + interval);
-        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
-        let alive = Some(self.alive_at + ALIVE_EVERY);
+        let sync = self
+            .unsynced_since
+            .filter(|_| self.store.trouble().is_none())
+            .map(|since| since + SYNC_WITHIN);
+        let alive = self.checkpoint.next_due(self.alive_at + ALIVE_EVERY);
         [
             self.settle.next_due(),
             self.attempts.next_due(),
@@ -88,6 +91,8 @@ impl Engine {
             self.losses.next_due(),
             self.repairs_due(),
             sync,
+            self.storing.next_due(),
+            self.forget_at,
             alive,
             self.held.next_due(),
             self.stalled.next_due(),

@@ -14,6 +14,9 @@ use super::MarkError;
 /// their events count as unknown: that costs scans and loses nothing.
 const FORGOTTEN_MAX: usize = 50_000;
 
+/// Names kept of one file. Past this the oldest is let go: what is done by the others is found there by the slow look.
+const NAMES_MAX: usize = 32;
+
 /// Objects that died since the queue was empty. Past this they are let go at once, at the same price.
 const DYING_MAX: usize = 50_000;
 
@@ -26,10 +29,11 @@ pub(super) enum Known<'a> {
     No,
 }
 
-/// Handles and paths, one to one.
+/// Handles and paths: one of a directory, one or more of a file.
 #[derive(Debug)]
 pub(super) struct Paths {
-    by_handle: HashMap<Handle, BytePath>,
+    /// Never without a path; the latest is the last.
+    by_handle: HashMap<Handle, Vec<BytePath>>,
     by_path: BTreeMap<BytePath, Handle>,
     forgotten: HashSet<Handle>,
     dying: Vec<Handle>,
@@ -58,7 +62,7 @@ impl Paths {
     }
 
     pub fn get(&self, handle: &[u8]) -> Known<'_> {
-        match self.by_handle.get(handle) {
+        match self.names(handle).last() {
             Some(path) => Known::Path(path),
             None if self.forgotten.contains(handle) => Known::Forgotten,
             None => Known::No,
@@ -66,22 +70,64 @@ impl Paths {
     }
 
     pub fn path(&self, handle: &[u8]) -> Option<BytePath> {
-        self.by_handle.get(handle).cloned()
+        self.names(handle).last().cloned()
     }
 
+    pub fn names(&self, handle: &[u8]) -> &[BytePath] {
+        self.by_handle.get(handle).map_or(&[], Vec::as_slice)
+    }
+
+    /// Of a directory: it has no other path.
     pub fn insert(&mut self, handle: impl Into<Handle>, path: &BytePath) {
         let handle = handle.into();
-        self.forgotten.remove(&handle);
-        if let Some(former) = self.by_handle.insert(Arc::clone(&handle), path.clone())
-            && former != *path
-        {
+        for former in self.by_handle.remove(&handle).unwrap_or_default() {
             self.by_path.remove(&former);
         }
+        self.insert_name(handle, path);
+    }
+
+    /// Of a file, which may have others.
+    pub fn insert_name(&mut self, handle: impl Into<Handle>, path: &BytePath) {
+        let handle = handle.into();
+        self.forgotten.remove(&handle);
         if let Some(former) = self.by_path.insert(path.clone(), Arc::clone(&handle))
             && former != handle
         {
-            self.by_handle.remove(&former);
-            self.drop_events_of(former);
+            self.unname(former, path);
+        }
+        let names = self.by_handle.entry(handle).or_default();
+        names.retain(|name| name != path);
+        names.push(path.clone());
+        if names.len() > NAMES_MAX {
+            self.by_path.remove(&names.remove(0));
+        }
+    }
+
+    /// Whether this path is by now that of another object, or the object has another.
+    pub fn has_moved_on(&self, handle: &[u8], path: &BytePath) -> bool {
+        let names = self.names(handle);
+        let anothers = self.by_path.get(path).is_some_and(|it| **it != *handle);
+        anothers || !names.is_empty() && !names.contains(path)
+    }
+
+    /// A name of a file is gone. The last one stays: what is done to the file is still told of it.
+    pub fn lost_name(&mut self, path: &BytePath) {
+        if let Some(handle) = self.by_path.get(path).cloned()
+            && self.names(&handle).len() > 1
+        {
+            self.by_path.remove(path);
+            self.unname(handle, path);
+        }
+    }
+
+    fn unname(&mut self, handle: Handle, path: &BytePath) {
+        let Some(names) = self.by_handle.get_mut(&handle) else {
+            return;
+        };
+        names.retain(|name| name != path);
+        if names.is_empty() {
+            self.by_handle.remove(&handle);
+            self.drop_events_of(handle);
         }
     }
 
@@ -92,16 +138,18 @@ impl Paths {
         self.forget(new);
         for (path, handle) in self.take(old) {
             let below = &path.bytes()[old.bytes().len()..];
-            let path = BytePath::new(&[new.bytes(), below].concat());
-            self.by_handle.insert(Arc::clone(&handle), path.clone());
-            self.by_path.insert(path, handle);
+            let moved = BytePath::new(&[new.bytes(), below].concat());
+            let names = self.by_handle.get_mut(&handle).into_iter().flatten();
+            for name in names.filter(|name| **name == path) {
+                name.clone_from(&moved);
+            }
+            self.by_path.insert(moved, handle);
         }
     }
 
     pub fn forget(&mut self, path: &BytePath) {
-        for (_, handle) in self.take(path) {
-            self.by_handle.remove(&handle);
-            self.drop_events_of(handle);
+        for (path, handle) in self.take(path) {
+            self.unname(handle, &path);
         }
     }
 
@@ -118,7 +166,7 @@ impl Paths {
     pub fn bury(&mut self) {
         for handle in std::mem::take(&mut self.dying) {
             self.forgotten.remove(&handle);
-            if let Some(path) = self.by_handle.remove(&handle) {
+            for path in self.by_handle.remove(&handle).unwrap_or_default() {
                 self.by_path.remove(&path);
             }
         }
@@ -209,6 +257,43 @@ mod tests {
         assert_eq!(of(&paths, "new").as_deref(), Some("/a"));
         assert!(matches!(paths.get(b"/a"), Known::Forgotten));
         assert_eq!(paths.len(), 1);
+    }
+
+    #[test]
+    fn a_file_keeps_its_other_names_when_one_goes() {
+        let mut paths = paths(&["/d"]);
+        for name in ["/d/a", "/d/b", "/d/c"] {
+            paths.insert_name(&b"file"[..], &path(name));
+        }
+        paths.lost_name(&path("/d/c"));
+        paths.moved(&path("/d/a"), &path("/d/z"));
+        assert_eq!(paths.names(b"file"), [path("/d/z"), path("/d/b")]);
+        paths.insert_name(&b"other"[..], &path("/d/b"));
+        assert_eq!(of(&paths, "file").as_deref(), Some("/d/z"));
+        paths.lost_name(&path("/d/z"));
+        assert_eq!(of(&paths, "file").as_deref(), Some("/d/z"), "its last");
+        paths.forget(&path("/d"));
+        assert!(matches!(paths.get(b"file"), Known::Forgotten));
+        assert_eq!((paths.len(), paths.by_path.len()), (0, 0));
+    }
+
+    #[test]
+    fn no_file_has_more_names_than_are_kept() {
+        let mut paths = Paths::new(100);
+        for number in 0..100 {
+            paths.insert_name(&b"file"[..], &path(&format!("/{number}")));
+        }
+        assert_eq!(paths.names(b"file").len(), NAMES_MAX);
+        assert_eq!(paths.by_path.len(), NAMES_MAX);
+    }
+
+    #[test]
+    fn what_is_known_elsewhere_or_replaced_has_moved_on() {
+        let paths = paths(&["/a", "/b"]);
+        assert!(!paths.has_moved_on(b"/a", &path("/a")));
+        assert!(paths.has_moved_on(b"/a", &path("/c")), "it is at /a");
+        assert!(paths.has_moved_on(b"?", &path("/b")), "another is at /b");
+        assert!(!paths.has_moved_on(b"?", &path("/c")), "neither is known");
     }
 
     #[test]

@@ -107,6 +107,22 @@ impl Table {
         None
     }
 
+    /// A path that leads to this place of a file system, given by its device as the kernel has it; the shortest, if
+    /// there are several. None where nobody sees it here.
+    pub fn path_of(&self, device: u32, inside: &BytePath) -> Option<BytePath> {
+        let device = (device >> 20, device & 0xf_ffff);
+        let seen = self.seen.iter();
+        let mounts = seen.filter_map(|(point, id)| Some((point, self.mounts.get(id)?)));
+        mounts
+            .filter(|(_, mount)| mount.device == device && inside.is_in(&mount.root))
+            .map(|(point, mount)| places::moved(inside, &mount.root, point))
+            .filter(|path| self.place_of(path).is_some_and(|(_, at)| at == *inside))
+            .min_by(|one, other| {
+                let length = |path: &BytePath| path.bytes().len();
+                (length(one), one).cmp(&(length(other), other))
+            })
+    }
+
     /// Where the layers of an overlay would have a path, topmost first; whether its data may be in another layer than
     /// its attributes. None where no overlay is seen.
     pub fn layers_at(
@@ -296,6 +312,31 @@ mod tests {
         let table = Table::read(file).expect("it can be read");
         let root = |mount: &Mount| mount.point == BytePath::new(b"/");
         assert!(!table.incomplete && table.mounts.values().any(root));
+    }
+
+    #[test]
+    fn a_place_in_a_file_system_is_found_where_it_is_seen() {
+        let lines = [
+            "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+            "2 1 0:40 / /long/way rw - tmpfs t rw",
+            "3 1 0:40 /sub /bound rw - tmpfs t rw",
+            "4 1 0:41 / /covered rw - tmpfs t rw",
+            "5 4 0:42 / /covered rw - tmpfs t rw",
+        ];
+        let table = Table::read(lines.join("\n").as_bytes()).expect("memory can be read");
+        let at = |device, inside: &str| {
+            let path = table.path_of(device, &BytePath::new(inside.as_bytes()));
+            path.map(|it| it.to_string())
+        };
+        assert_eq!(at(8 << 20 | 1, "/etc/f").as_deref(), Some("/etc/f"));
+        assert_eq!(
+            at(8 << 20 | 1, "/bound/f"),
+            None,
+            "something is mounted there"
+        );
+        assert_eq!(at(40, "/f").as_deref(), Some("/long/way/f"));
+        assert_eq!(at(40, "/sub/f").as_deref(), Some("/bound/f"));
+        assert_eq!((at(41, "/f"), at(99, "/f")), (None, None));
     }
 
     fn escape(path: &[u8]) -> Vec<u8> {

@@ -204,3 +204,21 @@ fn an_attribute_set_and_set_back_is_kept_and_disturbs_nobody() {
         [(Action::AttributesModified, SILENT, Some(1), vec![])]
     );
 }
+
+#[test]
+fn attributes_that_cannot_be_read_are_told_once_by_name_and_without_a_value() {
+    let set = |names: &[&str]| {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        touch(1, raw::FIMK_OP_SETTRUSTED, Some(Fact::Attributes(names)))
+    };
+    let pending = pending(vec![set(&["trusted.a"]), set(&[]), set(&["trusted.a"])]);
+    let file = snapshot(1, 0o644);
+    let told = told(&pending, Some(file.clone()), Some(&file));
+    assert_eq!(told, [(Action::AttributesModified, 40, Some(1), vec![])]);
+    let facts = [
+        Fact::Attributes(vec!["trusted.a".to_owned()]),
+        Fact::Attributes(Vec::new()),
+    ];
+    let fields: Vec<String> = unreadable(&facts).into_iter().map(|it| it.field).collect();
+    assert_eq!(fields, ["xattr trusted.*", "xattr trusted.a"]);
+}

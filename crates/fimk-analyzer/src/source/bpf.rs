@@ -1,7 +1,9 @@
 //! The BPF source: records of the kernel → signals, with take–read–commit–done on the way.
 
+mod accessed;
 mod layers;
 mod record;
+mod unreadable;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -9,9 +11,13 @@ use std::{
 };
 
 use fimk_core::path::BytePath;
-use fimk_wire::{actor_of_attempt, error_of, leaf_first_to_path, raw, spanned};
+use fimk_wire::{actor_of_attempt, error_of, raw};
 
-use self::record::NameRecord;
+use self::{
+    accessed::Accessed,
+    record::NameRecord,
+    unreadable::{Unreadable, seen_above},
+};
 use crate::{
     attempts,
     channel::{Channel, ChannelError},
@@ -49,7 +55,7 @@ struct Short {
 /// The state of the conversation with the kernel.
 #[derive(Default)]
 pub struct Bpf {
-    accessed: HashMap<Key, BytePath>,
+    accessed: HashMap<Key, Accessed>,
     takes: Takes,
     /// Records of names seen per (directory, actor), less those that taken entries have accounted for. Each goes
     /// with the last answer about its key.
@@ -72,19 +78,18 @@ pub struct Bpf {
     pub mapped: Vec<BytePath>,
     /// Names on overlays in whose layers something changed: to be walked if they turn out to be new.
     beneath: Vec<(BytePath, Touch)>,
+    /// Attributes that were set and that nobody reads here.
+    unreadable: Unreadable,
 }
 
 impl Bpf {
     /// An object became dirty: it is to be taken.
     pub fn touch(&mut self, touch: &raw::fimk_touch) {
         let key = key_of(touch.key);
-        if touch.path.length > 0
-            && touch.path_flags & raw::FIMK_PATH_WHOLE != 0
-            && touch.path_flags & raw::FIMK_PATH_CUT == 0
-            && self.accessed.len() < ACCESSED_MAX
+        if self.accessed.len() < ACCESSED_MAX
+            && let Some(accessed) = Accessed::of(touch)
         {
-            let path = leaf_first_to_path(spanned(&touch.tail, touch.path));
-            self.accessed.insert(key, BytePath::new(&path));
+            self.accessed.insert(key, accessed);
         }
         self.takes.want(key);
     }
@@ -112,10 +117,10 @@ impl Bpf {
     }
 
     /// The counts of what was taken.
-    pub fn taken(&mut self, tree: &Tree, taken: &raw::fimk_taken) -> Vec<Signal> {
+    pub fn taken(&mut self, tree: &Tree, table: &Table, taken: &raw::fimk_taken) -> Vec<Signal> {
         let key = key_of(taken.key);
         self.takes.answered(key);
-        let signals = self.counted(tree, key, taken);
+        let signals = self.counted(tree, table, key, taken);
         if !self.takes.awaits(key) {
             // Every record so far belonged to an entry that was taken, or to a directory that is not watched.
             self.names_seen.remove(&key);
@@ -123,7 +128,13 @@ impl Bpf {
         signals
     }
 
-    fn counted(&mut self, tree: &Tree, key: Key, taken: &raw::fimk_taken) -> Vec<Signal> {
+    fn counted(
+        &mut self,
+        tree: &Tree,
+        table: &Table,
+        key: Key,
+        taken: &raw::fimk_taken,
+    ) -> Vec<Signal> {
         let accessed = self.accessed.remove(&key);
         if taken.entry.count == 0 {
             return Vec::new();
@@ -132,18 +143,20 @@ impl Bpf {
         let Some(object) = Object::of(taken.key.object) else {
             return Vec::new();
         };
+        let accessed = accessed.and_then(|it| it.path(object, tree, table));
+        let operations = Operations::from_flags(&taken.entry.operations);
         let actor = ActorKey::of(actor_of_attempt(taken.key.actor));
         let touch = Touch {
             actor,
             // Of the others it is that of the first.
             uid: actor.map(|_| taken.entry.uid),
-            operations: Operations::from_flags(&taken.entry.operations),
+            operations,
             first: clock::from_boot(taken.entry.first_ns),
             last: clock::from_boot(taken.entry.last_ns),
             count: taken.entry.count,
             bytes: taken.entry.bytes,
             accessed: None,
-            fact: None,
+            fact: self.unreadable.fact(key, operations),
         };
         if let Some(kind) = attempts::kind_of(taken.key.actor) {
             let error = error_of(taken.key.actor);
@@ -294,6 +307,10 @@ impl Bpf {
         table: &Table,
         name: &raw::fimk_name,
     ) -> Vec<Signal> {
+        if name.operation == raw::FIMK_OP_SETTRUSTED {
+            self.unreadable.hear(name);
+            return Vec::new();
+        }
         let mut record = NameRecord::of(name);
         let who = actor_of(name.actor);
         for object in record.counted_by() {
@@ -308,22 +325,34 @@ impl Bpf {
         }
         let mut signals = self.changed_covered(&record);
         signals.extend(self.changed_beneath(tree, walker, &record));
-        signals.extend(self.changed(tree, walker, &record));
+        signals.extend(self.changed(tree, walker, table, &record));
         signals
     }
 
-    fn changed(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
+    fn changed(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        table: &Table,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
         match record.operation {
-            raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, record),
+            raw::FIMK_OP_CREATE | raw::FIMK_OP_LINK => self.appeared(tree, walker, table, record),
             raw::FIMK_OP_UNLINK => self.vanished(tree, record),
-            raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, record),
+            raw::FIMK_OP_EXCHANGE => self.exchanged(tree, walker, table, record),
             raw::FIMK_OP_MOUNT => vec![Signal::Mount(record.mount_hint(tree, false))],
             raw::FIMK_OP_UNMOUNT => vec![Signal::Mount(record.mount_hint(tree, true))],
-            _ => self.moved(tree, walker, record),
+            _ => self.moved(tree, walker, table, record),
         }
     }
 
-    fn appeared(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
+    fn appeared(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        table: &Table,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
         let others: Vec<BytePath> = tree.names_of(record.object).to_vec();
         let mut signals = Vec::new();
         for path in record.new_names(tree) {
@@ -355,7 +384,7 @@ impl Bpf {
         }
         self.forget(tree, record.object);
         if record.is_link() && signals.is_empty() {
-            let elsewhere = record.path_elsewhere();
+            let elsewhere = record.path_elsewhere(table);
             let fact = Fact::Linked(elsewhere);
             signals.extend(
                 others
@@ -384,7 +413,13 @@ impl Bpf {
         signals
     }
 
-    fn moved(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
+    fn moved(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        table: &Table,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
         let reaches = |path: &BytePath| walker.reaches(path, record.is_directory).is_some();
         let old = record.old_name(tree);
         let new = record.new_names(tree).into_iter().next();
@@ -430,8 +465,8 @@ impl Bpf {
         }
         let left = old_reached.filter(is_whiteout);
         let mut signals = vec![Signal::Moved {
-            old: old.or_else(|| record.old_path_elsewhere()),
-            new: new.or_else(|| record.path_elsewhere()),
+            old: old.or_else(|| record.old_path_elsewhere(table)),
+            new: new.or_else(|| record.path_elsewhere(table)),
             replaced,
             directory: record.is_directory,
             touch: record.touch(None),
@@ -449,7 +484,13 @@ impl Bpf {
     }
 
     /// Two names changed places: for each, another object stands there now.
-    fn exchanged(&mut self, tree: &mut Tree, walker: &Walker, record: &NameRecord) -> Vec<Signal> {
+    fn exchanged(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        table: &Table,
+        record: &NameRecord,
+    ) -> Vec<Signal> {
         let old = record
             .old_name(tree)
             .filter(|path| walker.reaches(path, true).is_some());
@@ -459,8 +500,13 @@ impl Bpf {
             .find(|path| walker.reaches(path, true).is_some());
         let mut signals = Vec::new();
         for (path, other, elsewhere, object) in [
-            (&old, &new, record.path_elsewhere(), record.replaced),
-            (&new, &old, record.old_path_elsewhere(), Some(record.object)),
+            (&old, &new, record.path_elsewhere(table), record.replaced),
+            (
+                &new,
+                &old,
+                record.old_path_elsewhere(table),
+                Some(record.object),
+            ),
         ] {
             let Some(path) = path else { continue };
             tree.remove_below(path);
@@ -531,7 +577,8 @@ fn signals(
         touch.operations = touch.operations.without(Operations::NAMES);
     }
     let ours = names.iter().map(|path| (path, own(tree, path, &touch)));
-    let all = ours.chain(merged.iter().map(|path| (path, touch.clone())));
+    let above = merged.iter().map(|path| (path, seen_above(&touch)));
+    let all = ours.chain(above);
     all.filter(|(_, touch)| !touch.operations.is_empty())
         .map(|(path, touch)| {
             let accessed = accessed.filter(|used| *used != path).cloned();

@@ -70,6 +70,8 @@ enum Answer {
 pub struct Fanotify {
     group: Group,
     batches: VecDeque<Batch>,
+    /// The kernel's queue was empty at the last reading.
+    read_all: bool,
     /// How many events of which pid are in `batches`, by each path that they are about.
     awaited: HashMap<BytePath, HashMap<u32, usize>>,
     /// The first ACTOR since the last SYNCED: the process itself, its ancestors follow.
@@ -86,6 +88,7 @@ impl Fanotify {
         Self {
             group,
             batches: VecDeque::new(),
+            read_all: false,
             awaited: HashMap::new(),
             answer: Answer::None,
             moves: 0,
@@ -155,9 +158,15 @@ impl Fanotify {
         self.batches.len() < BATCHES_MAX
     }
 
+    /// Whether the last reading took all that was there.
+    pub fn has_read_all(&self) -> bool {
+        self.read_all
+    }
+
     /// Reads what is there and asks the loader whose it is; without one, [`Self::unanswered`] goes on with it. An inner
     /// error means that the group is of no more use.
     pub fn read(&mut self, channel: Option<&mut Channel>) -> Result<io::Result<()>, ChannelError> {
+        self.read_all = false;
         let mut events = Vec::new();
         if self.group.queued() > QUEUE_MAX {
             if let Err(error) = self.group.discard_queue() {
@@ -167,10 +176,9 @@ impl Fanotify {
         } else if !self.may_read() {
             return Ok(Ok(()));
         }
-        while self.may_read() && events.len() < EVENTS_AT_ONCE {
+        while self.may_read() && events.len() < EVENTS_AT_ONCE && !self.read_all {
             match self.group.read(&mut events) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(more) => self.read_all = !more,
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -340,8 +348,13 @@ impl Fanotify {
             return lost.into_iter().collect();
         };
         let mut signals = Vec::new();
+        let is_directory = mask.intersects(MaskFlags::FAN_ONDIR);
         for fact in facts(mask, &path) {
-            self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            // Of the time before a walk that found another directory there.
+            let is_over = is_directory && fact == Fact::Deleted && self.group.is_over(event, &path);
+            if !is_over {
+                self.keep_tree(&path, &fact, mask, tree, walker, &touch);
+            }
             let operations = Operations::of(&[operation(&fact)]);
             signals.push(Signal::Touched(
                 path.clone(),
@@ -368,11 +381,12 @@ impl Fanotify {
             operations,
             ..touch
         };
-        // Another name was used than the one the object is known by: both are touched.
-        if let Some(watched) = event.object.clone().filter(|watched| *watched != path) {
-            let accessed = Some(path.clone());
+        // Another name was used than those the object is known by: all are touched.
+        let others = event.object.iter().chain(&event.aliases);
+        for watched in others.filter(|watched| **watched != path) {
+            let accessed = event.directory.is_some().then(|| path.clone());
             signals.push(Signal::Touched(
-                watched,
+                watched.clone(),
                 Touch {
                     accessed,
                     ..touch.clone()
@@ -397,6 +411,8 @@ impl Fanotify {
             tree.remove_below(path);
             if directory {
                 self.group.forget(path);
+            } else {
+                self.group.lost_name(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
             tree.insert(path.clone(), entry(path, directory));
@@ -421,6 +437,12 @@ impl Fanotify {
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
         let (old, new) = sides(event);
+        if let Some(old) = &old
+            && directory
+            && self.group.is_over(event, old)
+        {
+            return self.moved_before(old, new.as_ref(), tree, walker, &touch);
+        }
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
         let replaced = new_reached
@@ -446,6 +468,9 @@ impl Fanotify {
             tree.insert(path.clone(), entry(path, directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
+            } else if let Some(found) = walker.reaches(path, directory) {
+                // Where it was made it may have been gone before it could be marked.
+                let _ = self.mark(&found, walker);
             }
         }
         let touch = Touch {
@@ -464,6 +489,39 @@ impl Fanotify {
             touch: touch.clone(),
         }];
         signals.extend(left.map(|left| self.came(tree, left.path, false, touch, Fact::Created)));
+        signals
+    }
+
+    /// A directory moved before it was found elsewhere by a walk, or another where it was: what stands at both names now
+    /// stays, and is compared.
+    fn moved_before(
+        &mut self,
+        old: &BytePath,
+        new: Option<&BytePath>,
+        tree: &Tree,
+        walker: &Walker,
+        touch: &Touch,
+    ) -> Vec<Signal> {
+        let touch = Touch {
+            operations: Operations::of(&[raw::FIMK_OP_RENAME]),
+            ..touch.clone()
+        };
+        let mut signals = Vec::new();
+        for path in [Some(old), new].into_iter().flatten() {
+            if walker.reaches(path, true).is_none() {
+                continue;
+            }
+            if tree.get(path).is_some() {
+                self.to_walk.push((path.clone(), nobodys(&touch)));
+            }
+            let came = Some(path) == new;
+            let fact = came.then(|| Fact::Renamed(Some(old.clone())));
+            let touch = Touch {
+                fact,
+                ..touch.clone()
+            };
+            signals.push(Signal::Touched(path.clone(), touch));
+        }
         signals
     }
 
@@ -636,6 +694,7 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Created => raw::FIMK_OP_CREATE,
         Fact::Linked(_) => raw::FIMK_OP_LINK,
         Fact::Deleted => raw::FIMK_OP_UNLINK,
+        Fact::Attributes(_) => raw::FIMK_OP_SETTRUSTED,
         Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) | Fact::Beneath => {
             raw::FIMK_OP_RENAME
         }

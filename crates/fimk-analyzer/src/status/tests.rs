@@ -37,6 +37,7 @@ fn well(activity: &Activity) -> Signs<'_> {
         comparing: None,
         output: None,
         alone: None,
+        unstored: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         comparing: Some("records were lost"),
         output: Some("nobody reads".to_owned()),
         alone: Some("nobody answers".to_owned()),
+        unstored: Some("no space is left".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -61,6 +63,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         [
             "periodic",
             "unprivileged",
+            "unstored",
             "full",
             "degraded",
             "events_lost",

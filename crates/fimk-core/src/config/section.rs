@@ -170,6 +170,23 @@ impl<'t> Section<'t> {
             .collect()
     }
 
+    /// The table of a `[key]`.
+    pub(super) fn table(
+        &self,
+        key: &'static str,
+        place: &'static str,
+    ) -> Result<Option<Section<'t>>, ConfigError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        let start = value.span().start;
+        let table = value.get_ref().as_table().ok_or_else(|| {
+            let message = format!("`{key}` must be written as {place}, once");
+            self.source.error(start, message)
+        })?;
+        Section::new(self.source, place, table, start).map(Some)
+    }
+
     /// The tables of a `[[key]]`.
     pub(super) fn tables(
         &self,

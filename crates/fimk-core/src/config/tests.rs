@@ -70,6 +70,27 @@ fn what_a_rule_reports_beside_changes_is_a_list_of_three_words() {
 }
 
 #[test]
+fn what_is_kept_has_defaults_and_one_age_for_all_severities_that_have_none_of_their_own() {
+    let of = |store: &str| {
+        let text = format!("{store}\n[[rule]]\nname = \"a\"\npaths = [\"/a\"]\n");
+        parse(&text, "x").map(|config| config.store)
+    };
+    let store = of("").expect("valid");
+    assert_eq!((store.keep_bytes, store.keep_days), (1 << 30, [None; 4]));
+    let store = of("[store]\nkeep_days = 90\nkeep_days_high = 365").expect("valid");
+    assert_eq!(store.keep_days, [90, 90, 365, 90].map(Some));
+    for wrong in [
+        "store = 1",
+        "[store]\nkeep_days = 0",
+        "[store]\nkeep_bytes = 1",
+        "[store]\nkeep_day = 1",
+        "[[store]]\nkeep_days = 1",
+    ] {
+        of(wrong).expect_err(wrong);
+    }
+}
+
+#[test]
 fn every_key_is_taken() {
     let text = r#"
         source = "periodic"
@@ -94,6 +115,7 @@ fn every_key_is_taken() {
         report = ["denied", "executed", "denied"]
         severity = "critical"
         tags = ["x", "y"]
+        keep_days = 3650
         [[rule]]
         name = "b"
         paths = ["/a"]
@@ -103,8 +125,22 @@ fn every_key_is_taken() {
         severity = "high"
         burst = "summary"
         burst_events = 2
+        [store]
+        keep_bytes = 1_048_576
+        keep_days = 365
+        keep_days_low = 7
+        keep_days_medium = 30
+        keep_days_high = 36525
+        keep_days_critical = 1
     "#;
     let config = parse(text, "x").expect("valid");
+    let days = [7, 30, 36_525, 1].map(Some);
+    assert_eq!(
+        (config.store.keep_bytes, config.store.keep_days),
+        (1 << 20, days)
+    );
+    let of_rules: Vec<_> = config.rules.iter().map(|rule| rule.keep_days).collect();
+    assert_eq!(of_rules, [Some(3650), None]);
     assert_eq!(
         (config.source, config.settle_ms, config.scan_interval_s),
         (SourceWanted::Periodic, 10_000, 16)
@@ -154,7 +190,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, objects_max, rule, output"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, objects_max, rule, output, store"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 
@@ -371,6 +407,7 @@ fn the_manual_describes_exactly_the_keys_there_are() {
                 "The main section" => TOP,
                 "Section rule" => RULE,
                 "Section output" => OUTPUT,
+                "Section store" => STORE,
                 _ => "",
             };
         } else if line.starts_with(".Sh ") {

@@ -575,6 +575,8 @@ fn the_manual_describes_every_action() {
         Action::Executed,
         Action::Burst,
         Action::Heartbeat,
+        Action::Recovered,
+        Action::EventsRemoved,
     ] {
         assert!(
             page.lines()

@@ -4,9 +4,10 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::{
-    StoreError, chain, codec,
+    StoreError,
+    batch::Batch,
+    chain, codec,
     open::{EVENTS, HEAD_KEY, META},
-    store::Batch,
 };
 
 const KEY: fn(u64) -> [u8; 8] = u64::to_be_bytes;
@@ -27,9 +28,7 @@ fn broken_at(from: u64, alter: impl FnOnce(&Store, &mut Batch)) -> Option<u64> {
 }
 
 fn stored(store: &Store, sequence: u64) -> Vec<u8> {
-    let item = store
-        .scan(EVENTS, &KEY(sequence), rocksdb::ReadOptions::default())
-        .next();
+    let item = store.scan(EVENTS, &KEY(sequence), None).next();
     item.expect("it is there").unwrap().1.into_vec()
 }
 
@@ -42,9 +41,7 @@ fn reword(store: &Store, batch: &mut Batch, sequence: u64) {
     })
     .unwrap();
     let value = [&forged[..1], &link.hash, &forged[1..]].concat();
-    batch
-        .put(store.family(EVENTS).unwrap(), &KEY(sequence), &value)
-        .unwrap();
+    batch.put(EVENTS, &KEY(sequence), value).unwrap();
 }
 
 #[test]
@@ -86,9 +83,7 @@ fn any_flipped_bit_of_an_event_breaks_the_chain() {
         let flip = |store: &Store, batch: &mut Batch| {
             let mut value = stored(store, 2);
             value[at] ^= 4;
-            batch
-                .put(store.family(EVENTS).unwrap(), &KEY(2), &value)
-                .unwrap();
+            batch.put(EVENTS, &KEY(2), value).unwrap();
         };
         assert_eq!(broken_at(0, flip), Some(2), "byte {at}");
     }
@@ -97,10 +92,8 @@ fn any_flipped_bit_of_an_event_breaks_the_chain() {
 #[test]
 fn a_removed_event_breaks_the_chain() {
     let remove = |sequence: u64| {
-        move |store: &Store, batch: &mut Batch| {
-            batch
-                .0
-                .delete_cf(store.family(EVENTS).unwrap(), KEY(sequence));
+        move |_: &Store, batch: &mut Batch| {
+            batch.remove(EVENTS, &KEY(sequence)).unwrap();
         }
     };
     assert_eq!(broken_at(0, remove(1)), Some(2));
@@ -111,9 +104,7 @@ fn a_removed_event_breaks_the_chain() {
 #[test]
 fn an_event_put_in_the_place_of_another_breaks_the_chain() {
     let swap = |store: &Store, batch: &mut Batch| {
-        batch
-            .put(store.family(EVENTS).unwrap(), &KEY(2), &stored(store, 3))
-            .unwrap();
+        batch.put(EVENTS, &KEY(2), stored(store, 3)).unwrap();
     };
     assert_eq!(broken_at(0, swap), Some(2));
 }
@@ -126,15 +117,10 @@ fn a_tail_cut_off_together_with_the_head_is_noticed_at_the_next_start() {
     store.sync().unwrap();
     let (link, _) = chain::unseal(&KEY(4), &stored(&store, 4)).unwrap();
     let mut batch = Batch::default();
+    batch.remove(EVENTS, &KEY(5)).unwrap();
+    batch.remove(EVENTS, &KEY(6)).unwrap();
     batch
-        .0
-        .delete_range_cf(store.family(EVENTS).unwrap(), KEY(5), KEY(7));
-    batch
-        .put(
-            store.family(META).unwrap(),
-            HEAD_KEY,
-            &codec::encode(&link).unwrap(),
-        )
+        .put(META, HEAD_KEY, codec::encode(&link).unwrap())
         .unwrap();
     store.write(batch).unwrap();
     drop(store);

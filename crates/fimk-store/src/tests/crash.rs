@@ -191,7 +191,15 @@ fn a_wal_cut_anywhere_opens_with_whole_commits_only() {
         let (dir, wal, _) = ten_events();
         assert_eq!(wal.file_name().unwrap(), name);
         cut(&wal, length as u64);
-        let (store, opened) = Store::open(dir.path()).unwrap();
+        let (store, opened) = match Store::open(dir.path()) {
+            Ok(opened) => opened,
+            // Not even its schema is left, which had been on disk.
+            Err(StoreError::Damaged { what, .. }) => {
+                assert!(what.contains("was not") && length < whole.len() / 10);
+                continue;
+            }
+            Err(error) => panic!("cut to {length} bytes: {error}"),
+        };
         let found = sequences(&store, 0).len() as u64;
         let lost = (found < 6).then_some(Lost {
             synced: Some(6),

@@ -10,9 +10,9 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::{
     StoreError,
+    batch::Batch,
     codec::{self, SCHEMA},
     open::{EVENTS, META, RECORDS, SCHEMA_KEY},
-    store::Batch,
 };
 
 /// A database whose records and events are in tables, not only in the WAL.
@@ -164,7 +164,7 @@ impl codec::Stored for Vec<Event> {}
 impl codec::Stored for BytePath {}
 
 /// Puts one value into one family of a sound database.
-fn plant(family: &str, key: &[u8], value: &[u8]) -> TempDir {
+fn plant(family: &'static str, key: &[u8], value: &[u8]) -> TempDir {
     let dir = tempdir().unwrap();
     let mut store = open(dir.path());
     let put = vec![
@@ -179,9 +179,7 @@ fn plant(family: &str, key: &[u8], value: &[u8]) -> TempDir {
         })
         .unwrap();
     let mut batch = Batch::default();
-    batch
-        .put(store.family(family).unwrap(), key, value)
-        .unwrap();
+    batch.put(family, key, value.to_vec()).unwrap();
     store.write(batch).unwrap();
     dir
 }

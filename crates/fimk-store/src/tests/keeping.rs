@@ -3,7 +3,7 @@
 use tempfile::tempdir;
 
 use super::*;
-use crate::{Opened, Retention, StoreError};
+use crate::{Opened, StoreError};
 
 #[test]
 fn every_field_of_records_and_events_survives_reopening() {
@@ -18,7 +18,8 @@ fn every_field_of_records_and_events_survives_reopening() {
         opened,
         Opened {
             created: true,
-            lost: None
+            lost: None,
+            unstored: None
         }
     );
     assert_eq!(store.next_sequence(), 1);
@@ -47,7 +48,8 @@ fn every_field_of_records_and_events_survives_reopening() {
             opened,
             Opened {
                 created: false,
-                lost: None
+                lost: None,
+                unstored: None
             }
         );
         assert_eq!(store.next_sequence(), 3);
@@ -256,57 +258,4 @@ fn cursors_and_meta_survive_and_stay_apart_from_the_stores_own() {
     store
         .set_cursor("journald", 1)
         .expect("a known one may always move");
-}
-
-#[test]
-fn old_events_go_but_never_before_they_were_delivered() {
-    let dir = tempdir().unwrap();
-    let mut store = open(dir.path());
-    add_events(&mut store, 10);
-    let keep = Retention {
-        newest: 3,
-        since: None,
-    };
-    store.set_cursor("slow", 4).unwrap();
-    store.set_cursor("fast", 10).unwrap();
-    assert_eq!(store.retain(&keep).unwrap(), 4);
-    assert_eq!(sequences(&store, 0), [5, 6, 7, 8, 9, 10]);
-    store.remove_cursor("slow").unwrap();
-    assert_eq!(store.retain(&keep).unwrap(), 3);
-    assert_eq!(store.retain(&keep).unwrap(), 0);
-    assert_eq!(store.event_range().unwrap(), Some((8, 10)));
-    store
-        .verify_chain(0)
-        .expect("the chain begins where events were removed");
-
-    let old = Retention {
-        since: Some(Timestamp(6)),
-        ..Retention::default()
-    };
-    assert_eq!(store.retain(&old).unwrap(), 2);
-    assert_eq!(sequences(&store, 0), [10], "the newest stays");
-    drop(store);
-    let mut store = open(dir.path());
-    add_events(&mut store, 1);
-    store.verify_chain(0).unwrap();
-    assert_eq!(store.event_range().unwrap(), Some((10, 11)));
-}
-
-#[test]
-fn a_flood_of_old_events_goes_in_steps() {
-    let dir = tempdir().unwrap();
-    let mut store = open(dir.path());
-    store
-        .commit(Commit {
-            events: vec![notice(""); 2500],
-            ..Commit::default()
-        })
-        .unwrap();
-    let keep = Retention {
-        newest: 0,
-        since: None,
-    };
-    let steps: Vec<_> = (0..4).map(|_| store.retain(&keep).unwrap()).collect();
-    assert_eq!(steps, [1000, 1000, 499, 0]);
-    store.verify_chain(0).unwrap();
 }

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::{
+    Retention,
     codec::{self, SCHEMA},
-    open::{EVENTS, HEAD_KEY, META, RECORDS, SCHEMA_KEY},
-    store::Batch,
+    open::{META, SCHEMA_KEY},
 };
 
-/// What fimk 0.1 wrote: records of every kind, an event of every action, the head of their chain.
+/// The values that fimk 0.1 wrote into it, as text: records of every kind, an event of every action.
 const SCHEMA_1: &str = include_str!("schema_1.txt");
 
 fn written(kind: &str) -> Vec<Vec<u8>> {
@@ -22,26 +22,15 @@ fn written(kind: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A database as fimk 0.1 left it.
+/// A database as fimk 0.1 left it: its own files, made with the sources of schema 1 from the values below.
 fn old_database() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path());
-    let mut batch = Batch::default();
-    let mut put = |family: &str, key: &[u8], value: &[u8]| {
-        batch
-            .put(store.family(family).unwrap(), key, value)
-            .unwrap();
-    };
-    put(META, SCHEMA_KEY, &[1]);
-    put(META, HEAD_KEY, &written("head")[0]);
-    for (number, record) in written("record").iter().enumerate() {
-        put(RECORDS, format!("/etc/{number}").as_bytes(), record);
-    }
-    for (sequence, event) in (1_u64..).zip(written("event")) {
-        put(EVENTS, &sequence.to_be_bytes(), &event);
-    }
-    store.write(batch).unwrap();
-    store.sync().unwrap();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/schema_1.tar.gz");
+    let unpacked = std::process::Command::new("tar")
+        .args(["--no-same-owner", "-xzf", archive, "-C"])
+        .arg(dir.path())
+        .status();
+    assert!(unpacked.unwrap().success());
     dir
 }
 
@@ -126,11 +115,27 @@ fn without_what_is_new(mut event: Event) -> Event {
 }
 
 #[test]
+fn events_of_schema_1_are_sorted_by_kind_once_and_can_go_like_new_ones() {
+    let old = old_database();
+    let sorted = open(old.path()).stored_events();
+    assert_eq!(sorted.0, 12);
+    let mut store = open(old.path());
+    assert_eq!(store.stored_events(), sorted);
+    let none = Retention {
+        bytes: 0,
+        ..Retention::default()
+    };
+    assert_eq!(store.retain(&none).unwrap(), 11);
+    assert_eq!(sequences(&store, 0), [12]);
+    add_events(&mut store, 1);
+    store.verify_chain(0).unwrap();
+}
+
+#[test]
 fn an_old_database_that_was_opened_is_refused_by_the_fimk_that_made_it() {
     let old = old_database();
     let schema = |store: &Store| {
-        let start = rocksdb::ReadOptions::default();
-        let found = store.scan(META, SCHEMA_KEY, start).next();
+        let found = store.scan(META, SCHEMA_KEY, None).next();
         found.map(|item| item.unwrap().1.into_vec())
     };
     assert_eq!(schema(&open(old.path())), Some(vec![SCHEMA]));

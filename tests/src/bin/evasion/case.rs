@@ -29,6 +29,8 @@ pub enum Need {
     Seen,
     /// Nothing: no source sees it. What the scheduled comparison finds is shown.
     Unseen,
+    /// Nothing, and nothing is waited for: no comparison finds it either.
+    Never,
 }
 
 /// What must be told.
@@ -148,6 +150,12 @@ impl Case {
     /// fanotify says nothing of it: the slow look finds it.
     pub fn slow_for_fanotify(mut self) -> Self {
         self.fanotify = Need::Seen;
+        self
+    }
+
+    /// fanotify says that something happened, and nobody without privileges finds what.
+    pub fn unseen_by_fanotify(mut self) -> Self {
+        self.fanotify = Need::Never;
         self
     }
 

@@ -19,6 +19,7 @@ pub fn all() -> Vec<Case> {
         directories(),
         attributes(),
         mounts(),
+        overlays(),
         devices(),
         silence(),
     ]
@@ -148,6 +149,10 @@ fn ways() -> Vec<Case> {
         case("alias-new", "a hard link made just before")
             .modified()
             .through("alias"),
+        case("alias-chmod", "chmod by a hard link")
+            .attribute("mode")
+            .through("alias")
+            .prepared_before(),
         case("bind", "a bind mount elsewhere")
             .modified()
             .through("bind/file"),
@@ -172,7 +177,9 @@ fn names() -> Vec<Case> {
         case("whiteout", "RENAME_WHITEOUT")
             .told(MOVED, "moved")
             .told(&["created", "modified"], "file"),
-        case("away", "rename away").told(GONE, "file"),
+        case("away", "rename away")
+            .told(GONE, "file")
+            .through("away"),
         case("away-and-back", "rename away and back")
             .told(&["renamed", "modified", "created"], "file"),
         case("away-change-back", "rename away, change, rename back").content_of_name("file"),
@@ -266,7 +273,7 @@ fn attributes() -> Vec<Case> {
             .attribute("xattr user.fimk"),
         case("set-trusted", "setxattr of trusted.*")
             .attribute("xattr trusted.fimk")
-            .unseen(),
+            .unseen_by_fanotify(),
         case("set-list", "an access control list").attribute("acl user:nobody"),
         case("remove-list", "an access control list removed")
             .prepared_before()
@@ -324,39 +331,59 @@ fn mounts() -> Vec<Case> {
             .prepared_before()
             .told(MOUNTED, "private/to")
             .slow_for_fanotify(),
+    ]
+}
+
+fn overlays() -> Vec<Case> {
+    let cases = [
         case(
             "overlay-upper",
             "overlay: a write to a file of the upper layer",
         )
-        .prepared_before()
         .content("merged/up"),
-        case("overlay-copy-up", "overlay: a write that copies up")
-            .prepared_before()
-            .content("merged/low"),
+        case("overlay-copy-up", "overlay: a write that copies up").content("merged/low"),
+        case(
+            "overlay-deep",
+            "overlay: a write that copies up with the directory",
+        )
+        .content("merged/sub/file"),
+        case("overlay-truncate", "overlay: truncate that copies up").content("merged/low"),
+        case("overlay-map", "overlay: mapping, close, store, munmap")
+            .content("merged/low")
+            .slow_for_fanotify(),
         case("overlay-chmod", "overlay: a chmod that copies up")
-            .prepared_before()
             .told(&["attributes_modified", "modified"], "merged/low"),
-        case("overlay-make", "overlay: a new file")
-            .prepared_before()
-            .made("merged/made"),
-        case("overlay-remove", "overlay: unlink")
-            .prepared_before()
-            .told(&["deleted"], "merged/low"),
+        case("overlay-attribute", "overlay: setxattr that copies up")
+            .told(&["attributes_modified", "modified"], "merged/low"),
+        case("overlay-make", "overlay: a new file").made("merged/made"),
+        case("overlay-remove", "overlay: unlink").told(&["deleted"], "merged/low"),
+        case("overlay-rename", "overlay: rename that copies up").told(MOVED, "merged/moved"),
+        case(
+            "overlay-replace",
+            "overlay: rename over a file of the lower layer",
+        )
+        .content("merged/low"),
+        case("overlay-remake", "overlay: unlink and create again").content_of_name("merged/low"),
+        case(
+            "overlay-link",
+            "overlay: a hard link, then a write through it",
+        )
+        .content("merged/low")
+        .made("merged/made"),
         case(
             "overlay-below",
             "overlay: a write to the upper layer itself",
         )
-        .prepared_before()
         .content("merged/up")
         .slow_for_fanotify(),
         case(
             "overlay-lowest",
             "overlay: a write to the lower layer itself",
         )
-        .prepared_before()
         .content("merged/low")
         .slow_for_fanotify(),
-    ]
+    ];
+    cases.into_iter().map(Case::prepared_before).collect()
 }
 
 fn devices() -> Vec<Case> {

@@ -26,6 +26,8 @@ pub enum Outcome {
     NoProcess,
     /// By the slow look or a scan, without a process.
     LateNoProcess,
+    /// Not told, and the source is not asked to.
+    Unseen,
     /// It cannot be done here.
     NotRun(String),
     /// Not told.
@@ -46,6 +48,7 @@ impl fmt::Display for Outcome {
             Self::Late => f.write_str("late"),
             Self::NoProcess => f.write_str("no process"),
             Self::LateNoProcess => f.write_str("late, no process"),
+            Self::Unseen => f.write_str("unseen"),
             Self::NotRun(why) => write!(f, "not run: {why}"),
             Self::Missed => f.write_str("MISSED"),
             Self::WrongProcess(who) => write!(f, "WRONG PROCESS: {who}"),
@@ -60,10 +63,12 @@ impl Outcome {
     pub fn satisfies(&self, need: Need) -> bool {
         match self {
             Self::Silent | Self::Event | Self::NotRun(_) => true,
+            Self::Unseen => matches!(need, Need::Unseen | Need::Never),
             Self::Late => need != Need::Named,
-            Self::NoProcess | Self::LateNoProcess => matches!(need, Need::Seen | Need::Unseen),
-            Self::Missed => need == Need::Unseen,
-            Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
+            Self::NoProcess | Self::LateNoProcess => {
+                matches!(need, Need::Seen | Need::Unseen | Need::Never)
+            }
+            Self::Missed | Self::WrongProcess(_) | Self::Told(_) | Self::Broken(_) => false,
         }
     }
 }

@@ -134,13 +134,24 @@ impl NameRecord {
         Some(directory?.join(&self.old_name))
     }
 
-    /// The name in a directory we do not know, as the kernel's own path has it.
-    pub(super) fn path_elsewhere(&self) -> Option<BytePath> {
-        elsewhere(&self.path, &self.name)
+    /// The name in a directory we do not know.
+    pub(super) fn path_elsewhere(&self, table: &Table) -> Option<BytePath> {
+        self.elsewhere(&self.path, &self.name, table)
     }
 
-    pub(super) fn old_path_elsewhere(&self) -> Option<BytePath> {
-        elsewhere(&self.old_path, &self.old_name)
+    pub(super) fn old_path_elsewhere(&self, table: &Table) -> Option<BytePath> {
+        self.elsewhere(&self.old_path, &self.old_name, table)
+    }
+
+    /// The kernel's own path is one of the file system, and stays so where that is not seen.
+    fn elsewhere(&self, directory: &[u8], name: &[u8], table: &Table) -> Option<BytePath> {
+        if name.is_empty() {
+            return None;
+        }
+        let inside = BytePath::new(&leaf_first_to_path(directory)).join(name);
+        let cut = self.path_flags & raw::FIMK_PATH_CUT != 0;
+        let path = table.path_of(self.object.device, &inside);
+        path.filter(|_| !cut).or(Some(inside))
     }
 
     /// Of the covered object and of the place in its directory, whichever is known.
@@ -183,10 +194,6 @@ fn leads_to(table: &Table, name: &BytePath, meant: &BytePath) -> bool {
 }
 
 /// The kernel ends every name by NUL.
-fn without_end(name: &[u8]) -> &[u8] {
+pub(super) fn without_end(name: &[u8]) -> &[u8] {
     name.strip_suffix(b"\0").unwrap_or(name)
-}
-
-fn elsewhere(directory: &[u8], name: &[u8]) -> Option<BytePath> {
-    (!name.is_empty()).then(|| BytePath::new(&leaf_first_to_path(directory)).join(name))
 }

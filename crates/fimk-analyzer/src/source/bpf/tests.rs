@@ -102,7 +102,7 @@ impl World {
 
     fn taken(&mut self, taken: &raw::fimk_taken) -> Vec<Signal> {
         while self.bpf.takes.next(0).is_some() {}
-        self.bpf.taken(&self.tree, taken)
+        self.bpf.taken(&self.tree, &Table::default(), taken)
     }
 }
 
@@ -402,4 +402,75 @@ fn what_happens_to_a_covered_object_is_told_by_the_name_it_had() {
         world.bpf.forget(&world.tree, object);
     }
     assert!(world.bpf.unwanted.contains(&object(20)));
+}
+
+fn set_trusted(inode: u64, name: &str) -> raw::fimk_name {
+    let mut set = raw::fimk_name::new_zeroed();
+    set.actor = actor();
+    set.operation = raw::FIMK_OP_SETTRUSTED;
+    set.object = object(inode).wire();
+    set.name = put(&mut set, &mut 0, format!("{name}\0").as_bytes());
+    set
+}
+
+#[test]
+fn an_attribute_that_cannot_be_read_is_told_by_the_name_that_the_kernel_had() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    for name in ["trusted.a", "trusted.b", "trusted.a"] {
+        assert!(world.name(&set_trusted(20, name)).is_empty());
+    }
+    let signals = world.taken(&taken(20, raw::FIMK_OP_SETTRUSTED, 3));
+    let names = vec!["trusted.a".to_owned(), "trusted.b".to_owned()];
+    let set = ("/watched/f".to_owned(), Some(Fact::Attributes(names)));
+    assert_eq!(told(&signals), [set]);
+    // Its record was lost, but not the change.
+    let signals = world.taken(&taken(20, raw::FIMK_OP_SETTRUSTED, 1));
+    let lost = ("/watched/f".to_owned(), Some(Fact::Attributes(Vec::new())));
+    assert_eq!(told(&signals), [lost]);
+}
+
+#[test]
+fn what_an_overlay_notes_in_its_layers_is_not_told_of_the_overlay() {
+    let mut world = on_an_overlay();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.tree.lay(object(91), path("/watched/f"));
+    world.name(&set_trusted(91, "trusted.overlay.origin"));
+    assert!(told(&world.taken(&taken(91, raw::FIMK_OP_SETTRUSTED, 1))).is_empty());
+    world.name(&set_trusted(91, "trusted.mine"));
+    let signals = world.taken(&taken(91, raw::FIMK_OP_SETTRUSTED, 1));
+    let mine = Fact::Attributes(vec!["trusted.mine".to_owned()]);
+    assert_eq!(told(&signals), [("/watched/f".to_owned(), Some(mine))]);
+}
+
+/// A touch of object 20, which is `/watched/f`, by another place in its file system.
+fn accessed_inside(leaf_first: &[u8], mounts: &str) -> Option<String> {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    let mut touch = raw::fimk_touch::new_zeroed();
+    touch.key = taken(20, raw::FIMK_OP_CHMOD, 1).key;
+    touch.operation = raw::FIMK_OP_CHMOD;
+    touch.path_flags = raw::FIMK_PATH_INSIDE;
+    touch.tail[..leaf_first.len()].copy_from_slice(leaf_first);
+    touch.path.length = u16::try_from(leaf_first.len()).expect("short");
+    world.bpf.touch(&touch);
+    let table = Table::read(mounts.as_bytes()).expect("memory can be read");
+    let taken = taken(20, raw::FIMK_OP_CHMOD, 1);
+    let signals = world.bpf.taken(&world.tree, &table, &taken);
+    let [Signal::Touched(_, touch)] = &signals[..] else {
+        panic!("{signals:?}");
+    };
+    touch.accessed.as_ref().map(ToString::to_string)
+}
+
+#[test]
+fn another_name_is_told_also_where_the_kernel_knows_no_mount() {
+    let elsewhere = "1 0 8:1 / / rw - ext4 x rw\n2 1 0:1 / /watched rw - tmpfs t rw";
+    let here = "1 0 0:1 / / rw - ext4 x rw";
+    assert_eq!(accessed_inside(b"f\0", elsewhere), None);
+    assert_eq!(accessed_inside(b"f\0watched\0", here), None);
+    let alias = accessed_inside(b"alias\0", elsewhere);
+    assert_eq!(alias.as_deref(), Some("/watched/alias"));
+    let alias = accessed_inside(b"alias\0", here);
+    assert_eq!(alias.as_deref(), Some("/alias"));
 }
