@@ -223,7 +223,7 @@ static __always_inline struct attempted denied(enum fimk_operation operation, in
 
 static __always_inline enum fimk_operation operation_of_open(const struct open_flags *flags, const struct inode *inode)
 {
-	if ((inode->i_mode & S_IFMT) == S_IFDIR) {
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFDIR) {
 		if (flags->open_flag & O_CREAT)
 			return FIMK_OP_CREATE;
 		return flags->open_flag & O_DIRECTORY ? FIMK_OP_OPEN_READ : FIMK_OP_SEARCH;
@@ -234,20 +234,24 @@ static __always_inline enum fimk_operation operation_of_open(const struct open_f
 }
 
 /* All of open, creat and what exec opens. The walk's last inode is what refused: the object, or a directory on the
- * way to it. Its path is gone by now. */
+ * way to it. Its path is gone by now, and perhaps the inode: it is read by probes. */
 SEC("?fexit/path_openat")
 int fimk_path_openat(__u64 *ctx)
 {
 	struct nameidata *walk = (struct nameidata *)ctx[0];
 	struct open_flags *flags = (struct open_flags *)ctx[1];
 	int result = pointer_result(ctx, 3);
+	struct fimk_object object;
 	struct inode *inode;
 
 	if (!is_refusal(result))
 		return 0;
 	inode = walk->inode;
-	if (inode)
-		attempt(FIMK_HOOK_PATH_OPENAT, inode, denied(operation_of_open(flags, inode), result));
+	if (!inode)
+		return 0;
+	object_at(&object, inode);
+	if (maybe_watched_object(&object))
+		attempt_on(FIMK_HOOK_PATH_OPENAT, &object, denied(operation_of_open(flags, inode), result));
 	return 0;
 }
 

@@ -291,12 +291,18 @@ int BPF_PROG(fimk_d_delete, struct dentry *dentry)
 /* ---- Ends and mappings --------------------------------------------------------------------- */
 
 /* The last use of a description or of its mappings: what came by no hook, or by one before the change, is
- * read then. */
+ * read then. One whose open failed has no inode, and none must be read: a kernel that lacks the patch "bpf: ensure main
+ * program has an extable" (2023; so does 5.10) may not survive a fault in a program that calls functions. */
 static __always_inline int release(__u32 hook, struct file *file)
 {
-	bool writable = file->f_mode & FMODE_WRITE && (file->f_inode->i_mode & S_IFMT) == S_IFREG;
+	struct inode *inode = file->f_inode;
 	__u64 address = (__u64)file;
+	bool writable;
 	int error;
+
+	if (!inode)
+		return 0;
+	writable = file->f_mode & FMODE_WRITE && (inode->i_mode & S_IFMT) == S_IFREG;
 
 	if (any_flagged) {
 		error = bpf_map_delete_elem(&flagged, &address);
