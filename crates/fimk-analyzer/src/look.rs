@@ -31,8 +31,10 @@ const STEP: Duration = Duration::from_millis(2);
 const STEP_OBJECTS: usize = 256;
 /// Between two steps. With [`REST`] it keeps the look below a twentieth of one CPU.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The pause after a step that took long, in the time it took.
+/// The pause after a step that cost much, in times of what it cost.
 const REST: u32 = 20;
+/// The same in times of how long the step was on its way: a disk, too, is left alone most of the time.
+const WAITED_REST: u32 = 4;
 /// How long a difference waits for the event that explains it, before it is nobody's.
 const DOUBT: Duration = Duration::from_secs(1);
 /// Differences that wait. What is beyond is found in the next round.
@@ -83,7 +85,9 @@ impl Look {
     fn stepped(&mut self, began: Instant, cost: Duration, at: Option<BytePath>) {
         let now = Instant::now();
         self.spent += cost;
-        let rest = now + PAUSE.max((now - began).saturating_mul(REST));
+        // What was waited for, a disk or a CPU, counts less than what was used.
+        let rest = cost.saturating_mul(REST).max((now - began) * WAITED_REST);
+        let rest = now + rest.max(PAUSE);
         self.due = if at.is_some() {
             rest
         } else {

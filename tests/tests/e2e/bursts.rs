@@ -57,10 +57,10 @@ fn package(site: &Site) {
 
 fn install(site: &Site) -> Ran {
     let script = format!(
-        "dpkg --admindir={:?} --instdir={:?} --force-bad-path --force-unsafe-io --no-triggers -i {:?}; exit $?",
-        site.outside("admin"),
-        site.files(),
-        site.outside("storm.deb")
+        "dpkg --admindir='{}' --instdir='{}' --force-bad-path --force-unsafe-io --no-triggers -i '{}'; exit $?",
+        text(&site.outside("admin")),
+        text(&site.files()),
+        text(&site.outside("storm.deb"))
     );
     let ran = attempt("sh", &["-c", &script]);
     assert!(ran.succeeded, "dpkg -i:\n{}", ran.output);

@@ -401,7 +401,7 @@ impl Imposter {
         let mut rest: Vec<u8> = Vec::with_capacity(length + 8);
         while rest.len() < length {
             // Small numbers lead further than large ones.
-            let small = self.number() % 4 != 0;
+            let small = !self.number().is_multiple_of(4);
             let number = if small {
                 self.number() % 40
             } else {

@@ -26,7 +26,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 102] = [
+pub const FIELDS: [(&str, Kind); 103] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -91,6 +91,7 @@ pub const FIELDS: [(&str, Kind); 102] = [
     ("fimk.executable_in_memory", Flag),
     ("fimk.gap.from", Time),
     ("fimk.gap.to", Time),
+    ("fimk.hash.blake3", Text),
     ("fimk.kernel_thread", Flag),
     ("fimk.links", Integer),
     ("fimk.login_uid", Integer),

@@ -346,6 +346,9 @@ fn every_known_field_occurs_and_no_other() {
     // One of several, and nobody in particular.
     keyed.actors = keyed.actor.take().into_iter().collect();
     seen.append(&mut check(&parsed(&changed(keyed))));
+    let mut other_hash = change();
+    other_hash.file.digest = Some(Digest::Blake3([2; 32]));
+    seen.append(&mut check(&parsed(&changed(other_hash))));
     seen.append(&mut check(&parsed(&event(
         Action::MonitorStarted,
         Body::Notice(notice()),
