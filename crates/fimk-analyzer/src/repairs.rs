@@ -65,8 +65,11 @@ impl Repairs {
         }
     }
 
-    /// So many directories are compared.
+    /// So many directories are compared: told with what else is, or by itself if that was told already.
     pub fn directories(&mut self, count: usize) {
+        if count > 0 {
+            self.lost();
+        }
         self.done.directories += count as u64;
     }
 

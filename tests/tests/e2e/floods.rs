@@ -65,6 +65,10 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
     );
     let is_bpf = monitor.is_bpf();
     let events = monitor.stop();
+    let is_strict = events.iter().any(|event| {
+        let message = event.text("message").unwrap_or_default();
+        event.action() == "monitor_started" && message.contains("coverage strict")
+    });
     let (count, bytes) = (
         sum(&events, &path, "fimk.count"),
         sum(&events, &path, "fimk.bytes"),
@@ -77,7 +81,10 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
         count <= WRITES + 1 && bytes <= 8 * WRITES,
         "{count} {bytes}"
     );
-    if is_bpf && takes_at_once() {
+    if is_strict {
+        // Two programs see each write, and of some neither knows that the other does not: see fimk-events(7).
+        assert!(count >= WRITES / 100 * 99, "{count} counted");
+    } else if is_bpf && takes_at_once() {
         // A write that comes just as its entry is taken is not counted.
         assert!(count >= WRITES - told, "{count} counted");
         assert!(bytes >= 8 * (WRITES - told), "{bytes} bytes");
