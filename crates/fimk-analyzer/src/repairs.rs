@@ -26,6 +26,11 @@ use crate::{
 /// After a loss nets of which nobody hears when they are done are given as long before it is told what they found:
 /// the loader sweeps at its tick, and a directory is compared as soon as its entry is taken.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// And so long after a loss directories are compared for it that had to wait for others: without one they are compared
+/// too, where records come late.
+const LATE: Duration = Duration::from_secs(60);
+/// Then they are told together.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What the nets have done, since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub struct Repairs {
     /// The same when the loss was noticed whose repair is to be told next.
     told: Done,
     due: Option<Instant>,
+    /// When something was lost last.
+    lost_at: Option<Instant>,
     /// Rules of which something is lost: their numbers from 1.
     rules: BTreeSet<u32>,
     /// How often a repair was told.
@@ -67,8 +74,8 @@ impl Repairs {
 
     /// So many directories are compared: told with what else is, or by itself if that was told already.
     pub fn directories(&mut self, count: usize) {
-        if count > 0 {
-            self.lost();
+        if count > 0 && self.lost_at.is_some_and(|at| at.elapsed() < LATE) {
+            self.await_repair(TOLD_AGAIN_AFTER);
         }
         self.done.directories += count as u64;
     }
@@ -109,9 +116,14 @@ impl Repairs {
 
     /// Something was, and will be looked for.
     pub fn lost(&mut self) {
+        self.lost_at = Some(Instant::now());
+        self.await_repair(SETTLED_AFTER);
+    }
+
+    fn await_repair(&mut self, within: Duration) {
         if self.due.is_none() {
             self.told = self.done;
-            self.due = Some(Instant::now() + SETTLED_AFTER);
+            self.due = Some(Instant::now() + within);
         }
     }
 
@@ -287,5 +299,8 @@ mod tests {
         ];
         assert_eq!(counts, expected);
         assert_eq!((repairs.news(true), repairs.said()), (None, 1));
+        repairs.directories(3);
+        let late = repairs.news(true).unwrap_or_default();
+        assert_eq!(late[0], ("directories_compared".to_owned(), 3));
     }
 }
