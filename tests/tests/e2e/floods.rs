@@ -65,10 +65,6 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
     );
     let is_bpf = monitor.is_bpf();
     let events = monitor.stop();
-    let is_strict = events.iter().any(|event| {
-        let message = event.text("message").unwrap_or_default();
-        event.action() == "monitor_started" && message.contains("coverage strict")
-    });
     let (count, bytes) = (
         sum(&events, &path, "fimk.count"),
         sum(&events, &path, "fimk.bytes"),
@@ -76,18 +72,16 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
     let told = of(&events, &path).count() as u64;
     println!("{WRITES} writes: {told} events, {count} counted, {bytes} bytes");
     assert!(told <= 60, "{told} events");
-    // And the end of the description, where it was taken with a write.
+    // Each time that an entry is taken, and where two programs see each write, a few are counted twice or not at all:
+    // see fimk-events(7).
+    let near = WRITES / 100;
     assert!(
-        count <= WRITES + 1 && bytes <= 8 * WRITES,
+        count <= WRITES + near && bytes <= 8 * (WRITES + near),
         "{count} {bytes}"
     );
-    if is_strict {
-        // Two programs see each write, and of some neither knows that the other does not: see fimk-events(7).
-        assert!(count >= WRITES / 100 * 99, "{count} counted");
-    } else if is_bpf && takes_at_once() {
-        // A write that comes just as its entry is taken is not counted.
-        assert!(count >= WRITES - told, "{count} counted");
-        assert!(bytes >= 8 * (WRITES - told), "{bytes} bytes");
+    if is_bpf && takes_at_once() {
+        assert!(count >= WRITES - near, "{count} counted");
+        assert!(bytes >= 8 * (WRITES - near), "{bytes} bytes");
     }
     assert!(count > 0);
     for event in of(&events, &path) {
