@@ -146,13 +146,15 @@ impl Bpf {
         let accessed = accessed.and_then(|it| it.path(object, tree, table));
         let operations = Operations::from_flags(&taken.entry.operations);
         let actor = ActorKey::of(actor_of_attempt(taken.key.actor));
+        let first = clock::from_boot(taken.entry.first_ns);
         let touch = Touch {
             actor,
             // Of the others it is that of the first.
             uid: actor.map(|_| taken.entry.uid),
             operations,
-            first: clock::from_boot(taken.entry.first_ns),
-            last: clock::from_boot(taken.entry.last_ns),
+            first,
+            // The two clocks are read anew for each, and a moment counts where both are the same.
+            last: clock::from_boot(taken.entry.last_ns).max(first),
             count: taken.entry.count,
             bytes: taken.entry.bytes,
             accessed: None,
