@@ -518,9 +518,14 @@ fn events_that_go_to_a_watched_file_are_no_events_and_what_others_write_there_is
     thread::sleep(Duration::from_secs(3));
     monitor.signal(Signal::SIGTERM);
     assert!(monitor.await_exit().success(), "{}", monitor.errors());
-    let of_itself = lines();
-    let of_itself = of_itself
+    let all = lines();
+    let of_itself: Vec<_> = all
         .iter()
-        .filter(|event| event.text("file.path") == Some(text(&out)));
-    assert_eq!(of_itself.count(), 1, "{:?}", lines());
+        .filter(|event| event.text("file.path") == Some(text(&out)))
+        .collect();
+    let named = of_itself.iter();
+    let named = named.filter(|event| event.number("process.pid").is_some());
+    assert_eq!(named.count(), 1, "{all:?}");
+    // Where the other's close is read by itself, what we wrote before it may be told of nobody, once.
+    assert!(of_itself.len() <= 2, "{all:?}");
 }
