@@ -53,7 +53,7 @@ use std::{
     fs,
     os::{
         fd::OwnedFd,
-        unix::{ffi::OsStrExt, net::UnixStream},
+        unix::net::UnixStream,
     },
     path::Path,
     process::ExitCode,
@@ -114,6 +114,7 @@ fn run() -> Result<(), Failure> {
     let mut homes = Homes::default();
     let homes_now = homes.now();
     let rules = Arc::new(compile(&config, &homes_now)?);
+    say_covered(&config);
     let key = Arc::new(
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
@@ -221,7 +222,7 @@ pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure
     };
     let (of_rules, _) = homes.for_rules(config.paths_of_a_home());
     let mut config = config.clone().with_homes(of_rules);
-    let own = own_directories(&config);
+    let own = own::names(&config);
     for rule in &mut config.rules {
         rule.exclude.extend(own.iter().cloned().map(Pattern::Path));
     }
@@ -241,20 +242,11 @@ pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure
     RuleSet::new(&config).map_err(too_complex)
 }
 
-/// State and run directory, as configured and as they are without links.
-fn own_directories(config: &Config) -> Vec<BytePath> {
-    let mut own = Vec::new();
-    for directory in [&config.state_dir, &config.run_dir] {
-        own.push(BytePath::new(directory.as_os_str().as_bytes()));
-        own.extend(
-            fs::canonicalize(directory)
-                .ok()
-                .map(|real| BytePath::new(real.as_os_str().as_bytes())),
-        );
+fn say_covered(config: &Config) {
+    // Tried by parse.
+    if let Ok(rules) = RuleSet::new(config) {
+        own::covered(config, &rules).iter().for_each(log);
     }
-    own.retain(|path| path.bytes().starts_with(b"/"));
-    own.dedup();
-    own
 }
 
 fn wanted(args: &Args, config: &Config) -> u32 {

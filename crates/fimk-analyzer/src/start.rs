@@ -232,7 +232,8 @@ impl Engine {
     /// event for each object, as nobody could have recorded it before.
     pub(crate) fn follow_links(&mut self) -> Result<(), Trouble> {
         let rules = Arc::new(crate::compile(&self.config, &self.homes)?);
-        self.walker = Walker::new(&rules, &self.homes);
+        let own = crate::own::Directories::of(&self.config);
+        self.walker = Walker::new(&rules, &self.homes).sparing(own);
         let before = std::mem::replace(&mut self.rules, rules);
         self.scan(Some(before))
     }
