@@ -51,10 +51,7 @@ mod walk;
 
 use std::{
     fs,
-    os::{
-        fd::OwnedFd,
-        unix::net::UnixStream,
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -131,7 +128,8 @@ fn run() -> Result<(), Failure> {
     let (mut store, opened) = Store::open(&config.state_dir)?;
     let host_id = same::host(key.id().0);
     let odd = same::oddities(&mut store, &config.state_dir, &config.run_dir, &host_id)?;
-    let past = start::past(&store, opened, odd, &homes_now)?;
+    let boot = boot_id();
+    let past = start::past(&store, opened, odd, &homes_now, &boot)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
@@ -158,7 +156,7 @@ fn run() -> Result<(), Failure> {
         channel,
         eyes: eyes(&ready, group)?,
         output,
-        boot: boot_id(),
+        boot,
         stash,
         stop,
         control,

@@ -35,6 +35,7 @@ const FORKS: &str = r#"
 /// More than there is room for in the table of processes, which has 16,384 entries.
 const MORE_THAN_FIT: &str = "20000";
 
+#[allow(dead_code)]
 fn is_emulated() -> bool {
     deadline() > Duration::from_secs(30)
 }
@@ -92,9 +93,21 @@ fn are_told_of_nobody_else(monitor: &Monitor, written: &[Written]) -> usize {
             let executable = event.text("process.executable");
             let user = event.text("user.id");
             let of = |account: &str| format!("{account}: {event:?}\n{}", monitor.account());
-            assert!(pid.is_none_or(|pid| pid == u64::from(shell.pid)), "{}", of("another's number"));
-            assert!(executable.is_none_or(|it| it == text(&shell.executable)), "{}", of("another's program"));
-            assert!(user.is_none_or(|user| user == "0"), "{}", of("another user"));
+            assert!(
+                pid.is_none_or(|pid| pid == u64::from(shell.pid)),
+                "{}",
+                of("another's number")
+            );
+            assert!(
+                executable.is_none_or(|it| it == text(&shell.executable)),
+                "{}",
+                of("another's program")
+            );
+            assert!(
+                user.is_none_or(|user| user == "0"),
+                "{}",
+                of("another user")
+            );
         }
         named += usize::from(event.text("process.executable").is_some());
     }
@@ -123,7 +136,10 @@ fn who_starts_processes_without_end_is_told_and_nobody_is_taken_for_another() {
     let full = write_each(&site, "full", 5);
     monitor.signal(Signal::SIGCONT);
     let named = are_told_of_nobody_else(&monitor, &full);
-    println!("{named} of {} are named while the table is full", full.len());
+    println!(
+        "{named} of {} are named while the table is full",
+        full.len()
+    );
     monitor.expect(
         Expect::action("events_lost").and("of the table of processes".to_owned(), |event| {
             event.number("fimk.counts.actors_map_full") > Some(0)
@@ -134,13 +150,19 @@ fn who_starts_processes_without_end_is_told_and_nobody_is_taken_for_another() {
     loop {
         let shell = append_line(&path, "line");
         let told = monitor.wait_at_most(Duration::from_secs(1), 0, |events| {
-            let by_it = Expect::any_of(&["created", "modified"]).of(&path).by(&shell);
+            let by_it = Expect::any_of(&["created", "modified"])
+                .of(&path)
+                .by(&shell);
             events.iter().any(|event| by_it.is_met_by(event))
         });
         if told {
             break;
         }
-        assert!(Instant::now() < end, "there is room again\n{}", monitor.account());
+        assert!(
+            Instant::now() < end,
+            "there is room again\n{}",
+            monitor.account()
+        );
     }
     monitor.stop();
 }
@@ -200,7 +222,9 @@ fn noise_pushes_out_itself_and_leaves_the_evidence_in_the_store() {
     let noise = as_nobody(&["perl", "-e", NOISE, text(&open), &count]);
     assert!(noise.succeeded, "{}", noise.output);
     let removed = |event: &Event, class: &str| {
-        event.number(&format!("fimk.counts.removed_{class}")).unwrap_or(0)
+        event
+            .number(&format!("fimk.counts.removed_{class}"))
+            .unwrap_or(0)
     };
     monitor.expect(
         Expect::action("events_removed").and("of the noise alone".to_owned(), move |event| {
@@ -208,25 +232,46 @@ fn noise_pushes_out_itself_and_leaves_the_evidence_in_the_store() {
         }),
     );
     let database = status(&site)["database"].clone();
-    assert!(database["removed_by_size"]["low"].as_u64() > Some(0), "{database}");
-    assert_eq!(database["removed_by_size"]["high"].as_u64(), None, "{database}");
+    assert!(
+        database["removed_by_size"]["low"].as_u64() > Some(0),
+        "{database}"
+    );
+    assert_eq!(
+        database["removed_by_size"]["high"].as_u64(),
+        None,
+        "{database}"
+    );
     monitor.stop();
 
     let stored = stored(&site);
     let about = |path: &Path| {
         let name = text(path).as_bytes().to_vec();
-        let changes = stored.iter().filter_map(|event| Some((event.sequence, event.body.change()?)));
+        let changes = stored
+            .iter()
+            .filter_map(|event| Some((event.sequence, event.body.change()?)));
         let below = changes.filter(move |(_, change)| change.file.path.bytes().starts_with(&name));
         below.map(|(sequence, _)| sequence).collect::<Vec<_>>()
     };
-    assert_eq!(about(&evidence), told.number("event.sequence").into_iter().collect::<Vec<_>>());
+    assert_eq!(
+        about(&evidence),
+        told.number("event.sequence")
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
     let left = about(&open).len();
-    assert!(left > 0 && left < NOISES as usize, "{left} of the noise are left");
+    assert!(
+        left > 0 && left < NOISES as usize,
+        "{left} of the noise are left"
+    );
 }
 
 /// How many events there are about what lies below these.
 fn about(events: &[Event], places: &[&Path]) -> usize {
-    let below = |path: &str| places.iter().any(|place| Path::new(path).starts_with(place));
+    let below = |path: &str| {
+        places
+            .iter()
+            .any(|place| Path::new(path).starts_with(place))
+    };
     let paths = events.iter().filter_map(|event| event.text("file.path"));
     paths.filter(|path| below(path)).count()
 }
@@ -240,7 +285,10 @@ fn a_rule_that_covers_fimks_own_directories_is_said_and_makes_no_circle() {
     let config = rule(&[&root]).replace("type = \"stdout\"", "type = \"stdout\"\nseverity = 0");
     let monitor = site.start(&config);
     for own in [site.state(), site.run_dir()] {
-        monitor.expect_logged(&format!("the rule \"test\" covers {}, where fimk itself", text(&own)));
+        monitor.expect_logged(&format!(
+            "the rule \"test\" covers {}, where fimk itself",
+            text(&own)
+        ));
     }
     let before = monitor.event_count();
     let bound = attempt("mount", &["--bind", text(&site.state()), text(&alias)]);
@@ -251,7 +299,11 @@ fn a_rule_that_covers_fimks_own_directories_is_said_and_makes_no_circle() {
     for number in 0..5 {
         let path = site.file(&format!("file{number}"));
         let shell = append_line(&path, "one");
-        monitor.expect(Expect::any_of(&["created", "modified"]).of(&path).by(&shell));
+        monitor.expect(
+            Expect::any_of(&["created", "modified"])
+                .of(&path)
+                .by(&shell),
+        );
         thread::sleep(Duration::from_secs(1));
     }
     attempt("umount", &["-l", text(&alias)]);
@@ -260,7 +312,9 @@ fn a_rule_that_covers_fimks_own_directories_is_said_and_makes_no_circle() {
     assert_eq!(own, [0, 0], "{events:?}");
     // Of the place itself it may be told what was mounted there.
     let below = events[before..].iter().filter(|event| {
-        event.text("file.directory").is_some_and(|it| it.starts_with(text(&alias)))
+        event
+            .text("file.directory")
+            .is_some_and(|it| it.starts_with(text(&alias)))
     });
     assert_eq!(below.count(), 0, "{events:?}");
 }

@@ -36,5 +36,6 @@ mod skipped;
 mod snapshots;
 mod status;
 mod store;
+mod upgrade;
 mod users;
 mod writes;
