@@ -80,7 +80,7 @@ impl Former {
             let mut result = Ok(());
             self.watch.each(|object, watched| {
                 if watched.flags & raw::FIMK_WATCH_NAMED == wanted && result.is_ok() {
-                    result = file.go_on_watching(&object, &watched).map(|new| {
+                    result = file.go_on_watching(&object, watched).map(|new| {
                         carried.watched += u64::from(new);
                     });
                 }

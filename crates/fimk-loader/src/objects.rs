@@ -379,7 +379,7 @@ impl File {
     pub fn go_on_watching(
         &mut self,
         object: &raw::fimk_object,
-        watched: &raw::fimk_watch,
+        watched: raw::fimk_watch,
     ) -> Result<bool> {
         let Some(variables) = self.skeleton.maps.bss_data.as_mut() else {
             return Ok(false);
@@ -392,7 +392,7 @@ impl File {
         if let Some(passes) = variables.filter.get_mut(filter_slot(object)) {
             *passes = 1;
         }
-        let added = match self.watch.add(object, watched) {
+        let added = match self.watch.add(object, &watched) {
             Err(cause) if cause.kind() == ErrorKind::TooBig => false,
             added => added?,
         };
