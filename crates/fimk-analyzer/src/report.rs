@@ -345,7 +345,7 @@ fn describe(
         operations: group.touch.operations.names(),
         start: group.touch.first,
         end: group.touch.last,
-        count: group.touch.count,
+        count: group.touch.count.max(1),
         bytes: (group.touch.bytes > 0).then_some(group.touch.bytes),
         rule: case.matched.rule.name.clone(),
         rules: case
