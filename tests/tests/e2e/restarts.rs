@@ -117,6 +117,8 @@ fn a_gap_over_a_reboot_is_told_as_one_with_its_bounds_and_one_without_is_not() {
         Some("0f8fad5b-d9cb-469f-a165-70867728950e")
     );
     let before = told(&monitor.kill9());
+    // No pin outlives the kernel.
+    earlier.detach();
 
     append_line(&path, "three");
     let monitor = site.watch();
