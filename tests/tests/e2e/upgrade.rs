@@ -18,12 +18,12 @@ use fimk_tests::{
 };
 use nix::sys::signal::Signal;
 
-/// Between two changes.
-const EVERY: Duration = Duration::from_millis(5);
+/// Between two changes: an emulated machine has to keep up, which takes a minute to start the other build.
+const EVERY: Duration = Duration::from_millis(20);
 /// Files of which one after the other gets a line; each change is a new file as well.
 const OLD: u32 = 20;
 /// Changes before the replacement, and behind it.
-const AROUND: u32 = 100;
+const AROUND: u32 = 40;
 
 /// The programs of another build: as ours, but for the name that its pins are told by.
 fn other_build(site: &Site) -> PathBuf {
@@ -144,7 +144,7 @@ fn another_build_takes_over_and_each_change_meanwhile_is_told_with_its_process()
         monitor.signal(Signal::SIGTERM);
         monitor.await_exit();
     }
-    let mut events = analyzer.events();
+    let events = analyzer.events();
     writer.go_on(AROUND);
     launch.loader = other;
     let (loader, analyzer) = start(&launch);
@@ -153,7 +153,7 @@ fn another_build_takes_over_and_each_change_meanwhile_is_told_with_its_process()
     let wanted: BTreeSet<String> = (0..made)
         .flat_map(|number| [format!("new{number}"), number.to_string()])
         .collect();
-    let end = Instant::now() + deadline();
+    let end = Instant::now() + 3 * deadline();
     let missing = loop {
         let told = told(&[&events[..], &analyzer.events()].concat());
         let missing: Vec<_> = wanted.difference(&told).cloned().collect();
@@ -168,10 +168,5 @@ fn another_build_takes_over_and_each_change_meanwhile_is_told_with_its_process()
     let account = format!("{}\n{}", loader.account(), analyzer.account());
     stop_services(loader, analyzer);
     launch.detach();
-    events.retain(|event| event.text("fimk.detected_by") != Some("event"));
-    assert_eq!(
-        missing,
-        Vec::<String>::new(),
-        "of {made}; {events:?}\n{account}"
-    );
+    assert_eq!(missing, Vec::<String>::new(), "of {made}\n{account}");
 }
