@@ -35,7 +35,6 @@ const FORKS: &str = r#"
 /// More than there is room for in the table of processes, which has 16,384 entries.
 const MORE_THAN_FIT: &str = "20000";
 
-#[allow(dead_code)]
 fn is_emulated() -> bool {
     deadline() > Duration::from_secs(30)
 }
@@ -124,11 +123,19 @@ fn who_starts_processes_without_end_is_told_and_nobody_is_taken_for_another() {
     let site = Site::new();
     let monitor = site.watch();
     let flood = Attacker::new(&["perl", "-e", FORKS, "1000000"]);
-    let beside = write_each(&site, "beside", 20);
+    let beside = write_each(&site, "beside", if is_emulated() { 5 } else { 20 });
     let named = are_told_of_nobody_else(&monitor, &beside);
     drop(flood);
     assert_eq!(named, beside.len(), "there was room\n{}", monitor.account());
 
+    if is_emulated() {
+        not_run(
+            "a full table of processes",
+            "an emulated machine needs more than a minute for 20,000 processes",
+        );
+        monitor.stop();
+        return;
+    }
     // Who forgets the processes that ended gets no CPU for a while.
     monitor.signal(Signal::SIGSTOP);
     let flood = as_nobody(&["perl", "-e", FORKS, MORE_THAN_FIT]);
