@@ -77,8 +77,8 @@ fn build() -> [u8; 16] {
 pub fn version() -> String {
     let build = build();
     let build = String::from_utf8_lossy(&build);
-    concat!("fimk-loader ", env!("CARGO_PKG_VERSION")).to_owned()
-        + &format!(" (programs {build})\n")
+    let version = env!("CARGO_PKG_VERSION");
+    format!("fimk-loader {version} (programs {build})\n")
 }
 
 /// What is to be done with what was found.
