@@ -191,8 +191,9 @@ impl Engine {
             newborn: Duration::from_millis(parts.config.settle_new_ms),
         };
         Self {
+            walker: Walker::new(&parts.rules, &parts.homes)
+                .sparing(crate::own::Directories::of(&parts.config)),
             config: parts.config,
-            walker: Walker::new(&parts.rules, &parts.homes),
             homes: parts.homes,
             home_link_moved: false,
             rules: parts.rules,

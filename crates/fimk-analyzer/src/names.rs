@@ -424,6 +424,7 @@ impl Engine {
             level.extend(walker.look(top).map(|it| (at, it)));
         }
         while !level.is_empty() {
+            level.retain(|(_, it)| !walker.spares(it));
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
             for part in found.chunks(WATCHED_AT_ONCE) {
                 self.watch(part)?;
