@@ -7,7 +7,7 @@ use std::{
 
 use fimk_tests::Event;
 
-use crate::deed::{Deed, Kind};
+use crate::deed::{Deed, Directory, Kind};
 
 /// The clock of an entry may be a tick of the kernel too early, and boot time is turned into wall time.
 const SLACK_NS: i64 = 50_000_000;
@@ -112,12 +112,27 @@ impl Told {
             How::Found
         } else if self.windows.iter().any(|window| overlap(*window, deed)) {
             How::Window
-        } else if self.is_fanotify && deed.in_new_directory {
+        } else if self.is_fanotify && deed.directories.iter().any(|it| !self.knew(*it, deed)) {
             // fanotify does not see into a directory before it is marked: what comes and goes there leaves no trace.
             How::Window
         } else {
             How::Missed
         }
+    }
+
+    /// Whether the directory was told of before that deed: it is marked before it is read.
+    fn knew(&self, directory: Directory, deed: &Deed) -> bool {
+        let about = self.by_inode.get(&directory.inode).into_iter().flatten();
+        let mut changes = about.filter_map(|number| self.changes.get(*number));
+        changes.any(|it| directory.made < it.created && it.created < deed.begun)
+    }
+
+    /// DIAG
+    pub fn delay(&self, deed: &Deed) -> Option<i64> {
+        let paths = [Some(&deed.path), deed.from.as_ref()];
+        let by_path = paths.into_iter().flatten().chain(&deed.later).filter_map(|it| self.by_path.get(it));
+        let found = by_path.chain(self.by_inode.get(&deed.inode)).flatten().filter_map(|number| self.changes.get(*number));
+        found.filter(|it| it.tells(deed)).map(|it| it.touched.0 + read_within(&it.event) - deed.ended).min()
     }
 
     /// What is wrong about who is named: only who changed the object, or something in the directory, may be.
