@@ -194,7 +194,8 @@ impl Engine {
                 Some(moved) if there.as_ref().map(identity) == Some(moved) => {
                     stands && !self.settle.waits(path)
                 }
-                Some(_) => true,
+                // Of those that moved on from here one after another only the first is known.
+                Some(_) => stands || self.settle.waits(path),
                 None => stands,
             };
             if there.is_some() && !is_anothers {

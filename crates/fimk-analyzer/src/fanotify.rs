@@ -251,11 +251,11 @@ impl Group {
         object.is_some_and(|handle| self.paths.has_moved_on(handle, path))
     }
 
-    /// What an event tells of a directory's move holds for it also where another stands at its former path by now.
-    pub fn follow(&mut self, event: &FanotifyEvent, new: Option<&BytePath>) {
-        if let Some(handle) = event.handles.object.as_deref() {
-            self.paths.follow(handle, new);
-        }
+    /// What an event tells of a directory's move holds for it also where another stands at its former path by now; whether
+    /// it has another path for it.
+    pub fn follow(&mut self, event: &FanotifyEvent, new: Option<&BytePath>) -> bool {
+        let object = event.handles.object.as_deref();
+        object.is_some_and(|handle| self.paths.follow(handle, new))
     }
 
     /// A name of a file is gone.

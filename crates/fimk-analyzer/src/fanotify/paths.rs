@@ -158,10 +158,10 @@ impl Paths {
         none
     }
 
-    /// A directory of which another had the path moved, out of sight if there is no new path.
-    pub fn follow(&mut self, handle: &[u8], new: Option<&BytePath>) {
+    /// A directory of which another had the path moved, out of sight if there is no new path. Whether it is one.
+    pub fn follow(&mut self, handle: &[u8], new: Option<&BytePath>) -> bool {
         let Some((handle, _)) = self.displaced.remove_entry(handle) else {
-            return;
+            return false;
         };
         match new {
             None => self.drop_events_of(handle),
@@ -170,6 +170,7 @@ impl Paths {
             }
             Some(new) => self.insert(handle, new),
         }
+        true
     }
 
     pub fn moved(&mut self, old: &BytePath, new: &BytePath) {
@@ -312,7 +313,7 @@ mod tests {
         let mut paths = paths(&["/a", "/b"]);
         paths.insert(&b"new"[..], &path("/a"));
         assert_eq!(of_events(&paths).as_deref(), Some("/a"));
-        paths.follow(b"/a", Some(&path("/b")));
+        assert!(paths.follow(b"/a", Some(&path("/b"))));
         assert_eq!(of_events(&paths).as_deref(), Some("/b"), "another is there");
         assert_eq!(of(&paths, "/b").as_deref(), Some("/b"));
         paths.follow(b"/a", Some(&path("/c")));

@@ -441,8 +441,10 @@ impl Fanotify {
             && directory
             && self.group.is_over(event, old)
         {
-            let new_reached = new.as_ref().filter(|path| walker.reaches(path, true).is_some());
-            self.group.follow(event, new_reached);
+            let new_reached = new
+                .as_ref()
+                .filter(|path| walker.reaches(path, true).is_some());
+            self.moves += u64::from(self.group.follow(event, new_reached));
             return self.moved_before(old, new.as_ref(), tree, walker, &touch);
         }
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
@@ -467,7 +469,7 @@ impl Fanotify {
             _ => {}
         }
         if directory {
-            self.group.follow(event, new_reached.as_ref());
+            self.moves += u64::from(self.group.follow(event, new_reached.as_ref()));
         }
         if let Some(path) = &new_reached {
             tree.insert(path.clone(), entry(path, directory));

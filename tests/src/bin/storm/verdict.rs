@@ -11,8 +11,9 @@ use crate::deed::{Deed, Directory, Kind};
 
 /// The clock of an entry may be a tick of the kernel too early, and boot time is turned into wall time.
 const SLACK_NS: i64 = 50_000_000;
-/// fanotify has no clock: a change has the time at which it was read, which a stopped analyzer does late.
-const READ_WITHIN_NS: i64 = 4_000_000_000;
+/// fanotify has no clock: a change has the time at which it was read. Whoever reads is stopped for a second at most (see
+/// `saboteur`); as long again is for a busy machine.
+const READ_WITHIN_NS: i64 = 2_000_000_000;
 /// What an `events_lost` tells may have been lost so long before: no more than one is told in five seconds.
 const LOSS_NS: i64 = 15_000_000_000;
 
@@ -130,9 +131,26 @@ impl Told {
     /// DIAG
     pub fn delay(&self, deed: &Deed) -> Option<i64> {
         let paths = [Some(&deed.path), deed.from.as_ref()];
-        let by_path = paths.into_iter().flatten().chain(&deed.later).filter_map(|it| self.by_path.get(it));
-        let found = by_path.chain(self.by_inode.get(&deed.inode)).flatten().filter_map(|number| self.changes.get(*number));
-        found.filter(|it| it.tells(deed)).map(|it| it.touched.0 + read_within(&it.event) - deed.ended).min()
+        let by_path = paths
+            .into_iter()
+            .flatten()
+            .chain(&deed.later)
+            .filter_map(|it| self.by_path.get(it));
+        let found = by_path
+            .chain(self.by_inode.get(&deed.inode))
+            .flatten()
+            .filter_map(|number| self.changes.get(*number));
+        if self.windows.iter().any(|window| overlap(*window, deed))
+            || found
+                .clone()
+                .any(|change| change.window.is_some_and(|it| overlap(it, deed)))
+        {
+            return None;
+        }
+        found
+            .filter(|it| it.tells(deed))
+            .map(|it| it.touched.0 + read_within(&it.event) - deed.ended)
+            .min()
     }
 
     /// What is wrong about who is named: only who changed the object, or something in the directory, may be.
