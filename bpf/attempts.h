@@ -84,12 +84,13 @@ static __always_inline bool attempt_on(__u32 hook, const struct fimk_object *obj
 		return true;
 	key.actor.pid |= what.kind << FIMK_KIND_SHIFT | what.error << FIMK_ERROR_SHIFT;
 	if (copy)
-		mark = mark_of(hook, what.operation);
+		mark = mark_of(hook, what.operation ^ object->inode << 8);
 	entry = bpf_map_lookup_elem(&attempts, &key);
 	if (entry) {
-		if (counted_already(entry, mark))
+		if (counted_already(mark))
 			return true;
-		add_to_entry(entry, what.operation, 0, mark);
+		mark_as_counted(mark);
+		add_to_entry(entry, what.operation, 0);
 		note_operation(entry, what.also);
 		count_coalesced(hook, mark);
 		return true;

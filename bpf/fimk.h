@@ -264,10 +264,11 @@ struct fimk_entry {
 	__u64 last_ns;
 	__u64 count;
 	__u64 bytes; /* as the calls returned; 0 where a call does not say */
-	__u64 take; /* in `taken`: the number DONE must name; in `dirty` the programs' own, see touch.h */
+	__u64 take; /* in `taken`: the number DONE must name; in `dirty` the programs' own, see add_to_entry() */
 	__u8 operations[FIMK_OPERATIONS_MAX];
 	__u32 uid; /* of the first touch: a process can change its own */
-	__u16 announced;
+	__u8 announced;
+	__u8 again; /* 1: its first call is, as far as can be told, the last that an entry taken before has counted */
 	__u16 counted; /* among those of its object, see FIMK_PROCESSES_MAX; what only names make is not */
 };
 

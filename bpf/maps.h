@@ -156,6 +156,11 @@ __u32 crowd_made[1 << CROWD_BITS];
 __u32 crowd_gone[1 << CROWD_BITS];
 __u64 crowd_factor;
 
+/* Where there are two copies: the call that was counted last of each thread, see mark_of(). Threads that share a place
+ * may have a call counted twice; of threads at work on watched files in one moment there are few. */
+#define MARK_BITS 12
+__u32 marks[1 << MARK_BITS];
+
 /* Rules of which something found no room in `dirty`: set here, cleared by the loader. */
 __u8 lost_rules[FIMK_RULES_MAX];
 

@@ -191,21 +191,21 @@ static __always_inline void describe(struct file_scratch *scratch, __u32 hook)
 	scratch->bytes = 0;
 }
 
-/* Whether the other copy has made the record: it has marked all that this would mark. */
+/* Whether the other copy has made the record, and what it made dirty waits still. */
 static __always_inline bool recorded_already(struct file_scratch *scratch, __u32 hook, const struct watched *are)
 {
 	struct fimk_name *name = &scratch->name;
-	struct fimk_entry *entry;
+	bool already;
 
 	scratch->mark = mark_of(hook, scratch->dentry >> 3);
+	already = counted_already(scratch->mark);
 	if (is_there(are->directory))
 		scratch->key.object = name->directory;
 	else if (is_there(are->old_directory))
 		scratch->key.object = name->old_directory;
 	else
 		scratch->key.object = is_there(are->object) ? name->object : name->replaced;
-	entry = bpf_map_lookup_elem(&dirty, &scratch->key);
-	return entry && counted_already(entry, scratch->mark);
+	return already && bpf_map_lookup_elem(&dirty, &scratch->key);
 }
 
 /* Whether the record's object has come to be in its directory. */

@@ -17,17 +17,6 @@ static __always_inline void note_operation(struct fimk_entry *entry, __u32 opera
 	entry->operations[operation & (FIMK_OPERATIONS_MAX - 1)] = 1;
 }
 
-/* What an entry's `take` is while it is dirty. */
-struct own {
-	__u32 tick; /* of last_ns: the clock is read once a tick */
-	__u32 mark; /* of the call that was counted last, see counted_already() */
-};
-
-static __always_inline struct own *own(struct fimk_entry *entry)
-{
-	return (struct own *)&entry->take;
-}
-
 /* A call, as it is marked: by its thread, its hook, what else tells it from the thread's next, and the copy. */
 static __always_inline __u32 mark_of(__u32 hook, __u64 what)
 {
@@ -36,33 +25,44 @@ static __always_inline __u32 mark_of(__u32 hook, __u64 what)
 	return ((thread * FIMK_HOOKS_MAX + hook) ^ (__u32)what) << 2 | copy;
 }
 
+static __always_inline __u32 *last_mark(void)
+{
+	return &marks[(__u32)bpf_get_current_pid_tgid() & ((1 << MARK_BITS) - 1)];
+}
+
 /*
  * Whether the other copy has counted this call: then its mark is taken away, so that the next call is not taken
- * for this. A mark of 0: there is no other copy. When a copy is skipped, the mark stays as it is its own, and it does not ignore that. (Left over by the
- * first of two calls that only one copy each saw, it makes the second go uncounted: never unseen, for it is dirty.)
+ * for this. A mark of 0: there is no other copy. When a copy is skipped, the mark stays as it is its own, and it
+ * does not ignore that. (Left over by the first of two calls that only one copy each saw, it makes the second go
+ * uncounted: never unseen, for it is dirty.)
  */
-static __always_inline bool counted_already(struct fimk_entry *entry, __u32 mark)
+static __always_inline bool counted_already(__u32 mark)
 {
-	if (!mark || own(entry)->mark != (mark ^ 3))
+	if (!mark || *last_mark() != (mark ^ 3))
 		return false;
-	own(entry)->mark = 0;
+	*last_mark() = 0;
 	return true;
 }
 
-/* The entry may be taken away meanwhile, and its memory serve another: then a count is lost, no change. */
-static __always_inline void add_to_entry(struct fimk_entry *entry, __u32 operation, __u64 bytes, __u32 mark)
+static __always_inline void mark_as_counted(__u32 mark)
 {
-	__u32 tick = (__u32)bpf_jiffies64();
+	if (mark)
+		*last_mark() = mark;
+}
+
+/* While an entry is dirty its `take` is the tick of its last_ns: the clock is read once a tick. The entry may be taken
+ * away meanwhile, and its memory serve another: then a count is lost, no change. */
+static __always_inline void add_to_entry(struct fimk_entry *entry, __u32 operation, __u64 bytes)
+{
+	__u64 tick = bpf_jiffies64();
 
 	__sync_fetch_and_add(&entry->count, 1);
 	if (bytes)
 		__sync_fetch_and_add(&entry->bytes, bytes);
-	if (own(entry)->tick != tick) {
-		own(entry)->tick = tick;
+	if (entry->take != tick) {
+		entry->take = tick;
 		entry->last_ns = bpf_ktime_get_boot_ns();
 	}
-	if (mark)
-		own(entry)->mark = mark;
 	note_operation(entry, operation);
 }
 
@@ -77,7 +77,7 @@ static __always_inline void count_coalesced(__u32 hook, bool shared)
 }
 
 /* A new entry, composed in the scratch: its operation is known only at run time, and 5.10 indexes no stack. */
-static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch, bool announced)
+static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch, bool announced, bool again)
 {
 	struct fimk_entry *new = &scratch->entry;
 
@@ -87,26 +87,32 @@ static __always_inline struct fimk_entry *new_entry(struct file_scratch *scratch
 	new->bytes = scratch->bytes;
 	new->uid = (__u32)bpf_get_current_uid_gid();
 	new->announced = announced;
+	new->again = again;
 	new->counted = scratch->counted;
-	own(new)->tick = (__u32)bpf_jiffies64();
-	own(new)->mark = scratch->mark;
+	new->take = bpf_jiffies64();
 	note_operation(new, scratch->operation);
 	return new;
 }
 
 enum dirtied { DIRTY_NEW, DIRTY_COUNTED, DIRTY_LOST };
 
-/* Makes scratch->key an entry of the map, or counts where it is.
- * `announced` is what a new entry says of itself before its announcement is out: who sweeps must not
- * announce it again, and to set it afterwards might hit another entry in the same memory. */
+/*
+ * Makes scratch->key an entry of the map, or counts where it is.
+ * `announced` is what a new entry says of itself before its announcement is out: who sweeps must not announce it
+ * again, and to set it afterwards might hit another entry in the same memory. When the entry in which the other copy
+ * counted this call has been taken, there is a new one all the same: the mark may be wrong, and the entry says so.
+ */
 static __always_inline enum dirtied make_entry(void *map, struct file_scratch *scratch, __u32 hook, bool announced)
 {
+	bool again = counted_already(scratch->mark);
 	struct fimk_entry *entry;
 	int error;
 
+	if (!again)
+		mark_as_counted(scratch->mark);
 	entry = bpf_map_lookup_elem(map, &scratch->key);
 	if (!entry) {
-		error = bpf_map_update_elem(map, &scratch->key, new_entry(scratch, announced), BPF_NOEXIST);
+		error = bpf_map_update_elem(map, &scratch->key, new_entry(scratch, announced, again), BPF_NOEXIST);
 		if (!error)
 			return DIRTY_NEW;
 		if (error != -EEXIST) {
@@ -115,8 +121,8 @@ static __always_inline enum dirtied make_entry(void *map, struct file_scratch *s
 		}
 		entry = bpf_map_lookup_elem(map, &scratch->key); /* another thread of the actor was faster */
 	}
-	if (entry && !counted_already(entry, scratch->mark))
-		add_to_entry(entry, scratch->operation, scratch->bytes, scratch->mark);
+	if (entry && !again)
+		add_to_entry(entry, scratch->operation, scratch->bytes);
 	return DIRTY_COUNTED;
 }
 
@@ -302,12 +308,13 @@ static __always_inline int touch(__u32 hook, struct touched what)
 	key.object.generation = what.inode->i_generation;
 	actor_of_current(&key.actor);
 	if (copy)
-		mark = mark_of(hook, what.bytes);
+		mark = mark_of(hook, what.bytes ^ number << 8);
 	entry = bpf_map_lookup_elem(&dirty, &key);
 	if (entry) {
-		if (counted_already(entry, mark))
+		if (counted_already(mark))
 			return 0;
-		add_to_entry(entry, what.operation, what.bytes, mark);
+		mark_as_counted(mark);
+		add_to_entry(entry, what.operation, what.bytes);
 		count_coalesced(hook, mark);
 		return 0;
 	}

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`passwd`], [`shadow`] | the fields of one line; `table` has what both files share, `password` the password field |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
+//! | [`findings`] | what a change means, and how grave that is |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
 //! | [`redact`] | which parts of a string are secrets |
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub mod access;
 pub mod authorized_keys;
 mod diff;
+pub mod findings;
 mod lines;
 pub mod others;
 pub mod passwd;
@@ -30,6 +32,7 @@ pub mod table;
 mod tests;
 pub mod text;
 
+pub use findings::Finding;
 pub use password::{Algorithm, Password};
 
 /// A comparison lists at most this many differences: an event is one line of at most 64 KiB, and

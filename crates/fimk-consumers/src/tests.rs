@@ -25,6 +25,7 @@ use proptest::prelude::*;
 use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
 
 mod access;
+mod findings;
 mod keys;
 mod redaction;
 mod shadow;

@@ -4,12 +4,16 @@
 
 mod error;
 mod homes;
+mod output;
 mod report;
+mod rule;
 mod section;
+mod severity;
+mod store;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, path::PathBuf};
+use std::path::PathBuf;
 
 use fimk_wire::raw;
 use toml::de::DeTable;
@@ -17,36 +21,29 @@ use toml::de::DeTable;
 pub use self::{
     error::ConfigError,
     homes::home,
+    output::{BURST_EVENTS_MAX, Burst, Output, OutputKind, UNFOLDED},
     report::{KINDS, Kind, Report},
+    rule::{
+        ContentMode, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX, RULES_MAX, Rule,
+        TAGS_MAX,
+    },
+    store::Store,
 };
 use self::{
     error::{Source, shown},
-    section::{Section, Text},
+    section::Section,
 };
-use crate::{
-    path::BytePath,
-    pattern::{HomePath, NameGlob, Pattern},
-    rules::RuleSet,
-};
+use crate::{path::BytePath, pattern::Pattern};
 
 /// Of the file: hundreds of times what people write, and little enough to parse at once.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
-/// Each rule may cover any path, so a path is compared with all that do.
-pub const RULES_MAX: usize = 1_000;
-/// Entries of `paths` in all rules, and again of `exclude`: each is a root to walk or a lookup to make.
-pub const PATHS_MAX: usize = 10_000;
-/// Entries with wildcards among them: all are one automaton, which grows with each.
-pub const GLOBS_MAX: usize = 1_000;
-/// Entries that begin with `~/` among them: each is a path for each home.
-pub const HOME_PATHS_MAX: usize = 64;
-/// Of a rule's name and of a tag, in characters: they are repeated on each line of output.
-pub const NAME_CHARACTERS_MAX: usize = 64;
-/// Of a rule: see [`NAME_CHARACTERS_MAX`].
-pub const TAGS_MAX: usize = 32;
 
 const TOP: &str = "the main section";
+
 const RULE: &str = "[[rule]]";
+
 const OUTPUT: &str = "[[output]]";
+
 const STORE: &str = "[store]";
 
 /// Every key, by section.
@@ -149,15 +146,6 @@ pub struct Config {
     pub store: Store,
 }
 
-/// `[store]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// Of all stored events together, uncompressed.
-    pub keep_bytes: u64,
-    /// How long events are kept: low, medium, high, critical; none for ever.
-    pub keep_days: [Option<u32>; 4],
-}
-
 /// `source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -188,115 +176,20 @@ pub enum Hash {
     Blake3,
 }
 
-/// One `[[rule]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Unique.
-    pub name: String,
-    /// What it covers; with `home_paths` at least one.
-    pub paths: Vec<Pattern>,
-    /// What it covers below each home: `~/` and these names. Somebody who knows the homes makes `paths` of them.
-    pub home_paths: Vec<HomePath>,
-    /// Whether it covers what is below directories among them, at any depth.
-    pub recursive: bool,
-    /// What it leaves out all the same: paths with everything below them.
-    pub exclude: Vec<Pattern>,
-    /// What it leaves out all the same: names, with everything below.
-    pub exclude_names: Vec<NameGlob>,
-    /// What is kept of contents.
-    pub content: ContentMode,
-    /// What is told beside changes.
-    pub report: Report,
-    /// Of its events, 0 to 100.
-    pub severity: u8,
-    /// Copied to its events.
-    pub tags: Vec<String>,
-    /// How long its events are kept, if another time than those of other rules.
-    pub keep_days: Option<u32>,
-}
-
-/// `content`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentMode {
-    /// In the words of the file where they are known, else a text difference, else a digest.
-    Auto,
-    /// As `Auto`; the text difference is shown even where not everybody may read the file.
-    Diff,
-    /// A digest only.
-    Hash,
-    /// Contents are not read.
-    None,
-}
-
-/// One `[[output]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// Where to.
-    pub kind: OutputKind,
-    /// Events below are not written to it.
-    pub severity: u8,
-    /// When many changes of one process tree are told as one; none: never.
-    pub burst: Option<Burst>,
-}
-
-impl Default for Output {
-    fn default() -> Self {
-        Self {
-            kind: OutputKind::Stdout,
-            severity: OUTPUT_SEVERITY_DEFAULT,
-            burst: None,
-        }
-    }
-}
-
-/// `burst = "summary"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Burst {
-    /// So many events of one tree,
-    pub events: usize,
-    /// that come within so many milliseconds of each other. So long an event is held back at most.
-    pub within_ms: u64,
-}
-
-/// `type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputKind {
-    /// JSON lines on standard output.
-    Stdout,
-}
-
 const SOURCES: [(&str, SourceWanted); 4] = [
     ("auto", SourceWanted::Auto),
     ("bpf", SourceWanted::Bpf),
     ("fanotify", SourceWanted::Fanotify),
     ("periodic", SourceWanted::Periodic),
 ];
+
 const COVERAGES: [(&str, Coverage); 3] = [
     ("auto", Coverage::Auto),
     ("normal", Coverage::Normal),
     ("strict", Coverage::Strict),
 ];
+
 const HASHES: [(&str, Hash); 2] = [("sha256", Hash::Sha256), ("blake3", Hash::Blake3)];
-const CONTENTS: [(&str, ContentMode); 4] = [
-    ("auto", ContentMode::Auto),
-    ("diff", ContentMode::Diff),
-    ("hash", ContentMode::Hash),
-    ("none", ContentMode::None),
-];
-/// The middles of the four quarters that SIEMs commonly divide 1 to 99 into.
-const SEVERITIES: [(&str, u8); 4] = [("low", 21), ("medium", 47), ("high", 73), ("critical", 99)];
-const SEVERITY_DEFAULT: u8 = 47;
-const OUTPUT_SEVERITY_DEFAULT: u8 = 1;
-/// From here on an event is never folded into a summary: `high`.
-pub const UNFOLDED: u8 = 73;
-const BURSTS: [(&str, bool); 2] = [("events", false), ("summary", true)];
-/// Far more than a person changes at once, far less than a package.
-const BURST_EVENTS_DEFAULT: u64 = 50;
-/// Each may be held back until it is known to be one of so many.
-pub const BURST_EVENTS_MAX: u64 = 1_000;
-/// A package manager on a slow disk pauses for as long.
-const BURST_MS_DEFAULT: u64 = 2_000;
-const OUTPUTS: [(&str, OutputKind); 1] = [("stdout", OutputKind::Stdout)];
 
 /// Reads a configuration. `file_name` is only for the messages.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
@@ -317,7 +210,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         )
     })?;
     let top = Section::new(&source, TOP, document.get_ref(), 0)?;
-    let rules = rules(&top)?;
+    let rules = rule::rules(&top)?;
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
         coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
@@ -346,10 +239,10 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
             .unwrap_or(64 << 20),
         objects_max: objects_max(&top)?,
         rules,
-        outputs: outputs(&top)?,
-        store: store(&top)?,
+        outputs: output::outputs(&top)?,
+        store: store::store(&top)?,
     };
-    check_exclusions(&top, &config)?;
+    rule::check_exclusions(&top, &config)?;
     Ok(config)
 }
 
@@ -378,361 +271,6 @@ fn objects_max(top: &Section<'_>) -> Result<u32, ConfigError> {
     let objects = top.integer("objects_max", range)?;
     let objects = objects.and_then(|objects| u32::try_from(objects).ok());
     Ok(objects.unwrap_or(raw::FIMK_OBJECTS_DEFAULT))
-}
-
-fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {
-    let sections = top.tables("rule", RULE)?;
-    if sections.is_empty() {
-        return Err(top.error(
-            "there is no [[rule]], so nothing would be watched; add one with `name` and `paths`",
-        ));
-    }
-    let mut names = HashSet::new();
-    let mut budget = Budget {
-        paths: PATHS_MAX,
-        excludes: PATHS_MAX,
-        globs: GLOBS_MAX,
-        home_paths: HOME_PATHS_MAX,
-    };
-    let mut rules = Vec::new();
-    for section in &sections {
-        if rules.len() == RULES_MAX {
-            return Err(section.error(format!(
-                "there are more than {RULES_MAX} rules; put paths of one kind into one rule"
-            )));
-        }
-        let rule = rule(section, &mut budget)?;
-        if !names.insert(rule.name.clone()) {
-            let message = format!(
-                "there is another rule \"{}\"; give each a name of its own",
-                shown(&rule.name)
-            );
-            return Err(section.error(message));
-        }
-        rules.push(rule);
-    }
-    Ok(rules)
-}
-
-/// How many entries may still come.
-struct Budget {
-    paths: usize,
-    excludes: usize,
-    globs: usize,
-    home_paths: usize,
-}
-
-fn rule(section: &Section<'_>, budget: &mut Budget) -> Result<Rule, ConfigError> {
-    let Some(name) = section.string("name")? else {
-        return Err(
-            section.error("this [[rule]] has no `name`; give it one, such as name = \"identity\"")
-        );
-    };
-    check_label(section, "name", name)?;
-    let (exclude, exclude_names) = excludes(section, name.text, budget)?;
-    let (paths, home_paths) = paths(section, name.text, budget)?;
-    Ok(Rule {
-        name: name.text.to_owned(),
-        paths,
-        home_paths,
-        recursive: section.boolean("recursive")?.unwrap_or(true),
-        exclude,
-        exclude_names,
-        content: section
-            .word("content", &CONTENTS)?
-            .unwrap_or(ContentMode::Auto),
-        report: report(section)?,
-        severity: severity(section)?.unwrap_or(SEVERITY_DEFAULT),
-        tags: tags(section)?,
-        keep_days: days(section, "keep_days")?,
-    })
-}
-
-/// A gibibyte: about a million events.
-const KEEP_BYTES_DEFAULT: u64 = 1 << 30;
-
-fn store(top: &Section<'_>) -> Result<Store, ConfigError> {
-    let Some(section) = top.table("store", STORE)? else {
-        return Ok(Store {
-            keep_bytes: KEEP_BYTES_DEFAULT,
-            keep_days: [None; 4],
-        });
-    };
-    let all = days(&section, "keep_days")?;
-    let mut keep_days = [all; 4];
-    let keys = [
-        "keep_days_low",
-        "keep_days_medium",
-        "keep_days_high",
-        "keep_days_critical",
-    ];
-    for (kept, key) in keep_days.iter_mut().zip(keys) {
-        *kept = days(&section, key)?.or(*kept);
-    }
-    Ok(Store {
-        keep_bytes: section
-            .integer("keep_bytes", 1 << 20..=1 << 40)?
-            .unwrap_or(KEEP_BYTES_DEFAULT),
-        keep_days,
-    })
-}
-
-/// At most a century.
-fn days(section: &Section<'_>, key: &'static str) -> Result<Option<u32>, ConfigError> {
-    let days = section.integer(key, 1..=36_525)?;
-    Ok(days.and_then(|days| u32::try_from(days).ok()))
-}
-
-/// Names and tags are for people and for searching: short, on one line.
-fn check_label(section: &Section<'_>, key: &str, label: Text<'_>) -> Result<(), ConfigError> {
-    let length = label.text.chars().count();
-    if length == 0 || length > NAME_CHARACTERS_MAX || label.text.chars().any(char::is_control) {
-        let message = format!(
-            "`{key}` must be 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character"
-        );
-        return Err(section.error_at(label, message));
-    }
-    Ok(())
-}
-
-fn tags(section: &Section<'_>) -> Result<Vec<String>, ConfigError> {
-    let tags = section.strings("tags")?;
-    for (number, tag) in tags.iter().enumerate() {
-        check_label(section, "tags", *tag)?;
-        if number == TAGS_MAX {
-            return Err(section.error_at(
-                *tag,
-                format!("a rule has at most {TAGS_MAX} `tags`; remove some"),
-            ));
-        }
-    }
-    Ok(tags.iter().map(|tag| tag.text.to_owned()).collect())
-}
-
-fn report(section: &Section<'_>) -> Result<Report, ConfigError> {
-    let mut report = Report::default();
-    for word in section.strings("report")? {
-        let Some(kind) = Kind::named(word.text) else {
-            let known = KINDS.map(|kind| format!("\"{}\"", kind.name())).join(", ");
-            let message = format!(
-                "`report` in {RULE} may hold {known}, not \"{}\"",
-                shown(word.text)
-            );
-            return Err(section.error_at(word, message));
-        };
-        report = report.with(kind);
-    }
-    Ok(report)
-}
-
-fn severity(section: &Section<'_>) -> Result<Option<u8>, ConfigError> {
-    if section.string("severity").is_ok() {
-        return section.word("severity", &SEVERITIES);
-    }
-    let number = section.integer("severity", 0..=100)?;
-    Ok(number.and_then(|number| u8::try_from(number).ok()))
-}
-
-fn paths(
-    section: &Section<'_>,
-    rule: &str,
-    budget: &mut Budget,
-) -> Result<(Vec<Pattern>, Vec<HomePath>), ConfigError> {
-    let entries = section.strings("paths")?;
-    if entries.is_empty() {
-        return Err(section.error(format!(
-            "rule \"{}\" has no `paths`; name at least one",
-            shown(rule)
-        )));
-    }
-    let mut patterns = Vec::with_capacity(entries.len());
-    let mut home_paths = Vec::new();
-    for entry in entries {
-        spend(
-            section,
-            entry,
-            &mut budget.paths,
-            PATHS_MAX,
-            "`paths` in all",
-        )?;
-        if is_of_homes(entry.text) {
-            spend(
-                section,
-                entry,
-                &mut budget.home_paths,
-                HOME_PATHS_MAX,
-                "paths that begin with ~/",
-            )?;
-            let path =
-                HomePath::parse(entry.text).map_err(|why| refused(section, rule, entry, &why))?;
-            home_paths.push(path);
-            continue;
-        }
-        let pattern = pattern(section, rule, entry, budget)?;
-        if is_pseudo(pattern.base()) {
-            let message = format!(
-                "rule \"{}\": path \"{}\" is on a pseudo file system, whose files change by themselves; remove it",
-                shown(rule),
-                shown(entry.text)
-            );
-            return Err(section.error_at(entry, message));
-        }
-        patterns.push(pattern);
-    }
-    Ok((patterns, home_paths))
-}
-
-/// Whether an entry of `paths` is one of [`HomePath`].
-fn is_of_homes(entry: &str) -> bool {
-    entry.starts_with('~')
-}
-
-fn pattern(
-    section: &Section<'_>,
-    rule: &str,
-    entry: Text<'_>,
-    budget: &mut Budget,
-) -> Result<Pattern, ConfigError> {
-    let pattern = Pattern::parse(entry.text).map_err(|why| refused(section, rule, entry, &why))?;
-    if matches!(pattern, Pattern::Glob(_)) {
-        spend(
-            section,
-            entry,
-            &mut budget.globs,
-            GLOBS_MAX,
-            "paths with wildcards",
-        )?;
-    }
-    Ok(pattern)
-}
-
-fn refused(section: &Section<'_>, rule: &str, entry: Text<'_>, why: &str) -> ConfigError {
-    section.error_at(
-        entry,
-        format!(
-            "rule \"{}\": path \"{}\" {why}",
-            shown(rule),
-            shown(entry.text)
-        ),
-    )
-}
-
-fn spend(
-    section: &Section<'_>,
-    entry: Text<'_>,
-    left: &mut usize,
-    max: usize,
-    what: &str,
-) -> Result<(), ConfigError> {
-    match left.checked_sub(1) {
-        Some(rest) => *left = rest,
-        None => {
-            return Err(section.error_at(
-                entry,
-                format!("there are more than {max} {what}; name directories instead"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-type Excludes = (Vec<Pattern>, Vec<NameGlob>);
-
-fn excludes(
-    section: &Section<'_>,
-    rule: &str,
-    budget: &mut Budget,
-) -> Result<Excludes, ConfigError> {
-    let (mut anchored, mut names) = (Vec::new(), Vec::new());
-    for entry in section.strings("exclude")? {
-        spend(
-            section,
-            entry,
-            &mut budget.excludes,
-            PATHS_MAX,
-            "`exclude` entries in all",
-        )?;
-        if entry.text.starts_with('/') {
-            anchored.push(pattern(section, rule, entry, budget)?);
-        } else {
-            spend(
-                section,
-                entry,
-                &mut budget.globs,
-                GLOBS_MAX,
-                "paths with wildcards",
-            )?;
-            names.push(
-                NameGlob::parse(entry.text).map_err(|why| refused(section, rule, entry, &why))?,
-            );
-        }
-    }
-    Ok((anchored, names))
-}
-
-fn outputs(top: &Section<'_>) -> Result<Vec<Output>, ConfigError> {
-    let mut outputs: Vec<Output> = Vec::new();
-    for section in top.tables("output", OUTPUT)? {
-        let Some(kind) = section.word("type", &OUTPUTS)? else {
-            return Err(section.error("this [[output]] has no `type`; write type = \"stdout\""));
-        };
-        if outputs.iter().any(|output| output.kind == kind) {
-            return Err(section.error(
-                "there are two [[output]] of this type, so each line would come twice; remove one",
-            ));
-        }
-        outputs.push(Output {
-            kind,
-            severity: severity(&section)?.unwrap_or(OUTPUT_SEVERITY_DEFAULT),
-            burst: burst(&section)?,
-        });
-    }
-    if outputs.is_empty() {
-        outputs.push(Output::default());
-    }
-    Ok(outputs)
-}
-
-fn burst(section: &Section<'_>) -> Result<Option<Burst>, ConfigError> {
-    let events = section.integer("burst_events", 2..=BURST_EVENTS_MAX)?;
-    let within_ms = section.integer("burst_ms", 100..=60_000)?;
-    if section.word("burst", &BURSTS)? != Some(true) {
-        if events.is_some() || within_ms.is_some() {
-            return Err(section.error(
-                "`burst_events` and `burst_ms` are for burst = \"summary\" only; write that too, or remove them",
-            ));
-        }
-        return Ok(None);
-    }
-    let events = events.unwrap_or(BURST_EVENTS_DEFAULT);
-    Ok(Some(Burst {
-        events: usize::try_from(events).unwrap_or(usize::MAX),
-        within_ms: within_ms.unwrap_or(BURST_MS_DEFAULT),
-    }))
-}
-
-/// A path that its own rule excludes would silently be left out.
-fn check_exclusions(top: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
-    let set = RuleSet::new(config).map_err(|error| top.error(error.to_string()))?;
-    for (section, (number, rule)) in top
-        .tables("rule", RULE)?
-        .iter()
-        .zip((0..).zip(&config.rules))
-    {
-        let entries = section.strings("paths")?.into_iter();
-        let anchored = entries.filter(|entry| !is_of_homes(entry.text));
-        for (entry, pattern) in anchored.zip(&rule.paths) {
-            if set.excludes_root(number, pattern) {
-                return Err(refused(
-                    section,
-                    &rule.name,
-                    entry,
-                    "is also left out by `exclude`; remove one of them",
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Whether it lies where nothing is ever watched: /proc, /sys, /dev.

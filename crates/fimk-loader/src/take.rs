@@ -60,7 +60,10 @@ fn merge(earlier: raw::fimk_entry, later: raw::fimk_entry) -> raw::fimk_entry {
     let mut merged = later;
     merged.first_ns = earlier.first_ns.min(later.first_ns);
     merged.last_ns = earlier.last_ns.max(later.last_ns);
-    merged.count = earlier.count.saturating_add(later.count);
+    merged.again = earlier.again;
+    merged.count = earlier
+        .count
+        .saturating_add(later.count - u64::from(later.again != 0));
     merged.bytes = earlier.bytes.saturating_add(later.bytes);
     merged.uid = earlier.uid;
     for (operation, done) in merged.operations.iter_mut().zip(earlier.operations) {
@@ -93,6 +96,9 @@ mod tests {
             (10, 40, 5, 1000)
         );
         assert_eq!(merged.count, u64::MAX);
+        (later.count, later.again) = (3, 1);
+        let merged = merge(earlier, later);
+        assert_eq!((merged.count, merged.again), (2 + 2, 0));
         assert_eq!((merged.operations[0], merged.operations[6]), (1, 1));
     }
 }

@@ -72,8 +72,7 @@ fn a_million_writes_to_a_file_are_a_handful_of_events_that_count_each() {
     let told = of(&events, &path).count() as u64;
     println!("{WRITES} writes: {told} events, {count} counted, {bytes} bytes");
     assert!(told <= 60, "{told} events");
-    // Each time that an entry is taken, and where two programs see each write, a few are counted twice or not at all:
-    // see fimk-events(7).
+    // Each time that an entry is taken, a write may be counted in it that comes too late: see fimk-events(7).
     let near = WRITES / 100;
     assert!(
         count <= WRITES + near && bytes <= 8 * (WRITES + near),

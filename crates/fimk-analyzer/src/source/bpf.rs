@@ -78,6 +78,8 @@ pub struct Bpf {
     pub mapped: Vec<BytePath>,
     /// Names on overlays in whose layers something changed: to be walked if they turn out to be new.
     beneath: Vec<(BytePath, Touch)>,
+    /// Those of them that were found: see [`Bpf::look_beneath`].
+    standing: Vec<(BytePath, Touch)>,
     /// Attributes that were set and that nobody reads here.
     unreadable: Unreadable,
 }
@@ -155,12 +157,16 @@ impl Bpf {
             first,
             // The two clocks are read anew for each, and a moment counts where both are the same.
             last: clock::from_boot(taken.entry.last_ns).max(first),
-            count: taken.entry.count,
+            // What the entry before has counted already is taken in here, so that nothing is missed, and told there.
+            count: taken.entry.count - u64::from(taken.entry.again != 0),
             bytes: taken.entry.bytes,
             accessed: None,
             fact: self.unreadable.fact(key, operations),
         };
         if let Some(kind) = attempts::kind_of(taken.key.actor) {
+            if touch.count == 0 {
+                return Vec::new();
+            }
             let error = error_of(taken.key.actor);
             let attempted = Attempted {
                 kind,

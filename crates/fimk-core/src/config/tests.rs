@@ -1,6 +1,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use super::*;
+use crate::rules::RuleSet;
 
 fn error(text: &str) -> String {
     parse(text, "/etc/fimk/fimk.toml")
