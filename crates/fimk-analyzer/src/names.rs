@@ -281,6 +281,9 @@ impl Engine {
     ) -> Result<(), Trouble> {
         let mut present = HashSet::new();
         for it in found {
+            if it.covered {
+                self.settle.seen(&it.path);
+            }
             if it.covered && it.path != *path && !self.is_as_recorded(&it.path)? {
                 self.found(&it.path, touches);
             }

@@ -261,6 +261,13 @@ impl Settle {
         }
     }
 
+    /// Something stands there, although the last that waits says that it went: it is read, and not taken for gone.
+    pub fn seen(&mut self, path: &BytePath) {
+        if let Some((_, pending)) = self.waiting.get_mut(path) {
+            pending.present.take_if(|present| !*present);
+        }
+    }
+
     /// Whether anything waits about a path.
     pub fn waits(&self, path: &BytePath) -> bool {
         self.waiting.contains_key(path)
@@ -423,6 +430,17 @@ mod tests {
         pending.explain();
         assert!(pending.with_guesses().is_none());
         assert_eq!((pending.touches.len(), pending.found), (1, None));
+    }
+
+    #[test]
+    fn what_is_seen_to_stand_is_not_taken_for_gone() {
+        let mut settle = settle(10);
+        let pending = settle.entry(&path("/a"), false);
+        pending.add(touch(1, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)));
+        assert_eq!(pending.present, Some(false));
+        settle.seen(&path("/a"));
+        let pending = settle.take(&path("/a")).expect("it waits");
+        assert_eq!((pending.present, pending.touches.len()), (None, 1));
     }
 
     #[test]

@@ -119,40 +119,6 @@ pub fn run(seed: u64, service: bool, seconds: u64, scale: u32) -> Outcome {
     subject.stop();
     let told = Told::new(subject.events());
     wrong.extend(judge(&site, &subject, &told, &deeds, &hot));
-    let mut delays: Vec<i64> = deeds.iter().filter_map(|it| told.delay(it)).collect();
-    delays.sort_unstable();
-    let at = |per_mille: usize| {
-        delays
-            .get((delays.len().max(1) - 1) * per_mille / 1000)
-            .map_or(0, |it| it / 1_000_000)
-    };
-    eprintln!(
-        "DELAYS ms: p50 {} p90 {} p99 {} p999 {} max {}",
-        at(500),
-        at(900),
-        at(990),
-        at(999),
-        at(1000)
-    );
-    let mut late: Vec<&Deed> = deeds
-        .iter()
-        .filter(|it| told.delay(it).is_some_and(|ns| ns > 900_000_000))
-        .collect();
-    late.truncate(400);
-    for deed in late {
-        eprintln!(
-            "LATE {} ms {:?} {deed}\n{}",
-            told.delay(deed).unwrap_or(0) / 1_000_000,
-            deed.later,
-            told.account(deed)
-        );
-    }
-    for line in &sabotage {
-        eprintln!("SABOTAGE {line}");
-    }
-    for line in told.lives() {
-        eprintln!("LIFE {line}");
-    }
     let count = |how| deeds.iter().filter(|deed| told.how(deed) == how).count();
     Outcome {
         summary: format!(

@@ -128,31 +128,6 @@ impl Told {
         changes.any(|it| directory.made < it.created && it.created < deed.begun)
     }
 
-    /// DIAG
-    pub fn delay(&self, deed: &Deed) -> Option<i64> {
-        let paths = [Some(&deed.path), deed.from.as_ref()];
-        let by_path = paths
-            .into_iter()
-            .flatten()
-            .chain(&deed.later)
-            .filter_map(|it| self.by_path.get(it));
-        let found = by_path
-            .chain(self.by_inode.get(&deed.inode))
-            .flatten()
-            .filter_map(|number| self.changes.get(*number));
-        if self.windows.iter().any(|window| overlap(*window, deed))
-            || found
-                .clone()
-                .any(|change| change.window.is_some_and(|it| overlap(it, deed)))
-        {
-            return None;
-        }
-        found
-            .filter(|it| it.tells(deed))
-            .map(|it| it.touched.0 + read_within(&it.event) - deed.ended)
-            .min()
-    }
-
     /// What is wrong about who is named: only who changed the object, or something in the directory, may be.
     pub fn wrongly_named(&self, deeds: &[Deed]) -> Vec<String> {
         let mut wrong = Vec::new();
