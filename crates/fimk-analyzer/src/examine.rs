@@ -19,7 +19,7 @@ use crate::{
     patience::Hangs,
     pending::{Found, Pending},
     read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
-    report::{Case, Report, is_public, puts, reports, unexplained, vanished},
+    report::{Case, Report, awaits_reason, is_public, puts, reports},
     signal::{Fact, Operations},
     verdict::{Values, judge},
 };
@@ -99,8 +99,7 @@ impl Engine {
             // Who holds it now is asked first, and what others did to it meanwhile is heard.
             return Ok(false);
         }
-        let gone = vanished(pending, before.as_ref(), after.as_ref());
-        if !pending.unexplained && (gone || unexplained(pending, &verdict)) {
+        if awaits_reason(pending, before.as_ref(), after.as_ref(), &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);
         }

@@ -157,8 +157,18 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
             || verdict.replaced && !able(Operations::default()))
 }
 
+/// Whether what shows is to wait once for the record that says how it came.
+pub fn awaits_reason(
+    pending: &Pending,
+    before: Option<&Record>,
+    after: Option<&Snapshot>,
+    verdict: &Verdict,
+) -> bool {
+    !pending.unexplained && (vanished(pending, before, after) || unexplained(pending, verdict))
+}
+
 /// Whether it is gone, and nothing that waited says why: that it was removed or moved is still to be heard of.
-pub fn vanished(pending: &Pending, before: Option<&Record>, after: Option<&Snapshot>) -> bool {
+fn vanished(pending: &Pending, before: Option<&Record>, after: Option<&Snapshot>) -> bool {
     let told = |touch: &Touch| matches!(touch.fact, Some(Fact::Deleted | Fact::MovedOut(_)));
     before.is_some()
         && after.is_none()
