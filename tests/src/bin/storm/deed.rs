@@ -47,7 +47,7 @@ pub struct Deed {
     pub path: PathBuf,
     /// Where it was before: of a rename.
     pub from: Option<PathBuf>,
-    /// Other names of `path` soon after, because a directory above it was moved.
+    /// Other names of `path` soon after, because it or a directory above it was moved.
     pub later: Vec<PathBuf>,
     /// The directories in which it was done, except the writer's own.
     pub directories: Vec<Directory>,
@@ -70,9 +70,9 @@ const MOMENT_NS: i64 = 5_000_000_000;
 
 /// Fills in `later` and `directories`, of the deeds of one writer in their order.
 pub fn follow_directories(deeds: &mut [Deed]) {
-    let moves: Vec<(i64, PathBuf, PathBuf)> = deeds
+    let moves: Vec<(i64, u64, PathBuf, PathBuf)> = deeds
         .iter()
-        .filter_map(|it| Some((it.begun, it.from.clone()?, it.path.clone())))
+        .filter_map(|it| Some((it.begun, it.inode, it.from.clone()?, it.path.clone())))
         .collect();
     let mut standing: HashMap<PathBuf, Directory> = HashMap::new();
     for deed in deeds {
@@ -85,11 +85,14 @@ pub fn follow_directories(deeds: &mut [Deed]) {
         let soon = moves[from..]
             .iter()
             .take_while(|(begun, ..)| *begun < deed.ended + MOMENT_NS);
-        for (_, old, new) in soon {
-            if let Ok(rest) = name.strip_prefix(old)
-                && rest != Path::new("")
-            {
-                name = new.join(rest);
+        for (_, inode, old, new) in soon {
+            let Ok(rest) = name.strip_prefix(old) else {
+                continue;
+            };
+            // Another may have the name by then. What waits of an object is told with its move.
+            let itself = rest == Path::new("");
+            if !itself || *inode == deed.inode {
+                name = if itself { new.clone() } else { new.join(rest) };
                 deed.later.push(name.clone());
             }
         }
