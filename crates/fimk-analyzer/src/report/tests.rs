@@ -137,6 +137,17 @@ fn what_a_mode_came_to_mean_makes_the_event_of_its_author_graver() {
 }
 
 #[test]
+fn what_a_user_does_with_a_file_of_his_own_looks_no_graver_at_his_will() {
+    let mut after = snapshot(1, 0o4777);
+    after.attributes.uid = 1000;
+    let mut before = snapshot(1, 0o755);
+    before.attributes.uid = 1000;
+    let pending = pending(vec![touch(2, raw::FIMK_OP_CHMOD, None)]);
+    let told = told(&pending, Some(before), Some(&after));
+    assert_eq!(told, [(Action::AttributesModified, 40, Some(2), vec![])]);
+}
+
+#[test]
 fn who_only_changed_the_mode_is_not_blamed_for_a_content() {
     let pending = pending(vec![touch(1, raw::FIMK_OP_CHMOD, None)]);
     let (before, after) = (snapshot(1, 0o644), snapshot(2, 0o600));

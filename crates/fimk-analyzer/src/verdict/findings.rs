@@ -15,14 +15,16 @@ pub(super) fn of_attributes(before: Option<&Snapshot>, after: Option<&Snapshot>)
         return Vec::new();
     };
     let mut findings = Vec::new();
+    // What others do with their own files endangers them only, and must not look grave at their will.
+    let of_root = after.attributes.uid == 0;
     let newly = |is: fn(&Snapshot) -> bool| is(after) && !before.is_some_and(is);
-    if newly(sets_user) {
-        findings.push(Kind::SetUserId.finding("whoever executes it becomes its owner"));
+    if of_root && newly(sets_user) {
+        findings.push(Kind::SetUserId.finding("whoever executes it becomes root"));
     }
-    if newly(sets_group) {
+    if of_root && newly(sets_group) {
         findings.push(Kind::SetGroupId.finding("whoever executes it gets its group"));
     }
-    if newly(world_writable) {
+    if of_root && newly(world_writable) {
         findings.push(Kind::WorldWritable.finding("everybody may write to it"));
     }
     let capabilities = capabilities(after);
