@@ -6,7 +6,7 @@
 //!
 //! | module | knows |
 //! |---|---|
-//! | [`passwd`], [`shadow`] | the fields of one line; `table` has what both files share, `password` the password field |
+//! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub mod access;
 pub mod authorized_keys;
 mod diff;
+pub mod group;
+pub mod gshadow;
 mod lines;
 pub mod others;
 pub mod passwd;
@@ -85,11 +87,15 @@ pub enum Consumer {
     Access,
     /// Everything else; what turns out not to be text becomes [`State::Binary`].
     Text,
+    /// group(5)
+    Group,
+    /// gshadow(5)
+    Gshadow,
 }
 
 impl Consumer {
     /// By the last two components of the path, so that the files of a chroot count as well.
-    /// The backups that shadow-utils leave (`passwd-`, `shadow-`) are of the same form.
+    /// The backups that shadow-utils leave (`passwd-`, `group-` and so on) are of the same form.
     pub fn for_path(path: &[u8]) -> Self {
         let mut components = path
             .rsplit(|&byte| byte == b'/')
@@ -98,6 +104,8 @@ impl Consumer {
         match (name, components.next().unwrap_or_default()) {
             (b"passwd" | b"passwd-", b"etc") => Self::Passwd,
             (b"shadow" | b"shadow-", b"etc") => Self::Shadow,
+            (b"group" | b"group-", b"etc") => Self::Group,
+            (b"gshadow" | b"gshadow-", b"etc") => Self::Gshadow,
             (b"authorized_keys" | b"authorized_keys2", b".ssh") => Self::AuthorizedKeys,
             (b"access.conf", b"security") => Self::Access,
             (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
@@ -136,6 +144,10 @@ pub enum State {
     AuthorizedKeys(authorized_keys::State),
     /// The rules of an access.conf.
     Access(access::State),
+    /// The groups of a group file.
+    Group(group::State),
+    /// The groups of a gshadow file.
+    Gshadow(gshadow::State),
 }
 
 /// Reads the content of a file.
@@ -148,6 +160,8 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
             State::AuthorizedKeys,
         ),
         Consumer::Access => kept(access::read(bytes, tokenize), State::Access),
+        Consumer::Group => kept(table::read(bytes, tokenize), State::Group),
+        Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
         Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
         Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
     };
@@ -187,6 +201,12 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (Some(State::Access(before)), Some(State::Access(after))) => {
             semantic(access::compare(before, after))
         }
+        (Some(State::Group(before)), Some(State::Group(after))) => {
+            semantic(table::compare(before, after))
+        }
+        (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
+            semantic(table::compare(before, after))
+        }
         (Some(State::Text(before)), Some(State::Text(after))) => {
             diff::unified(Some(before), Some(after))
         }
@@ -196,6 +216,8 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (None, Some(State::Shadow(after))) => semantic(table::created(after)),
         (None, Some(State::AuthorizedKeys(after))) => semantic(authorized_keys::created(after)),
         (None, Some(State::Access(after))) => semantic(access::created(after)),
+        (None, Some(State::Group(after))) => semantic(table::created(after)),
+        (None, Some(State::Gshadow(after))) => semantic(table::created(after)),
         (before, after) => semantic(kinds(before, after)),
     };
     if comparison.changes.len() > MAX_CHANGES {
@@ -231,10 +253,12 @@ fn kinds(before: Option<&State>, after: Option<&State>) -> Vec<Difference> {
 
 fn describe(state: &State) -> String {
     match state {
-        State::Passwd(table) => table.describe(),
-        State::Shadow(table) => table.describe(),
+        State::Passwd(table) => table::describe(table),
+        State::Shadow(table) => table::describe(table),
         State::AuthorizedKeys(keys) => keys.describe(),
         State::Access(rules) => rules.describe(),
+        State::Group(table) => table::describe(table),
+        State::Gshadow(table) => table::describe(table),
         State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
     }

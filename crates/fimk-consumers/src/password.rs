@@ -70,7 +70,30 @@ const PREFIXES: [(&[u8], Algorithm); 14] = [
     (b"$3$", Algorithm::Nt),
 ];
 
+/// From the strongest, as crypt(5) orders them.
+const BY_STRENGTH: [&[Algorithm]; 9] = [
+    &[
+        Algorithm::Yescrypt,
+        Algorithm::GostYescrypt,
+        Algorithm::Scrypt,
+    ],
+    &[Algorithm::Bcrypt],
+    &[Algorithm::Sha512],
+    &[Algorithm::Sha256],
+    &[Algorithm::Sha1],
+    &[Algorithm::SunMd5],
+    &[Algorithm::Md5],
+    &[Algorithm::BsdiDes],
+    &[Algorithm::Des, Algorithm::Nt],
+];
+
 impl Algorithm {
+    /// What is of unknown form is neither weaker nor stronger.
+    pub(crate) fn is_weaker_than(self, other: Self) -> bool {
+        let place = |it| BY_STRENGTH.iter().position(|alike| alike.contains(&it));
+        matches!((place(self), place(other)), (Some(this), Some(that)) if this > that)
+    }
+
     fn of(hash: &[u8]) -> Self {
         let plain = |bytes: &[u8]| bytes.iter().all(|&byte| is_crypt64(byte));
         let prefix = PREFIXES.iter().find(|(prefix, _)| hash.starts_with(prefix));
@@ -160,6 +183,19 @@ impl Password {
         }
     }
 
+    fn algorithm(&self) -> Option<Algorithm> {
+        match self {
+            Self::Set { algorithm, .. } | Self::Locked { algorithm, .. } => Some(*algorithm),
+            Self::InShadow | Self::Empty | Self::None(_) => None,
+        }
+    }
+
+    /// Whether both are hashes, and this is the weaker one.
+    pub(crate) fn is_weaker_than(&self, other: &Self) -> bool {
+        let pair = self.algorithm().zip(other.algorithm());
+        pair.is_some_and(|(this, that)| this.is_weaker_than(that))
+    }
+
     fn numbered(&self, numbers: &mut Numbers) -> String {
         match self {
             Self::Set { algorithm, token } => {
@@ -176,7 +212,13 @@ impl Password {
     pub(crate) fn change(&self, after: &Self, numbers: &mut Numbers) -> (String, String) {
         let both = self.token().is_some() && after.token().is_some();
         if both && self.token() != after.token() {
-            return (self.numbered(numbers), after.numbered(numbers));
+            let before = self.numbered(numbers);
+            let weaker = if after.is_weaker_than(self) {
+                ", weaker than before"
+            } else {
+                ""
+            };
+            return (before, after.numbered(numbers) + weaker);
         }
         let (before_words, after_words) = (self.words(), after.words());
         if before_words == after_words {

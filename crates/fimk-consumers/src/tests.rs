@@ -25,6 +25,7 @@ use proptest::prelude::*;
 use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
 
 mod access;
+mod groups;
 mod keys;
 mod redaction;
 mod shadow;
@@ -90,6 +91,10 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/etc/group", Consumer::Group),
+        (b"/etc/group-", Consumer::Group),
+        (b"/etc/gshadow", Consumer::Gshadow),
+        (b"/etc/gshadow-", Consumer::Gshadow),
         (b"/root/.ssh/authorized_keys", Consumer::AuthorizedKeys),
         (b"/home/a/.ssh//authorized_keys2", Consumer::AuthorizedKeys),
         (b"/etc/ssh/authorized_keys/alice", Consumer::AuthorizedKeys),
@@ -141,6 +146,8 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
         Just(Consumer::Shadow),
         Just(Consumer::AuthorizedKeys),
         Just(Consumer::Access),
+        Just(Consumer::Group),
+        Just(Consumer::Gshadow),
         Just(Consumer::Text)
     ]
 }
@@ -209,7 +216,7 @@ proptest! {
         noise in "[ -~&&[^:'\"\\\\$]]{0,20}",
         salt in "[a-zA-Z0-9./]{8,16}",
         hash in "[a-zA-Z0-9./]{43}",
-        form in 0..7_usize,
+        form in 0..8_usize,
     ) {
         let secret = format!("{}{salt}${hash}", ["$6$", "$y$j9T$", "$1$", "$2b$12$"][form % 4]);
         let line = match form {
@@ -219,6 +226,7 @@ proptest! {
             3 => format!("{noise} {secret} {noise}"),
             4 => format!("{secret}:x:0:0::/:"),
             5 => format!("usermod -p '{secret}' eve # {noise}"),
+            6 => format!("eve:{secret}:alice:{noise}"),
             _ => format!("+{secret}:{noise}"),
         };
         let other = line.replace(&hash, &hash.chars().rev().collect::<String>());

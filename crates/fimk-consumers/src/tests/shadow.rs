@@ -38,7 +38,9 @@ fn locking_is_told_from_changing() {
     );
     assert_eq!(
         password(&locked, SHA512),
-        ["user root|password|locked, [redacted 1] (yescrypt)|[redacted 2] (SHA-512)"]
+        [
+            "user root|password|locked, [redacted 1] (yescrypt)|[redacted 2] (SHA-512), weaker than before"
+        ]
     );
     let twice = format!("!{locked}");
     let said = password(&locked, &twice).concat();
@@ -85,6 +87,23 @@ fn algorithms_are_named_by_prefix() {
                 "user root|password|none (cannot log in by password)|set, {name}"
             )]
         );
+    }
+}
+
+#[test]
+fn a_weaker_algorithm_is_said_to_be_weaker_and_a_stronger_one_is_not() {
+    let said = password(YESCRYPT, "$1$abcdefgh$abcdefgh");
+    assert_eq!(
+        said,
+        ["user root|password|[redacted 1] (yescrypt)|[redacted 2] (MD5), weaker than before"]
+    );
+    for (before, after) in [
+        (SHA512, YESCRYPT),
+        (SHA512, "plain"),
+        ("plain", DES),
+        (YESCRYPT, "$7$CU..../....abcdefgh"),
+    ] {
+        assert!(!password(before, after).concat().contains("weaker"));
     }
 }
 
