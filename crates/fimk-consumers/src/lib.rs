@@ -7,6 +7,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
+//! | [`sudoers`] | the entries of one line; `entries` has what such files share and how two of them differ |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub mod access;
 pub mod authorized_keys;
 mod diff;
+pub mod entries;
 pub mod group;
 pub mod gshadow;
 mod lines;
@@ -27,6 +29,7 @@ mod password;
 pub mod pieces;
 pub mod redact;
 pub mod shadow;
+pub mod sudoers;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -91,6 +94,8 @@ pub enum Consumer {
     Group,
     /// gshadow(5)
     Gshadow,
+    /// sudoers(5)
+    Sudoers,
 }
 
 impl Consumer {
@@ -106,6 +111,8 @@ impl Consumer {
             (b"shadow" | b"shadow-", b"etc") => Self::Shadow,
             (b"group" | b"group-", b"etc") => Self::Group,
             (b"gshadow" | b"gshadow-", b"etc") => Self::Gshadow,
+            // sudo skips some names in sudoers.d; a file that is renamed there is told by its name.
+            (b"sudoers", b"etc") | (_, b"sudoers.d") => Self::Sudoers,
             (b"authorized_keys" | b"authorized_keys2", b".ssh") => Self::AuthorizedKeys,
             (b"access.conf", b"security") => Self::Access,
             (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
@@ -148,6 +155,8 @@ pub enum State {
     Group(group::State),
     /// The groups of a gshadow file.
     Gshadow(gshadow::State),
+    /// The entries of a sudoers file.
+    Sudoers(sudoers::State),
 }
 
 /// Reads the content of a file.
@@ -162,6 +171,7 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
         Consumer::Access => kept(access::read(bytes, tokenize), State::Access),
         Consumer::Group => kept(table::read(bytes, tokenize), State::Group),
         Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
+        Consumer::Sudoers => kept(sudoers::read(bytes, tokenize), State::Sudoers),
         Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
         Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
     };
@@ -207,6 +217,9 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
             semantic(table::compare(before, after))
         }
+        (Some(State::Sudoers(before)), Some(State::Sudoers(after))) => {
+            semantic(entries::compare(before, after))
+        }
         (Some(State::Text(before)), Some(State::Text(after))) => {
             diff::unified(Some(before), Some(after))
         }
@@ -218,6 +231,7 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (None, Some(State::Access(after))) => semantic(access::created(after)),
         (None, Some(State::Group(after))) => semantic(table::created(after)),
         (None, Some(State::Gshadow(after))) => semantic(table::created(after)),
+        (None, Some(State::Sudoers(after))) => semantic(entries::created(after)),
         (before, after) => semantic(kinds(before, after)),
     };
     if comparison.changes.len() > MAX_CHANGES {
@@ -259,6 +273,7 @@ fn describe(state: &State) -> String {
         State::Access(rules) => rules.describe(),
         State::Group(table) => table::describe(table),
         State::Gshadow(table) => table::describe(table),
+        State::Sudoers(entries) => entries.describe(),
         State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
     }

@@ -14,7 +14,7 @@
 //! | NIS, blank, short lines | `users::nis_entries_are_named_as_such`, `users::malformed_lines_are_named_by_number_and_length_and_never_quoted`, `shadow::short_lines_are_reported_and_hidden` |
 //! | indented comment in access.conf | `access::malformed_lines_are_named_by_number_and_length_and_never_quoted` |
 //! | origin → ALL, rules swapped | `access::an_origin_that_becomes_all_is_named_with_both_values`, `access::rules_that_were_swapped_are_said_to_have_moved` |
-//! | `#includedir` | `text::an_includedir_in_sudoers_is_no_comment_that_is_skipped` |
+//! | `#includedir` | `sudoers::includes_are_no_comments_whatever_begins_them`, `text::an_includedir_in_sudoers_is_no_comment_that_is_skipped` |
 //! | 70 KB line | `text::a_line_behind_a_very_long_one_is_shown` |
 //! | duplicate, reordered lines | `text::duplicates_and_order_are_differences` |
 //! | identical content | `text::an_identical_rewrite_is_no_difference`, `users::the_same_content_written_again_is_no_difference` |
@@ -29,6 +29,7 @@ mod groups;
 mod keys;
 mod redaction;
 mod shadow;
+mod sudoers;
 mod text;
 mod users;
 
@@ -91,6 +92,9 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/etc/sudoers", Consumer::Sudoers),
+        (b"/etc/sudoers.d/90-site", Consumer::Sudoers),
+        (b"/usr/share/doc/sudoers", Consumer::Text),
         (b"/etc/group", Consumer::Group),
         (b"/etc/group-", Consumer::Group),
         (b"/etc/gshadow", Consumer::Gshadow),
@@ -148,6 +152,7 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
         Just(Consumer::Access),
         Just(Consumer::Group),
         Just(Consumer::Gshadow),
+        Just(Consumer::Sudoers),
         Just(Consumer::Text)
     ]
 }
@@ -187,6 +192,19 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
             "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
             "command=\"",
             "no-pty,",
+            "\nroot ALL=(ALL:ALL) NOPASSWD: ALL",
+            "Defaults ",
+            "User_Alias A = ",
+            "#include",
+            "\\\n",
+            "sha256:",
+            "!",
+            "=",
+            ",",
+            "(",
+            "^",
+            "\0",
+            "0\0",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),
     ];
