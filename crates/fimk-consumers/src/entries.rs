@@ -1,4 +1,4 @@
-//! Files that are a sequence of entries, each about one thing: sudoers(5), sshd_config(5), crontab(5) and their like.
+//! Files that are a sequence of entries, each about one thing: sudoers(5), `sshd_config`, crontab(5) and their like.
 //!
 //! A format says what the entries of a line are; what differs between two files is found here. An entry has a
 //! subject (`bob may run /bin/ls`) and fields (`as`, `on`, …). Of the same subject on both sides the fields are
@@ -75,10 +75,10 @@ pub enum Field {
 }
 
 impl Field {
-    /// The value of a thing needs no name of its own: `PermitRootLogin no → yes`.
+    /// The value of a thing has no name of its own: `PermitRootLogin no → yes`.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Value => "value",
+            Self::Value => "",
             Self::As => "as",
             Self::On => "on",
             Self::Tags => "tags",
@@ -187,6 +187,21 @@ impl State {
 }
 
 impl Entry {
+    /// A subject with those of its fields that are not empty.
+    pub(crate) fn new<'a>(
+        line: &Line<'_>,
+        subject: &[u8],
+        fields: impl IntoIterator<Item = (Field, &'a [u8])>,
+    ) -> Self {
+        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        Self {
+            subject: line.pieces(subject),
+            fields: fields
+                .map(|(field, value)| (field, line.pieces(value)))
+                .collect(),
+        }
+    }
+
     pub(crate) fn field(&self, field: Field) -> Option<&Pieces> {
         let found = self.fields.iter().find(|(name, _)| *name == field);
         found.map(|(_, value)| value)

@@ -7,7 +7,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
-//! | [`sudoers`] | the entries of one line; `entries` has what such files share and how two of them differ |
+//! | [`sudoers`], [`sshd`] | the entries of one line; `entries` has what such files share and how two of them differ |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
@@ -29,6 +29,7 @@ mod password;
 pub mod pieces;
 pub mod redact;
 pub mod shadow;
+pub mod sshd;
 pub mod sudoers;
 pub mod table;
 #[cfg(test)]
@@ -96,6 +97,8 @@ pub enum Consumer {
     Gshadow,
     /// sudoers(5)
     Sudoers,
+    /// `sshd_config(5)`
+    Sshd,
 }
 
 impl Consumer {
@@ -115,6 +118,8 @@ impl Consumer {
             (b"sudoers", b"etc") | (_, b"sudoers.d") => Self::Sudoers,
             (b"authorized_keys" | b"authorized_keys2", b".ssh") => Self::AuthorizedKeys,
             (b"access.conf", b"security") => Self::Access,
+            (b"sshd_config", b"ssh") => Self::Sshd,
+            (name, b"sshd_config.d") if name.ends_with(b".conf") => Self::Sshd,
             (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
             // A file for each user, as AuthorizedKeysFile of sshd_config(5) often says.
             (_, b"authorized_keys" | b"authorized_keys.d") if components.next() == Some(b"ssh") => {
@@ -157,6 +162,8 @@ pub enum State {
     Gshadow(gshadow::State),
     /// The entries of a sudoers file.
     Sudoers(sudoers::State),
+    /// The directives of an `sshd_config`.
+    Sshd(sshd::State),
 }
 
 /// Reads the content of a file.
@@ -172,6 +179,7 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
         Consumer::Group => kept(table::read(bytes, tokenize), State::Group),
         Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
         Consumer::Sudoers => kept(sudoers::read(bytes, tokenize), State::Sudoers),
+        Consumer::Sshd => kept(sshd::read(bytes, tokenize), State::Sshd),
         Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
         Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
     };
@@ -217,7 +225,8 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
             semantic(table::compare(before, after))
         }
-        (Some(State::Sudoers(before)), Some(State::Sudoers(after))) => {
+        (Some(State::Sudoers(before)), Some(State::Sudoers(after)))
+        | (Some(State::Sshd(before)), Some(State::Sshd(after))) => {
             semantic(entries::compare(before, after))
         }
         (Some(State::Text(before)), Some(State::Text(after))) => {
@@ -231,7 +240,9 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (None, Some(State::Access(after))) => semantic(access::created(after)),
         (None, Some(State::Group(after))) => semantic(table::created(after)),
         (None, Some(State::Gshadow(after))) => semantic(table::created(after)),
-        (None, Some(State::Sudoers(after))) => semantic(entries::created(after)),
+        (None, Some(State::Sudoers(after) | State::Sshd(after))) => {
+            semantic(entries::created(after))
+        }
         (before, after) => semantic(kinds(before, after)),
     };
     if comparison.changes.len() > MAX_CHANGES {
@@ -273,7 +284,7 @@ fn describe(state: &State) -> String {
         State::Access(rules) => rules.describe(),
         State::Group(table) => table::describe(table),
         State::Gshadow(table) => table::describe(table),
-        State::Sudoers(entries) => entries.describe(),
+        State::Sudoers(entries) | State::Sshd(entries) => entries.describe(),
         State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
     }

@@ -12,7 +12,6 @@
 use crate::{
     Tokenize,
     entries::{self, Entry, Fault, Field, Format, Line},
-    pieces::Pieces,
 };
 
 use crate::entries::line::{find_any, normal, split_at_any, word};
@@ -119,10 +118,8 @@ fn included(
     if path.is_empty() {
         return Err(Fault::Incomplete);
     }
-    entries.push(Entry {
-        subject: line.pieces(&[kind.as_bytes(), b" ", path].concat()),
-        fields: Vec::new(),
-    });
+    let subject = [kind.as_bytes(), b" ", path].concat();
+    entries.push(Entry::new(line, &subject, []));
     Ok(())
 }
 
@@ -195,11 +192,9 @@ fn put_defaults(
         let switch: &[u8] = if negated % 2 == 1 { b"off" } else { b"on" };
         let adds = find_any(name, b"=").is_some();
         let value = value.or((!adds).then_some(switch));
-        let value = value.map(|value| (Field::Value, line.pieces(&normal(value))));
-        entries.push(Entry {
-            subject: line.pieces(&[&head[..], b" ", &normal(name)].concat()),
-            fields: value.into_iter().collect(),
-        });
+        let value = value.map_or_else(Vec::new, normal);
+        let subject = [&head[..], b" ", &normal(name)].concat();
+        entries.push(Entry::new(line, &subject, [(Field::Value, &value[..])]));
     }
     Ok(())
 }
@@ -227,10 +222,7 @@ fn put_aliases(
                 return Err(Fault::Incomplete);
             }
             let subject = [kind, b" ", name, b" member ", &member].concat();
-            entries.push(Entry {
-                subject: line.pieces(&subject),
-                fields: Vec::new(),
-            });
+            entries.push(Entry::new(line, &subject, []));
         }
     }
     Ok(())
@@ -256,16 +248,4 @@ fn definitions_of(text: &[u8]) -> Vec<&[u8]> {
     }
     all.push(&text[start..]);
     all
-}
-
-/// A subject with fields that are not empty.
-fn entry(line: &Line<'_>, subject: &[u8], fields: &[(Field, &[u8])]) -> Entry {
-    let field = |(field, value): &(Field, &[u8])| {
-        let pieces: Pieces = line.pieces(value);
-        (!value.is_empty()).then_some((*field, pieces))
-    };
-    Entry {
-        subject: line.pieces(subject),
-        fields: fields.iter().filter_map(field).collect(),
-    }
 }

@@ -29,6 +29,7 @@ mod groups;
 mod keys;
 mod redaction;
 mod shadow;
+mod sshd;
 mod sudoers;
 mod text;
 mod users;
@@ -92,6 +93,10 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/etc/ssh/sshd_config", Consumer::Sshd),
+        (b"/etc/ssh/sshd_config.d/50-site.conf", Consumer::Sshd),
+        (b"/etc/ssh/sshd_config.d/README", Consumer::Text),
+        (b"/etc/ssh/ssh_config", Consumer::Text),
         (b"/etc/sudoers", Consumer::Sudoers),
         (b"/etc/sudoers.d/90-site", Consumer::Sudoers),
         (b"/usr/share/doc/sudoers", Consumer::Text),
@@ -153,6 +158,7 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
         Just(Consumer::Group),
         Just(Consumer::Gshadow),
         Just(Consumer::Sudoers),
+        Just(Consumer::Sshd),
         Just(Consumer::Text)
     ]
 }
@@ -196,6 +202,8 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
             "Defaults ",
             "User_Alias A = ",
             "#include",
+            "Match User a\n",
+            "PermitRootLogin ",
             "\\\n",
             "sha256:",
             "!",

@@ -1,6 +1,6 @@
 //! A rule: `users hosts = (as) TAG: command, command : hosts = …`.
 
-use super::{entry, list_end};
+use super::list_end;
 use crate::entries::{
     Entry, Fault, Field, Line,
     line::{find_any, normal},
@@ -73,11 +73,8 @@ pub(super) fn put(line: &Line<'_>, text: &[u8], entries: &mut Vec<Entry>) -> Res
 fn one_for_all(line: &Line<'_>, users: &[u8], hosts: &[u8], commands: &[u8]) -> Entry {
     let subject = [users, b" may run many commands"].concat();
     let commands = normal(commands);
-    entry(
-        line,
-        &subject,
-        &[(Field::On, hosts), (Field::Commands, &commands)],
-    )
+    let fields = [(Field::On, hosts), (Field::Commands, &commands)];
+    Entry::new(line, &subject, fields)
 }
 
 /// What was said before a command holds for those behind it as well.
@@ -170,16 +167,15 @@ impl Said {
         let option = |(name, value): &(&[u8], Vec<u8>)| [*name, b"=", value].concat();
         let options: Vec<Vec<u8>> = self.options.iter().map(option).collect();
         let run_as = self.run_as.as_deref().unwrap_or(b"root by default");
-        Ok(entry(
-            line,
-            &[users, verb, command].concat(),
-            &[
-                (Field::As, run_as),
-                (Field::On, hosts),
-                (Field::Tags, &self.tags.join(&b' ')),
-                (Field::Options, &options.join(&b' ')),
-            ],
-        ))
+        let (tags, options) = (self.tags.join(&b' '), options.join(&b' '));
+        let fields = [
+            (Field::As, run_as),
+            (Field::On, hosts),
+            (Field::Tags, &tags),
+            (Field::Options, &options),
+        ];
+        let subject = [users, verb, command].concat();
+        Ok(Entry::new(line, &subject, fields))
     }
 }
 

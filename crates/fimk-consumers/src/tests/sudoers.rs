@@ -132,14 +132,14 @@ fn settings_are_told_by_name() {
     assert_eq!(
         changes(BASE, &after),
         [
-            "Defaults env_reset|value|on|off",
+            "Defaults env_reset||on|off",
             "Defaults authenticate||-|off, place 2"
         ]
     );
     let path = BASE.replace("/usr/sbin:", "/tmp:/usr/sbin:");
     assert_eq!(
         changes(BASE, &path),
-        ["Defaults secure_path|value|\"/usr/sbin:/usr/bin\"|\"/tmp:/usr/sbin:/usr/bin\""]
+        ["Defaults secure_path||\"/usr/sbin:/usr/bin\"|\"/tmp:/usr/sbin:/usr/bin\""]
     );
     assert_eq!(
         added(
