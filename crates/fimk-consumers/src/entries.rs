@@ -72,13 +72,14 @@ pub enum Field {
     Address,
     Control,
     Arguments,
+    Log,
 }
 
 impl Field {
-    /// The value of a thing has no name of its own: `PermitRootLogin no → yes`.
+    /// What mostly matters of a thing has no name of its own: `PermitRootLogin no → yes`.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Value => "",
+            Self::Value | Self::Control => "",
             Self::As => "as",
             Self::On => "on",
             Self::Tags => "tags",
@@ -87,8 +88,8 @@ impl Field {
             Self::Schedule => "schedule",
             Self::User => "user",
             Self::Address => "address",
-            Self::Control => "control",
             Self::Arguments => "arguments",
+            Self::Log => "log",
         }
     }
 }
@@ -222,7 +223,7 @@ impl Entry {
         let field = |(field, value): &(Field, Pieces)| {
             let value = said(value, numbers);
             match field {
-                Field::Value | Field::Address | Field::Control => value,
+                Field::Value | Field::Control | Field::Address => value,
                 field => format!("{} {value}", field.name()),
             }
         };

@@ -7,7 +7,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
-//! | [`sudoers`], [`sshd`] | the entries of one line; `entries` has what such files share and how two of them differ |
+//! | [`sudoers`], [`sshd`], [`crontab`], [`pam`], [`hosts`], [`preload`] | the entries of one line; `entries` has what such files share and how two of them differ |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
@@ -18,15 +18,19 @@ use serde::{Deserialize, Serialize};
 
 pub mod access;
 pub mod authorized_keys;
+pub mod crontab;
 mod diff;
 pub mod entries;
 pub mod group;
 pub mod gshadow;
+pub mod hosts;
 mod lines;
 pub mod others;
+pub mod pam;
 pub mod passwd;
 mod password;
 pub mod pieces;
+pub mod preload;
 pub mod redact;
 pub mod shadow;
 pub mod sshd;
@@ -99,6 +103,16 @@ pub enum Consumer {
     Sudoers,
     /// `sshd_config(5)`
     Sshd,
+    /// crontab(5), with a user in each job
+    Crontab,
+    /// crontab(5) of one user
+    UserCrontab,
+    /// hosts(5)
+    Hosts,
+    /// `/etc/ld.so.preload`, as ld.so(8) describes it
+    Preload,
+    /// pam.d(5)
+    Pam,
 }
 
 impl Consumer {
@@ -120,6 +134,12 @@ impl Consumer {
             (b"access.conf", b"security") => Self::Access,
             (b"sshd_config", b"ssh") => Self::Sshd,
             (name, b"sshd_config.d") if name.ends_with(b".conf") => Self::Sshd,
+            (b"hosts", b"etc") => Self::Hosts,
+            (b"ld.so.preload", b"etc") => Self::Preload,
+            (_, b"pam.d") => Self::Pam,
+            (b"crontab", b"etc") | (_, b"cron.d") => Self::Crontab,
+            (_, b"crontabs") => Self::UserCrontab,
+            (_, b"cron") if components.next() == Some(b"spool") => Self::UserCrontab,
             (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
             // A file for each user, as AuthorizedKeysFile of sshd_config(5) often says.
             (_, b"authorized_keys" | b"authorized_keys.d") if components.next() == Some(b"ssh") => {
@@ -164,6 +184,14 @@ pub enum State {
     Sudoers(sudoers::State),
     /// The directives of an `sshd_config`.
     Sshd(sshd::State),
+    /// The jobs and settings of a crontab, of either kind.
+    Crontab(crontab::State),
+    /// The names of a hosts file.
+    Hosts(hosts::State),
+    /// The libraries of an `ld.so.preload`.
+    Preload(preload::State),
+    /// The stack of a PAM service.
+    Pam(pam::State),
 }
 
 /// Reads the content of a file.
@@ -180,6 +208,11 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
         Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
         Consumer::Sudoers => kept(sudoers::read(bytes, tokenize), State::Sudoers),
         Consumer::Sshd => kept(sshd::read(bytes, tokenize), State::Sshd),
+        Consumer::Crontab => kept(crontab::read(bytes, true, tokenize), State::Crontab),
+        Consumer::UserCrontab => kept(crontab::read(bytes, false, tokenize), State::Crontab),
+        Consumer::Hosts => kept(hosts::read(bytes, tokenize), State::Hosts),
+        Consumer::Preload => kept(preload::read(bytes, tokenize), State::Preload),
+        Consumer::Pam => kept(pam::read(bytes, tokenize), State::Pam),
         Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
         Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
     };
@@ -226,7 +259,11 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
             semantic(table::compare(before, after))
         }
         (Some(State::Sudoers(before)), Some(State::Sudoers(after)))
-        | (Some(State::Sshd(before)), Some(State::Sshd(after))) => {
+        | (Some(State::Sshd(before)), Some(State::Sshd(after)))
+        | (Some(State::Crontab(before)), Some(State::Crontab(after)))
+        | (Some(State::Hosts(before)), Some(State::Hosts(after)))
+        | (Some(State::Preload(before)), Some(State::Preload(after)))
+        | (Some(State::Pam(before)), Some(State::Pam(after))) => {
             semantic(entries::compare(before, after))
         }
         (Some(State::Text(before)), Some(State::Text(after))) => {
@@ -240,9 +277,17 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (None, Some(State::Access(after))) => semantic(access::created(after)),
         (None, Some(State::Group(after))) => semantic(table::created(after)),
         (None, Some(State::Gshadow(after))) => semantic(table::created(after)),
-        (None, Some(State::Sudoers(after) | State::Sshd(after))) => {
-            semantic(entries::created(after))
-        }
+        (
+            None,
+            Some(
+                State::Sudoers(after)
+                | State::Sshd(after)
+                | State::Crontab(after)
+                | State::Hosts(after)
+                | State::Preload(after)
+                | State::Pam(after),
+            ),
+        ) => semantic(entries::created(after)),
         (before, after) => semantic(kinds(before, after)),
     };
     if comparison.changes.len() > MAX_CHANGES {
@@ -284,7 +329,12 @@ fn describe(state: &State) -> String {
         State::Access(rules) => rules.describe(),
         State::Group(table) => table::describe(table),
         State::Gshadow(table) => table::describe(table),
-        State::Sudoers(entries) | State::Sshd(entries) => entries.describe(),
+        State::Sudoers(entries)
+        | State::Sshd(entries)
+        | State::Crontab(entries)
+        | State::Hosts(entries)
+        | State::Preload(entries)
+        | State::Pam(entries) => entries.describe(),
         State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
     }

@@ -25,8 +25,11 @@ use proptest::prelude::*;
 use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
 
 mod access;
+mod crontab;
 mod groups;
+mod hosts;
 mod keys;
+mod pam;
 mod redaction;
 mod shadow;
 mod sshd;
@@ -93,6 +96,16 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/etc/crontab", Consumer::Crontab),
+        (b"/etc/cron.d/e2scrub_all", Consumer::Crontab),
+        (b"/var/spool/cron/crontabs/alice", Consumer::UserCrontab),
+        (b"/var/spool/cron/alice", Consumer::UserCrontab),
+        (b"/etc/cron.daily/man-db", Consumer::Text),
+        (b"/srv/cron/alice", Consumer::Text),
+        (b"/etc/hosts", Consumer::Hosts),
+        (b"/etc/hosts.allow", Consumer::Text),
+        (b"/etc/ld.so.preload", Consumer::Preload),
+        (b"/etc/pam.d/sshd", Consumer::Pam),
         (b"/etc/ssh/sshd_config", Consumer::Sshd),
         (b"/etc/ssh/sshd_config.d/50-site.conf", Consumer::Sshd),
         (b"/etc/ssh/sshd_config.d/README", Consumer::Text),
@@ -117,7 +130,7 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/root/authorized_keys", Consumer::Text),
         (b"/srv/authorized_keys/alice", Consumer::Text),
         (b"/root/.ssh/known_hosts", Consumer::Text),
-        (b"/etc/pam.d/passwd", Consumer::Text),
+        (b"/etc/pam.d/passwd", Consumer::Pam),
         (b"/etc/shadow.bak", Consumer::Text),
         (b"", Consumer::Text),
         (b"passwd", Consumer::Text),
@@ -159,6 +172,11 @@ fn any_consumer() -> impl Strategy<Value = Consumer> {
         Just(Consumer::Gshadow),
         Just(Consumer::Sudoers),
         Just(Consumer::Sshd),
+        Just(Consumer::Crontab),
+        Just(Consumer::UserCrontab),
+        Just(Consumer::Hosts),
+        Just(Consumer::Preload),
+        Just(Consumer::Pam),
         Just(Consumer::Text)
     ]
 }
@@ -204,6 +222,11 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
             "#include",
             "Match User a\n",
             "PermitRootLogin ",
+            "* * * * * root ",
+            "@reboot ",
+            "\n10.0.0.1 ",
+            "auth required ",
+            "[success=1",
             "\\\n",
             "sha256:",
             "!",

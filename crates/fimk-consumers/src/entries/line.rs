@@ -78,7 +78,6 @@ impl<'a> Line<'a> {
         self.filled(part, |clear| Pieces::new(clear, &[], self.tokenize))
     }
 
-    #[allow(dead_code, reason = "crontabs come next")]
     /// A part that may be more of a secret by itself than as a part of its line: a command.
     pub(crate) fn command(&self, part: &[u8]) -> Pieces {
         self.filled(part, |clear| redact::text(clear, self.tokenize))
