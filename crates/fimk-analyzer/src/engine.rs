@@ -427,8 +427,16 @@ impl Engine {
     /// What waits until all packets that are here were handled. What was taken is done no sooner than what the walk
     /// finds, which may be of the same touch.
     fn settle_books(&mut self) -> Result<(), Trouble> {
+        let stands = match &mut self.eyes {
+            Eyes::Bpf(bpf) => bpf.look_beneath(&mut self.tree),
+            Eyes::Fanotify(_) | Eyes::Periodic => false,
+        };
+        if stands {
+            self.await_loader()?;
+            self.handle_stash()?;
+        }
         if let Eyes::Bpf(bpf) = &mut self.eyes {
-            bpf.walk_beneath(&mut self.tree);
+            bpf.walk_beneath(&self.tree);
             // All at once: each arming waits for the kernel to attach a program.
             let to_walk = std::mem::take(&mut bpf.to_walk);
             self.walk_new(to_walk)?;
@@ -438,6 +446,16 @@ impl Engine {
             let taken = bpf.taken.drain(..);
             self.done
                 .extend(taken.map(|(key, take)| (needs, key, take)));
+        }
+        Ok(())
+    }
+
+    /// What came until now, and no more.
+    fn handle_stash(&mut self) -> Result<(), Trouble> {
+        for _ in 0..self.stash.len() {
+            if let Some(received) = self.stash.pop() {
+                self.handle(&received.0)?;
+            }
         }
         Ok(())
     }

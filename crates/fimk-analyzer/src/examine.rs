@@ -20,7 +20,7 @@ use crate::{
     pending::{Found, Pending},
     read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
     report::{Case, Report, is_public, puts, reports, unexplained},
-    signal::Operations,
+    signal::{Fact, Operations},
     verdict::{Values, judge},
 };
 
@@ -266,14 +266,22 @@ impl Engine {
     }
 
     /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody
-    /// can see it.
+    /// can see it, and of one on an overlay after that of the layer.
     fn is_early(&self, path: &BytePath, pending: &Pending, after: Option<&Snapshot>) -> bool {
         let comes = pending.present == Some(true)
             && pending
                 .touches
                 .iter()
                 .any(|touch| touch.fact.as_ref().is_some_and(puts));
-        let expected = self.tree.get(path).and_then(|entry| entry.object);
+        let known = self.tree.get(path);
+        let touches = &mut pending.touches.iter();
+        if known.is_none()
+            && after.is_some()
+            && touches.any(|touch| touch.fact == Some(Fact::Beneath))
+        {
+            return true;
+        }
+        let expected = known.and_then(|entry| entry.object);
         comes
             && expected.is_some_and(|object| {
                 after.is_none_or(|seen| seen.attributes.inode != object.inode)

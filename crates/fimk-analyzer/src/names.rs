@@ -68,8 +68,10 @@ impl Engine {
         {
             self.released(path, touch.actor);
         }
-        // Who changes a layer through the overlay changes the merged name in the same call: both are one story.
-        let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath));
+        // Who changes a layer through the overlay changes the merged name in the same call: both are one story, of which
+        // the end says by which name it was done.
+        let newborn = matches!(touch.fact, Some(Fact::Created | Fact::Beneath))
+            || !self.tree.layers_of(path).is_empty();
         let deeds = Operations::WRITES.with(Operations::ATTRIBUTES);
         let pending = self.settle.entry(path, newborn);
         pending.unmapped |= was_mapped;

@@ -78,6 +78,8 @@ pub struct Bpf {
     pub mapped: Vec<BytePath>,
     /// Names on overlays in whose layers something changed: to be walked if they turn out to be new.
     beneath: Vec<(BytePath, Touch)>,
+    /// Those of them that were found: see [`Bpf::look_beneath`].
+    standing: Vec<(BytePath, Touch)>,
     /// Attributes that were set and that nobody reads here.
     unreadable: Unreadable,
 }

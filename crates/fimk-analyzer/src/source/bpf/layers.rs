@@ -98,18 +98,27 @@ impl Bpf {
         signals
     }
 
-    /// Names on overlays that appeared in a layer and not by way of the overlay: they are not watched themselves yet.
-    /// To be asked for when all that is here was handled. What was laid below a name that does not exist goes.
-    pub fn walk_beneath(&mut self, tree: &mut Tree) {
+    /// Whether names on overlays stand for what appeared in a layer, and nothing is known of them. To be asked when all
+    /// that is here was handled. The call that made them may have been under way until we looked: its own record, which
+    /// is there by now, goes before [`Self::walk_beneath`]. What was laid below a name that does not exist goes.
+    pub fn look_beneath(&mut self, tree: &mut Tree) -> bool {
         for (path, touch) in std::mem::take(&mut self.beneath) {
             if tree.get(&path).is_some() {
                 continue;
             }
             if path.as_path().symlink_metadata().is_ok() {
-                self.to_walk.push((path, touch));
+                self.standing.push((path, touch));
             } else {
                 self.lift(tree, &path);
             }
         }
+        !self.standing.is_empty()
+    }
+
+    /// Those that appeared in a layer and not by way of the overlay: they are not watched themselves yet.
+    pub fn walk_beneath(&mut self, tree: &Tree) {
+        let standing = std::mem::take(&mut self.standing).into_iter();
+        let unheard = standing.filter(|(path, _)| tree.get(path).is_none());
+        self.to_walk.extend(unheard);
     }
 }

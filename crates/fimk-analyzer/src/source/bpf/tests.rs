@@ -330,8 +330,7 @@ fn a_name_made_in_a_layer_is_asked_for_and_what_lies_below_is_told_by_it() {
     let signals = world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
     let created = ("/watched/f".to_owned(), Some(Fact::Created));
     assert_eq!(told(&signals), [created]);
-    world.bpf.walk_beneath(&mut world.tree);
-    assert!(world.bpf.to_walk.is_empty());
+    assert!(!world.bpf.look_beneath(&mut world.tree));
     let signals = world.taken(&taken(91, raw::FIMK_OP_WRITE, 1));
     assert_eq!(told(&signals), [("/watched/f".to_owned(), None)]);
 }
