@@ -183,7 +183,10 @@ pub(crate) fn read(
 impl State {
     /// For a comparison with something else.
     pub(crate) fn describe(&self) -> String {
-        format!("{} entries", self.entries.len())
+        match self.entries.len() {
+            1 => "1 entry".to_owned(),
+            several => format!("{several} entries"),
+        }
     }
 }
 

@@ -152,6 +152,35 @@ fn text_that_became_binary_is_said() {
 }
 
 #[test]
+fn a_file_that_was_recorded_as_text_is_said_to_be_of_its_kind_now() {
+    let before = state(Consumer::Text, "root ALL=ALL\n");
+    let after = state(Consumer::Sudoers, "root ALL=ALL\nevil ALL=ALL\n");
+    let comparison = compare(Some(&before), Some(&after));
+    assert_eq!(words(&comparison.changes), ["file|content|text|2 entries"]);
+}
+
+/// Whoever takes quadratic time for a part takes minutes here.
+#[test]
+fn a_part_that_is_repeated_without_end_is_read_and_compared_in_time() {
+    for consumer in &CONSUMERS[7..] {
+        for part in PARTS {
+            let repeated = part.repeat(60_000 / part.len());
+            let comparison = compared(*consumer, &repeated, format!("{repeated}{part}x"));
+            assert!(comparison.changes.len() <= crate::MAX_CHANGES);
+        }
+    }
+}
+
+#[test]
+fn entries_in_another_order_are_compared_in_time() {
+    let rule = |n: usize| format!("u{} ALL=ALL\n", n % 9_000);
+    let before: String = (0..18_000).map(rule).collect();
+    let after: String = (0..18_000).rev().map(rule).collect();
+    let comparison = compared(Consumer::Sudoers, before, after);
+    assert_eq!(comparison.truncated, ["fimk.changes"]);
+}
+
+#[test]
 fn a_flood_of_differences_is_cut_and_said_to_be() {
     let users = |uid| {
         let user = |n| format!("u{n}:x:{uid}:0::/:/bin/sh\n");
@@ -162,82 +191,86 @@ fn a_flood_of_differences_is_cut_and_said_to_be() {
     assert_eq!(comparison.truncated, ["fimk.changes"]);
 }
 
+const CONSUMERS: [Consumer; 14] = [
+    Consumer::Passwd,
+    Consumer::Shadow,
+    Consumer::AuthorizedKeys,
+    Consumer::Access,
+    Consumer::Text,
+    Consumer::Group,
+    Consumer::Gshadow,
+    Consumer::Sudoers,
+    Consumer::Sshd,
+    Consumer::Crontab,
+    Consumer::UserCrontab,
+    Consumer::Hosts,
+    Consumer::Preload,
+    Consumer::Pam,
+];
+
 fn any_consumer() -> impl Strategy<Value = Consumer> {
-    prop_oneof![
-        Just(Consumer::Passwd),
-        Just(Consumer::Shadow),
-        Just(Consumer::AuthorizedKeys),
-        Just(Consumer::Access),
-        Just(Consumer::Group),
-        Just(Consumer::Gshadow),
-        Just(Consumer::Sudoers),
-        Just(Consumer::Sshd),
-        Just(Consumer::Crontab),
-        Just(Consumer::UserCrontab),
-        Just(Consumer::Hosts),
-        Just(Consumer::Preload),
-        Just(Consumer::Pam),
-        Just(Consumer::Text)
-    ]
+    proptest::sample::select(&CONSUMERS[..])
 }
+
+/// What the files are made of.
+const PARTS: [&str; 49] = [
+    "\n",
+    ":",
+    "::",
+    "root:x:0:0::/:/bin/sh\n",
+    "+@a::\n",
+    "$6$",
+    "password=",
+    "password: \"",
+    "://",
+    "@",
+    "\\",
+    "'",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----END PRIVATE KEY-----",
+    "usermod -p ",
+    "\r\n",
+    "x:!:1::::::\n",
+    "{SSHA}",
+    "\"",
+    "é",
+    "eyJ",
+    "+:",
+    "-:ALL EXCEPT ",
+    ":ALL\n",
+    "# ",
+    "ssh-ed25519 ",
+    "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
+    "command=\"",
+    "no-pty,",
+    "\nroot ALL=(ALL:ALL) NOPASSWD: ALL",
+    "Defaults ",
+    "User_Alias A = ",
+    "#include",
+    "Match User a\n",
+    "PermitRootLogin ",
+    "* * * * * root ",
+    "@reboot ",
+    "\n10.0.0.1 ",
+    "auth required ",
+    "[success=1",
+    "\\\n",
+    "sha256:",
+    "!",
+    "=",
+    ",",
+    "(",
+    "^",
+    "\0",
+    "0\0",
+];
 
 /// Bytes of which a parser sees more than of random ones.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         "[ -~]{0,12}".prop_map(String::into_bytes),
         proptest::collection::vec(any::<u8>(), 0..6),
-        proptest::sample::select(vec![
-            "\n",
-            ":",
-            "::",
-            "root:x:0:0::/:/bin/sh\n",
-            "+@a::\n",
-            "$6$",
-            "password=",
-            "password: \"",
-            "://",
-            "@",
-            "\\",
-            "'",
-            "-----BEGIN PRIVATE KEY-----\n",
-            "-----END PRIVATE KEY-----",
-            "usermod -p ",
-            "\r\n",
-            "x:!:1::::::\n",
-            "{SSHA}",
-            "\"",
-            "é",
-            "eyJ",
-            "+:",
-            "-:ALL EXCEPT ",
-            ":ALL\n",
-            "# ",
-            "ssh-ed25519 ",
-            "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
-            "command=\"",
-            "no-pty,",
-            "\nroot ALL=(ALL:ALL) NOPASSWD: ALL",
-            "Defaults ",
-            "User_Alias A = ",
-            "#include",
-            "Match User a\n",
-            "PermitRootLogin ",
-            "* * * * * root ",
-            "@reboot ",
-            "\n10.0.0.1 ",
-            "auth required ",
-            "[success=1",
-            "\\\n",
-            "sha256:",
-            "!",
-            "=",
-            ",",
-            "(",
-            "^",
-            "\0",
-            "0\0",
-        ])
-        .prop_map(|text| text.as_bytes().to_vec()),
+        proptest::sample::select(&PARTS[..]).prop_map(|text| text.as_bytes().to_vec()),
     ];
     proptest::collection::vec(part, 0..30).prop_map(|parts| parts.concat())
 }

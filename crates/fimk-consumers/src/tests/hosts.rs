@@ -94,6 +94,6 @@ fn a_library_that_is_loaded_before_all_others_is_named() {
     );
     assert_eq!(
         words(&compare(Some(&new), None).changes),
-        ["file|content|1 entries|-"]
+        ["file|content|1 entry|-"]
     );
 }
