@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fimk_consumers::{Difference, redact};
+use fimk_consumers::{Difference, Finding, findings::gravest, redact};
 use fimk_core::{
     event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
     path::BytePath,
@@ -90,7 +90,7 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
                     .map(|&key| described(actors, users, key, None))
                     .collect();
             }
-            Some((action, severity, change))
+            Some((action, graver(severity, &change), change))
         })
         .collect()
 }
@@ -358,6 +358,7 @@ fn describe(
         detected_by: detected_by(case),
         gap: case.gap.or_else(|| window(case)),
         changes: differences(verdict, part, tells),
+        findings: Vec::new(),
         diff: verdict
             .comparison
             .diff
@@ -383,7 +384,31 @@ fn describe(
     }
     let unreadable = unreadable(&group.facts);
     change.changes.extend(unreadable);
+    if !gone {
+        let (findings, more) = gravest(findings(case, part, tells));
+        change.findings = findings;
+        if more {
+            change.truncated.push("fimk.findings".to_owned());
+        }
+    }
     change
+}
+
+fn findings(case: &Case<'_>, part: Part, tells: bool) -> Vec<Finding> {
+    let verdict = case.verdict;
+    let of_attributes = verdict.attribute_findings.iter();
+    let of_attributes = of_attributes.filter(|_| part.attributes || case.before.is_none());
+    let of_content = verdict.content_findings.iter().filter(|_| tells);
+    of_attributes.chain(of_content).cloned().collect()
+}
+
+/// What is found makes an event graver than its rule does; what is not printed stays so.
+fn graver(severity: u8, change: &Change) -> u8 {
+    let found = change.findings.iter().map(|finding| finding.severity).max();
+    match severity {
+        SILENT => SILENT,
+        severity => severity.max(found.unwrap_or(SILENT)),
+    }
 }
 
 fn differences(verdict: &Verdict, part: Part, tells: bool) -> Vec<Difference> {

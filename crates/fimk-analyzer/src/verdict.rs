@@ -1,8 +1,9 @@
 //! What differs between the record of a path and a new reading of it.
 
 mod extended;
+mod findings;
 
-use fimk_consumers::{Comparison, Difference, State, compare, redact};
+use fimk_consumers::{Comparison, Difference, Finding, State, compare, findings::find, redact};
 use fimk_core::{
     event::ContentVerdict,
     path::BytePath,
@@ -24,6 +25,10 @@ pub struct Verdict {
     pub replaced: bool,
     /// The content's difference in words.
     pub comparison: Comparison,
+    /// What the content came to mean.
+    pub content_findings: Vec<Finding>,
+    /// What the attributes came to mean.
+    pub attribute_findings: Vec<Finding>,
 }
 
 impl Verdict {
@@ -48,14 +53,18 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
         return Verdict {
             content: after.and_then(|new| content_alone(&new.content)),
             comparison: compare(state(old).as_ref(), state(after).as_ref()),
+            content_findings: find(state(old).as_ref(), state(after).as_ref()),
+            attribute_findings: findings::of_attributes(old, after),
             ..Verdict::default()
         };
     };
     let content = content_verdict(old, new, tokens_fit);
-    let comparison = if content == Some(ContentVerdict::Changed) {
-        content_differences(old, new)
+    let (comparison, content_findings) = if content == Some(ContentVerdict::Changed) {
+        let (old_state, new_state) = (state(Some(old)), state(Some(new)));
+        let found = find(old_state.as_ref(), new_state.as_ref());
+        (content_differences(old, new), found)
     } else {
-        Comparison::default()
+        Default::default()
     };
     Verdict {
         content,
@@ -65,6 +74,8 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
         times: new.attributes.kind != FileKind::Directory
             && old.attributes.mtime != new.attributes.mtime,
         comparison,
+        content_findings,
+        attribute_findings: findings::of_attributes(Some(old), Some(new)),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
 //! | [`sudoers`], [`sshd`], [`crontab`], [`pam`], [`hosts`], [`preload`] | the entries of one line; `entries` has what such files share and how two of them differ |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
+//! | [`findings`] | what a change means, and how grave that is |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
 //! | [`redact`] | which parts of a string are secrets |
@@ -21,6 +22,7 @@ pub mod authorized_keys;
 pub mod crontab;
 mod diff;
 pub mod entries;
+pub mod findings;
 pub mod group;
 pub mod gshadow;
 pub mod hosts;
@@ -40,6 +42,7 @@ pub mod table;
 mod tests;
 pub mod text;
 
+pub use findings::Finding;
 pub use password::{Algorithm, Password};
 
 /// A comparison lists at most this many differences: an event is one line of at most 64 KiB, and

@@ -26,6 +26,7 @@ use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, r
 
 mod access;
 mod crontab;
+mod findings;
 mod groups;
 mod hosts;
 mod keys;

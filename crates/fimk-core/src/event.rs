@@ -1,6 +1,6 @@
 //! The event model: everything fimk reports, before it is rendered.
 
-use fimk_consumers::Difference;
+use fimk_consumers::{Difference, Finding};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -169,6 +169,8 @@ pub struct Change {
     pub gap: Option<Gap>,
     /// In words.
     pub changes: Vec<Difference>,
+    /// What that means, where it makes the event graver than its rule does.
+    pub findings: Vec<Finding>,
     /// Unified difference, secrets redacted; withheld where others may not read the file.
     pub diff: Option<String>,
     /// What was cut from this event: names of fields.

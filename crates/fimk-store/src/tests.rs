@@ -195,6 +195,7 @@ fn change() -> Event {
             to: Timestamp(2),
         }),
         changes: vec![difference],
+        findings: Vec::new(),
         diff: Some("-a\n+é\n".into()),
         truncated: vec!["fimk.diff".into()],
         observed: true,

@@ -231,6 +231,7 @@ impl From<Change> for event::Change {
             detected_by: old.detected_by,
             gap: old.gap,
             changes: old.changes,
+            findings: Vec::new(),
             diff: old.diff,
             truncated: old.truncated,
             observed: old.observed,

@@ -72,7 +72,7 @@ fn a_capability_is_told_in_words_and_that_a_write_takes_it_away() {
     let setfattr = run("setfattr", &[&set[..], &[text(&path)]].concat());
     let words = "cap_net_raw+ep";
     let given = changed(&path, &setfattr).says("file", "capabilities", None, Some(words));
-    monitor.expect(given);
+    monitor.expect(given.field("event.severity", 73));
     let shell = fimk_tests::append_line(&path, "two");
     monitor.expect(Expect::action("modified").of(&path).by(&shell).says(
         "file",

@@ -120,7 +120,8 @@ fn a_set_id_bit_is_named() {
         Expect::action("attributes_modified")
             .of(&path)
             .by(&chmod)
-            .says_of_it("mode", "0644", "4755"),
+            .says_of_it("mode", "0644", "4755")
+            .field("event.severity", 73),
     );
     monitor.stop();
 }

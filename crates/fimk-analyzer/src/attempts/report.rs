@@ -172,6 +172,7 @@ fn nothing_differs(matched: &Match<'_>) -> Change {
         detected_by: DetectedBy::Event,
         gap: None,
         changes: Vec::new(),
+        findings: Vec::new(),
         diff: None,
         truncated: Vec::new(),
         observed: true,

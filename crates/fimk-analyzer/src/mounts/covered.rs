@@ -120,6 +120,7 @@ impl Engine {
             detected_by: DetectedBy::Event,
             gap: None,
             changes: Vec::new(),
+            findings: Vec::new(),
             diff: None,
             truncated: Vec::new(),
             observed: true,

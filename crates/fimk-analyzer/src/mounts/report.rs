@@ -114,6 +114,7 @@ impl Engine {
             detected_by: DetectedBy::Event,
             gap: None,
             changes: difference.words(),
+            findings: Vec::new(),
             diff: None,
             truncated: Vec::new(),
             observed: true,

@@ -115,6 +115,39 @@ fn a_content_is_put_on_who_wrote_and_a_mode_on_who_changed_it() {
 }
 
 #[test]
+fn what_a_mode_came_to_mean_makes_the_event_of_its_author_graver() {
+    let pending = pending(vec![
+        touch(1, raw::FIMK_OP_WRITE, None),
+        touch(2, raw::FIMK_OP_CHMOD, None),
+    ]);
+    let told = |before, after| {
+        let told = told(
+            &pending,
+            Some(snapshot(1, before)),
+            Some(&snapshot(2, after)),
+        );
+        [told[0].1, told[1].1]
+    };
+    assert_eq!(told(0o755, 0o4755), [40, 73], "set-user-ID");
+    assert_eq!(told(0o4755, 0o755), [40, 40], "no longer");
+    assert_eq!(told(0o4755, 0o4711), [40, 40], "it was before");
+    assert_eq!(told(0o755, 0o2755), [40, 73], "set-group-ID");
+    assert_eq!(told(0o644, 0o2644), [40, 40], "means nothing");
+    assert_eq!(told(0o644, 0o666), [40, 73], "world-writable");
+}
+
+#[test]
+fn what_a_user_does_with_a_file_of_his_own_looks_no_graver_at_his_will() {
+    let mut after = snapshot(1, 0o4777);
+    after.attributes.uid = 1000;
+    let mut before = snapshot(1, 0o755);
+    before.attributes.uid = 1000;
+    let pending = pending(vec![touch(2, raw::FIMK_OP_CHMOD, None)]);
+    let told = told(&pending, Some(before), Some(&after));
+    assert_eq!(told, [(Action::AttributesModified, 40, Some(2), vec![])]);
+}
+
+#[test]
 fn who_only_changed_the_mode_is_not_blamed_for_a_content() {
     let pending = pending(vec![touch(1, raw::FIMK_OP_CHMOD, None)]);
     let (before, after) = (snapshot(1, 0o644), snapshot(2, 0o600));

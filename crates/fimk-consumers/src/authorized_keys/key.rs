@@ -74,6 +74,13 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Its fingerprint as OpenSSH prints it.
+    pub fn shown(&self) -> String {
+        shown(&self.fingerprint)
+    }
+}
+
 /// As OpenSSH decodes it: white space within, such as a carriage return, counts for nothing.
 fn decode(base64: &[u8]) -> Option<Vec<u8>> {
     let mut digits = base64.to_vec();

@@ -70,6 +70,18 @@ impl Options {
         )
     }
 
+    /// What is run whatever whoever has the key asks for.
+    pub(crate) fn command(&self) -> Option<String> {
+        let lines = self.0.lines();
+        let mut said = lines
+            .iter()
+            .map(|option| option.render(&mut Numbers::default(), MAX_FIELD).text);
+        said.find(|option| {
+            let name = option.split('=').next().unwrap_or_default();
+            name.eq_ignore_ascii_case("command")
+        })
+    }
+
     /// What only one of the two has; everything, if they differ by order alone.
     pub(super) fn change(
         &self,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::{SHA512, assert_hidden, compared, state, words};
 use crate::{Comparison, Consumer, compare, read, redact};
 
-mod samples;
+pub(super) mod samples;
 
 use samples::{ALL, DSA, ED25519, P256, P256_CERT, RSA};
 

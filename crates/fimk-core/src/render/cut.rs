@@ -15,7 +15,7 @@ const NAMES_BYTES_MAX: usize = 2 * 1024;
 const TEXT_BYTES_MIN: usize = 64;
 
 /// All that can be long, what is missed least first. What it was and who did it goes last.
-const CUT_ORDER: [&str; 39] = [
+const CUT_ORDER: [&str; 40] = [
     "fimk.diff",
     "fimk.changes",
     "process.args",
@@ -23,6 +23,7 @@ const CUT_ORDER: [&str; 39] = [
     "fimk.ancestors",
     "fimk.actors",
     "fimk.shared_with",
+    "fimk.findings",
     "fimk.rules",
     "tags",
     "fimk.operations",

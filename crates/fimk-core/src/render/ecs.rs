@@ -1,7 +1,7 @@
 //! An event as a JSON object in the fields of ECS, and of our own below `fimk`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use fimk_consumers::Difference;
+use fimk_consumers::{Difference, Finding};
 use serde_json::Value;
 
 use super::{
@@ -260,6 +260,10 @@ fn set_change(fimk: &mut Object, change: &Change) {
             .map(difference)
             .collect::<Vec<Value>>(),
     );
+    fimk.set(
+        "findings",
+        change.findings.iter().map(finding).collect::<Vec<Value>>(),
+    );
     fimk.set("diff", change.diff.clone());
     fimk.set("content", change.content.map(ContentVerdict::name));
     fimk.set("unread", change.unread.clone());
@@ -324,6 +328,14 @@ fn set_actor(fimk: &mut Object, change: &Change) {
     let Some(one) = &change.actor else { return };
     fimk.set("ancestors", ancestors(one));
     set_circumstances(fimk, one);
+}
+
+fn finding(one: &Finding) -> Value {
+    let mut object = Object::default();
+    object.set("id", one.id.clone());
+    object.set("severity", one.severity);
+    object.set("message", one.message.clone());
+    object.into()
 }
 
 fn difference(one: &Difference) -> Value {

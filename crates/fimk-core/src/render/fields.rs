@@ -26,7 +26,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 103] = [
+pub const FIELDS: [(&str, Kind); 104] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -89,6 +89,7 @@ pub const FIELDS: [(&str, Kind); 103] = [
     ("fimk.digest", Text),
     ("fimk.executable_gone", Flag),
     ("fimk.executable_in_memory", Flag),
+    ("fimk.findings", Objects),
     ("fimk.gap.from", Time),
     ("fimk.gap.to", Time),
     ("fimk.hash.blake3", Text),

@@ -4,7 +4,7 @@ mod limits;
 
 use std::collections::BTreeSet;
 
-use fimk_consumers::Difference;
+use fimk_consumers::{Difference, findings};
 use serde_json::Value;
 
 use super::*;
@@ -110,6 +110,7 @@ fn change() -> Change {
         detected_by: DetectedBy::Event,
         gap: None,
         changes: vec![difference("uid", "1000", "0")],
+        findings: vec![findings::Kind::PasswdUidZero.finding("user alice is another root: uid 0")],
         diff: None,
         truncated: Vec::new(),
         observed: true,
@@ -283,7 +284,9 @@ fn a_change_is_one_line_of_nested_fields() {
         r#""fimk":{"ancestors":[{"executable":"/usr/bin/bash","name":"bash","pid":700,"start":"2026-11-18T11:05:40.000000005Z"},"#,
         r#"{"executable":"/usr/sbin/sshd","name":"sshd","pid":650,"start":"2026-11-18T11:05:40.000000005Z"}],"#,
         r#""before":{"size":1719},"cgroup":"/system.slice/docker.service","changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
-        r#""content":"changed","count":2,"detected_by":"event","links":1,"login_uid":1000,"operations":["rename"],"#,
+        r#""content":"changed","count":2,"detected_by":"event","#,
+        r#""findings":[{"id":"passwd-uid-zero","message":"user alice is another root: uid 0","severity":99}],"#,
+        r#""links":1,"login_uid":1000,"operations":["rename"],"#,
         r#""pid_in_namespace":7,"rule":"identity","rules":["identity","etc"],"session":3,"source":"bpf"},"#,
         r#""host":{"boot":{"id":"0f8fad5b-d9cb-469f-a165-70867728950e"},"name":"web1"},"#,
         r#""message":"/etc/passwd modified: user alice uid 1000 → 0; by /usr/sbin/usermod (pid 812) ← bash ← sshd, login uid 1000","#,
@@ -393,6 +396,7 @@ fn denied() -> Event {
         operations: vec!["open_write".into()],
         content: None,
         changes: Vec::new(),
+        findings: Vec::new(),
         ..change()
     };
     let attempt = Attempt {

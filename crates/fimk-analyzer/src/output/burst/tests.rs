@@ -57,6 +57,7 @@ fn change(sequence: u64, path: &str, chain: &[u32]) -> Event {
             detected_by: DetectedBy::Event,
             gap: None,
             changes: Vec::new(),
+            findings: Vec::new(),
             diff: None,
             truncated: Vec::new(),
             observed: true,

@@ -18,7 +18,7 @@ pub(super) const P384: &str = "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzO
 pub(super) const P521: &str = "ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBABRqo2Qpop0O7JKkRqDIEXI6/MU\
      kZTdRMGf7BU6bYnriHQLWJWim890aWyPPSxgRfdgrIL+DA6du1MMiXycwpADUAF51B/PF3JdmM0Pey1EW5HiIW6BZC+jbQPhqdys\
      UbfUeQOE7l+hV7Sz2FofLHq8mzT8hYEva3PH3EcruD1p5QZWoA==";
-pub(super) const ED25519: &str =
+pub(in crate::tests) const ED25519: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY";
 pub(super) const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAABAgMEBQYHCAkKCwwNDg8QERITF\
      BUWFxgZGhscHR4fAAAABHNzaDo=";
