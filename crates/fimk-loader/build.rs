@@ -40,7 +40,8 @@ fn main() {
     }
     // The wire version is in a header that all objects include; it is added by itself all the same.
     build.add(&std::fs::read(sources.join("fimk.h")).expect("it was just included"));
-    let id = format!("{:?}", build.0.to_ne_bytes());
+    let folded = build.0 ^ (build.0 >> 64);
+    let id = format!("b\"{:016x}\"", folded & u128::from(u64::MAX));
     std::fs::write(out.join("build_id.rs"), id).expect("cargo gives us a directory");
 }
 

@@ -191,8 +191,9 @@ impl Engine {
             newborn: Duration::from_millis(parts.config.settle_new_ms),
         };
         Self {
+            walker: Walker::new(&parts.rules, &parts.homes)
+                .sparing(crate::own::Directories::of(&parts.config)),
             config: parts.config,
-            walker: Walker::new(&parts.rules, &parts.homes),
             homes: parts.homes,
             home_link_moved: false,
             rules: parts.rules,
@@ -515,12 +516,14 @@ impl Engine {
                 continue;
             };
             self.add_holders(&path, &mut pending);
+            let seen = pending.with_guesses();
+            let seen = seen.as_ref().unwrap_or(&pending);
             let mut known = true;
-            for touch in &pending.touches {
+            for touch in &seen.touches {
                 known &= self.want(touch.actor)?;
             }
             if known {
-                if !self.examine(&path, &pending)? {
+                if !self.examine(&path, seen)? {
                     self.wait_for_who(path, pending)?;
                 }
             } else {
@@ -661,7 +664,8 @@ impl Engine {
         while let Some((path, mut pending)) = self.settle.pop() {
             (pending.unexplained, pending.asked) = (true, true);
             self.add_holders(&path, &mut pending);
-            self.examine(&path, &pending)?;
+            let seen = pending.with_guesses();
+            self.examine(&path, seen.as_ref().unwrap_or(&pending))?;
         }
         self.report_all_attempts()
     }

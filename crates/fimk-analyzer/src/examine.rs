@@ -19,7 +19,7 @@ use crate::{
     patience::Hangs,
     pending::{Found, Pending},
     read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
-    report::{Case, Report, is_public, puts, reports, unexplained},
+    report::{Case, Report, awaits_reason, is_public, puts, reports},
     signal::{Fact, Operations},
     verdict::{Values, judge},
 };
@@ -99,7 +99,7 @@ impl Engine {
             // Who holds it now is asked first, and what others did to it meanwhile is heard.
             return Ok(false);
         }
-        if !pending.unexplained && unexplained(pending, &verdict) {
+        if awaits_reason(pending, before.as_ref(), after.as_ref(), &verdict) {
             // Another process did it, and its touch is on the way: it is not put on whoever came first.
             return Ok(false);
         }
@@ -179,7 +179,7 @@ impl Engine {
 
     /// The old names whose records are still those of what stands here now: another object may have been recorded
     /// there since. Of what was never recorded under its old name, nothing is there unless the name was given again.
-    fn still_former(&self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
+    fn still_former(&mut self, pending: &Pending) -> Result<Vec<BytePath>, Trouble> {
         let identity = |record: &Record| {
             let it = &record.snapshot.attributes;
             (it.device, it.inode)
@@ -194,7 +194,8 @@ impl Engine {
                 Some(moved) if there.as_ref().map(identity) == Some(moved) => {
                     stands && !self.settle.waits(path)
                 }
-                Some(_) => true,
+                // Of those that moved on from here one after another only the first is known.
+                Some(_) => stands || self.settle.waits(path) || self.is_there(path),
                 None => stands,
             };
             if there.is_some() && !is_anothers {
@@ -202,6 +203,13 @@ impl Engine {
             }
         }
         Ok(former)
+    }
+
+    /// Whether anything stands there, as far as anybody can tell.
+    fn is_there(&mut self, path: &BytePath) -> bool {
+        let at = path.clone();
+        let now = self.ask(path, move |reader| reader.attributes(&at));
+        !matches!(now, Ok(Err(ReadError::Gone)))
     }
 
     fn event(&self, (action, severity, change): Report) -> Event {

@@ -81,6 +81,13 @@ impl FanotifyEvent {
     }
 }
 
+impl FanotifyEvent {
+    /// Whether both are known to be about one object.
+    pub fn is_of_the_object_of(&self, other: &Self) -> bool {
+        self.handles.object.is_some() && self.handles.object == other.handles.object
+    }
+}
+
 /// The handles of an event: of the directories of its sides, and of the object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Handles {
@@ -244,6 +251,13 @@ impl Group {
         object.is_some_and(|handle| self.paths.has_moved_on(handle, path))
     }
 
+    /// What an event tells of a directory's move holds for it also where another stands at its former path by now; whether
+    /// it has another path for it.
+    pub fn follow(&mut self, event: &FanotifyEvent, new: Option<&BytePath>) -> bool {
+        let object = event.handles.object.as_deref();
+        object.is_some_and(|handle| self.paths.follow(handle, new))
+    }
+
     /// A name of a file is gone.
     pub fn lost_name(&mut self, path: &BytePath) {
         self.paths.lost_name(path);
@@ -256,14 +270,18 @@ impl Group {
 
     /// Gives an event the paths of today: since it was read, what it names may have moved. What has none now keeps the one it had.
     pub fn refresh(&self, event: &mut FanotifyEvent) {
-        let now = |handle: &Option<Box<[u8]>>| handle.as_ref().and_then(|it| self.paths.path(it));
+        let now = |handle: &Option<Box<[u8]>>| match self.paths.get(handle.as_deref()?) {
+            Known::Path(path) => Some(path.clone()),
+            Known::Forgotten | Known::No => None,
+        };
         if let Some(path) = now(&event.handles.new) {
             event.directory = Some(path);
         }
         if let Some((old, path)) = event.old.as_mut().zip(now(&event.handles.old)) {
             old.0 = path;
         }
-        if let Some(path) = now(&event.handles.object) {
+        let object = event.handles.object.as_ref();
+        if let Some(path) = object.and_then(|it| self.paths.path(it)) {
             event.object = Some(path);
             event.aliases = aliases(event.handles.object.as_deref(), &self.paths);
         }

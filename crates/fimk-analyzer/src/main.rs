@@ -51,10 +51,7 @@ mod walk;
 
 use std::{
     fs,
-    os::{
-        fd::OwnedFd,
-        unix::{ffi::OsStrExt, net::UnixStream},
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -114,6 +111,7 @@ fn run() -> Result<(), Failure> {
     let mut homes = Homes::default();
     let homes_now = homes.now();
     let rules = Arc::new(compile(&config, &homes_now)?);
+    say_covered(&config);
     let key = Arc::new(
         DigestKey::of_this_host()
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
@@ -130,7 +128,8 @@ fn run() -> Result<(), Failure> {
     let (mut store, opened) = Store::open(&config.state_dir)?;
     let host_id = same::host(key.id().0);
     let odd = same::oddities(&mut store, &config.state_dir, &config.run_dir, &host_id)?;
-    let past = start::past(&store, opened, odd, &homes_now)?;
+    let boot = boot_id();
+    let past = start::past(&store, opened, odd, &homes_now, &boot)?;
     let mut channel = Channel::new(channel);
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
@@ -157,7 +156,7 @@ fn run() -> Result<(), Failure> {
         channel,
         eyes: eyes(&ready, group)?,
         output,
-        boot: boot_id(),
+        boot,
         stash,
         stop,
         control,
@@ -221,7 +220,7 @@ pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure
     };
     let (of_rules, _) = homes.for_rules(config.paths_of_a_home());
     let mut config = config.clone().with_homes(of_rules);
-    let own = own_directories(&config);
+    let own = own::names(&config);
     for rule in &mut config.rules {
         rule.exclude.extend(own.iter().cloned().map(Pattern::Path));
     }
@@ -241,20 +240,11 @@ pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure
     RuleSet::new(&config).map_err(too_complex)
 }
 
-/// State and run directory, as configured and as they are without links.
-fn own_directories(config: &Config) -> Vec<BytePath> {
-    let mut own = Vec::new();
-    for directory in [&config.state_dir, &config.run_dir] {
-        own.push(BytePath::new(directory.as_os_str().as_bytes()));
-        own.extend(
-            fs::canonicalize(directory)
-                .ok()
-                .map(|real| BytePath::new(real.as_os_str().as_bytes())),
-        );
+fn say_covered(config: &Config) {
+    // Tried by parse.
+    if let Ok(rules) = RuleSet::new(config) {
+        own::covered(config, &rules).iter().for_each(log);
     }
-    own.retain(|path| path.bytes().starts_with(b"/"));
-    own.dedup();
-    own
 }
 
 fn wanted(args: &Args, config: &Config) -> u32 {

@@ -81,10 +81,7 @@ impl Engine {
                 || touch.operations.meets(deeds)
                     && self.store.record(path).is_ok_and(|it| it.is_some()));
         if explained {
-            // The kernel's record was on its way when it was found: it says who, and how.
-            pending.found = None;
-            pending.sighted = false;
-            pending.touches.clear();
+            pending.explain();
         }
         pending.add(touch);
     }
@@ -133,6 +130,7 @@ impl Engine {
             .unwrap_or_default();
         // What was waiting here about the object that is replaced stays: its facts are facts.
         let mut here = self.settle.take(to).unwrap_or_default();
+        here.explain();
         let stood_here = replaced
             || here.base.is_some()
             || self.store.record(to).map_err(Failure::from)?.is_some();
@@ -283,6 +281,9 @@ impl Engine {
     ) -> Result<(), Trouble> {
         let mut present = HashSet::new();
         for it in found {
+            if it.covered {
+                self.settle.seen(&it.path);
+            }
             if it.covered && it.path != *path && !self.is_as_recorded(&it.path)? {
                 self.found(&it.path, touches);
             }
@@ -319,12 +320,11 @@ impl Engine {
         let pending = self.settle.entry(path, false);
         pending.found.get_or_insert(Found::Scan);
         pending.sighted = true;
-        for touch in touches {
-            pending.add(Touch {
-                fact: None,
-                ..touch.clone()
-            });
-        }
+        let nearby = touches.iter().map(|touch| Touch {
+            fact: None,
+            ..touch.clone()
+        });
+        pending.guesses.extend(nearby);
     }
 
     /// Holds what is in a directory against what is known of it. It was one of these who changed it.
@@ -424,6 +424,7 @@ impl Engine {
             level.extend(walker.look(top).map(|it| (at, it)));
         }
         while !level.is_empty() {
+            level.retain(|(_, it)| !walker.spares(it));
             let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
             for part in found.chunks(WATCHED_AT_ONCE) {
                 self.watch(part)?;

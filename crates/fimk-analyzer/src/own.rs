@@ -1,17 +1,73 @@
 //! What this process writes itself, where a rule covers it: an event about each event would be one without end.
 //!
-//! It writes to its database, which no rule covers, and to standard output and standard error, which may be files that
-//! one does. Its writes are counted and not told; everybody else's are told.
+//! It writes to its database, which every rule leaves out, and to standard output and standard error, which may be files
+//! that one covers. Its writes to those are counted and not told; everybody else's are told.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::MetadataExt as _},
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
 };
 
-use fimk_core::record::Attributes;
+use fimk_core::{config::Config, path::BytePath, record::Attributes, rules::RuleSet};
 
 use crate::identity::ActorKey;
+
+/// The state and the run directory: nothing in them is watched, by whatever name.
+#[derive(Clone, Default)]
+pub struct Directories(Vec<(u64, u64)>);
+
+impl Directories {
+    /// As they are now; they must be there.
+    pub fn of(config: &Config) -> Self {
+        let own = [&config.state_dir, &config.run_dir].into_iter();
+        let found = own.filter_map(|directory| fs::metadata(directory).ok());
+        Self(found.map(|meta| (meta.dev(), meta.ino())).collect())
+    }
+
+    /// Whether this is one of them, maybe under another name, as that of a bind mount.
+    pub fn is(&self, path: &BytePath) -> bool {
+        let found = fs::symlink_metadata(path.as_path());
+        found.is_ok_and(|meta| self.0.contains(&(meta.dev(), meta.ino())))
+    }
+}
+
+/// The state and the run directory, as configured and as they are without links.
+pub fn names(config: &Config) -> Vec<BytePath> {
+    let mut own = Vec::new();
+    for directory in [&config.state_dir, &config.run_dir] {
+        own.push(BytePath::new(directory.as_os_str().as_bytes()));
+        let real = fs::canonicalize(directory).ok();
+        own.extend(real.map(|real| BytePath::new(real.as_os_str().as_bytes())));
+    }
+    own.retain(|path| path.bytes().starts_with(b"/"));
+    own.dedup();
+    own
+}
+
+/// Sentences on what a rule covers, or names, of our own directories; `rules` do not leave them out yet.
+pub fn covered(config: &Config, rules: &RuleSet) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for own in names(config) {
+        let lies_in = |rule: &&fimk_core::config::Rule| {
+            let mut paths = rule.paths.iter();
+            paths.any(|path| path.base().is_in(&own) && *path.base() != own)
+        };
+        let named = config.rules.iter().filter(lies_in).map(|rule| &rule.name);
+        let above = rules.covers(&own).map(|found| &found.rule.name);
+        sentences.extend(above.into_iter().chain(named).map(|rule| {
+            format!(
+                "the rule \"{rule}\" covers {}, where fimk itself writes: nothing there is watched, because each event would \
+                 cause the next; exclude it from the rule",
+                own.escaped()
+            )
+        }));
+    }
+    sentences
+}
 
 /// Major and minor number of the device, and inode.
 type Identity = ((u32, u32), u64);

@@ -50,8 +50,10 @@ pub struct Pending {
     pub former: Vec<BytePath>,
     /// How it was found, when not by an event.
     pub found: Option<Found>,
-    /// The touches are of those who were near when it was found by looking; nobody knows that it was them.
+    /// It was found by looking, and no record of the kernel has said since who did it.
     pub sighted: bool,
+    /// What those did who were near when it was found by looking; nobody knows that it was them.
+    pub guesses: Vec<Touch>,
     /// A mapping of it ended: what was stored last may show in no time, so the content is read.
     pub unmapped: bool,
     /// What differs was put off once, because nothing that waited here could have caused it.
@@ -104,6 +106,33 @@ impl Pending {
         self.touches.len() >= PATH_TOUCHES_MAX
             || touch.fact.is_none()
                 && self.touches.iter().filter(merely_touched).count() >= PROCESSES_MAX
+    }
+
+    /// A record of the kernel says who did what was found by looking: it was on its way.
+    pub fn explain(&mut self) {
+        if self.sighted {
+            self.sighted = false;
+            self.found = None;
+            self.guesses.clear();
+        }
+    }
+
+    /// The same with those who were near among those who did it, as long as nothing says who it was.
+    pub fn with_guesses(&self) -> Option<Self> {
+        if self.guesses.is_empty() {
+            return None;
+        }
+        let mut seen = Self {
+            touches: Vec::new(),
+            guesses: Vec::new(),
+            base: self.base.clone(),
+            former: self.former.clone(),
+            ..*self
+        };
+        let all = self.guesses.iter().chain(&self.touches);
+        all.for_each(|it| seen.add(it.clone()));
+        seen.present = self.present;
+        Some(seen)
     }
 
     /// Operations that were counted.
@@ -229,6 +258,13 @@ impl Settle {
             && pending.touches.iter().all(|touch| touch.fact.is_none())
         {
             pending.found.get_or_insert(Found::Scan);
+        }
+    }
+
+    /// Something stands there, although the last that waits says that it went: it is read, and not taken for gone.
+    pub fn seen(&mut self, path: &BytePath) {
+        if let Some((_, pending)) = self.waiting.get_mut(path) {
+            pending.present.take_if(|present| !*present);
         }
     }
 
@@ -378,6 +414,33 @@ mod tests {
         }
         let counts: Vec<u64> = pending.touches.iter().map(|it| it.count).collect();
         assert_eq!(counts, [2, 1]);
+    }
+
+    #[test]
+    fn a_guess_is_let_go_and_what_is_known_stays_once_somebody_is_known_to_have_done_it() {
+        let mut pending = Pending {
+            found: Some(Found::Scan),
+            sighted: true,
+            guesses: vec![touch(1, raw::FIMK_OP_RENAME, None)],
+            ..Pending::default()
+        };
+        pending.add(touch(2, raw::FIMK_OP_WRITE, None));
+        let seen = pending.with_guesses().expect("somebody was near");
+        assert_eq!((seen.touches.len(), seen.found), (2, Some(Found::Scan)));
+        pending.explain();
+        assert!(pending.with_guesses().is_none());
+        assert_eq!((pending.touches.len(), pending.found), (1, None));
+    }
+
+    #[test]
+    fn what_is_seen_to_stand_is_not_taken_for_gone() {
+        let mut settle = settle(10);
+        let pending = settle.entry(&path("/a"), false);
+        pending.add(touch(1, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)));
+        assert_eq!(pending.present, Some(false));
+        settle.seen(&path("/a"));
+        let pending = settle.take(&path("/a")).expect("it waits");
+        assert_eq!((pending.present, pending.touches.len()), (None, 1));
     }
 
     #[test]

@@ -157,6 +157,26 @@ pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
             || verdict.replaced && !able(Operations::default()))
 }
 
+/// Whether what shows is to wait once for the record that says how it came.
+pub fn awaits_reason(
+    pending: &Pending,
+    before: Option<&Record>,
+    after: Option<&Snapshot>,
+    verdict: &Verdict,
+) -> bool {
+    !pending.unexplained && (vanished(pending, before, after) || unexplained(pending, verdict))
+}
+
+/// Whether it is gone, and nothing that waited says why: that it was removed or moved is still to be heard of.
+fn vanished(pending: &Pending, before: Option<&Record>, after: Option<&Snapshot>) -> bool {
+    let told = |touch: &Touch| matches!(touch.fact, Some(Fact::Deleted | Fact::MovedOut(_)));
+    before.is_some()
+        && after.is_none()
+        && pending.found.is_none()
+        && !pending.touches.is_empty()
+        && !pending.touches.iter().any(told)
+}
+
 /// Whether a fact puts another object under the name, with a content and attributes of its own.
 pub fn puts(fact: &Fact) -> bool {
     matches!(
@@ -256,9 +276,14 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     if operations.meets(Operations::ATTRIBUTES) && both {
         return Some((Action::AttributesModified, SILENT));
     }
-    if operations.meets(Operations::WRITES) && case.before.is_some() && case.after.is_none() {
+    if case.before.is_some() && case.after.is_none() {
         // It went, alone or with its directory, before this could be read.
-        return Some((Action::Modified, severity));
+        if operations.meets(Operations::WRITES) {
+            return Some((Action::Modified, severity));
+        }
+        if operations.meets(Operations::ATTRIBUTES) {
+            return Some((Action::AttributesModified, severity));
+        }
     }
     if operations.meets(Operations::WRITES) && case.after.is_some() {
         // Without a record nobody knows that the bytes are the same.

@@ -28,6 +28,9 @@ use crate::{
 /// The meta key under which the rules of the last run are kept, as the text of their configuration.
 const RULES: &str = "rules";
 
+/// The same of the boot in which everything was last watched: the kernel's id of it.
+const BOOT: &str = "boot";
+
 /// Largest value the store takes as meta; a longer configuration is not kept, and what is found new then
 /// counts as created.
 const RULES_BYTES_MAX: usize = 60 * 1024;
@@ -45,6 +48,8 @@ pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
 pub struct Past {
     /// Last time somebody watched; none at the first start.
     pub watched_until: Option<Timestamp>,
+    /// Whether the machine was started since.
+    pub rebooted: bool,
     /// The rules of then.
     pub rules: Option<Arc<RuleSet>>,
     /// What the store said when it was opened.
@@ -151,7 +156,8 @@ impl Engine {
                 paths: tally.compared,
                 ..self.repairs.done()
             };
-            events.push(self.notice(Action::Gap, severity::GAP, gap_notice(gap, done)));
+            let notice = gap_notice(gap, past.rebooted, done);
+            events.push(self.notice(Action::Gap, severity::GAP, notice));
         }
         if let Some(lost) = past.opened.lost {
             let notice = Notice {
@@ -185,6 +191,8 @@ impl Engine {
             b""
         };
         self.store.set_meta(RULES, kept).map_err(Failure::from)?;
+        let boot = self.boot.as_bytes();
+        self.store.set_meta(BOOT, boot).map_err(Failure::from)?;
         Ok(())
     }
 
@@ -232,7 +240,8 @@ impl Engine {
     /// event for each object, as nobody could have recorded it before.
     pub(crate) fn follow_links(&mut self) -> Result<(), Trouble> {
         let rules = Arc::new(crate::compile(&self.config, &self.homes)?);
-        self.walker = Walker::new(&rules, &self.homes);
+        let own = crate::own::Directories::of(&self.config);
+        self.walker = Walker::new(&rules, &self.homes).sparing(own);
         let before = std::mem::replace(&mut self.rules, rules);
         self.scan(Some(before))
     }
@@ -271,6 +280,7 @@ impl Engine {
         self.gather(false)?;
         let past = Past {
             watched_until: Some(clock::now()),
+            rebooted: false,
             rules: rules_before,
             opened: Opened {
                 created: false,
@@ -395,15 +405,24 @@ fn baseline_notice(tally: &Tally) -> Notice {
     }
 }
 
-fn gap_notice(gap: Gap, done: Done) -> Notice {
+fn gap_notice(gap: Gap, rebooted: bool, done: Done) -> Notice {
+    let why = if rebooted {
+        ", and the machine was started meanwhile"
+    } else {
+        ""
+    };
+    let mut counts = done.of_gap();
+    if rebooted {
+        counts.push(("reboots".to_owned(), 1));
+    }
     Notice {
         message: format!(
-            "nobody watched from {} to {}",
+            "nobody watched from {} to {}{why}",
             gap.from.rfc3339(),
             gap.to.rfc3339()
         ),
         gap: Some(gap),
-        counts: done.of_gap(),
+        counts,
         ..Notice::default()
     }
 }
@@ -437,6 +456,7 @@ pub fn past(
     opened: Opened,
     odd: Vec<String>,
     homes: &Table,
+    boot: &str,
 ) -> Result<Past, Failure> {
     let watched_until = kept_time(store, ALIVE)?;
     let rules = store
@@ -446,8 +466,12 @@ pub fn past(
         // With the homes of now and the targets of its links, or what came behind one while nobody watched would count as new ground.
         .and_then(|config| crate::compile(&config, homes).ok())
         .map(Arc::new);
+    let before = store
+        .meta(BOOT)?
+        .filter(|before| !before.is_empty() && !boot.is_empty());
     Ok(Past {
         watched_until,
+        rebooted: before.is_some_and(|before| before != boot.as_bytes()),
         rules,
         opened,
         odd,

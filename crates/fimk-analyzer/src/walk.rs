@@ -16,7 +16,10 @@ use std::{
 use fimk_core::{config::Report, path::BytePath, rules::RuleSet};
 use fimk_wire::raw;
 
-use crate::homes::{PASSWD, Table};
+use crate::{
+    homes::{PASSWD, Table},
+    own::Directories,
+};
 
 /// Directories deeper than this are not entered: the kernel's own limit on a path is 4,096 bytes,
 /// two for each name at least.
@@ -51,6 +54,7 @@ pub struct Walker {
     rules: Arc<RuleSet>,
     literal: Arc<BTreeSet<BytePath>>,
     homes: Arc<Table>,
+    own: Directories,
 }
 
 impl Walker {
@@ -70,7 +74,19 @@ impl Walker {
             rules: Arc::clone(rules),
             literal: Arc::new(literal),
             homes: Arc::clone(homes),
+            own: Directories::default(),
         }
+    }
+
+    /// The same without our own directories, whatever their names are.
+    #[must_use]
+    pub fn sparing(self, own: Directories) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Whether it is one of those.
+    pub fn spares(&self, found: &Found) -> bool {
+        found.directory && self.own.is(&found.path)
     }
 
     /// Whether a rule's own path passes or is this name: a link there is followed.

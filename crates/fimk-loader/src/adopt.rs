@@ -11,9 +11,11 @@ use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, MapType, OpenMapMut, OpenObject, Program};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::carry::Former;
 use crate::error::{Error, Result};
 use crate::exit::Status;
 use crate::log;
+use crate::objects::{File, Process};
 use crate::pins::{LINK, META, NEW, Pins};
 use crate::plan::Plan;
 use crate::probe::{FILE_MAPS, PROCESS_MAPS};
@@ -23,7 +25,8 @@ use crate::system;
 const MAGIC: u32 = 0x6669_6d6b;
 /// Of [`Meta`] and of the names of the pins.
 const LAYOUT: u32 = 2;
-const BUILD: [u8; 16] = include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
+/// In letters, so that it can be shown.
+static BUILD: [u8; 16] = *include!(concat!(env!("OUT_DIR"), "/build_id.rs"));
 
 /// The one value of `meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
@@ -49,15 +52,33 @@ impl Meta {
             layout: LAYOUT,
             wire: raw::FIMK_WIRE_VERSION,
             complete: u32::from(complete),
-            build: BUILD,
+            build: build(),
             plan: [0; _],
             coverage: 0,
         }
     }
 
     fn is_of_this_build(&self) -> bool {
-        self.wire == raw::FIMK_WIRE_VERSION && self.build == BUILD
+        self.wire == raw::FIMK_WIRE_VERSION && self.build == build()
     }
+
+    /// Whether what its maps hold means the same to us.
+    fn says_as_ours(&self) -> bool {
+        self.wire == raw::FIMK_WIRE_VERSION
+    }
+}
+
+/// What tells this build from others, read where it lies in the program: a test makes another build by changing it there.
+fn build() -> [u8; 16] {
+    *std::hint::black_box(&BUILD)
+}
+
+/// What `--version` prints.
+pub fn version() -> String {
+    let build = build();
+    let build = String::from_utf8_lossy(&build);
+    let version = env!("CARGO_PKG_VERSION");
+    format!("fimk-loader {version} (programs {build})\n")
 }
 
 /// What is to be done with what was found.
@@ -83,6 +104,10 @@ pub struct Takeover {
     old: Option<(MapHandle, Meta)>,
     /// Of the pins that are adopted: the plan, and the coverage.
     pub found: Option<(Plan, u32)>,
+    /// The maps of whole pins that are to be replaced, of which ours can take over what they hold.
+    former: Option<Former>,
+    /// Whether that was done.
+    carried: bool,
 }
 
 /// Decides on what a loader before us left. What is whole stays so until [`Takeover::finish`]. `objects`: the room
@@ -114,19 +139,23 @@ pub fn begin(pins: &mut Pins, objects: u32) -> Result<Takeover> {
                 meta: copy(&meta)?,
                 found: Some((found.plan, found.coverage)),
                 old: Some((meta, found)),
+                former: None,
+                carried: false,
             });
         }
         Verdict::Replace(why) => {
             pins.discard_unfinished()?;
-            let (dirty, taken) = left(pins);
             log::line(format_args!(
-                "the pins in {} {why} and are replaced; of their changes {} are lost and found by comparing, without \
-                 who made them",
-                pins.path().display(),
-                dirty + taken
+                "the pins in {} {why} and are replaced",
+                pins.path().display()
             ));
-            let old = Some(whole(old, found)?);
-            return Ok(Takeover { old, ..make(pins)? });
+            let (map, meta) = whole(old, found)?;
+            let former = Some(()).filter(|()| meta.says_as_ours());
+            return Ok(Takeover {
+                old: Some((map, meta)),
+                former: former.and_then(|()| Former::open(pins)),
+                ..make(pins)?
+            });
         }
         Verdict::Discard(why) => {
             let removed = pins.discard_found()?;
@@ -175,9 +204,21 @@ pub fn are_ours(pins: &Pins) -> Result<()> {
 }
 
 impl Takeover {
+    /// Once our programs are attached, and before [`Takeover::finish`]: what those before them watched and saw goes on.
+    pub fn carry(&mut self, process: &Process, file: &mut File) -> Result<()> {
+        let Some(former) = &self.former else {
+            return Ok(());
+        };
+        former.carry(process, file).map_err(|cause| {
+            Error::internal("what the programs before saw cannot be carried over", cause)
+        })?;
+        self.carried = true;
+        Ok(())
+    }
+
     /// Once everything is pinned: ours takes the place of what was found, and is whole.
     pub fn finish(self, pins: &mut Pins, plan: Plan, coverage: u32) -> Result<()> {
-        if self.found.is_some() {
+        if !self.carried {
             tell_given_up(pins);
         }
         if let Some((map, meta)) = &self.old {
@@ -337,6 +378,8 @@ fn make(pins: &mut Pins) -> Result<Takeover> {
         meta,
         old: None,
         found: None,
+        former: None,
+        carried: false,
     })
 }
 

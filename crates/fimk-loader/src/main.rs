@@ -7,6 +7,7 @@ mod adopt;
 mod analyzers;
 mod budget;
 mod capabilities;
+mod carry;
 mod channel;
 mod child;
 mod counts;
@@ -64,7 +65,7 @@ use spawner::Spawner;
 fn main() -> ExitCode {
     let done = flags::parse(std::env::args_os().skip(1)).and_then(|command| match command {
         Command::Help => print(flags::HELP),
-        Command::Version => print(concat!("fimk-loader ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Version => print(&adopt::version()),
         Command::Probe => report::probe(),
         Command::Run(flags) => run(&flags),
         Command::Serve(flags) => serve(&flags),

@@ -369,9 +369,38 @@ impl File {
         if self.watch.take(object)?.is_some_and(ordinary)
             && let Some(variables) = self.skeleton.maps.bss_data.as_mut()
         {
-            variables.ordinary_gone += 1;
+            variables.ordinary_gone = variables.ordinary_gone.wrapping_add(1);
         }
         Ok(())
+    }
+
+    /// Puts an object on the watch that was on it under programs before ours; says whether it is new there. What finds
+    /// no room waits for the analyzer's walk, which tells of it.
+    pub fn go_on_watching(
+        &mut self,
+        object: &raw::fimk_object,
+        watched: raw::fimk_watch,
+    ) -> Result<bool> {
+        let Some(variables) = self.skeleton.maps.bss_data.as_mut() else {
+            return Ok(false);
+        };
+        let ordinary = watched.flags & raw::FIMK_WATCH_NAMED == 0;
+        let held = variables.ordinary.wrapping_sub(variables.ordinary_gone);
+        if ordinary && held >= u64::from(variables.room_for_others) {
+            return Ok(false);
+        }
+        if let Some(passes) = variables.filter.get_mut(filter_slot(object)) {
+            *passes = 1;
+        }
+        let added = match self.watch.add(object, &watched) {
+            Err(cause) if cause.kind() == ErrorKind::TooBig => false,
+            added => added?,
+        };
+        if added && ordinary {
+            // Ours to write: the programs write `ordinary`.
+            variables.ordinary_gone = variables.ordinary_gone.wrapping_sub(1);
+        }
+        Ok(added)
     }
 
     /// Open files on which an ioctl asked for other flags.
@@ -441,6 +470,14 @@ fn crowd_slot(object: &raw::fimk_object, factor: u64) -> usize {
     const CROWD_BITS: u32 = 16;
     let place = object.inode.wrapping_add(u64::from(object.device) << 32);
     usize::try_from(place.wrapping_mul(factor) >> (u64::BITS - CROWD_BITS)).unwrap_or(0)
+}
+
+/// As `filter_slot()` in `bpf/maps.h`.
+fn filter_slot(object: &raw::fimk_object) -> usize {
+    const FILTER_BITS: u32 = 20;
+    let place = object.inode.wrapping_add(u64::from(object.device) << 32);
+    let spread = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(spread >> (u64::BITS - FILTER_BITS)).unwrap_or(0)
 }
 
 /// The name of the C function of a hook's program.

@@ -116,7 +116,7 @@ pub fn bring_up(wanted: &Wanted, pins: &mut Pins) -> Result<Source> {
         objects,
         ..
     } = *wanted;
-    let takeover = adopt::begin(pins, objects)?;
+    let mut takeover = adopt::begin(pins, objects)?;
     if wanted != raw::FIMK_SOURCE_PERIODIC {
         bring_up_process(&mut source, Some(pins))?;
     }
@@ -138,6 +138,9 @@ pub fn bring_up(wanted: &Wanted, pins: &mut Pins) -> Result<Source> {
                     source.coverage = raw::FIMK_COVERAGE_AUTO;
                 }
                 bring_up_holders(&mut source);
+                if let (Some(process), Some(file)) = (&source.process, &mut source.file) {
+                    takeover.carry(process, file)?;
+                }
                 takeover.finish(pins, source.plan, source.coverage)?;
                 source.weigh();
                 return Ok(source);

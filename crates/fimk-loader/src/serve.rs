@@ -30,7 +30,7 @@ use crate::tally::Tally;
 /// Requests answered before the loop looks at signals again.
 const STEPS_A_ROUND: usize = 256;
 /// Ancestors told of one process. Deeper trees are cut: the nearest tell most.
-const ANCESTORS_MAX: u32 = 16;
+pub const ANCESTORS_MAX: u32 = 16;
 /// How long the arming program stays attached after a walk, arming nobody: to attach and to detach each wait for the
 /// kernel's trampolines, so walks in quick succession share one, and no analyzer can have it attached in a loop.
 const ARMING_KEPT: Duration = Duration::from_secs(2);

@@ -55,6 +55,17 @@ impl<K: Plain, V: Plain> Table<K, V> {
             .update(key.as_bytes(), value.as_bytes(), MapFlags::ANY)
     }
 
+    /// Inserts; says whether there was none before.
+    pub fn add(&self, key: &K, value: &V) -> Result<bool> {
+        let added = self
+            .map
+            .update(key.as_bytes(), value.as_bytes(), MapFlags::NO_EXIST);
+        match added {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            added => added.map(|()| true),
+        }
+    }
+
     /// Removes `key` if it is there.
     pub fn remove(&self, key: &K) -> Result<()> {
         match self.map.delete(key.as_bytes()) {

@@ -56,7 +56,7 @@ pub fn last(file: &File) -> Result<u64> {
 }
 
 /// One entry for two spans of time.
-fn merge(earlier: raw::fimk_entry, later: raw::fimk_entry) -> raw::fimk_entry {
+pub fn merge(earlier: raw::fimk_entry, later: raw::fimk_entry) -> raw::fimk_entry {
     let mut merged = later;
     merged.first_ns = earlier.first_ns.min(later.first_ns);
     merged.last_ns = earlier.last_ns.max(later.last_ns);

@@ -4,6 +4,7 @@
 //! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
 
 mod actors;
+mod attacks;
 mod attempts;
 mod attributes;
 mod attribution;
@@ -35,5 +36,6 @@ mod skipped;
 mod snapshots;
 mod status;
 mod store;
+mod upgrade;
 mod users;
 mod writes;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fs, path::Path};
 
-use fimk_tests::{Event, Expect, Monitor, Site, append_line, run, text};
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, rule, run, text};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -85,6 +85,74 @@ fn a_change_while_stopped_is_reported_once_as_a_gap_with_its_bounds() {
             "reported once"
         );
     }
+}
+
+/// The kernel's id of this boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+#[test]
+fn a_gap_over_a_reboot_is_told_as_one_with_its_bounds_and_one_without_is_not() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let config = rule(&[&site.files()]);
+    let told = |events: &[Event]| {
+        let last = events
+            .iter()
+            .filter_map(|event| event.text("event.created"));
+        last.max().map(str::to_owned)
+    };
+    // What it sees of the machine is as in an earlier boot.
+    let other = site.outside("boot_id");
+    fs::write(&other, "0f8fad5b-d9cb-469f-a165-70867728950e\n").expect("it is ours");
+    let mut earlier = site.launch(&config);
+    let bind = format!("mount --bind \"$0\" {BOOT_ID} && exec \"$@\"");
+    let under = ["unshare", "--mount", "sh", "-c", &bind, text(&other)];
+    earlier.under = under.map(str::to_owned).into();
+    let monitor = earlier.spawn();
+    monitor.await_start();
+    let shell = append_line(&path, "two");
+    let changed = monitor.expect(Expect::action("modified").of(&path).by(&shell).adds("two"));
+    assert_eq!(
+        changed.text("host.boot.id"),
+        Some("0f8fad5b-d9cb-469f-a165-70867728950e")
+    );
+    let before = told(&monitor.kill9());
+    // No pin outlives the kernel.
+    earlier.detach();
+
+    append_line(&path, "three");
+    let monitor = site.watch();
+    let found = Expect::action("modified")
+        .of(&path)
+        .adds("three")
+        .without("process");
+    let found = monitor.expect(found.field("fimk.detected_by", "gap"));
+    let gap = monitor.expect(Expect::action("gap").field("fimk.counts.reboots", 1).and(
+        "in words".to_owned(),
+        |event| {
+            let message = event.text("message").unwrap_or_default();
+            message.contains("the machine was started meanwhile")
+        },
+    ));
+    let (from, to) = (gap.text("fimk.gap.from"), gap.text("fimk.gap.to"));
+    assert_eq!(
+        (found.text("fimk.gap.from"), found.text("fimk.gap.to")),
+        (from, to)
+    );
+    let id = fs::read_to_string(BOOT_ID).expect("the kernel has it");
+    assert_eq!(gap.text("host.boot.id"), Some(id.trim_end()));
+    let started = monitor.expect(Expect::action("monitor_started"));
+    // In UTC with nanoseconds: their order as text is their order in time.
+    assert!(
+        from < before.as_deref() && before.as_deref() < to,
+        "{before:?} in {gap:?}"
+    );
+    assert!(to < started.text("event.created"), "{gap:?} {started:?}");
+    monitor.kill9();
+
+    let monitor = site.watch();
+    monitor.expect(Expect::action("gap").without("fimk.counts.reboots"));
+    monitor.stop();
 }
 
 /// Kills the analyzer and waits for the next one. By sequence: what the last one had not finished writing is

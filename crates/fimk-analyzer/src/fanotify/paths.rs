@@ -14,6 +14,9 @@ use super::MarkError;
 /// their events count as unknown: that costs scans and loses nothing.
 const FORGOTTEN_MAX: usize = 50_000;
 
+/// Directories whose path another has in the table. Past this they are all let go, at the same price.
+const DISPLACED_MAX: usize = 50_000;
+
 /// Names kept of one file. Past this the oldest is let go: what is done by the others is found there by the slow look.
 const NAMES_MAX: usize = 32;
 
@@ -36,6 +39,9 @@ pub(super) struct Paths {
     by_handle: HashMap<Handle, Vec<BytePath>>,
     by_path: BTreeMap<BytePath, Handle>,
     forgotten: HashSet<Handle>,
+    /// The paths of what another object has the path of: a walk is ahead of the events, or these are ahead of it. What is
+    /// still to be told of a directory is told under the path that it had, until its own move is told or a walk finds it.
+    displaced: HashMap<Handle, BytePath>,
     dying: Vec<Handle>,
     max: usize,
 }
@@ -46,6 +52,7 @@ impl Paths {
             by_handle: HashMap::new(),
             by_path: BTreeMap::new(),
             forgotten: HashSet::new(),
+            displaced: HashMap::new(),
             dying: Vec::new(),
             max,
         }
@@ -56,13 +63,14 @@ impl Paths {
     }
 
     pub fn room_for(&self, handle: &[u8]) -> Result<(), MarkError> {
-        let room =
-            self.len() + self.forgotten.len() < self.max || self.by_handle.contains_key(handle);
+        let taken = self.len() + self.forgotten.len() + self.displaced.len();
+        let room = taken < self.max || self.by_handle.contains_key(handle);
         if room { Ok(()) } else { Err(MarkError::Full) }
     }
 
+    /// Of a directory.
     pub fn get(&self, handle: &[u8]) -> Known<'_> {
-        match self.names(handle).last() {
+        match self.names(handle).last().or(self.displaced.get(handle)) {
             Some(path) => Known::Path(path),
             None if self.forgotten.contains(handle) => Known::Forgotten,
             None => Known::No,
@@ -90,10 +98,11 @@ impl Paths {
     pub fn insert_name(&mut self, handle: impl Into<Handle>, path: &BytePath) {
         let handle = handle.into();
         self.forgotten.remove(&handle);
+        self.displaced.remove(&handle);
         if let Some(former) = self.by_path.insert(path.clone(), Arc::clone(&handle))
             && former != handle
         {
-            self.unname(former, path);
+            self.displace(former, path);
         }
         let names = self.by_handle.entry(handle).or_default();
         names.retain(|name| name != path);
@@ -121,21 +130,56 @@ impl Paths {
     }
 
     fn unname(&mut self, handle: Handle, path: &BytePath) {
-        let Some(names) = self.by_handle.get_mut(&handle) else {
-            return;
-        };
-        names.retain(|name| name != path);
-        if names.is_empty() {
-            self.by_handle.remove(&handle);
+        if self.is_last_name(&handle, path) {
             self.drop_events_of(handle);
         }
+    }
+
+    fn displace(&mut self, handle: Handle, path: &BytePath) {
+        if !self.is_last_name(&handle, path) {
+            return;
+        }
+        if self.displaced.len() >= DISPLACED_MAX {
+            self.displaced.clear();
+        }
+        self.displaced.insert(handle, path.clone());
+    }
+
+    /// Takes a name from an object; whether it has none now.
+    fn is_last_name(&mut self, handle: &Handle, path: &BytePath) -> bool {
+        let Some(names) = self.by_handle.get_mut(handle) else {
+            return false;
+        };
+        names.retain(|name| name != path);
+        let none = names.is_empty();
+        if none {
+            self.by_handle.remove(handle);
+        }
+        none
+    }
+
+    /// A directory of which another had the path moved, out of sight if there is no new path. Whether it is one.
+    pub fn follow(&mut self, handle: &[u8], new: Option<&BytePath>) -> bool {
+        let Some((handle, _)) = self.displaced.remove_entry(handle) else {
+            return false;
+        };
+        match new {
+            None => self.drop_events_of(handle),
+            Some(new) if self.by_path.contains_key(new) => {
+                self.displaced.insert(handle, new.clone());
+            }
+            Some(new) => self.insert(handle, new),
+        }
+        true
     }
 
     pub fn moved(&mut self, old: &BytePath, new: &BytePath) {
         if old == new || new.is_in(old) {
             return;
         }
-        self.forget(new);
+        for (path, handle) in self.take(new) {
+            self.displace(handle, &path);
+        }
         for (path, handle) in self.take(old) {
             let below = &path.bytes()[old.bytes().len()..];
             let moved = BytePath::new(&[new.bytes(), below].concat());
@@ -166,6 +210,7 @@ impl Paths {
     pub fn bury(&mut self) {
         for handle in std::mem::take(&mut self.dying) {
             self.forgotten.remove(&handle);
+            self.displaced.remove(&handle);
             for path in self.by_handle.remove(&handle).unwrap_or_default() {
                 self.by_path.remove(&path);
             }
@@ -230,7 +275,7 @@ mod tests {
         for sibling in ["/a-b", "/a0", "/ab"] {
             assert_eq!(of(&paths, sibling).as_deref(), Some(sibling));
         }
-        assert!(matches!(paths.get(b"/x"), Known::Forgotten));
+        assert_eq!(of(&paths, "/x"), None, "nothing is at /x but what moved");
         assert_eq!(paths.len(), 6);
     }
 
@@ -255,8 +300,38 @@ mod tests {
         let mut paths = paths(&["/a"]);
         paths.insert(&b"new"[..], &path("/a"));
         assert_eq!(of(&paths, "new").as_deref(), Some("/a"));
-        assert!(matches!(paths.get(b"/a"), Known::Forgotten));
+        assert_eq!(of(&paths, "/a"), None);
         assert_eq!(paths.len(), 1);
+    }
+
+    #[test]
+    fn what_is_still_to_be_told_of_a_displaced_directory_has_its_path_until_it_moves() {
+        let of_events = |paths: &Paths| match paths.get(b"/a") {
+            Known::Path(path) => Some(path.to_string()),
+            Known::Forgotten | Known::No => None,
+        };
+        let mut paths = paths(&["/a", "/b"]);
+        paths.insert(&b"new"[..], &path("/a"));
+        assert_eq!(of_events(&paths).as_deref(), Some("/a"));
+        assert!(paths.follow(b"/a", Some(&path("/b"))));
+        assert_eq!(of_events(&paths).as_deref(), Some("/b"), "another is there");
+        assert_eq!(of(&paths, "/b").as_deref(), Some("/b"));
+        paths.follow(b"/a", Some(&path("/c")));
+        assert_eq!(of(&paths, "/a").as_deref(), Some("/c"), "nothing else is");
+        paths.moved(&path("/b"), &path("/c"));
+        assert_eq!(of_events(&paths).as_deref(), Some("/c"));
+        paths.follow(b"/a", None);
+        assert!(matches!(paths.get(b"/a"), Known::Forgotten));
+    }
+
+    #[test]
+    fn a_displaced_directory_that_dies_is_let_go() {
+        let mut paths = paths(&["/a"]);
+        paths.insert(&b"new"[..], &path("/a"));
+        paths.died(b"/a");
+        assert!(matches!(paths.get(b"/a"), Known::Path(_)));
+        paths.bury();
+        assert!(matches!(paths.get(b"/a"), Known::No));
     }
 
     #[test]

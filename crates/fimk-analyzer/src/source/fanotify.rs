@@ -441,6 +441,10 @@ impl Fanotify {
             && directory
             && self.group.is_over(event, old)
         {
+            let new_reached = new
+                .as_ref()
+                .filter(|path| walker.reaches(path, true).is_some());
+            self.moves += u64::from(self.group.follow(event, new_reached));
             return self.moved_before(old, new.as_ref(), tree, walker, &touch);
         }
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
@@ -463,6 +467,9 @@ impl Fanotify {
                 self.group.forget(old);
             }
             _ => {}
+        }
+        if directory {
+            self.moves += u64::from(self.group.follow(event, new_reached.as_ref()));
         }
         if let Some(path) = &new_reached {
             tree.insert(path.clone(), entry(path, directory));
@@ -493,7 +500,7 @@ impl Fanotify {
     }
 
     /// A directory moved before it was found elsewhere by a walk, or another where it was: what stands at both names now
-    /// stays, and is compared.
+    /// stays, and is compared; what came to the new one may not be watched there yet.
     fn moved_before(
         &mut self,
         old: &BytePath,
@@ -511,10 +518,10 @@ impl Fanotify {
             if walker.reaches(path, true).is_none() {
                 continue;
             }
-            if tree.get(path).is_some() {
+            let came = Some(path) == new;
+            if came || tree.get(path).is_some() {
                 self.to_walk.push((path.clone(), nobodys(&touch)));
             }
-            let came = Some(path) == new;
             let fact = came.then(|| Fact::Renamed(Some(old.clone())));
             let touch = Touch {
                 fact,
@@ -609,7 +616,7 @@ fn sides(event: &FanotifyEvent) -> (Option<BytePath>, Option<BytePath>) {
 }
 
 /// Whether two renames, one right after the other, are one exchange: the kernel tells of each direction. What came and
-/// went again by two calls looks the same, but leaves nothing.
+/// went again by two calls looks the same where the kernel does not tell the object, but leaves nothing.
 fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
     let is_rename =
         |it: &FanotifyEvent| MaskFlags::from_bits_retain(it.mask).intersects(MaskFlags::FAN_RENAME);
@@ -621,6 +628,7 @@ fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
     is_rename(one)
         && is_rename(two)
         && one.pid == two.pid
+        && !one.is_of_the_object_of(two)
         && (from.is_some() || to.is_some())
         && (&from, &to) == (&back_to, &back_from)
         && stands(&from)

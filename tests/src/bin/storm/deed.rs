@@ -1,6 +1,7 @@
 //! The exact model: what a writer did, when, to what.
 
 use std::{
+    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -46,49 +47,77 @@ pub struct Deed {
     pub path: PathBuf,
     /// Where it was before: of a rename.
     pub from: Option<PathBuf>,
-    /// Other names of `path` soon after, because a directory above it was moved.
+    /// Other names of `path` soon after, because it or a directory above it was moved.
     pub later: Vec<PathBuf>,
-    /// In a directory that may have been made a moment before.
-    pub in_new_directory: bool,
+    /// The directories in which it was done, except the writer's own.
+    pub directories: Vec<Directory>,
     pub inode: u64,
     /// Nanoseconds since 1970: before the first call, after the last one.
     pub begun: i64,
     pub ended: i64,
 }
 
+/// A directory that the writer made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directory {
+    pub inode: u64,
+    /// Nanoseconds since 1970: before it was made.
+    pub made: i64,
+}
+
 /// What is told a moment later has the names of then.
 const MOMENT_NS: i64 = 5_000_000_000;
 
-/// Fills in `later` and `in_new_directory`, of the deeds of one writer in their order.
+/// Fills in `later` and `directories`, of the deeds of one writer in their order.
 pub fn follow_directories(deeds: &mut [Deed]) {
-    let moves: Vec<(i64, PathBuf, PathBuf)> = deeds
+    let moves: Vec<(i64, u64, PathBuf, PathBuf)> = deeds
         .iter()
-        .filter_map(|it| Some((it.begun, it.from.clone()?, it.path.clone())))
+        .filter_map(|it| Some((it.begun, it.inode, it.from.clone()?, it.path.clone())))
         .collect();
-    let mut made = 0_i64;
+    let mut standing: HashMap<PathBuf, Directory> = HashMap::new();
     for deed in deeds {
-        if deed.kind == Mkdir {
-            made = deed.begun;
-        }
-        let is_in_directory = |path: &PathBuf| {
-            let above = path.parent().and_then(Path::file_name);
-            above.is_some_and(|name| name.as_encoded_bytes().starts_with(b"d"))
-        };
-        deed.in_new_directory = deed.begun.saturating_sub(made) < MOMENT_NS
-            && (is_in_directory(&deed.path) || deed.from.as_ref().is_some_and(is_in_directory));
+        let sides = [Some(&deed.path), deed.from.as_ref()].into_iter().flatten();
+        let above = sides.filter_map(|path| standing.get(path.parent()?));
+        deed.directories = above.copied().collect();
+        keep_standing(&mut standing, deed);
         let mut name = deed.path.clone();
         let from = moves.partition_point(|(begun, ..)| *begun <= deed.begun);
         let soon = moves[from..]
             .iter()
             .take_while(|(begun, ..)| *begun < deed.ended + MOMENT_NS);
-        for (_, old, new) in soon {
-            if let Ok(rest) = name.strip_prefix(old)
-                && rest != Path::new("")
-            {
-                name = new.join(rest);
+        for (_, inode, old, new) in soon {
+            let Ok(rest) = name.strip_prefix(old) else {
+                continue;
+            };
+            // Another may have the name by then. What waits of an object is told with its move.
+            let itself = rest == Path::new("");
+            if !itself || *inode == deed.inode {
+                name = if itself { new.clone() } else { new.join(rest) };
                 deed.later.push(name.clone());
             }
         }
+    }
+}
+
+/// Which directory stands where after this deed.
+fn keep_standing(standing: &mut HashMap<PathBuf, Directory>, deed: &Deed) {
+    match deed.kind {
+        Mkdir => {
+            let directory = Directory {
+                inode: deed.inode,
+                made: deed.begun,
+            };
+            standing.insert(deed.path.clone(), directory);
+        }
+        Rmdir => {
+            standing.remove(&deed.path);
+        }
+        Rename => {
+            if let Some(directory) = deed.from.as_ref().and_then(|from| standing.remove(from)) {
+                standing.insert(deed.path.clone(), directory);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -96,9 +125,9 @@ impl Kind {
     /// Operations of `fimk.operations` of which one tells it.
     pub fn told_by(self) -> &'static [&'static str] {
         match self {
-            // fanotify tells a link from what is new by the links it has when it is read.
-            Create => &["create", "link"],
-            Symlink | Mkdir => &["create"],
+            // fanotify tells a link from what is new by the links of what stands there when it is read.
+            Create | Symlink => &["create", "link"],
+            Mkdir => &["create"],
             Append => &["write"],
             Rewrite => &["write", "truncate"],
             Store => &["map", "write", "close"],
@@ -143,7 +172,7 @@ impl FromStr for Deed {
                 path: words.next()?.into(),
                 from: words.next().filter(|it| !it.is_empty()).map(PathBuf::from),
                 later: Vec::new(),
-                in_new_directory: false,
+                directories: Vec::new(),
                 inode: words.next()?.parse().ok()?,
                 begun: words.next()?.parse().ok()?,
                 ended: words.next()?.parse().ok()?,

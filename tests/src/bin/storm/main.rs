@@ -1,7 +1,7 @@
 //! Storms: several processes change files as chance wants, while fimk is killed, stopped and starved; afterwards what
 //! it told and what it keeps is held against what really happened.
 //!
-//! `storm [rounds=N | minutes=N] [seed=N] [seconds=N] [mode=foreground|service]`: needs root, the user fimk and the built
+//! `storm [rounds=N | minutes=N] [seed=N] [seconds=N] [mode=foreground|service] [keep=DIRECTORY]`: needs root, the user fimk and the built
 //! programs. Without a mode, odd seeds are in the foreground and even ones two services; without words, two rounds and the
 //! replacement of one build by another. A round is repeated by its seed and mode: what is done is the same, the moments at
 //! which it hits are not quite.
@@ -17,8 +17,8 @@ mod verdict;
 mod writer;
 
 use std::{
-    env,
-    path::Path,
+    env, fs,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -35,6 +35,8 @@ struct Words {
     seed: u64,
     seconds: u64,
     mode: Option<String>,
+    /// Where the deeds and events of rounds that fail are kept.
+    keep: Option<PathBuf>,
     /// Nothing was asked for: the short form.
     all: bool,
 }
@@ -97,6 +99,7 @@ impl Words {
             seed: number("seed").unwrap_or(1),
             seconds: number("seconds").unwrap_or(5),
             mode: value("mode").map(str::to_owned),
+            keep: value("keep").map(PathBuf::from),
             all: number("rounds").is_none() && minutes.is_none() && value("mode").is_none(),
         }
     }
@@ -136,6 +139,9 @@ fn run(words: &Words) -> Tally {
         if !outcome.wrong.is_empty() {
             let seconds = words.seconds;
             println!("    again: storm rounds=1 seed={seed} seconds={seconds} mode={mode}");
+            if let Some(directory) = &words.keep {
+                keep(directory, seed, &outcome);
+            }
         }
     }
     if words.all {
@@ -143,6 +149,16 @@ fn run(words: &Words) -> Tally {
         tally.note("another_build_takes_over_and_no_change_is_missed", &outcome);
     }
     tally
+}
+
+/// Keeps all that was done and all that was told.
+fn keep(directory: &Path, seed: u64, outcome: &Outcome) {
+    for (what, lines) in [("deeds", &outcome.deeds), ("events", &outcome.events)] {
+        let path = directory.join(format!("{seed}.{what}"));
+        if let Err(error) = fs::write(&path, lines.join("\n") + "\n") {
+            println!("    {} is not kept: {error}", path.display());
+        }
+    }
 }
 
 impl Tally {

@@ -117,6 +117,8 @@ pub fn run() -> Outcome {
         sabotage: vec!["another build takes over".to_owned()],
         lives: Vec::new(),
         errors: loader.errors() + &analyzer.errors(),
+        deeds: Vec::new(),
+        events: Vec::new(),
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Outcome {
     pub lives: Vec<String>,
     /// What both processes logged.
     pub errors: String,
+    /// Everything that was done.
+    pub deeds: Vec<String>,
+    /// Everything that was told.
+    pub events: Vec<String>,
 }
 
 impl Outcome {
@@ -130,6 +134,12 @@ pub fn run(seed: u64, service: bool, seconds: u64, scale: u32) -> Outcome {
         sabotage,
         lives: told.lives(),
         errors: subject.errors(),
+        deeds: deeds.iter().map(ToString::to_string).collect(),
+        events: subject
+            .events()
+            .iter()
+            .map(|it| format!("{it:?}"))
+            .collect(),
     }
 }
 

@@ -7,12 +7,13 @@ use std::{
 
 use fimk_tests::Event;
 
-use crate::deed::{Deed, Kind};
+use crate::deed::{Deed, Directory, Kind};
 
 /// The clock of an entry may be a tick of the kernel too early, and boot time is turned into wall time.
 const SLACK_NS: i64 = 50_000_000;
-/// fanotify has no clock: a change has the time at which it was read, which a stopped analyzer does late.
-const READ_WITHIN_NS: i64 = 4_000_000_000;
+/// fanotify has no clock: a change has the time at which it was read. Whoever reads is stopped for a second at most (see
+/// `saboteur`); as long again is for a busy machine.
+const READ_WITHIN_NS: i64 = 2_000_000_000;
 /// What an `events_lost` tells may have been lost so long before: no more than one is told in five seconds.
 const LOSS_NS: i64 = 15_000_000_000;
 
@@ -112,12 +113,19 @@ impl Told {
             How::Found
         } else if self.windows.iter().any(|window| overlap(*window, deed)) {
             How::Window
-        } else if self.is_fanotify && deed.in_new_directory {
+        } else if self.is_fanotify && deed.directories.iter().any(|it| !self.knew(*it, deed)) {
             // fanotify does not see into a directory before it is marked: what comes and goes there leaves no trace.
             How::Window
         } else {
             How::Missed
         }
+    }
+
+    /// Whether the directory was told of before that deed: it is marked before it is read.
+    fn knew(&self, directory: Directory, deed: &Deed) -> bool {
+        let about = self.by_inode.get(&directory.inode).into_iter().flatten();
+        let mut changes = about.filter_map(|number| self.changes.get(*number));
+        changes.any(|it| directory.made < it.created && it.created < deed.begun)
     }
 
     /// What is wrong about who is named: only who changed the object, or something in the directory, may be.

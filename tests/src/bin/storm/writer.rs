@@ -92,7 +92,7 @@ impl Writer {
             path: path.to_owned(),
             from: from.map(Path::to_owned),
             later: Vec::new(),
-            in_new_directory: false,
+            directories: Vec::new(),
             inode,
             begun,
             ended: now(),
