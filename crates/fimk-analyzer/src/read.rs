@@ -280,7 +280,10 @@ fn refused(refusal: &Refusal) -> String {
 
 /// What to think of a content that is too large for its consumer.
 fn holds_secrets(consumer: Option<Consumer>) -> bool {
-    matches!(consumer, Some(Consumer::Shadow | Consumer::Passwd))
+    matches!(
+        consumer,
+        Some(Consumer::Shadow | Consumer::Passwd | Consumer::Gshadow | Consumer::Group)
+    )
 }
 
 fn not_read(kind: FileKind) -> &'static str {

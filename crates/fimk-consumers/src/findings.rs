@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::State;
 
+mod groups;
 mod keys;
+mod rights;
 mod users;
 
 /// An event lists at most this many findings, the gravest first: one alone is reason enough to look.
@@ -45,11 +47,23 @@ pub enum Kind {
     WorldWritable,
     CapabilityAdded,
     ProtectionRemoved,
+    GroupGidZero,
+    GroupPrivilegedMember,
+    SudoersNopasswd,
+    SudoersAll,
+    SudoersNoAuthentication,
+    SshdRootLogin,
+    SshdEmptyPasswords,
+    SshdKeysCommand,
+    PamPermit,
+    PamExec,
+    CronRootJob,
+    PreloadEntry,
 }
 
 impl Kind {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 26] = [
         Self::PasswdUidZero,
         Self::PasswdEmptyPassword,
         Self::PasswdLoginShell,
@@ -64,6 +78,18 @@ impl Kind {
         Self::WorldWritable,
         Self::CapabilityAdded,
         Self::ProtectionRemoved,
+        Self::GroupGidZero,
+        Self::GroupPrivilegedMember,
+        Self::SudoersNopasswd,
+        Self::SudoersAll,
+        Self::SudoersNoAuthentication,
+        Self::SshdRootLogin,
+        Self::SshdEmptyPasswords,
+        Self::SshdKeysCommand,
+        Self::PamPermit,
+        Self::PamExec,
+        Self::CronRootJob,
+        Self::PreloadEntry,
     ];
 
     /// Its name for machines; never given to anything else.
@@ -83,13 +109,30 @@ impl Kind {
             Self::WorldWritable => "world-writable",
             Self::CapabilityAdded => "capability-added",
             Self::ProtectionRemoved => "protection-removed",
+            Self::GroupGidZero => "group-gid-zero",
+            Self::GroupPrivilegedMember => "group-privileged-member",
+            Self::SudoersNopasswd => "sudoers-nopasswd",
+            Self::SudoersAll => "sudoers-all",
+            Self::SudoersNoAuthentication => "sudoers-no-authentication",
+            Self::SshdRootLogin => "sshd-root-login",
+            Self::SshdEmptyPasswords => "sshd-empty-passwords",
+            Self::SshdKeysCommand => "sshd-keys-command",
+            Self::PamPermit => "pam-permit",
+            Self::PamExec => "pam-exec",
+            Self::CronRootJob => "cron-root-job",
+            Self::PreloadEntry => "preload-entry",
         }
     }
 
     /// How grave it is: 0 to 100.
     pub fn severity(self) -> u8 {
         match self {
-            Self::PasswdUidZero | Self::PasswdEmptyPassword | Self::ShadowEmptyPassword => CRITICAL,
+            Self::PasswdUidZero
+            | Self::PasswdEmptyPassword
+            | Self::ShadowEmptyPassword
+            | Self::SshdEmptyPasswords
+            | Self::PamPermit
+            | Self::PreloadEntry => CRITICAL,
             _ => HIGH,
         }
     }
@@ -120,8 +163,40 @@ pub fn find(before: Option<&State>, after: Option<&State>) -> Vec<Finding> {
             keys::in_keys(Some(before), after)
         }
         (_, Some(State::AuthorizedKeys(after))) => keys::in_keys(None, after),
-        _ => Vec::new(),
+        (Some(State::Group(before)), Some(State::Group(after))) => {
+            groups::in_group(Some(before), after)
+        }
+        (_, Some(State::Group(after))) => groups::in_group(None, after),
+        (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
+            groups::in_gshadow(Some(before), after)
+        }
+        (_, Some(State::Gshadow(after))) => groups::in_gshadow(None, after),
+        (before, Some(after)) => of_entries(before, after),
+        (_, None) => Vec::new(),
     }
+}
+
+/// Of files that are a sequence of entries.
+fn of_entries(before: Option<&State>, after: &State) -> Vec<Finding> {
+    let (rules, after) = match after {
+        State::Sudoers(after) => (rights::SUDOERS, after),
+        State::Sshd(after) => (rights::SSHD, after),
+        State::Pam(after) => (rights::PAM, after),
+        State::Crontab(after) => (rights::CRONTAB, after),
+        State::Preload(after) => (rights::PRELOAD, after),
+        _ => return Vec::new(),
+    };
+    let before = match before {
+        Some(
+            State::Sudoers(before)
+            | State::Sshd(before)
+            | State::Pam(before)
+            | State::Crontab(before)
+            | State::Preload(before),
+        ) => Some(before),
+        _ => None,
+    };
+    rights::in_entries(rules, before, after)
 }
 
 /// The gravest first, no more than [`MAX_FINDINGS`], and whether there were more.

@@ -6,7 +6,8 @@
 //!
 //! | module | knows |
 //! |---|---|
-//! | [`passwd`], [`shadow`] | the fields of one line; `table` has what both files share, `password` the password field |
+//! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
+//! | [`sudoers`], [`sshd`], [`crontab`], [`pam`], [`hosts`], [`preload`] | the entries of one line; `entries` has what such files share and how two of them differ |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
 //! | [`findings`] | what a change means, and how grave that is |
 //! | [`others`] | lines that are no entry of their file |
@@ -18,15 +19,24 @@ use serde::{Deserialize, Serialize};
 
 pub mod access;
 pub mod authorized_keys;
+pub mod crontab;
 mod diff;
+pub mod entries;
 pub mod findings;
+pub mod group;
+pub mod gshadow;
+pub mod hosts;
 mod lines;
 pub mod others;
+pub mod pam;
 pub mod passwd;
 mod password;
 pub mod pieces;
+pub mod preload;
 pub mod redact;
 pub mod shadow;
+pub mod sshd;
+pub mod sudoers;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -88,11 +98,29 @@ pub enum Consumer {
     Access,
     /// Everything else; what turns out not to be text becomes [`State::Binary`].
     Text,
+    /// group(5)
+    Group,
+    /// gshadow(5)
+    Gshadow,
+    /// sudoers(5)
+    Sudoers,
+    /// `sshd_config(5)`
+    Sshd,
+    /// crontab(5), with a user in each job
+    Crontab,
+    /// crontab(5) of one user
+    UserCrontab,
+    /// hosts(5)
+    Hosts,
+    /// `/etc/ld.so.preload`, as ld.so(8) describes it
+    Preload,
+    /// pam.d(5)
+    Pam,
 }
 
 impl Consumer {
     /// By the last two components of the path, so that the files of a chroot count as well.
-    /// The backups that shadow-utils leave (`passwd-`, `shadow-`) are of the same form.
+    /// The backups that shadow-utils leave (`passwd-`, `group-` and so on) are of the same form.
     pub fn for_path(path: &[u8]) -> Self {
         let mut components = path
             .rsplit(|&byte| byte == b'/')
@@ -101,8 +129,20 @@ impl Consumer {
         match (name, components.next().unwrap_or_default()) {
             (b"passwd" | b"passwd-", b"etc") => Self::Passwd,
             (b"shadow" | b"shadow-", b"etc") => Self::Shadow,
+            (b"group" | b"group-", b"etc") => Self::Group,
+            (b"gshadow" | b"gshadow-", b"etc") => Self::Gshadow,
+            // sudo skips some names in sudoers.d; a file that is renamed there is told by its name.
+            (b"sudoers", b"etc") | (_, b"sudoers.d") => Self::Sudoers,
             (b"authorized_keys" | b"authorized_keys2", b".ssh") => Self::AuthorizedKeys,
             (b"access.conf", b"security") => Self::Access,
+            (b"sshd_config", b"ssh") => Self::Sshd,
+            (name, b"sshd_config.d") if name.ends_with(b".conf") => Self::Sshd,
+            (b"hosts", b"etc") => Self::Hosts,
+            (b"ld.so.preload", b"etc") => Self::Preload,
+            (_, b"pam.d") => Self::Pam,
+            (b"crontab", b"etc") | (_, b"cron.d") => Self::Crontab,
+            (_, b"crontabs") => Self::UserCrontab,
+            (_, b"cron") if components.next() == Some(b"spool") => Self::UserCrontab,
             (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
             // A file for each user, as AuthorizedKeysFile of sshd_config(5) often says.
             (_, b"authorized_keys" | b"authorized_keys.d") if components.next() == Some(b"ssh") => {
@@ -139,6 +179,22 @@ pub enum State {
     AuthorizedKeys(authorized_keys::State),
     /// The rules of an access.conf.
     Access(access::State),
+    /// The groups of a group file.
+    Group(group::State),
+    /// The groups of a gshadow file.
+    Gshadow(gshadow::State),
+    /// The entries of a sudoers file.
+    Sudoers(sudoers::State),
+    /// The directives of an `sshd_config`.
+    Sshd(sshd::State),
+    /// The jobs and settings of a crontab, of either kind.
+    Crontab(crontab::State),
+    /// The names of a hosts file.
+    Hosts(hosts::State),
+    /// The libraries of an `ld.so.preload`.
+    Preload(preload::State),
+    /// The stack of a PAM service.
+    Pam(pam::State),
 }
 
 /// Reads the content of a file.
@@ -151,6 +207,15 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
             State::AuthorizedKeys,
         ),
         Consumer::Access => kept(access::read(bytes, tokenize), State::Access),
+        Consumer::Group => kept(table::read(bytes, tokenize), State::Group),
+        Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
+        Consumer::Sudoers => kept(sudoers::read(bytes, tokenize), State::Sudoers),
+        Consumer::Sshd => kept(sshd::read(bytes, tokenize), State::Sshd),
+        Consumer::Crontab => kept(crontab::read(bytes, true, tokenize), State::Crontab),
+        Consumer::UserCrontab => kept(crontab::read(bytes, false, tokenize), State::Crontab),
+        Consumer::Hosts => kept(hosts::read(bytes, tokenize), State::Hosts),
+        Consumer::Preload => kept(preload::read(bytes, tokenize), State::Preload),
+        Consumer::Pam => kept(pam::read(bytes, tokenize), State::Pam),
         Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
         Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
     };
@@ -190,6 +255,20 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (Some(State::Access(before)), Some(State::Access(after))) => {
             semantic(access::compare(before, after))
         }
+        (Some(State::Group(before)), Some(State::Group(after))) => {
+            semantic(table::compare(before, after))
+        }
+        (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
+            semantic(table::compare(before, after))
+        }
+        (Some(State::Sudoers(before)), Some(State::Sudoers(after)))
+        | (Some(State::Sshd(before)), Some(State::Sshd(after)))
+        | (Some(State::Crontab(before)), Some(State::Crontab(after)))
+        | (Some(State::Hosts(before)), Some(State::Hosts(after)))
+        | (Some(State::Preload(before)), Some(State::Preload(after)))
+        | (Some(State::Pam(before)), Some(State::Pam(after))) => {
+            semantic(entries::compare(before, after))
+        }
         (Some(State::Text(before)), Some(State::Text(after))) => {
             diff::unified(Some(before), Some(after))
         }
@@ -199,6 +278,19 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (None, Some(State::Shadow(after))) => semantic(table::created(after)),
         (None, Some(State::AuthorizedKeys(after))) => semantic(authorized_keys::created(after)),
         (None, Some(State::Access(after))) => semantic(access::created(after)),
+        (None, Some(State::Group(after))) => semantic(table::created(after)),
+        (None, Some(State::Gshadow(after))) => semantic(table::created(after)),
+        (
+            None,
+            Some(
+                State::Sudoers(after)
+                | State::Sshd(after)
+                | State::Crontab(after)
+                | State::Hosts(after)
+                | State::Preload(after)
+                | State::Pam(after),
+            ),
+        ) => semantic(entries::created(after)),
         (before, after) => semantic(kinds(before, after)),
     };
     if comparison.changes.len() > MAX_CHANGES {
@@ -234,10 +326,18 @@ fn kinds(before: Option<&State>, after: Option<&State>) -> Vec<Difference> {
 
 fn describe(state: &State) -> String {
     match state {
-        State::Passwd(table) => table.describe(),
-        State::Shadow(table) => table.describe(),
+        State::Passwd(table) => table::describe(table),
+        State::Shadow(table) => table::describe(table),
         State::AuthorizedKeys(keys) => keys.describe(),
         State::Access(rules) => rules.describe(),
+        State::Group(table) => table::describe(table),
+        State::Gshadow(table) => table::describe(table),
+        State::Sudoers(entries)
+        | State::Sshd(entries)
+        | State::Crontab(entries)
+        | State::Hosts(entries)
+        | State::Preload(entries)
+        | State::Pam(entries) => entries.describe(),
         State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
     }

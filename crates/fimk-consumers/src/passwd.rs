@@ -101,7 +101,8 @@ fn said(text: &Pieces, numbers: &mut Numbers) -> Option<String> {
     Some(text.render(numbers, MAX_FIELD).text).filter(|text| !text.is_empty())
 }
 
-fn id(field: &[u8]) -> Result<String, Fault> {
+/// A decimal number of 32 bits, as it is written.
+pub(crate) fn id(field: &[u8]) -> Result<String, Fault> {
     let text = str::from_utf8(field).map_err(|_| Fault::Number)?;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u32>() {

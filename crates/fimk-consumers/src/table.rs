@@ -1,11 +1,12 @@
-//! What passwd(5) and shadow(5) have in common: one user a line, fields between colons.
+//! What passwd(5), shadow(5), group(5) and gshadow(5) have in common: one user or group a line, fields
+//! between colons.
 //!
 //! Lookups of the C library take the first line of a name, so the first is compared with the first and
 //! further ones are reported as duplicates. A line that is not of the form is never skipped: the C
 //! library may well accept it. It is named by number and length, and a token tells whether it changed.
 //!
-//! Limits: as for text, the first 20,000 lines within the first MiB; a line of more than 4,096 bytes
-//! counts as malformed; at most 256 bytes of a field are printed.
+//! Limits: as for text, the first 20,000 lines within the first MiB; a line of more than 4,096 bytes, or 64
+//! KiB of a group with its members, counts as malformed; at most 256 bytes of a field are printed.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,12 @@ use crate::{
     redact::Redactor,
 };
 
-/// No tool writes a longer line, and none needs one.
-pub(crate) const MAX_LINE: usize = 4096;
+/// No tool writes a longer line of a user, and none needs one.
+const MAX_LINE: usize = 4096;
 /// At most so many bytes of a field are printed.
 pub(crate) const MAX_FIELD: usize = 256;
 
-/// The lines of a passwd or shadow file.
+/// The lines of such a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table<U> {
     /// One row a line, in order.
@@ -38,14 +39,15 @@ pub struct Table<U> {
 /// A line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Row<U> {
-    /// A user.
+    /// A user, or a group.
     User {
-        /// The login name.
+        /// The name.
         name: String,
         /// The other fields.
         user: U,
     },
-    /// A line beginning with `+` or `-`, by which NIS adds or removes users (nsswitch.conf(5), compat).
+    /// A line beginning with `+` or `-`, by which NIS adds or removes users or groups
+    /// (nsswitch.conf(5), compat).
     Nis {
         /// The first field, with its sign.
         name: String,
@@ -90,8 +92,14 @@ impl Fault {
     }
 }
 
-/// What is said of one user, beside the name.
+/// What is said of one user or group, beside the name.
 pub(crate) trait Account: Sized + Eq {
+    /// What it is called: `user`, `group`.
+    const NOUN: &str = "user";
+
+    /// A longer line counts as malformed.
+    const MAX_LINE: usize = MAX_LINE;
+
     /// Fields of a line, the name included.
     const FIELDS: usize;
 
@@ -106,6 +114,18 @@ pub(crate) trait Account: Sized + Eq {
 
     /// Field, before and after of each that differs.
     fn changes(&self, after: &Self, numbers: &mut Numbers) -> Vec<FieldChange>;
+
+    /// What belongs to it and came or went, by what it is called: `member bob`.
+    fn parts(&self, _after: &Self, _numbers: &mut Numbers) -> Vec<Part> {
+        Vec::new()
+    }
+}
+
+/// Something that belongs to a user or group, and came or went.
+pub(crate) struct Part {
+    pub name: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
 }
 
 /// Field, before, after.
@@ -147,7 +167,7 @@ fn parse<U: Account>(line: &[u8], tokenize: &dyn Tokenize) -> Result<Row<U>, Fau
     match line.first() {
         None => return Err(Fault::Blank),
         Some(b'#') => return Err(Fault::Comment),
-        _ if line.len() > MAX_LINE => return Err(Fault::TooLong),
+        _ if line.len() > U::MAX_LINE => return Err(Fault::TooLong),
         _ if line.contains(&0) => return Err(Fault::Nul),
         _ => {}
     }
@@ -181,15 +201,11 @@ fn name(field: &[u8]) -> Result<String, Fault> {
     }
 }
 
-impl<U> Table<U> {
-    /// For a comparison with something that is no table.
-    pub(crate) fn describe(&self) -> String {
-        let users = self
-            .rows
-            .iter()
-            .filter(|row| matches!(row, Row::User { .. }));
-        format!("{} users", users.count())
-    }
+/// For a comparison with something that is no table.
+pub(crate) fn describe<U: Account>(table: &Table<U>) -> String {
+    let is_user = |row: &&Row<U>| matches!(row, Row::User { .. });
+    let users = table.rows.iter().filter(is_user).count();
+    format!("{users} {}s", U::NOUN)
 }
 
 /// Everything a new file brings.
@@ -218,7 +234,7 @@ pub(crate) fn compare<U: Account>(before: &Table<U>, after: &Table<U>) -> Vec<Di
     if changes.is_empty() && before.whole != after.whole {
         changes.push(Difference::of_file(
             "whitespace",
-            "only blanks, digits' leading zeros or line ends differ",
+            "only blanks, digits' leading zeros, empty items or line ends differ",
         ));
     }
     changes
@@ -266,16 +282,18 @@ fn of_user<U: Account>(
 ) {
     let mut push = |field: &str, before, after| {
         changes.push(Difference {
-            subject: format!("user {name}"),
+            subject: format!("{} {name}", U::NOUN),
             field: field.into(),
             before,
             after,
         });
     };
+    let mut parts = Vec::new();
     if let (Some(old), Some(new)) = (old.first(), new.first()) {
         for (field, before, after) in old.changes(new, numbers) {
             push(field, before, after);
         }
+        parts = old.parts(new, numbers);
     } else {
         let before = old.first().map(|user| user.summary(numbers));
         let after = new.first().map(|user| user.summary(numbers));
@@ -291,15 +309,21 @@ fn of_user<U: Account>(
         let (before, after) = (further(old, numbers), further(new, numbers));
         push("duplicate", before, after);
     }
+    changes.extend(parts.into_iter().map(|part| Difference {
+        subject: format!("{} {name} {}", U::NOUN, part.name),
+        field: String::new(),
+        before: part.before,
+        after: part.after,
+    }));
 }
 
 /// The lines that are no user.
-fn other_lines<'a, U>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
+fn other_lines<'a, U: Account>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
     let line = |(index, row): (usize, &'a Row<U>)| match row {
         Row::User { .. } => None,
         Row::Nis { name, token } => Some(OtherLine {
             subject: format!("NIS entry {name}"),
-            words: nis_words(name),
+            words: nis_words(name, U::NOUN),
             key: (name.as_str(), *token),
         }),
         Row::Malformed {
@@ -315,12 +339,12 @@ fn other_lines<'a, U>(table: &'a Table<U>) -> Vec<OtherLine<'a>> {
     table.rows.iter().enumerate().filter_map(line).collect()
 }
 
-fn nis_words(name: &str) -> String {
+fn nis_words(name: &str, noun: &str) -> String {
     let (sign, name) = name.split_at(1);
     let who = match name.strip_prefix('@') {
-        _ if name.is_empty() => "all users".to_owned(),
-        Some(netgroup) => format!("users of netgroup {netgroup}"),
-        None => format!("user {name}"),
+        _ if name.is_empty() => format!("all {noun}s"),
+        Some(netgroup) => format!("{noun}s of netgroup {netgroup}"),
+        None => format!("{noun} {name}"),
     };
     if sign == "+" {
         format!("NIS adds {who}")

@@ -14,7 +14,7 @@
 //! | NIS, blank, short lines | `users::nis_entries_are_named_as_such`, `users::malformed_lines_are_named_by_number_and_length_and_never_quoted`, `shadow::short_lines_are_reported_and_hidden` |
 //! | indented comment in access.conf | `access::malformed_lines_are_named_by_number_and_length_and_never_quoted` |
 //! | origin → ALL, rules swapped | `access::an_origin_that_becomes_all_is_named_with_both_values`, `access::rules_that_were_swapped_are_said_to_have_moved` |
-//! | `#includedir` | `text::an_includedir_in_sudoers_is_no_comment_that_is_skipped` |
+//! | `#includedir` | `sudoers::includes_are_no_comments_whatever_begins_them`, `text::an_includedir_in_sudoers_is_no_comment_that_is_skipped` |
 //! | 70 KB line | `text::a_line_behind_a_very_long_one_is_shown` |
 //! | duplicate, reordered lines | `text::duplicates_and_order_are_differences` |
 //! | identical content | `text::an_identical_rewrite_is_no_difference`, `users::the_same_content_written_again_is_no_difference` |
@@ -25,10 +25,16 @@ use proptest::prelude::*;
 use crate::{Comparison, Consumer, Difference, State, Token, Tokenize, compare, read};
 
 mod access;
+mod crontab;
 mod findings;
+mod groups;
+mod hosts;
 mod keys;
+mod pam;
 mod redaction;
 mod shadow;
+mod sshd;
+mod sudoers;
 mod text;
 mod users;
 
@@ -91,6 +97,27 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/srv/chroot//etc/passwd-", Consumer::Passwd),
         (b"etc/shadow", Consumer::Shadow),
         (b"/etc/shadow-", Consumer::Shadow),
+        (b"/etc/crontab", Consumer::Crontab),
+        (b"/etc/cron.d/e2scrub_all", Consumer::Crontab),
+        (b"/var/spool/cron/crontabs/alice", Consumer::UserCrontab),
+        (b"/var/spool/cron/alice", Consumer::UserCrontab),
+        (b"/etc/cron.daily/man-db", Consumer::Text),
+        (b"/srv/cron/alice", Consumer::Text),
+        (b"/etc/hosts", Consumer::Hosts),
+        (b"/etc/hosts.allow", Consumer::Text),
+        (b"/etc/ld.so.preload", Consumer::Preload),
+        (b"/etc/pam.d/sshd", Consumer::Pam),
+        (b"/etc/ssh/sshd_config", Consumer::Sshd),
+        (b"/etc/ssh/sshd_config.d/50-site.conf", Consumer::Sshd),
+        (b"/etc/ssh/sshd_config.d/README", Consumer::Text),
+        (b"/etc/ssh/ssh_config", Consumer::Text),
+        (b"/etc/sudoers", Consumer::Sudoers),
+        (b"/etc/sudoers.d/90-site", Consumer::Sudoers),
+        (b"/usr/share/doc/sudoers", Consumer::Text),
+        (b"/etc/group", Consumer::Group),
+        (b"/etc/group-", Consumer::Group),
+        (b"/etc/gshadow", Consumer::Gshadow),
+        (b"/etc/gshadow-", Consumer::Gshadow),
         (b"/root/.ssh/authorized_keys", Consumer::AuthorizedKeys),
         (b"/home/a/.ssh//authorized_keys2", Consumer::AuthorizedKeys),
         (b"/etc/ssh/authorized_keys/alice", Consumer::AuthorizedKeys),
@@ -104,7 +131,7 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/root/authorized_keys", Consumer::Text),
         (b"/srv/authorized_keys/alice", Consumer::Text),
         (b"/root/.ssh/known_hosts", Consumer::Text),
-        (b"/etc/pam.d/passwd", Consumer::Text),
+        (b"/etc/pam.d/passwd", Consumer::Pam),
         (b"/etc/shadow.bak", Consumer::Text),
         (b"", Consumer::Text),
         (b"passwd", Consumer::Text),
@@ -126,6 +153,35 @@ fn text_that_became_binary_is_said() {
 }
 
 #[test]
+fn a_file_that_was_recorded_as_text_is_said_to_be_of_its_kind_now() {
+    let before = state(Consumer::Text, "root ALL=ALL\n");
+    let after = state(Consumer::Sudoers, "root ALL=ALL\nevil ALL=ALL\n");
+    let comparison = compare(Some(&before), Some(&after));
+    assert_eq!(words(&comparison.changes), ["file|content|text|2 entries"]);
+}
+
+/// Whoever takes quadratic time for a part takes minutes here.
+#[test]
+fn a_part_that_is_repeated_without_end_is_read_and_compared_in_time() {
+    for consumer in &CONSUMERS[7..] {
+        for part in PARTS {
+            let repeated = part.repeat(60_000 / part.len());
+            let comparison = compared(*consumer, &repeated, format!("{repeated}{part}x"));
+            assert!(comparison.changes.len() <= crate::MAX_CHANGES);
+        }
+    }
+}
+
+#[test]
+fn entries_in_another_order_are_compared_in_time() {
+    let rule = |n: usize| format!("u{} ALL=ALL\n", n % 9_000);
+    let before: String = (0..18_000).map(rule).collect();
+    let after: String = (0..18_000).rev().map(rule).collect();
+    let comparison = compared(Consumer::Sudoers, before, after);
+    assert_eq!(comparison.truncated, ["fimk.changes"]);
+}
+
+#[test]
 fn a_flood_of_differences_is_cut_and_said_to_be() {
     let users = |uid| {
         let user = |n| format!("u{n}:x:{uid}:0::/:/bin/sh\n");
@@ -136,53 +192,86 @@ fn a_flood_of_differences_is_cut_and_said_to_be() {
     assert_eq!(comparison.truncated, ["fimk.changes"]);
 }
 
+const CONSUMERS: [Consumer; 14] = [
+    Consumer::Passwd,
+    Consumer::Shadow,
+    Consumer::AuthorizedKeys,
+    Consumer::Access,
+    Consumer::Text,
+    Consumer::Group,
+    Consumer::Gshadow,
+    Consumer::Sudoers,
+    Consumer::Sshd,
+    Consumer::Crontab,
+    Consumer::UserCrontab,
+    Consumer::Hosts,
+    Consumer::Preload,
+    Consumer::Pam,
+];
+
 fn any_consumer() -> impl Strategy<Value = Consumer> {
-    prop_oneof![
-        Just(Consumer::Passwd),
-        Just(Consumer::Shadow),
-        Just(Consumer::AuthorizedKeys),
-        Just(Consumer::Access),
-        Just(Consumer::Text)
-    ]
+    proptest::sample::select(&CONSUMERS[..])
 }
+
+/// What the files are made of.
+const PARTS: [&str; 49] = [
+    "\n",
+    ":",
+    "::",
+    "root:x:0:0::/:/bin/sh\n",
+    "+@a::\n",
+    "$6$",
+    "password=",
+    "password: \"",
+    "://",
+    "@",
+    "\\",
+    "'",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----END PRIVATE KEY-----",
+    "usermod -p ",
+    "\r\n",
+    "x:!:1::::::\n",
+    "{SSHA}",
+    "\"",
+    "é",
+    "eyJ",
+    "+:",
+    "-:ALL EXCEPT ",
+    ":ALL\n",
+    "# ",
+    "ssh-ed25519 ",
+    "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
+    "command=\"",
+    "no-pty,",
+    "\nroot ALL=(ALL:ALL) NOPASSWD: ALL",
+    "Defaults ",
+    "User_Alias A = ",
+    "#include",
+    "Match User a\n",
+    "PermitRootLogin ",
+    "* * * * * root ",
+    "@reboot ",
+    "\n10.0.0.1 ",
+    "auth required ",
+    "[success=1",
+    "\\\n",
+    "sha256:",
+    "!",
+    "=",
+    ",",
+    "(",
+    "^",
+    "\0",
+    "0\0",
+];
 
 /// Bytes of which a parser sees more than of random ones.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         "[ -~]{0,12}".prop_map(String::into_bytes),
         proptest::collection::vec(any::<u8>(), 0..6),
-        proptest::sample::select(vec![
-            "\n",
-            ":",
-            "::",
-            "root:x:0:0::/:/bin/sh\n",
-            "+@a::\n",
-            "$6$",
-            "password=",
-            "password: \"",
-            "://",
-            "@",
-            "\\",
-            "'",
-            "-----BEGIN PRIVATE KEY-----\n",
-            "-----END PRIVATE KEY-----",
-            "usermod -p ",
-            "\r\n",
-            "x:!:1::::::\n",
-            "{SSHA}",
-            "\"",
-            "é",
-            "eyJ",
-            "+:",
-            "-:ALL EXCEPT ",
-            ":ALL\n",
-            "# ",
-            "ssh-ed25519 ",
-            "AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY",
-            "command=\"",
-            "no-pty,",
-        ])
-        .prop_map(|text| text.as_bytes().to_vec()),
+        proptest::sample::select(&PARTS[..]).prop_map(|text| text.as_bytes().to_vec()),
     ];
     proptest::collection::vec(part, 0..30).prop_map(|parts| parts.concat())
 }
@@ -210,7 +299,7 @@ proptest! {
         noise in "[ -~&&[^:'\"\\\\$]]{0,20}",
         salt in "[a-zA-Z0-9./]{8,16}",
         hash in "[a-zA-Z0-9./]{43}",
-        form in 0..7_usize,
+        form in 0..8_usize,
     ) {
         let secret = format!("{}{salt}${hash}", ["$6$", "$y$j9T$", "$1$", "$2b$12$"][form % 4]);
         let line = match form {
@@ -220,6 +309,7 @@ proptest! {
             3 => format!("{noise} {secret} {noise}"),
             4 => format!("{secret}:x:0:0::/:"),
             5 => format!("usermod -p '{secret}' eve # {noise}"),
+            6 => format!("eve:{secret}:alice:{noise}"),
             _ => format!("+{secret}:{noise}"),
         };
         let other = line.replace(&hash, &hash.chars().rev().collect::<String>());

@@ -46,6 +46,11 @@ const P256_SUBJECT: &str = "key SHA256:gN8wScTeZDnPMhYkyIjfRwpgzCxbQQpxLAR9JFBmy
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33:www:/var/www:/usr/sbin/nologin\nalice:x:1000:1000:Alice:/home/alice:/bin/bash\n";
 const SHADOW: &str = "root:$6$aaaaaaaa$bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbWXYZ:19000:0:99999:7:::\nalice:!:19000:0:99999:7:::\n";
 const ACCESS: &str = "# who may log in\n+:root:LOCAL\n+:john:127.0.0.0/24\n-:ALL:ALL\n";
+const GROUP: &str = "root:x:0:\nsudo:x:27:alice\n";
+const SUDOERS: &str = "%ops ALL=(ALL:ALL) ALL\n";
+const SSHD: &str = "PermitRootLogin no\n";
+const CRON: &str = "25 6 * * * root run-parts /etc/cron.daily\n";
+const PAM: &str = "auth sufficient pam_rootok.so\n";
 const KEYS: &str = "root/.ssh/authorized_keys";
 const RULES: &str = "etc/security/access.conf";
 
@@ -229,7 +234,7 @@ fn swapped_access_rules_are_told() {
 fn an_includedir_in_sudoers_is_told() {
     let before = "root ALL=(ALL:ALL) ALL\n";
     let after = format!("{before}#includedir /tmp/evil\n");
-    let expected = modified().adds("#includedir /tmp/evil");
+    let expected = added(modified(), "includedir /tmp/evil", "place 2");
     told("etc/sudoers", before, &after, expected);
 }
 
@@ -238,7 +243,10 @@ fn a_line_behind_a_long_one_is_told() {
     let before = "root ALL=(ALL:ALL) ALL\n";
     let evil = "evil ALL=(ALL) NOPASSWD: ALL";
     let after = format!("{before}# {}\n{evil}\n", "x".repeat(70_000));
-    told("etc/sudoers", before, &after, modified().adds(evil));
+    told("script", before, &after, modified().adds(evil));
+    let subject = "evil may run ALL without password";
+    let expected = added(modified(), subject, "as ALL, on ALL, tags NOPASSWD");
+    told("etc/sudoers", before, &after, expected);
 }
 
 #[test]
@@ -315,14 +323,40 @@ fn changes_of_every_consumer_while_stopped_are_told() {
         ("etc/shadow", SHADOW.to_owned()),
         (KEYS, key.clone()),
         (RULES, ACCESS.to_owned()),
+        ("etc/group", GROUP.to_owned()),
+        ("etc/sudoers.d/site", SUDOERS.to_owned()),
+        ("etc/ssh/sshd_config", SSHD.to_owned()),
+        ("etc/cron.d/site", CRON.to_owned()),
+        ("etc/pam.d/su", PAM.to_owned()),
+        ("etc/hosts", "10.0.0.7 updates\n".to_owned()),
+        ("etc/ld.so.preload", "\n".to_owned()),
     ];
     let paths = files.map(|(name, text)| site.write(name, &text));
     site.watch().stop();
-    let [passwd, shadow, keys, rules] = &paths;
+    let [
+        passwd,
+        shadow,
+        keys,
+        rules,
+        group,
+        sudoers,
+        sshd,
+        cron,
+        pam,
+        hosts,
+        preload,
+    ] = &paths;
     site.replace(passwd, &PASSWD.replace("alice:x:1000:", "alice:x:0:"));
     site.replace(shadow, &SHADOW.replace("alice:!:", "alice::"));
     site.replace(keys, &format!("no-pty {key}"));
     site.replace(rules, &ACCESS.replace("-:ALL", "+:ALL"));
+    site.replace(group, &GROUP.replace("27:alice", "27:alice,bob"));
+    site.replace(sudoers, &SUDOERS.replace("ALL) ", "ALL) NOPASSWD: "));
+    site.replace(sshd, &SSHD.replace("RootLogin no", "RootLogin yes"));
+    site.replace(cron, &CRON.replace("25 6 * * *", "* * * * *"));
+    site.replace(pam, &PAM.replace("sufficient", "required"));
+    site.replace(hosts, "203.0.113.66 updates\n");
+    site.replace(preload, "/tmp/evil.so\n");
     let monitor = site.watch();
     let gap = |path| modified().of(path).field("fimk.detected_by", "gap");
     monitor.expect(gap(passwd).says("user alice", "uid", Some("1000"), Some("0")));
@@ -330,6 +364,17 @@ fn changes_of_every_consumer_while_stopped_are_told() {
     monitor.expect(gap(keys).says(ED25519_SUBJECT, "options", None, Some("no-pty")));
     let permission = (Some("- (deny)"), Some("+ (grant)"));
     monitor.expect(gap(rules).says("rule 3", "permission", permission.0, permission.1));
+    monitor.expect(added(gap(group), "group sudo member bob", "member"));
+    monitor.expect(gap(sudoers).says("%ops may run ALL", "tags", None, Some("NOPASSWD")));
+    monitor.expect(gap(sshd).says("PermitRootLogin", "", Some("no"), Some("yes")));
+    let job = "job run-parts /etc/cron.daily";
+    let schedules = (Some("25 6 * * *"), Some("* * * * *"));
+    monitor.expect(gap(cron).says(job, "schedule", schedules.0, schedules.1));
+    let controls = (Some("sufficient"), Some("required"));
+    monitor.expect(gap(pam).says("auth pam_rootok.so", "", controls.0, controls.1));
+    let addresses = (Some("10.0.0.7"), Some("203.0.113.66"));
+    monitor.expect(gap(hosts).says("host updates", "address", addresses.0, addresses.1));
+    monitor.expect(added(gap(preload), "preload /tmp/evil.so", "place 1"));
     monitor.stop();
 }
 

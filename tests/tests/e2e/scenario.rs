@@ -76,16 +76,20 @@ fn every_step_of_the_guided_tour_is_told() {
     let monitor = site.start(&config);
     logins(&site, &monitor);
     let name = "etc/sudoers";
-    for line in [
-        "ncircle ALL=(ALL) NOPASSWD:NCIRCLE_CMDS",
-        "Cmnd_Alias NCIRCLE_CMDS=ALL, !/bin/netstat",
+    for (line, subject, words) in [
+        (
+            "ncircle ALL=(ALL) NOPASSWD:NCIRCLE_CMDS",
+            "ncircle may run NCIRCLE_CMDS without password",
+            "as ALL, on ALL, tags NOPASSWD",
+        ),
+        (
+            "Cmnd_Alias NCIRCLE_CMDS=ALL, !/bin/netstat",
+            "Cmnd_Alias NCIRCLE_CMDS member !/bin/netstat",
+            "place 3",
+        ),
     ] {
         appended_and_removed(&site, &monitor, name, line, |came| {
-            if came {
-                modified().adds(line)
-            } else {
-                modified().removes(line)
-            }
+            came_or_went(subject, came, words)
         });
     }
     new_names(&site, &monitor);

@@ -66,6 +66,24 @@ fn usermod_is_named_with_both_uids_and_both_shells() {
 }
 
 #[test]
+fn gpasswd_is_named_with_the_member_and_the_group() {
+    let site = Site::new();
+    let account = Account::new("fimkgrp");
+    let files = ["/etc/group", "/etc/gshadow"].map(Path::new);
+    let monitor = site.start(&rule(&files));
+    let subject = format!("group users member {}", account.name);
+    let member = Some("member");
+    for (option, before, after) in [("--add", None, member), ("--delete", member, None)] {
+        let gpasswd = run("gpasswd", &[option, &account.name, "users"]);
+        for path in files {
+            let expected = Expect::action("modified").of(path).by(&gpasswd);
+            monitor.expect(expected.says(&subject, "", before, after));
+        }
+    }
+    monitor.stop();
+}
+
+#[test]
 fn chpasswd_is_named_and_the_password_is_not_shown() {
     let site = Site::new();
     let account = Account::new("fimkpwd");

@@ -22,7 +22,7 @@ fn users<U>(table: Option<&Table<U>>) -> BTreeMap<&str, Vec<&U>> {
 }
 
 /// Users of whom something is true now and was not before, each once.
-fn newly<'a, U>(
+pub(super) fn newly<'a, U>(
     before: Option<&Table<U>>,
     after: &'a Table<U>,
     is: impl Fn(&U) -> bool,

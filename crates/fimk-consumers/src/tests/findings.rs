@@ -118,3 +118,125 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_comes_into_a_privileged_group_is_found() {
+    let group = |before: &str, after: &str| ids(Consumer::Group, Some(before), after);
+    let member = ["group-privileged-member"];
+    assert_eq!(group("sudo:x:27:a\n", "sudo:x:27:a,bob\n"), member);
+    assert_eq!(group("docker:x:99:\n", "docker:x:99:bob\n"), member);
+    assert!(group("sudo:x:27:a,bob\n", "sudo:x:27:bob\n").is_empty());
+    assert!(group("users:x:9:\n", "users:x:9:bob\n").is_empty());
+    assert!(group("", "sudo:x:27:\nroot:x:0:root\n").is_empty());
+    assert_eq!(group("ops:x:9:\n", "ops:x:00:\n"), ["group-gid-zero"]);
+    assert!(group("ops:x:0:\n", "ops:x:9:\n").is_empty());
+    // A second line of a group counts as well.
+    assert_eq!(group("sudo:x:27:\n", "sudo:x:27:\nsudo:x:27:bob\n"), member);
+    let gshadow = |before: &str, after: &str| ids(Consumer::Gshadow, Some(before), after);
+    assert_eq!(gshadow("wheel:!::\n", "wheel:!:bob:\n"), member);
+    assert_eq!(gshadow("wheel:!::\n", "wheel:!::bob\n"), member);
+}
+
+#[test]
+fn rights_that_came_are_found_and_those_that_went_are_not() {
+    use Consumer::{Crontab, Pam, Preload, Sshd, Sudoers};
+    for (consumer, before, after, expected) in [
+        (
+            Sudoers,
+            "a ALL=/bin/x\n",
+            "a ALL=NOPASSWD: /bin/x\n",
+            "sudoers-nopasswd",
+        ),
+        (Sudoers, "", "a ALL=ALL\n", "sudoers-all"),
+        (
+            Sudoers,
+            "a ALL=(b) ALL\n",
+            "a ALL=(b, root : adm) ALL\n",
+            "sudoers-all",
+        ),
+        (
+            Sudoers,
+            "",
+            "Defaults:a !authenticate\n",
+            "sudoers-no-authentication",
+        ),
+        (
+            Sshd,
+            "PermitRootLogin no\n",
+            "permitrootlogin \"YES\"\n",
+            "sshd-root-login",
+        ),
+        (
+            Sshd,
+            "",
+            "Match User a\nPermitEmptyPasswords yes\n",
+            "sshd-empty-passwords",
+        ),
+        (
+            Sshd,
+            "",
+            "AuthorizedKeysCommand /tmp/x\n",
+            "sshd-keys-command",
+        ),
+        (
+            Pam,
+            "",
+            "auth sufficient /lib/pam_permit.so\n",
+            "pam-permit",
+        ),
+        (Pam, "", "session optional pam_exec.so /tmp/x\n", "pam-exec"),
+        (Crontab, "", "@daily root /tmp/x\n", "cron-root-job"),
+        (Preload, "/a.so\n", "/a.so /tmp/x.so\n", "preload-entry"),
+    ] {
+        assert_eq!(ids(consumer, Some(before), after), [expected], "{after}");
+        assert!(ids(consumer, Some(after), before).is_empty(), "{after}");
+        assert!(ids(consumer, Some(after), after).is_empty(), "{after}");
+    }
+    let long = format!("{} ALL=NOPASSWD: ALL\n", vec!["user"; 200].join(","));
+    let found = ids(Sudoers, None, &long);
+    assert_eq!(found, ["sudoers-nopasswd", "sudoers-all"]);
+}
+
+#[test]
+fn what_only_looks_like_a_right_is_no_finding() {
+    use Consumer::{Crontab, Hosts, Pam, Sshd, Sudoers, Text, UserCrontab};
+    for (consumer, before, after) in [
+        (Sudoers, "", "root ALL=ALL\na ALL=(b) ALL\na ALL=!ALL\n"),
+        (Sudoers, "", "Defaults authenticate\na ALL=PASSWD: /bin/x\n"),
+        (Sudoers, "a ALL=ALL\n", "a b=ALL\n"),
+        (
+            Sshd,
+            "",
+            "PermitRootLogin no\nBanner yes\nAuthorizedKeysCommand none\n",
+        ),
+        // The first value holds.
+        (Sshd, "", "PermitRootLogin no\nPermitRootLogin yes\n"),
+        (
+            Pam,
+            "",
+            "account sufficient pam_permit.so\nauth required pam_permit.so\n",
+        ),
+        (Crontab, "", "@daily www-data /tmp/x\n"),
+        (UserCrontab, "", "@daily root /tmp/x\n"),
+        (Hosts, "", "10.0.0.1 preload\n"),
+        (Text, "", "a ALL=NOPASSWD: ALL\n"),
+    ] {
+        assert!(ids(consumer, Some(before), after).is_empty(), "{after}");
+    }
+}
+
+#[test]
+fn the_manual_describes_every_finding_with_its_severity() {
+    let page = include_str!("../../../../man/fimk-consumers.7");
+    let section = page.split(".Sh FINDINGS").nth(1).unwrap_or_default();
+    let section = section.split(".Sh ").next().unwrap_or_default();
+    let described: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Ql "))
+        .collect();
+    let known: Vec<String> = Kind::ALL
+        .into_iter()
+        .map(|kind| format!("{} Pq {}", kind.id(), kind.severity()))
+        .collect();
+    assert_eq!(described, known);
+}

@@ -1,0 +1,147 @@
+//! `sshd_config(5)`: the directives that hold, and those of each `Match` block as a subject of their own.
+//!
+//! Keywords are known in any case and by their older names. Of most the first value holds: a later one of the same
+//! block is told to be without effect. Of those that add up each value is an entry (`AllowUsers bob`). Where there are
+//! `Include` or `Match`, the order counts as well. What a file includes is a file of its own; which value holds over
+//! several files is not resolved here.
+//!
+//! Limits: see [`crate::entries`].
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Tokenize,
+    entries::{
+        self, Entry, Fault, Field, Format, Line,
+        line::{find_any, normal, split_at_any},
+    },
+};
+
+mod keywords;
+
+use keywords::Keyword;
+
+/// The entries of an `sshd_config`.
+pub type State = entries::State;
+
+pub(crate) fn read(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    entries::read(Sshd::default(), content, tokenize)
+}
+
+/// A block is named by its criteria before each of its directives; of longer ones by their beginning.
+const MAX_CRITERIA: usize = 128;
+
+#[derive(Default)]
+struct Sshd {
+    /// `Match …: `, in a block.
+    block: Vec<u8>,
+    /// What has its value, with its block, in small letters. Blocks of the same criteria are one.
+    seen: BTreeSet<Vec<u8>>,
+    /// There is an `Include` or a `Match`.
+    ordered: bool,
+}
+
+impl Format for Sshd {
+    fn ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// A word that begins with a hash sign begins a comment.
+    fn extent(&mut self, line: &[u8], _continues: bool) -> (usize, bool) {
+        let mut from = 0;
+        while let Some(at) = find_any(&line[from..], b"#") {
+            let at = from + at;
+            if line[..at].last().is_none_or(u8::is_ascii_whitespace) {
+                return (at, false);
+            }
+            from = at + 1;
+        }
+        (line.len(), false)
+    }
+
+    fn entries(&mut self, line: &Line<'_>, entries: &mut Vec<Entry>) -> Result<(), Fault> {
+        let text = line.text().trim_ascii();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let end = text
+            .iter()
+            .position(|byte| byte.is_ascii_whitespace() || *byte == b'=')
+            .unwrap_or(text.len());
+        let (keyword, arguments) = text.split_at(end);
+        let keyword = Keyword::of(keyword).ok_or(Fault::Form)?;
+        let arguments = arguments.trim_ascii_start();
+        let arguments = arguments.strip_prefix(b"=").unwrap_or(arguments);
+        let values = values(arguments)?;
+        if values.is_empty() {
+            return Err(Fault::Incomplete);
+        }
+        match keyword.name.as_slice() {
+            b"Match" => self.begin(line, &values, entries),
+            b"Include" => {
+                self.ordered = true;
+                self.each(line, &keyword, &values, entries);
+            }
+            _ if keyword.adds_up => self.each(line, &keyword, &values, entries),
+            b"Subsystem" => {
+                let name = [&keyword.name, values[0]].join(&b' ');
+                self.once(line, &name, &values[1..], entries);
+            }
+            name => self.once(line, name, &values, entries),
+        }
+        Ok(())
+    }
+}
+
+impl Sshd {
+    fn begin(&mut self, line: &Line<'_>, criteria: &[&[u8]], entries: &mut Vec<Entry>) {
+        let criteria = criteria.join(&b' ');
+        let subject = [b"Match ", &criteria[..]].concat();
+        entries.push(Entry::new(line, &subject, []));
+        self.block = if subject.len() > MAX_CRITERIA {
+            let length = format!("… ({} bytes): ", subject.len());
+            [&subject[..MAX_CRITERIA], length.as_bytes()].concat()
+        } else {
+            [&subject[..], b": "].concat()
+        };
+        self.ordered = true;
+    }
+
+    /// What is said once; a second time it has no effect.
+    fn once(&mut self, line: &Line<'_>, name: &[u8], values: &[&[u8]], entries: &mut Vec<Entry>) {
+        let mut subject = [&self.block, name].concat();
+        if !self.seen.insert(subject.to_ascii_lowercase()) {
+            subject.extend_from_slice(b" (repeated, without effect)");
+        }
+        let values = values.join(&b' ');
+        entries.push(Entry::new(line, &subject, [(Field::Value, &values[..])]));
+    }
+
+    /// What adds up.
+    fn each(&self, line: &Line<'_>, keyword: &Keyword, values: &[&[u8]], entries: &mut Vec<Entry>) {
+        for value in values {
+            let subject = [&self.block[..], &keyword.name, b" ", value].concat();
+            entries.push(Entry::new(line, &subject, []));
+        }
+    }
+}
+
+/// Words, of which each may be in quotes.
+fn values(text: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    let parts = split_at_any(text, b" \t\r\x0c");
+    let words = parts.into_iter().filter(|word| !word.is_empty());
+    words.map(unquoted).collect()
+}
+
+fn unquoted(word: &[u8]) -> Result<&[u8], Fault> {
+    let Some(rest) = word.strip_prefix(b"\"") else {
+        return Ok(word);
+    };
+    match rest.strip_suffix(b"\"") {
+        // Quotes tell where the value ends, if nothing else does.
+        Some(inner) if !inner.is_empty() && !normal(inner).contains(&b' ') => Ok(inner),
+        Some(_) => Ok(word),
+        None if rest.contains(&b'"') => Ok(word),
+        None => Err(Fault::Quote),
+    }
+}
