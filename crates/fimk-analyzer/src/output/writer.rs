@@ -184,7 +184,7 @@ fn write_lines(shared: &Shared, mut out: impl Write) {
 /// Writes all of it. After an error it is written anew from its beginning: whoever reads then has not seen it.
 fn write_some(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
-        match out.write(bytes) {
+        match out.write(&bytes[..whole_lines(bytes)]) {
             Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
             Ok(count) => {
                 bytes = &bytes[count..];
@@ -199,6 +199,16 @@ fn write_some(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> std::i
         }
     }
     Ok(())
+}
+
+/// How much is written in one call: lines that a pipe takes together or not at all (pipe(7), `PIPE_BUF`), even of a process
+/// that is killed meanwhile. Whoever prints next begins a line then. A line that is longer goes alone.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let end_of = |newline: usize| newline + 1;
+    let first = &bytes[..bytes.len().min(libc::PIPE_BUF)];
+    let last = first.iter().rposition(|byte| *byte == b'\n');
+    let next = || bytes.iter().position(|byte| *byte == b'\n');
+    last.or_else(next).map_or(bytes.len(), end_of)
 }
 
 #[cfg(test)]
@@ -255,6 +265,15 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn lines_that_a_pipe_takes_whole_are_written_together_and_a_long_one_alone() {
+        let line = |length: usize| [vec![b'x'; length - 1], vec![b'\n']].concat();
+        let short = [line(3_000), line(1_096), line(10)].concat();
+        assert_eq!(whole_lines(&short), libc::PIPE_BUF);
+        assert_eq!(whole_lines(&[line(5_000), line(10)].concat()), 5_000);
+        assert_eq!(whole_lines(b"no end"), 6);
     }
 
     #[test]
