@@ -241,7 +241,7 @@ pub(crate) fn compare<U: Account>(before: &Table<U>, after: &Table<U>) -> Vec<Di
 }
 
 /// All lines of each name, and the names in order of appearance.
-fn by_name<U>(table: &Table<U>) -> (BTreeMap<&str, Vec<&U>>, Vec<&str>) {
+pub(crate) fn by_name<U>(table: &Table<U>) -> (BTreeMap<&str, Vec<&U>>, Vec<&str>) {
     let mut users: BTreeMap<&str, Vec<&U>> = BTreeMap::new();
     let mut names = Vec::new();
     for row in &table.rows {

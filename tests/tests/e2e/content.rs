@@ -3,8 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use fimk_tests::{
-    Expect, Mapping, Site, append_line, attempt, myself, not_run, run, text, uring_write, which,
+    Event, Expect, Mapping, Site, append_line, attempt, myself, not_run, run, text, uring_write,
+    which,
 };
+use serde_json::Value;
 
 #[test]
 fn an_appended_line_is_shown_with_the_shell_that_wrote_it() {
@@ -122,6 +124,37 @@ fn a_set_id_bit_is_named() {
             .by(&chmod)
             .says_of_it("mode", "0644", "4755")
             .field("event.severity", 73),
+    );
+    monitor.stop();
+}
+
+#[test]
+fn another_root_and_a_sudo_without_password_are_found_and_graver_than_their_rule() {
+    let site = Site::new();
+    let passwd = site.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
+    let sudoers = site.write("etc/sudoers", "root ALL=(ALL:ALL) ALL\n");
+    let monitor = site.watch();
+    let found = |id: &'static str| {
+        move |event: &Event| {
+            let findings = event.get("fimk.findings").and_then(Value::as_array);
+            findings.is_some_and(|all| all.iter().any(|finding| finding["id"] == id))
+        }
+    };
+    let shell = append_line(&passwd, "toor:x:0:0::/root:/bin/sh");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&passwd)
+            .by(&shell)
+            .field("event.severity", 99)
+            .and("another root".to_owned(), found("passwd-uid-zero")),
+    );
+    let shell = append_line(&sudoers, "toor ALL=(ALL) NOPASSWD: /bin/ls");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&sudoers)
+            .by(&shell)
+            .field("event.severity", 73)
+            .and("no password".to_owned(), found("sudoers-nopasswd")),
     );
     monitor.stop();
 }

@@ -7,18 +7,12 @@ use crate::{
     Password, passwd,
     pieces::Numbers,
     shadow,
-    table::{MAX_FIELD, Row, Table},
+    table::{MAX_FIELD, Row, Table, by_name},
 };
 
 /// All lines of each name: any of them may be the one that counts for somebody.
 fn users<U>(table: Option<&Table<U>>) -> BTreeMap<&str, Vec<&U>> {
-    let mut users: BTreeMap<&str, Vec<&U>> = BTreeMap::new();
-    for row in table.map_or(&[][..], |table| &table.rows) {
-        if let Row::User { name, user } = row {
-            users.entry(name).or_default().push(user);
-        }
-    }
-    users
+    table.map_or_else(BTreeMap::new, |table| by_name(table).0)
 }
 
 /// Users of whom something is true now and was not before, each once.
