@@ -4,6 +4,7 @@ mod checkpoint;
 mod deliver;
 mod heartbeat;
 mod keep;
+mod packets;
 mod pulse;
 mod status;
 mod storing;
@@ -22,11 +23,10 @@ use crate::{
     actors::Actors,
     age::Age,
     attempts::Attempts,
-    channel::{Channel, ChannelError, Received},
+    channel::{Channel, ChannelError},
     clock,
     control::Control,
     exit::{Failure, Status, log},
-    held::How,
     homes::Table,
     identity::ActorKey,
     looks,
@@ -37,7 +37,6 @@ use crate::{
     pending::{Found, Pending, Settle, Times},
     signal::Signal,
     source::{
-        arm,
         bpf::{Bpf, NAME_PATIENCE},
         fanotify::Fanotify,
     },
@@ -56,22 +55,13 @@ use fimk_core::{
     time::Timestamp,
 };
 use fimk_store::{Commit, Store};
-use fimk_wire::{Packet, actor_of_attempt, raw};
-
-/// Packets handled before anything else gets its turn.
-const PACKETS_AT_ONCE: usize = 4_096;
+use fimk_wire::raw;
 
 /// How long is read and compared before records are taken in again, and whoever waits for a sign of life gets one.
 const EXAMINE_AT_ONCE: Duration = Duration::from_millis(100);
 
-/// Objects that the kernel is to forget are named so many at a time: the loader has to keep up.
-const UNWATCH_AT_ONCE: usize = 4_096;
-
 /// How long something that differs waits for the touch of who did it: the kernel makes it right after the change.
 const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
-
-/// Unknown actors remembered, so that nobody is asked for twice.
-const UNKNOWN_MAX: usize = 4_096;
 
 /// What serves.
 pub enum Eyes {
@@ -293,213 +283,6 @@ impl Engine {
         self.watch_loader()?;
         self.sign_of_life()?;
         Ok(true)
-    }
-
-    /// Handles what the loader sent; false when there is no more for now.
-    pub(crate) fn receive(&mut self) -> Result<bool, Trouble> {
-        let mut handled = 0;
-        while handled < PACKETS_AT_ONCE
-            && let Some(received) = self.next_packet()?
-        {
-            self.handle(&received.0)?;
-            handled += 1;
-        }
-        self.settle_books()?;
-        Ok(handled == PACKETS_AT_ONCE)
-    }
-
-    fn next_packet(&mut self) -> Result<Option<Received>, Trouble> {
-        match self.stash.pop() {
-            Some(received) => Ok(Some(received)),
-            None => self.receive_anew(),
-        }
-    }
-
-    /// From the channel, once the stash is worked off.
-    fn receive_anew(&mut self) -> Result<Option<Received>, Trouble> {
-        if let Eyes::Bpf(bpf) = &mut self.eyes {
-            for key in self.stash.take_announced() {
-                bpf.want(key);
-            }
-            bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
-        }
-        Ok(self.channel.receive()?)
-    }
-
-    fn handle(&mut self, packet: &Packet) -> Result<(), Trouble> {
-        match packet {
-            Packet::Actor(actor) => {
-                let key = self.actors.learn(actor);
-                if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-                    fanotify.answer(key);
-                }
-            }
-            Packet::Synced(synced) => self.answered(synced.cookie)?,
-            Packet::Touch(touch) => {
-                let actor = actor_of_attempt(touch.key.actor);
-                self.note_executable(actor, touch.path_flags);
-                self.want(ActorKey::of(actor))?;
-                if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    bpf.touch(touch);
-                }
-            }
-            Packet::Taken(taken) => {
-                self.want(ActorKey::of(actor_of_attempt(taken.key.actor)))?;
-                if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let signals = bpf.taken(&self.tree, self.mounts.table(), taken);
-                    self.signals(signals)?;
-                }
-            }
-            Packet::Name(name) => {
-                self.note_executable(name.actor, name.path_flags);
-                self.want(ActorKey::of(name.actor))?;
-                if let Eyes::Bpf(bpf) = &mut self.eyes {
-                    let (tree, table) = (&mut self.tree, self.mounts.table());
-                    let signals = bpf.name(tree, &self.walker, table, name);
-                    self.signals(signals)?;
-                }
-            }
-            Packet::Counters(counters) => self.count(counters)?,
-            Packet::Holder(holder) => self.looks.note(holder),
-            Packet::Armed(_) | Packet::Ready(_) => {}
-        }
-        self.keep_books()
-    }
-
-    fn note_executable(&mut self, actor: raw::fimk_actor_key, flags: u32) {
-        if flags & raw::FIMK_PATH_EXECUTABLE_GONE != 0
-            && let Some(key) = ActorKey::of(actor)
-        {
-            self.actors.lost_executable(key);
-        }
-    }
-
-    /// What a source leaves to be done after each packet's signals.
-    pub(crate) fn keep_books(&mut self) -> Result<(), Trouble> {
-        let bpf = match &mut self.eyes {
-            Eyes::Bpf(bpf) => bpf,
-            Eyes::Fanotify(fanotify) => {
-                let to_walk = std::mem::take(&mut fanotify.to_walk);
-                return self.walk_new(to_walk);
-            }
-            Eyes::Periodic => return Ok(()),
-        };
-        bpf.take(&mut self.channel, self.done.len() + bpf.taken.len())?;
-        for path in bpf.mapped.drain(..) {
-            self.held.add(&path, None, How::Mapped);
-            self.looks.want();
-        }
-        let unwanted = std::mem::take(&mut bpf.unwanted);
-        for batch in unwanted.chunks(UNWATCH_AT_ONCE) {
-            for object in batch {
-                let key = raw::fimk_key {
-                    object: object.wire(),
-                    actor: crate::channel::no_actor(),
-                };
-                self.channel.ask(raw::FIMK_REQUEST_UNWATCH, 0, key, 0)?;
-            }
-            if batch.len() == UNWATCH_AT_ONCE {
-                self.await_loader()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Until the loader has done all that it was asked; what it says meanwhile is kept for its turn.
-    fn await_loader(&mut self) -> Result<(), Trouble> {
-        if self.alone {
-            return Ok(());
-        }
-        let armed = arm::settle(&mut self.channel, &mut self.stash)?;
-        debug_assert!(armed.is_empty(), "nothing is armed here");
-        Ok(())
-    }
-
-    /// Takes in all that was recorded until now, so that a comparison does not find it first and without a name.
-    pub(crate) fn catch_up(&mut self) -> Result<(), Trouble> {
-        if matches!(self.eyes, Eyes::Periodic) {
-            return Ok(());
-        }
-        self.look()?;
-        self.await_loader()?;
-        self.gather(false)
-    }
-
-    /// What waits until all packets that are here were handled. What was taken is done no sooner than what the walk
-    /// finds, which may be of the same touch.
-    fn settle_books(&mut self) -> Result<(), Trouble> {
-        let stands = match &mut self.eyes {
-            Eyes::Bpf(bpf) => bpf.look_beneath(&mut self.tree),
-            Eyes::Fanotify(_) | Eyes::Periodic => false,
-        };
-        if stands {
-            self.await_loader()?;
-            self.handle_stash()?;
-        }
-        if let Eyes::Bpf(bpf) = &mut self.eyes {
-            bpf.walk_beneath(&self.tree);
-            // All at once: each arming waits for the kernel to attach a program.
-            let to_walk = std::mem::take(&mut bpf.to_walk);
-            self.walk_new(to_walk)?;
-        }
-        let needs = self.settle.next_id();
-        if let Eyes::Bpf(bpf) = &mut self.eyes {
-            let taken = bpf.taken.drain(..);
-            self.done
-                .extend(taken.map(|(key, take)| (needs, key, take)));
-        }
-        Ok(())
-    }
-
-    /// What came until now, and no more.
-    fn handle_stash(&mut self) -> Result<(), Trouble> {
-        for _ in 0..self.stash.len() {
-            if let Some(received) = self.stash.pop() {
-                self.handle(&received.0)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes sure that an actor is known or asked for; false while the answer is out.
-    pub(crate) fn want(&mut self, key: Option<ActorKey>) -> Result<bool, Trouble> {
-        // Without a start it is only a pid, of which nothing more can be known.
-        let Some(key) = key.filter(|key| key.start_ns != 0) else {
-            return Ok(true);
-        };
-        if self.actors.get(key).is_some() || self.unknown.contains(&key) {
-            return Ok(true);
-        }
-        if self.alone {
-            return Ok(true);
-        }
-        if self.asked_for.insert(key) {
-            let cookie = self.channel.who(key.wire())?;
-            self.asked.insert(cookie, key);
-        }
-        Ok(false)
-    }
-
-    fn answered(&mut self, cookie: u64) -> Result<(), Trouble> {
-        if let Some(key) = self.asked.remove(&cookie) {
-            self.asked_for.remove(&key);
-            if self.actors.get(key).is_none() {
-                if self.unknown.len() >= UNKNOWN_MAX {
-                    self.unknown.clear();
-                }
-                self.unknown.insert(key);
-            }
-            for path in std::mem::take(&mut self.awaiting) {
-                self.settle.hasten(&path);
-            }
-        }
-        if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
-            self.signals(signals)?;
-        }
-        self.holders_told(cookie);
-        self.checkpoint.answered(cookie, self.name_patience());
-        Ok(())
     }
 
     /// Takes from settling what is due, and examines it if its actors are known.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Engine, Eyes, PACKETS_AT_ONCE, Trouble};
+use super::{Engine, Eyes, Trouble, packets::PACKETS_AT_ONCE};
 use crate::exit::log;
 
 /// The loader answers within a tick; on a host that is starved, or while it looks at all processes, within seconds.
