@@ -3,12 +3,12 @@
 use fimk_consumers::Token;
 use fimk_core::{
     config,
-    record::{Digest, FileKind},
+    record::{Attributes, Content, Digest, FileKind},
     rules::RuleSet,
 };
 use fimk_wire::raw;
 
-use super::*;
+use super::{describe::unreadable, *};
 use crate::verdict::judge;
 
 fn snapshot(digest: u8, mode: u32) -> Snapshot {
