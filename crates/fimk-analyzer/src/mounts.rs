@@ -57,6 +57,8 @@ pub struct Mounts {
     rest_until: Option<Instant>,
     waiting: Option<Waiting>,
     waiting_covered: covered::Waiting,
+    /// What differed from its record when the table had changed again: to be looked at when that is told.
+    postponed: Vec<(BytePath, Vec<Touch>)>,
     /// To be told once: the table cannot be read, or not wholly.
     complaint: Option<String>,
     complained: bool,
@@ -158,6 +160,18 @@ impl Mounts {
         }
     }
 
+    /// Whether the table is not the one that was read any more.
+    fn has_changed(&mut self) -> bool {
+        if let Some(file) = &self.file
+            && !self.noticed
+        {
+            let mut wanted = [PollFd::new(file.as_fd(), CHANGED)];
+            self.noticed = poll(&mut wanted, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+                && wanted[0].any().unwrap_or(false);
+        }
+        self.noticed
+    }
+
     /// Reads the table, if it changed and it is time; gives what differs.
     fn look(&mut self) -> Option<Vec<Difference>> {
         let rests = self.rest_until.is_some_and(|until| until > Instant::now());
@@ -194,6 +208,16 @@ fn forget_notice(file: &File) -> io::Result<()> {
 impl Engine {
     /// Looks whether mounts came or went, and does what follows from it.
     pub(crate) fn look_at_mounts(&mut self) -> Result<(), Trouble> {
+        self.look_at_the_table()?;
+        if !self.mounts.noticed && self.mounts.waiting.is_none() {
+            for (path, who) in std::mem::take(&mut self.mounts.postponed) {
+                self.found(&path, &who);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_the_table(&mut self) -> Result<(), Trouble> {
         if let Some(sentence) = self.mounts.complaint.take() {
             self.degraded(&sentence)?;
         }

@@ -64,7 +64,7 @@ impl Engine {
                 match self.store.record(&it.path).map_err(Failure::from)? {
                     None => new.push(it.path.clone()),
                     Some(_) if self.is_as_recorded(&it.path)? => {}
-                    Some(_) => self.found(&it.path, who),
+                    Some(_) => self.differs(&it.path, who),
                 }
             }
             present.insert(it.path);
@@ -74,15 +74,24 @@ impl Engine {
             recorded.push(point.clone());
         }
         for path in recorded.iter().filter(|path| !present.contains(*path)) {
-            self.found(path, who);
+            self.differs(path, who);
         }
         if new.len() > NEW_MAX {
             return self.record_anew(point, &new);
         }
         for path in &new {
-            self.found(path, who);
+            self.differs(path, who);
         }
         Ok(())
+    }
+
+    /// What was read while the next mount or unmount was made belongs to that, which is told first.
+    fn differs(&mut self, path: &BytePath, who: &[Touch]) {
+        if self.mounts.has_changed() {
+            self.mounts.postponed.push((path.clone(), who.to_vec()));
+        } else {
+            self.found(path, who);
+        }
     }
 
     fn record_anew(&mut self, point: &BytePath, new: &[BytePath]) -> Result<(), Trouble> {
