@@ -210,10 +210,11 @@ impl Monitor {
         reason = "an expectation is made for one use"
     )]
     pub fn expect(&self, expectation: Expect) -> Event {
+        let mut looked_at = 0;
         self.wait(|heard| {
-            heard
-                .events
-                .iter()
+            let new = heard.events.iter().skip(looked_at);
+            looked_at = heard.events.len();
+            new.into_iter()
                 .find(|event| expectation.is_met_by(event))
                 .cloned()
         })
@@ -247,9 +248,11 @@ impl Monitor {
         let end = Instant::now() + limit;
         let mut heard = self.ear.heard();
         loop {
+            let begun = Instant::now();
             if let Some(found) = look(&heard) {
                 return Some(found);
             }
+            let rest = begun.elapsed() * 2;
             let left = end.saturating_duration_since(Instant::now());
             // Nothing more can come once both processes have closed their stdout.
             if left.is_zero() || heard.ended {
@@ -260,6 +263,12 @@ impl Monitor {
                 .more
                 .wait_timeout(heard, left)
                 .map_or_else(|error| error.into_inner().0, |(heard, _)| heard);
+            // Each line wakes us, and all of them may be looked through: whoever reads the next ones is not to wait for that.
+            if !heard.ended {
+                drop(heard);
+                thread::sleep(rest.min(left));
+                heard = self.ear.heard();
+            }
         }
     }
 
