@@ -44,6 +44,9 @@ const ACTORS_PATIENCE: Duration = Duration::from_secs(1);
 /// Of the time, one part in so many goes into reading the table, however fast mounts come and go.
 const SHARE: u32 = 10;
 
+/// Names that wait for the next change of the table to be told, some 200 bytes each. Beyond, everything is compared.
+const POSTPONED_MAX: usize = 4_096;
+
 /// The mount table, and what is known of who changed it.
 #[derive(Default)]
 pub struct Mounts {
@@ -57,7 +60,8 @@ pub struct Mounts {
     rest_until: Option<Instant>,
     waiting: Option<Waiting>,
     waiting_covered: covered::Waiting,
-    /// What differed from its record when the table had changed again: to be looked at when that is told.
+    /// What differed from its record when the table had changed again: to be looked at when that is told, see
+    /// [`POSTPONED_MAX`].
     postponed: Vec<(BytePath, Vec<Touch>)>,
     /// To be told once: the table cannot be read, or not wholly.
     complaint: Option<String>,
@@ -158,6 +162,11 @@ impl Mounts {
                 None
             }
         }
+    }
+
+    /// Whether nothing waits of what was found already.
+    pub fn is_told(&self) -> bool {
+        self.waiting.is_none() && self.postponed.is_empty()
     }
 
     /// Whether the table is not the one that was read any more.

@@ -82,6 +82,7 @@ impl Engine {
         if let Some((moment, Stage::Examined(needs))) = self.checkpoint.next
             && self.settle.oldest_id().is_none_or(|id| id >= needs)
             && self.scan_wanted.is_none()
+            && self.mounts.is_told()
         {
             self.checkpoint.reach(moment);
             self.say_alive()?;

@@ -9,7 +9,7 @@ use fimk_core::{
 };
 use fimk_store::Commit;
 
-use super::difference::Difference;
+use super::{POSTPONED_MAX, difference::Difference};
 use crate::{
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
@@ -87,10 +87,12 @@ impl Engine {
 
     /// What was read while the next mount or unmount was made belongs to that, which is told first.
     fn differs(&mut self, path: &BytePath, who: &[Touch]) {
-        if self.mounts.has_changed() {
+        if !self.mounts.has_changed() {
+            self.found(path, who);
+        } else if self.mounts.postponed.len() < POSTPONED_MAX {
             self.mounts.postponed.push((path.clone(), who.to_vec()));
         } else {
-            self.found(path, who);
+            self.scan_wanted = Some("mounts changed while what they show was compared".to_owned());
         }
     }
 
