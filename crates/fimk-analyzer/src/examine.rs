@@ -56,7 +56,7 @@ impl Engine {
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(true);
         }
-        let gone = pending.present == Some(false);
+        let gone = pending.present == Some(false) && !self.stands_after_all(path)?;
         let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
         let stalled = looked.is_stalled();
@@ -271,6 +271,27 @@ impl Engine {
             .filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
+    }
+
+    /// Whether something has a name that went by the last record, and no record of it is on its way: of two that are alike and
+    /// wait at the same time fanotify makes one, so that a name that came again is told of once. (BPF makes one for each.)
+    fn stands_after_all(&mut self, path: &BytePath) -> Result<bool, Trouble> {
+        let Eyes::Fanotify(_) = &self.eyes else {
+            return Ok(false);
+        };
+        let at = path.clone();
+        if !matches!(
+            self.ask(path, move |reader| reader.attributes(&at)),
+            Ok(Ok(_))
+        ) {
+            return Ok(false);
+        }
+        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+            return Ok(false);
+        };
+        // As in `others_are_on_the_way`.
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
+        Ok(fanotify.has_read_all() && !fanotify.awaits_another(path, &[]))
     }
 
     /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody

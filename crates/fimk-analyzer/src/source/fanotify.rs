@@ -8,7 +8,7 @@ mod attempts;
 mod events;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd},
@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use fimk_core::path::BytePath;
+use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::raw;
 
 use self::{
@@ -82,6 +82,8 @@ pub struct Fanotify {
     answer: Answer,
     /// Moves of watched names that were signals so far: the paths of events that were read before are of another time.
     moves: u64,
+    /// Until then everything was read and told, and what events say of directories agreed.
+    certain_until: Timestamp,
     /// New directories: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -96,8 +98,29 @@ impl Fanotify {
             awaited: HashMap::new(),
             answer: Answer::None,
             moves: 0,
+            certain_until: clock::now(),
             to_walk: Vec::new(),
         }
+    }
+
+    /// Whether nothing is under way of what could tell that events about directories do not agree.
+    pub fn is_certain(&self) -> bool {
+        self.group.is_certain()
+    }
+
+    /// Since when it is not certain where directories were, and which, if that shows: the kernel made one event of several
+    /// that were alike. Only once everything was read and told, or `now`.
+    pub fn uncertain(&mut self, now: bool) -> Option<(Timestamp, BTreeSet<BytePath>)> {
+        let at_rest = self.read_all && self.batches.is_empty() && self.to_walk.is_empty();
+        if !at_rest && !now {
+            return None;
+        }
+        let places = self.group.at_rest(now);
+        let since = self.certain_until;
+        if self.group.is_certain() {
+            self.certain_until = clock::now();
+        }
+        (!places.is_empty()).then_some((since, places))
     }
 
     /// Marks names and enters them into the tree; gives a sentence for each that cannot be watched.

@@ -7,13 +7,10 @@ use std::{
 
 use fimk_tests::Event;
 
-use crate::deed::{Deed, Directory, Kind};
+use crate::deed::{Deed, Directory, Kind, READ_WITHIN_NS};
 
 /// The clock of an entry may be a tick of the kernel too early, and boot time is turned into wall time.
 const SLACK_NS: i64 = 50_000_000;
-/// fanotify has no clock: a change has the time at which it was read. Whoever reads is stopped for a second at most (see
-/// `saboteur`); as long again is for a busy machine.
-const READ_WITHIN_NS: i64 = 2_000_000_000;
 /// What an `events_lost` tells may have been lost so long before: no more than one is told in five seconds.
 const LOSS_NS: i64 = 15_000_000_000;
 
@@ -107,7 +104,12 @@ impl Told {
                 .flatten()
                 .filter_map(|number| self.changes.get(*number))
         };
-        if about().any(|change| change.tells(deed)) {
+        let former = deed.former.iter().filter(|_| self.is_fanotify);
+        let mut merged = former
+            .filter_map(|path| self.by_path.get(path))
+            .flatten()
+            .filter_map(|number| self.changes.get(*number));
+        if about().chain(&mut merged).any(|change| change.tells(deed)) {
             How::Event
         } else if about().any(|change| change.window.is_some_and(|it| overlap(it, deed))) {
             How::Found

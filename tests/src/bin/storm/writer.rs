@@ -92,6 +92,7 @@ impl Writer {
             path: path.to_owned(),
             from: from.map(Path::to_owned),
             later: Vec::new(),
+            former: Vec::new(),
             directories: Vec::new(),
             inode,
             begun,
