@@ -1,6 +1,6 @@
 //! Reads what is due, compares it with its record, and commits record and events together.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use fimk_consumers::Consumer;
 use fimk_core::{
@@ -117,6 +117,8 @@ impl Engine {
             gap,
             compared: self.compared,
             show_private,
+            names_lag: matches!(self.eyes, Eyes::Fanotify(_)),
+            adrift: after.is_none() && self.is_adrift(path),
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
         let reports = reports(&case, &self.actors, &mut self.users);
@@ -140,12 +142,19 @@ impl Engine {
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
             return Ok(true);
         }
-        if leads_elsewhere && self.homes.above(path).is_some() {
-            self.home_link_moved = true;
-        } else if leads_elsewhere {
-            return self.commit_and_follow(commit).map(|()| true);
+        if leads_elsewhere {
+            return self.commit_of_link(path, commit).map(|()| true);
         }
         self.commit(commit).map(|()| true)
+    }
+
+    /// Of a link that a rule spells out, and that leads elsewhere now.
+    fn commit_of_link(&mut self, path: &BytePath, commit: Commit) -> Result<(), Trouble> {
+        if self.homes.above(path).is_some() {
+            self.home_link_moved = true;
+            return self.commit(commit);
+        }
+        self.commit_and_follow(commit)
     }
 
     /// Whether what is on record was read with the digest key of today.
@@ -271,6 +280,17 @@ impl Engine {
             .filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
+    }
+
+    /// Whether what fanotify names so may have moved on with its directory: one that was removed has no name in the tree, and lay in
+    /// a directory that is there.
+    fn is_adrift(&self, path: &BytePath) -> bool {
+        let above_is_gone = |path: &BytePath| {
+            let above = path.parent();
+            above.is_some_and(|it| fs::symlink_metadata(it.as_path()).is_err())
+        };
+        matches!(self.eyes, Eyes::Fanotify(_))
+            && (self.tree.get(path).is_some() || above_is_gone(path))
     }
 
     /// Whether something has a name that went by the last record, and no record of it is on its way: of two that are alike and

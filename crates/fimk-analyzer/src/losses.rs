@@ -35,7 +35,7 @@ const CAUSES: [u32; 4] = [
     raw::FIMK_COUNT_ACTORS_FULL,
 ];
 /// The count of places of which fanotify's events do not agree who was there.
-pub const RENAMES_MERGED: &str = "renames_merged";
+pub const DIRECTORIES_UNCLEAR: &str = "directories_unclear";
 
 /// The count of times that the queue of fanotify was full.
 const QUEUE_FULL: &str = "fanotify_queue_full";

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     clock,
     engine::{Engine, Eyes, Trouble},
-    losses::{self, ATTEMPTS_LOST, Grown, RENAMES_MERGED},
+    losses::{self, ATTEMPTS_LOST, DIRECTORIES_UNCLEAR, Grown},
     severity,
 };
 
@@ -206,7 +206,7 @@ impl Engine {
         let to = clock::now();
         self.repairs.lost();
         self.losses.untold(Grown {
-            counts: vec![(RENAMES_MERGED.to_owned(), places.len() as u64)],
+            counts: vec![(DIRECTORIES_UNCLEAR.to_owned(), places.len() as u64)],
             lost: Vec::new(),
             compare: false,
             window: Some(Gap { from, to }),
@@ -234,8 +234,8 @@ impl Engine {
             let mut counts = grown.counts.iter();
             counts.all(|(name, _)| names.contains(&name.as_str()))
         };
-        let message = if only(&[RENAMES_MERGED]) {
-            "directories were renamed there and back before that was read, and the kernel made one record of several: names told of this time may be former ones"
+        let message = if only(&[DIRECTORIES_UNCLEAR]) {
+            "directories were renamed faster than that was read: names told of this time may be former ones, or those of another directory"
         } else if grown.compare {
             "records of the kernel were lost; everything is compared"
         } else if only(&[ATTEMPTS_LOST]) {

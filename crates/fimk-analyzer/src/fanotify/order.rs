@@ -3,7 +3,8 @@
 //! Of two events that are alike and wait at the same time the kernel makes one, in the place of the first. So of a directory
 //! that goes there, back and there again before anybody reads, the second move there is never heard of, and what is told
 //! of it from then on has a name that it does not have. Nothing says so. But some later event does not fit, or a walk finds
-//! the directory elsewhere than all events together have led it.
+//! the directory elsewhere than all events together have led it. And where a walk is ahead of the events, a directory that by these
+//! only passes where another stands by now shares its names.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -60,19 +61,22 @@ impl Order {
 
     /// A walk found a directory that the table has elsewhere.
     pub fn found_elsewhere(&mut self, handle: &[u8], known: &BytePath) {
-        self.doubt(handle, known, false);
+        if !self.doubts.contains_key(handle) {
+            self.doubt(handle, known, false);
+        }
     }
 
     /// Another directory came to where this one is in the table.
     pub fn displaced(&mut self, handle: &[u8], place: &BytePath) {
-        self.doubt(handle, place, true);
+        match self.doubts.get_mut(handle) {
+            Some(known) if known.place == *place => known.displaced = true,
+            // It is only found there to be later, and what waits of both has the same names.
+            Some(_) => self.breaks(place),
+            None => self.doubt(handle, place, true),
+        }
     }
 
     fn doubt(&mut self, handle: &[u8], place: &BytePath, displaced: bool) {
-        if let Some(known) = self.doubts.get_mut(handle) {
-            known.displaced |= displaced && known.place == *place;
-            return;
-        }
         if self.doubts.len() >= DOUBTS_MAX {
             self.doubts.clear();
             self.breaks(place);
@@ -279,6 +283,16 @@ mod tests {
             }
             assert_eq!(world.broken().is_empty(), dies);
         }
+    }
+
+    #[test]
+    fn what_passes_where_another_was_found_to_be_later_shares_its_names() {
+        let mut world = World::new(&["/a", "/b"]);
+        world.find("/a", "/d");
+        world.hear("/b", "/b", Some("/d"));
+        world.hear("/b", "/d", Some("/c"));
+        world.hear("/a", "/a", Some("/d"));
+        assert_eq!(world.broken(), ["/d"]);
     }
 
     #[test]
