@@ -22,7 +22,7 @@ use std::{
 
 use fimk_consumers::Consumer;
 use fimk_core::{
-    config::{ContentMode, Hash},
+    config::{Config, ContentMode, Hash},
     path::BytePath,
     record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
 };
@@ -117,10 +117,14 @@ impl Reader {
         }
     }
 
-    /// Plain digests are to be made by this.
+    /// As configured.
     #[must_use]
-    pub fn hashing_by(self, hash: Hash) -> Self {
-        Self { hash, ..self }
+    pub fn heeding(self, config: &Config) -> Self {
+        Self {
+            read_bytes_max: config.read_bytes_max,
+            hash: config.hash,
+            ..self
+        }
     }
 
     /// Of what is read by any clone of this reader.
