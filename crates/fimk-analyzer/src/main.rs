@@ -16,6 +16,7 @@ mod handover;
 mod held;
 mod homes;
 mod identity;
+mod included;
 mod key;
 mod look;
 mod looks;

@@ -11,7 +11,7 @@
 //! | [`systemd`], [`environment`], [`library_path`], [`nsswitch`], [`modules`], [`sysctl`], [`apt`], [`yum`], [`known_hosts`] | the same |
 //! | [`ssh_keys`], [`trusted_keys`] | keys as a file has them, and none of what is secret of one |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
-//! | `paths` | which of these a file is for |
+//! | `paths`, [`includes`] | which of these a file is for: by its path, or because another file says so |
 //! | [`findings`] | what a change means, and how grave that is |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
@@ -33,6 +33,7 @@ pub mod findings;
 pub mod group;
 pub mod gshadow;
 pub mod hosts;
+pub mod includes;
 pub mod known_hosts;
 pub mod library_path;
 mod lines;
@@ -157,7 +158,7 @@ pub enum Consumer {
     AptSources,
     /// dnf.conf(5)
     YumRepo,
-    /// OpenPGP keys by which packages are believed
+    /// `OpenPGP` keys by which packages are believed
     TrustedKeys,
     /// modprobe.d(5)
     Modprobe,
@@ -340,6 +341,14 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
         consumer => read_entries(consumer, bytes, tokenize),
     };
     Reading { state, secrets }
+}
+
+/// What was read as any text, as another consumer understands it. `None`: something was cut out of it.
+pub fn understood(consumer: Consumer, text: &State, tokenize: &dyn Tokenize) -> Option<State> {
+    let State::Text(text) = text else {
+        return None;
+    };
+    Some(read(consumer, &text.content()?, tokenize).state)
 }
 
 /// Of files that are a sequence of entries.

@@ -29,6 +29,7 @@ mod crontab;
 mod findings;
 mod groups;
 mod hosts;
+mod includes;
 mod keys;
 mod pam;
 mod redaction;

@@ -77,21 +77,17 @@ pub(super) fn in_yum(before: Option<&State>, after: &State) -> Vec<Finding> {
     };
     let old = said(before);
     let finding = |(subject, value): &(Pieces, Pieces)| {
-        let subject = plain(subject);
-        let key = subject.rsplit(' ').next().unwrap_or_default();
-        let shown = shown(value);
+        let name = plain(subject);
+        let key = name.rsplit(' ').next().unwrap_or_default();
+        let said = format!("{} {}", shown(subject), shown(value));
         if PLACES.contains(&key) {
             return Some(
-                Kind::RepositoryAdded
-                    .finding(format!("{subject} {shown}: packages come from there")),
+                Kind::RepositoryAdded.finding(format!("{said}: packages come from there")),
             );
         }
         let off = ["0", "no", "false", "off"].contains(&plain(value).to_ascii_lowercase().as_str());
-        (off && CHECKS.contains(&key)).then(|| {
-            Kind::RepositoryUnsigned.finding(format!(
-                "{subject} {shown}: whoever answers there is believed"
-            ))
-        })
+        let believes = || format!("{said}: whoever answers there is believed");
+        (off && CHECKS.contains(&key)).then(|| Kind::RepositoryUnsigned.finding(believes()))
     };
     said(Some(after))
         .difference(&old)

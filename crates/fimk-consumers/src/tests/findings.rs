@@ -253,6 +253,10 @@ fn the_manual_describes_every_finding_with_its_severity() {
 }
 
 #[test]
+#[allow(
+    clippy::too_many_lines,
+    reason = "a table, of which each line is a case"
+)]
 fn what_runs_and_whom_it_believes_is_found_when_it_comes_and_not_when_it_goes() {
     use Consumer::{
         AptList, AptSources, Environment, Gshadow, KnownHosts, LibraryPath, Modprobe, ModulesLoad,
