@@ -17,6 +17,7 @@ mod hanging;
 mod holders;
 mod holes;
 mod homes;
+mod includes;
 mod limits;
 mod links;
 mod mounts;
