@@ -16,13 +16,13 @@ mod place;
 
 use std::{
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use fimk_consumers::Consumer;
+use fimk_consumers::{Consumer, State, understood};
 use fimk_core::{
-    config::{ContentMode, Hash},
+    config::{Config, ContentMode, Hash},
     path::BytePath,
     record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
 };
@@ -32,6 +32,7 @@ use thiserror::Error;
 use self::{content::Stream, hash::Hashing, place::Refusal};
 use crate::{
     homes::{Homes, Table},
+    included::Included,
     key::DigestKey,
     patience::Progress,
     scan::Pace,
@@ -99,6 +100,7 @@ pub struct Reader {
     read_bytes_max: u64,
     homes: Arc<Mutex<Homes>>,
     homes_age: Duration,
+    included: Arc<Mutex<Included>>,
     hash: Hash,
     progress: Progress,
 }
@@ -112,15 +114,20 @@ impl Reader {
             read_bytes_max,
             homes: Arc::new(Mutex::new(homes)),
             homes_age: Duration::ZERO,
+            included: Arc::default(),
             hash: Hash::default(),
             progress: Progress::default(),
         }
     }
 
-    /// Plain digests are to be made by this.
+    /// As configured.
     #[must_use]
-    pub fn hashing_by(self, hash: Hash) -> Self {
-        Self { hash, ..self }
+    pub fn heeding(self, config: &Config) -> Self {
+        Self {
+            read_bytes_max: config.read_bytes_max,
+            hash: config.hash,
+            ..self
+        }
     }
 
     /// Of what is read by any clone of this reader.
@@ -148,6 +155,30 @@ impl Reader {
         homes
             .unwrap_or_else(PoisonError::into_inner)
             .within(self.homes_age)
+    }
+
+    fn included(&self) -> MutexGuard<'_, Included> {
+        self.included.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who understands what has this path, by the path or by what was read of others.
+    pub fn consumer(&self, path: &BytePath) -> Consumer {
+        self.included().consumer(path)
+    }
+
+    /// Whether this file may say what others are.
+    pub fn may_include(&self, path: &BytePath) -> bool {
+        includes(self.consumer(path))
+    }
+
+    /// What was recorded as any text, as its consumer of today understands it; nothing, if secrets were cut out of it.
+    pub fn understood(&self, path: &BytePath, text: &State) -> Option<State> {
+        understood(self.consumer(path), text, &*self.key)
+    }
+
+    /// What is gone includes nothing.
+    pub fn forget_includes(&self, path: &BytePath) {
+        self.included().learn(path, None);
     }
 
     /// The attributes of an object; a link's own, not its target's.
@@ -239,7 +270,7 @@ impl Reader {
                     Hashing::new(self.hash, known, may_be_keyed),
                     &self.progress,
                 );
-                let (content, known_again) = self.file(&stream, wanted, known);
+                let (content, known_again) = self.file(path, &stream, wanted, known);
                 rehashed = known_again;
                 opened = stream.content();
                 content
@@ -261,7 +292,13 @@ impl Reader {
 
     /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.
     /// Beside the content: whether it is the one that is `known` by another hash.
-    fn file(&self, stream: &Stream, wanted: &Wanted, known: Option<Digest>) -> (Content, bool) {
+    fn file(
+        &self,
+        path: &BytePath,
+        stream: &Stream,
+        wanted: &Wanted,
+        known: Option<Digest>,
+    ) -> (Content, bool) {
         let (digests, text) = match stream {
             Stream::Unread(why) => return (Content::Unread(why.clone()), false),
             Stream::Read { digests, text, .. } => (digests, text),
@@ -270,6 +307,10 @@ impl Reader {
             (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),
             _ => None,
         };
+        if wanted.consumer.is_some_and(includes) {
+            let state = reading.as_ref().map(|reading| &reading.state);
+            self.included().learn(path, state);
+        }
         let secrets = reading
             .as_ref()
             .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
@@ -282,7 +323,17 @@ impl Reader {
         let state = reading
             .filter(|_| wanted.content != ContentMode::Hash)
             .map(|reading| reading.state);
-        let rehashed = !secrets && digests.is_known_as(known, self.hash);
+        let plain = digests.by(self.hash);
+        // What holds secrets for one consumer may hold none for another, and stays the same content.
+        let of_another_kind = match known {
+            Some(Digest::Keyed(known)) if !secrets => {
+                let input = digests.input_of_keyed(text.as_deref());
+                self.key.keyed_digest(&input) == known
+            }
+            Some(known) => secrets && known == plain,
+            None => false,
+        };
+        let rehashed = of_another_kind || !secrets && digests.is_known_as(known, self.hash);
         (Content::Read { digest, state }, rehashed)
     }
 }
@@ -290,6 +341,14 @@ impl Reader {
 fn refused(refusal: &Refusal) -> String {
     let mut users = Users::default();
     refusal.sentence(|uid| users.user(uid).map(|name| name.to_string()))
+}
+
+/// Of what these understand it may be said that other files are of a kind too.
+fn includes(consumer: Consumer) -> bool {
+    matches!(
+        consumer,
+        Consumer::Sudoers | Consumer::Sshd | Consumer::LibraryPath
+    )
 }
 
 /// What to think of a content that is too large for its consumer.
