@@ -113,7 +113,8 @@ impl Engine {
             after: after.as_ref(),
             verdict: &verdict,
             matched: &matched,
-            gap,
+            // What was done until it was read shows as well.
+            gap: gap.map(|it| crate::report::gap(it.from)),
             compared: self.compared,
             show_private,
             names_lag: matches!(self.eyes, Eyes::Fanotify(_)),

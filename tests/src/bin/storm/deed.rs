@@ -72,7 +72,7 @@ pub struct Directory {
 /// `saboteur`); as long again is for a busy machine.
 pub const READ_WITHIN_NS: i64 = 2_000_000_000;
 
-/// What is told a moment later has the names of then.
+/// What is told a moment later has the names of then; of an emulated machine's moments, see [`crate::scale`].
 const MOMENT_NS: i64 = 5_000_000_000;
 
 /// The directories that stand, and under which names they stood until when.
@@ -101,7 +101,7 @@ pub fn follow_directories(deeds: &mut [Deed]) {
         let from = moves.partition_point(|(begun, ..)| *begun <= deed.begun);
         let soon = moves[from..]
             .iter()
-            .take_while(|(begun, ..)| *begun < deed.ended + MOMENT_NS);
+            .take_while(|(begun, ..)| *begun < deed.ended + i64::from(crate::scale()) * MOMENT_NS);
         deed.later = later_names(deed, soon);
     }
 }
