@@ -80,7 +80,12 @@ fn inside(name: &str, capabilities: &str) -> Option<PathBuf> {
 }
 
 fn entered(directory: &Path) -> Report {
-    restrict_thread(&directory.join("state"), &directory.join("run")).expect("entered")
+    restrict_thread(
+        &directory.join("state"),
+        &directory.join("run"),
+        &Places::default(),
+    )
+    .expect("entered")
 }
 
 #[test]
@@ -294,7 +299,7 @@ fn the_fanotify_group_is_marked_and_read_inside() {
 fn a_process_with_threads_is_refused() {
     // The test program has a thread of its own.
     assert!(
-        enter(Path::new("/"), Path::new("/"))
+        enter(Path::new("/"), Path::new("/"), &Places::default())
             .expect_err("threads")
             .contains("threads run already")
     );
@@ -307,7 +312,7 @@ fn root_is_refused() {
         return;
     }
     assert!(
-        restrict_thread(Path::new("/"), Path::new("/"))
+        restrict_thread(Path::new("/"), Path::new("/"), &Places::default())
             .expect_err("root")
             .contains("does not run as root")
     );
@@ -319,7 +324,7 @@ fn a_missing_directory_is_named() {
         return;
     };
     let missing = directory.join("missing");
-    let error = restrict_thread(&directory, &missing).expect_err("missing");
+    let error = restrict_thread(&directory, &missing, &Places::default()).expect_err("missing");
     assert!(
         error.contains("missing cannot be opened") && error.contains("must exist"),
         "{error}"
