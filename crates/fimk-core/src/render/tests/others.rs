@@ -125,7 +125,7 @@ fn columns_stand_below_their_names_whatever_is_in_them() {
     let row = table_row(&changed(change()));
     assert_eq!(
         row,
-        "2026-11-18 11:06:42 42       critical modified            alice      usermod          /etc/passwd"
+        "2026-11-18 11:06:42 42       critical modified            root       usermod          /etc/passwd"
     );
 }
 
