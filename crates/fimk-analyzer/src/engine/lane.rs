@@ -151,7 +151,7 @@ impl Lane {
             (None, true) if !self.behind && self.output.is_idle() => {
                 self.said = false;
                 log(format!(
-                    "{} takes events again: all were written",
+                    "{} is read again: all events were written",
                     self.output.place
                 ));
                 None

@@ -19,13 +19,9 @@ impl Places {
         let files = self.files.iter().filter_map(|path| directory(path));
         // From landlock ABI 9 on, which other kernels do not ask about.
         let to_send: BitFlags<AccessFs> = AccessFs::ResolveUnix.into();
-        let sockets = self.sockets.iter().flat_map(|path| {
+        let sockets = self.sockets.iter().filter_map(|path| {
             // What is sent to a link is judged by where it leads: /dev/log is one with systemd.
-            let real = path.canonicalize().ok();
-            real.iter()
-                .chain([path])
-                .filter_map(|it| directory(it))
-                .collect::<Vec<_>>()
+            directory(&path.canonicalize().unwrap_or_else(|_| path.clone()))
         });
         let files = files.map(|directory| (directory, to_write()));
         files

@@ -6,7 +6,11 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
-    os::unix::{fs::PermissionsExt, fs::chown, net::UnixStream},
+    os::unix::{
+        fs::PermissionsExt,
+        fs::chown,
+        net::{UnixDatagram, UnixStream},
+    },
     path::PathBuf,
     process::{Command, Stdio},
     sync::mpsc,
@@ -249,6 +253,41 @@ fn gains_nothing() {
         "{status}"
     );
     assert_eq!(prctl::get_dumpable(), Ok(false));
+}
+
+#[test]
+fn outputs_reach_their_places_inside_and_no_others() {
+    let name = "outputs_reach_their_places_inside_and_no_others";
+    let Some(directory) = inside(name, "-all,+dac_read_search") else {
+        return;
+    };
+    for part in ["log", "daemon", "elsewhere"] {
+        fs::create_dir(directory.join(part)).expect("a directory");
+    }
+    let daemon = UnixDatagram::bind(directory.join("daemon/socket")).expect("bound");
+    let elsewhere = UnixDatagram::bind(directory.join("elsewhere/socket")).expect("bound");
+    std::os::unix::fs::symlink("daemon/socket", directory.join("link")).expect("a link");
+    let places = Places {
+        files: vec![directory.join("log/events")],
+        sockets: vec![directory.join("link")],
+    };
+    let report = restrict_thread(&directory.join("state"), &directory.join("run"), &places);
+    let report = report.expect("entered");
+    eprintln!("{report:?}");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    let sent = sender.send_to(b"x", directory.join("link"));
+    assert_eq!(sent.expect("sent"), 1);
+    drop(daemon);
+    // Landlock asks about sockets since ABI 9.
+    let refused = sender.send_to(b"x", directory.join("elsewhere/socket"));
+    assert_eq!(refused.is_err(), report.landlock_abi >= Some(9));
+    drop(elsewhere);
+    fs::write(directory.join("log/events"), "x").expect("a file");
+    fs::rename(directory.join("log/events"), directory.join("log/events.1")).expect("renamed");
+    assert!(fs::create_dir(directory.join("log/d")).is_err() || report.landlock_abi.is_none());
+    let made = |flags| nix::sys::memfd::memfd_create(c"test", flags).map(drop);
+    assert_eq!(made(crate::output::MEMORY_FILE), Ok(()));
+    assert_eq!(made(nix::sys::memfd::MFdFlags::empty()), Err(Errno::EPERM));
 }
 
 #[test]
