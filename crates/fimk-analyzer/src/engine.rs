@@ -7,6 +7,7 @@ mod keep;
 mod lane;
 mod packets;
 mod pulse;
+mod questions;
 mod status;
 mod storing;
 mod wait;

@@ -16,6 +16,7 @@ use fimk_core::{
 use self::{burst::Bursts, form::Form, writer::Writer};
 pub use self::{
     burst::Due,
+    form::line,
     sink::MEMORY_FILE,
     writer::{Blocked, RECORDS_MAX},
 };

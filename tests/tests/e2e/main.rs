@@ -9,6 +9,7 @@ mod attempts;
 mod attributes;
 mod attribution;
 mod bursts;
+mod command;
 mod containers;
 mod content;
 mod floods;

@@ -1,8 +1,8 @@
-//! Answers over the control socket.
+//! How fimk is, for who asks over the control socket.
 
 use std::{fs, time::Duration};
 
-use fimk_core::{event::Action, path::BytePath, render::one_line};
+use fimk_core::{event::Action, path::BytePath};
 use fimk_store::{CLASSES, KEPT_BYTES_MAX};
 use fimk_wire::raw;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Engine, Eyes, Lane};
 use crate::{
     channel::OUTBOX_MAX,
-    control::{CONNECTIONS_MAX, Command},
+    control::CONNECTIONS_MAX,
     held::HELD_MAX,
     output::RECORDS_MAX,
     scan::Progress,
@@ -21,22 +21,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Answers who asked. Never waits, and nothing that anybody sends there can make it fail.
-    pub(crate) fn serve_control(&mut self) {
-        for question in self.control.turn() {
-            let mut answer = match question.command {
-                Command::Status => self.status(),
-            };
-            if !question.trusted {
-                status::leave_out_names(&mut answer);
-            }
-            self.control
-                .answer(question.number, one_line(&answer) + "\n");
-        }
-    }
-
     /// How fimk is. The fields are those of fimk(1).
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         let about = &self.about;
         let state = if self.started { "watching" } else { "starting" };
         let compared = self.started.then(|| self.compared.rfc3339());
