@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use fimk_consumers::Consumer;
 use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
@@ -21,7 +20,7 @@ use crate::{
     read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
     report::{Case, Report, awaits_reason, is_public, puts, reports},
     signal::{Fact, Operations},
-    verdict::{Values, judge},
+    verdict::Values,
 };
 
 /// Packets put by while something takes long, before it is looked for again.
@@ -88,7 +87,7 @@ impl Engine {
             return Ok(false);
         }
         let tokens_fit = self.has_tokens_of(before.as_ref());
-        let mut verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
+        let mut verdict = self.judged(path, before.as_ref(), after.as_ref(), tokens_fit);
         let show_private = matched.rule.content == ContentMode::Diff;
         let values = Values {
             comparable: tokens_fit,
@@ -393,12 +392,15 @@ pub(crate) fn read_under(
     known: Option<Digest>,
 ) -> Option<Read> {
     let wanted = Wanted {
-        consumer: Some(Consumer::for_path(path.bytes())),
+        consumer: Some(reader.consumer(path)),
         content,
     };
     match reader.snapshot_of(path, &wanted, known) {
         Ok(read) => Some(read),
-        Err(ReadError::Gone) => None,
+        Err(ReadError::Gone) => {
+            reader.forget_includes(path);
+            None
+        }
         Err(error) => unreadable(reader, path, &error),
     }
 }

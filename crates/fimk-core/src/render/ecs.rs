@@ -50,6 +50,7 @@ pub(super) fn message(event: &Event) -> String {
         }
         Body::Burst(burst) => burst_sentence(burst),
         Body::Notice(notice) => shown(&notice.message, MESSAGE_BYTES_MAX),
+        Body::Configured(configured) => shown(&configured.notice.message, MESSAGE_BYTES_MAX),
     }
 }
 
@@ -68,6 +69,14 @@ pub(super) fn document(event: &Event, host: &Host) -> Object {
         }
         Body::Burst(burst) => set_burst(&mut document, &mut fimk, burst),
         Body::Notice(notice) => set_notice(&mut fimk, notice),
+        Body::Configured(configured) => {
+            if let Some(error) = &configured.error {
+                document.set("error", nested("message", shown(error, MESSAGE_BYTES_MAX)));
+            }
+            set_notice(&mut fimk, &configured.notice);
+            fimk.set("previous_config_digest", configured.previous_digest.clone());
+            fimk.set("not_reloaded", configured.not_reloaded.clone());
+        }
     }
     document.set("message", message(event));
     let times = times(event);
@@ -169,7 +178,8 @@ fn event_fields(event: &Event, times: &Times) -> Object {
     object.set("category", vec![action.category()]);
     object.set("type", vec![action.ecs_type()]);
     object.set("action", action.name());
-    object.set("outcome", (action == Action::Denied).then_some("failure"));
+    let failed = matches!(action, Action::Denied | Action::ConfigRejected);
+    object.set("outcome", failed.then_some("failure"));
     object.set("sequence", event.sequence);
     object.set("severity", event.severity);
     object.set("created", event.created.rfc3339());

@@ -83,5 +83,7 @@ pub fn message_id(action: Action) -> &'static str {
         Action::Burst => "a1aab979a2814d9bacf3a5e22e4bf2f6",
         Action::Recovered => "2d05902b407d457eb5aa5e82ecf903f6",
         Action::EventsRemoved => "c8bc2e9dc99b4fc7a9f55fd55103dfa7",
+        Action::ConfigReloaded => "ceb6e72c2a86437883a4cc8a2fe9fa6b",
+        Action::ConfigRejected => "6047174d2f7f4153a7291d1d22990c56",
     }
 }
