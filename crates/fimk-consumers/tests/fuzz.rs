@@ -25,13 +25,13 @@ mod mutate;
 use mutate::{Mutator, Random};
 
 /// Inputs of the short form for each parser: about a second.
-const SHORT: usize = 1_500;
+const SHORT: usize = 1_000;
 
 /// Inputs of which others are made.
 const POOL_MAX: usize = 1_000;
 
 /// What is kept of a long run for each parser: so many files of so many bytes.
-const KEPT_MAX: usize = 24;
+const KEPT_MAX: usize = 12;
 const KEPT_BYTES_MAX: usize = 400;
 
 /// A diff is at most 16 KiB and a sentence, a field 256 bytes and the mark of a cut; characters that are escaped and
