@@ -37,6 +37,7 @@ mod skipped;
 mod snapshots;
 mod status;
 mod store;
+mod tools;
 mod upgrade;
 mod users;
 mod writes;
