@@ -48,6 +48,11 @@ impl Attempts {
         }
     }
 
+    /// What comes from now on is gathered for so long.
+    pub fn gather_for(&mut self, window: Duration) {
+        self.window = window;
+    }
+
     /// Takes in an attempt; `new_id` numbers those that are not of one that waits.
     pub fn add(&mut self, path: BytePath, attempted: Attempted, new_id: impl FnOnce() -> u64) {
         let key = key(&path, &attempted);

@@ -6,6 +6,7 @@ mod heartbeat;
 mod keep;
 mod packets;
 mod pulse;
+mod reload;
 mod status;
 mod storing;
 mod wait;
@@ -25,6 +26,7 @@ use crate::{
     attempts::Attempts,
     channel::{Channel, ChannelError},
     clock,
+    configuration::Origin,
     control::Control,
     exit::{Failure, Status, log},
     homes::Table,
@@ -125,7 +127,7 @@ pub struct Engine {
     pub(crate) losses: crate::losses::Losses,
     pub(crate) repairs: crate::repairs::Repairs,
     pub(crate) control: Control,
-    about: About,
+    pub(crate) about: About,
     activity: Activity,
     pub(crate) mounts: Mounts,
     asked: HashMap<u64, ActorKey>,
@@ -146,6 +148,9 @@ pub struct Engine {
     alive_at: Instant,
     tidied_at: Instant,
     pub(crate) stop: UnixStream,
+    origin: Origin,
+    /// Somebody wants the configuration to be read again.
+    hangup: UnixStream,
     pub(crate) notify: Notify,
 }
 
@@ -164,6 +169,8 @@ pub struct Parts {
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
+    pub origin: Origin,
+    pub hangup: UnixStream,
     pub control: Control,
     pub about: About,
     pub mounts: Mounts,
@@ -173,13 +180,8 @@ pub struct Parts {
 impl Engine {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let window = Duration::from_millis(parts.config.settle_ms);
         let removed_told = crate::retention::Told::new(parts.store.removed());
-        let times = Times {
-            window,
-            longest: Duration::from_millis(parts.config.settle_max_ms),
-            newborn: Duration::from_millis(parts.config.settle_new_ms),
-        };
+        let times = Times::of(&parts.config);
         Self {
             walker: Walker::new(&parts.rules, &parts.homes)
                 .sparing(crate::own::Directories::of(&parts.config)),
@@ -196,7 +198,7 @@ impl Engine {
             channel: parts.channel,
             tree: Tree::default(),
             settle: Settle::new(times),
-            attempts: Attempts::new(window),
+            attempts: Attempts::new(times.window),
             eyes: parts.eyes,
             output: parts.output,
             delivery: deliver::Delivery::default(),
@@ -236,6 +238,8 @@ impl Engine {
             alive_at: Instant::now(),
             tidied_at: Instant::now(),
             stop: parts.stop,
+            origin: parts.origin,
+            hangup: parts.hangup,
             notify: parts.notify,
         }
     }
@@ -280,6 +284,7 @@ impl Engine {
         self.recover_if_due()?;
         self.deliver()?;
         self.serve_control();
+        self.reload_if_asked()?;
         self.watch_loader()?;
         self.sign_of_life()?;
         Ok(true)
@@ -444,13 +449,19 @@ impl Engine {
             }
         }
         self.overdue(Instant::now() + NAME_PATIENCE)?;
-        while let Some((path, mut pending)) = self.settle.pop() {
-            (pending.unexplained, pending.asked) = (true, true);
-            self.add_holders(&path, &mut pending);
-            let seen = pending.with_guesses();
-            self.examine(&path, seen.as_ref().unwrap_or(&pending))?;
+        while let Some((path, pending)) = self.settle.pop() {
+            self.examine_at_last(&path, pending)?;
         }
         self.report_all_attempts()
+    }
+
+    /// What else there is to know of it is not waited for.
+    fn examine_at_last(&mut self, path: &BytePath, mut pending: Pending) -> Result<(), Trouble> {
+        (pending.unexplained, pending.asked) = (true, true);
+        self.add_holders(path, &mut pending);
+        let seen = pending.with_guesses();
+        self.examine(path, seen.as_ref().unwrap_or(&pending))?;
+        Ok(())
     }
 }
 

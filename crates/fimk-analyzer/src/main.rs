@@ -6,6 +6,8 @@ mod args;
 mod attempts;
 mod channel;
 mod clock;
+mod config_files;
+mod configuration;
 mod control;
 mod descriptor;
 mod engine;
@@ -60,7 +62,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{self, Config, Coverage, Report, SourceWanted},
+    config::{Config, Coverage, Report, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -68,11 +70,12 @@ use fimk_core::{
 };
 use fimk_store::Store;
 use fimk_wire::{Packet, REASON_SENTENCES, SOURCE_NAMES, raw};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
     args::{Args, Way},
     channel::{Channel, ChannelError, no_key},
+    configuration::{Configuration, Origin},
     control::Control,
     engine::{Engine, Eyes, Parts, Trouble},
     exit::{Failure, Status, log},
@@ -105,7 +108,12 @@ fn main() -> ExitCode {
 /// The whole life of the analyzer, in order.
 fn run() -> Result<(), Failure> {
     let args = args::parse(std::env::args().skip(1))?;
-    let (config, text) = read_config(&args)?;
+    // Before anything takes long: a signal that comes from here on is answered when all is watched.
+    let hangup = caught(SIGHUP)?;
+    let origin = Origin::of(&args);
+    let Configuration { config, text } = origin
+        .read()
+        .map_err(|sentence| Failure::new(Status::Configuration, sentence))?;
     // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
     let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
@@ -125,7 +133,9 @@ fn run() -> Result<(), Failure> {
     if !report.reads_everything {
         log("files of other users cannot be read: CAP_DAC_READ_SEARCH is missing");
     }
-    let stop = stop_signal()?;
+    // SIGTERM ends us in order. SIGINT is the loader's business: on a terminal both get it, and the loader closes the channel.
+    let stop = caught(SIGTERM)?;
+    caught(SIGINT)?;
     let (mut store, opened) = Store::open(&config.state_dir)?;
     let host_id = same::host(key.id().0);
     let odd = same::oddities(&mut store, &config.state_dir, &config.run_dir, &host_id)?;
@@ -150,7 +160,7 @@ fn run() -> Result<(), Failure> {
         age: start::age(&store)?,
         store,
         patience: Patience::new(
-            Reader::new(Arc::clone(&key), config.read_bytes_max, homes).hashing_by(config.hash),
+            Reader::new(Arc::clone(&key), config.read_bytes_max, homes).heeding(&config),
         ),
         homes: homes_now,
         key_id: key.id(),
@@ -161,7 +171,9 @@ fn run() -> Result<(), Failure> {
         stash,
         stop,
         control,
-        about: About::new(ready, (&args.config, &text), report, host),
+        about: About::new(ready, (origin.path(), status::digest(&text)), report, host),
+        origin,
+        hangup,
         mounts,
         notify,
         config,
@@ -192,25 +204,6 @@ fn reach_loader(way: &Way) -> Result<OwnedFd, Failure> {
             Failure::new(Status::Usage, sentence)
         }),
     }
-}
-
-fn read_config(args: &Args) -> Result<(Config, String), Failure> {
-    let bad = |sentence: String| Failure::new(Status::Configuration, sentence);
-    let name = args.config.display();
-    let text = fs::read_to_string(&args.config).map_err(|error| {
-        bad(format!(
-            "the configuration {name} cannot be read ({error}): give --config a readable TOML file"
-        ))
-    })?;
-    let mut config =
-        config::parse(&text, &name.to_string()).map_err(|error| bad(error.to_string()))?;
-    if let Some(directory) = &args.state_dir {
-        config.state_dir.clone_from(directory);
-    }
-    if let Some(directory) = &args.run_dir {
-        config.run_dir.clone_from(directory);
-    }
-    Ok((config, text))
 }
 
 /// The rules, with the homes, with the targets of those of their paths that are links, and without our own directories: what we
@@ -258,20 +251,18 @@ fn wanted(args: &Args, config: &Config) -> u32 {
     }
 }
 
-/// SIGTERM ends us in order. SIGINT is the loader's business: on a terminal both get it, and the loader
-/// closes the channel.
-fn stop_signal() -> Result<UnixStream, Failure> {
+/// Readable when a signal came, a byte for each. The other end stays open in the handler.
+fn caught(signal: i32) -> Result<UnixStream, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Status::Internal,
             format!("signals cannot be caught: {error}"),
         )
     };
-    let (stop, write) = UnixStream::pair().map_err(failed)?;
-    signal_hook::low_level::pipe::register(SIGTERM, write).map_err(failed)?;
-    let (_, ignored) = UnixStream::pair().map_err(failed)?;
-    signal_hook::low_level::pipe::register(SIGINT, ignored).map_err(failed)?;
-    Ok(stop)
+    let (ours, write) = UnixStream::pair().map_err(failed)?;
+    signal_hook::low_level::pipe::register(signal, write).map_err(failed)?;
+    ours.set_nonblocking(true).map_err(failed)?;
+    Ok(ours)
 }
 
 /// Says what is wanted; the loader attaches and says what serves.

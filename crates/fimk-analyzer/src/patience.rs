@@ -94,6 +94,13 @@ impl Patience {
         &self.reader
     }
 
+    /// From now on it is read by this one.
+    pub fn read_with(&mut self, reader: Reader) {
+        self.reader = reader;
+        // It waits for a job, gets none any more, and ends.
+        self.worker = None;
+    }
+
     /// Has a worker do something with an object. `mounts` knows on which file system it is.
     ///
     /// # Errors

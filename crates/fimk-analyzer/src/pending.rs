@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_core::{path::BytePath, record::Record};
+use fimk_core::{config::Config, path::BytePath, record::Record};
 use fimk_wire::raw;
 
 use crate::signal::{Fact, Touch};
@@ -165,6 +165,17 @@ pub struct Times {
     pub newborn: Duration,
 }
 
+impl Times {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            window: Duration::from_millis(config.settle_ms),
+            longest: Duration::from_millis(config.settle_max_ms),
+            newborn: Duration::from_millis(config.settle_new_ms),
+        }
+    }
+}
+
 /// All paths that wait, in the orders in which they are looked for: by path, by time, by number.
 pub struct Settle {
     times: Times,
@@ -189,6 +200,16 @@ impl Settle {
             order: VecDeque::new(),
             next_id: 1,
         }
+    }
+
+    /// What comes from now on waits for so long.
+    pub fn wait_for(&mut self, times: Times) {
+        self.times = times;
+    }
+
+    /// Those that wait.
+    pub fn paths(&self) -> Vec<BytePath> {
+        self.waiting.keys().cloned().collect()
     }
 
     /// The pending of a path, made if there is none. Its number stays as it is.

@@ -14,11 +14,15 @@ mod hash;
 mod open;
 mod place;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use fimk_consumers::{Consumer, State, understood};
 use fimk_core::{
-    config::{ContentMode, Hash},
+    config::{Config, ContentMode, Hash},
     path::BytePath,
     record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
 };
@@ -36,6 +40,10 @@ use crate::{
 };
 
 pub use self::{attributes::unchanged, content::LEASED, open::open_path};
+
+/// How old the table of homes may be where very much is read: each file after the first of so short a time was read
+/// without a look at passwd, which costs a tenth of reading a small file.
+const HOMES_AGE_MAX: Duration = Duration::from_millis(10);
 
 /// An object that changes while it is read is read again this often before the reading is called inconsistent.
 /// Whoever writes without a pause must not hold a reader for ever; the end of the writing is another hint.
@@ -91,6 +99,7 @@ pub struct Reader {
     key: Arc<DigestKey>,
     read_bytes_max: u64,
     homes: Arc<Mutex<Homes>>,
+    homes_age: Duration,
     included: Arc<Mutex<Included>>,
     hash: Hash,
     progress: Progress,
@@ -104,16 +113,21 @@ impl Reader {
             key,
             read_bytes_max,
             homes: Arc::new(Mutex::new(homes)),
+            homes_age: Duration::ZERO,
             included: Arc::default(),
             hash: Hash::default(),
             progress: Progress::default(),
         }
     }
 
-    /// Plain digests are to be made by this.
+    /// As configured.
     #[must_use]
-    pub fn hashing_by(self, hash: Hash) -> Self {
-        Self { hash, ..self }
+    pub fn heeding(self, config: &Config) -> Self {
+        Self {
+            read_bytes_max: config.read_bytes_max,
+            hash: config.hash,
+            ..self
+        }
     }
 
     /// Of what is read by any clone of this reader.
@@ -125,6 +139,7 @@ impl Reader {
     pub fn paced(&self, pace: &Arc<Pace>) -> Self {
         Self {
             progress: Progress::paced(Arc::clone(pace)),
+            homes_age: HOMES_AGE_MAX,
             ..self.clone()
         }
     }
@@ -137,7 +152,9 @@ impl Reader {
     /// The homes there are now: passwd is read again when it changed, which costs one look at it.
     pub fn homes(&self) -> Arc<Table> {
         let homes = self.homes.lock();
-        homes.unwrap_or_else(PoisonError::into_inner).now()
+        homes
+            .unwrap_or_else(PoisonError::into_inner)
+            .within(self.homes_age)
     }
 
     fn included(&self) -> MutexGuard<'_, Included> {
@@ -187,17 +204,17 @@ impl Reader {
             let known = snapshot.extended.as_ref();
             Ok(
                 unchanged(&snapshot.attributes, &attributes::of(&place.object)?)
-                    && (known.is_none() || self.extended(&place).as_ref() == known),
+                    && (known.is_none() || self.extended(&place, None).as_ref() == known),
             )
         };
         look().unwrap_or(false)
     }
 
-    fn extended(&self, place: &place::Place) -> Option<Extended> {
+    fn extended(&self, place: &place::Place, content: Option<&OwnedFd>) -> Option<Extended> {
         if place.refusal.is_some() {
             return None;
         }
-        extended::of(&place.object, &self.key)
+        extended::of(&place.object, content, &self.key)
     }
 
     /// As [`Self::snapshot_of`], of what is not on record.
@@ -233,7 +250,7 @@ impl Reader {
         wanted: &Wanted,
         known: Option<Digest>,
     ) -> Result<Read, ReadError> {
-        let mut rehashed = false;
+        let (mut rehashed, mut opened) = (false, None);
         let place = place::find(path, &self.homes())?;
         let object = &place.object;
         let before = attributes::of(object)?;
@@ -255,11 +272,12 @@ impl Reader {
                 );
                 let (content, known_again) = self.file(path, &stream, wanted, known);
                 rehashed = known_again;
+                opened = stream.content();
                 content
             }
             (None, other) => Content::Unread(not_read(other).to_owned()),
         };
-        let extended = self.extended(&place);
+        let extended = self.extended(&place, opened.as_ref());
         let after = attributes::of(object)?;
         Ok(Read {
             consistent: unchanged(&before, &after),
@@ -283,7 +301,7 @@ impl Reader {
     ) -> (Content, bool) {
         let (digests, text) = match stream {
             Stream::Unread(why) => return (Content::Unread(why.clone()), false),
-            Stream::Read { digests, text } => (digests, text),
+            Stream::Read { digests, text, .. } => (digests, text),
         };
         let reading = match (wanted.consumer, text) {
             (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),

@@ -64,6 +64,8 @@ pub struct Tally {
     pub resumed: u64,
     /// All.
     pub compared: u64,
+    /// Records of what no rule covers any more.
+    pub dropped: u64,
 }
 
 /// What a thread found.
@@ -148,7 +150,7 @@ impl Engine {
         compared?;
         self.put_baseline(&mut scan.baseline, true)?;
         self.compare_differing(&mut scan)?;
-        self.compare_absent(&scan.paths, gap, below)?;
+        scan.tally.dropped = self.compare_absent(&scan.paths, gap, below)?;
         if scan.remembers {
             self.store
                 .set_meta(COMPARED_TO, b"")
@@ -413,13 +415,13 @@ impl Engine {
     }
 
     /// Records of what is no longer there, below these if they are given; those that no rule covers any more are dropped
-    /// without a word. `present` is sorted.
+    /// without a word, and counted. `present` is sorted.
     fn compare_absent(
         &mut self,
         present: &[&BytePath],
         gap: Option<Gap>,
         below: Option<&[BytePath]>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<u64, Trouble> {
         let everything = [None];
         let tops: Vec<Option<&BytePath>> = below.map_or_else(
             || everything.to_vec(),
@@ -435,6 +437,7 @@ impl Engine {
         if !absent.is_empty() {
             self.catch_up()?;
         }
+        let mut uncovered = Vec::new();
         for (compared, path) in (1u64..).zip(absent) {
             if compared.is_multiple_of(MEANWHILE_EVERY) {
                 self.meanwhile()?;
@@ -448,13 +451,16 @@ impl Engine {
             if self.rules.covers(&path).is_some() {
                 self.examine_in(&path, &found_by_scan(), gap)?;
             } else {
-                self.commit(Commit {
-                    remove: vec![path],
-                    ..Commit::default()
-                })?;
+                uncovered.push(path);
             }
         }
-        Ok(())
+        for some in uncovered.chunks(BASELINE_BATCH) {
+            self.commit(Commit {
+                remove: some.to_vec(),
+                ..Commit::default()
+            })?;
+        }
+        Ok(uncovered.len() as u64)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use fimk_core::{
-    config,
+    config::{Rule, Texts},
     event::{Action, Gap, Notice},
     path::BytePath,
     rules::RuleSet,
@@ -16,6 +16,7 @@ use crate::{
     age::Age,
     channel::ChannelError,
     clock,
+    configuration::{Rules, other_than_before},
     engine::{AGE, ALIVE, Engine, Eyes, Trouble},
     exit::{Failure, log},
     homes::Table,
@@ -27,6 +28,9 @@ use crate::{
 
 /// The meta key under which the rules of the last run are kept, as the text of their configuration.
 const RULES: &str = "rules";
+
+/// The same of the digest of that, which is kept of a longer one too.
+const CONFIG: &str = "config_digest";
 
 /// The same of the boot in which everything was last watched: the kernel's id of it.
 const BOOT: &str = "boot";
@@ -52,6 +56,8 @@ pub struct Past {
     pub rebooted: bool,
     /// The rules of then.
     pub rules: Option<Arc<RuleSet>>,
+    /// The digest of the configuration of then, and the rules as they stood in it as far as they are known.
+    pub config: Option<(String, Vec<Rule>)>,
     /// What the store said when it was opened.
     pub opened: Opened,
     /// What is odd about it: sentences.
@@ -86,7 +92,23 @@ impl Engine {
         )?;
         self.compared = begun;
         self.remember_rules(config_text)?;
-        self.report_start(ready, past, gap, &tally)
+        self.report_start(ready, past, gap, &tally)?;
+        self.say_other_configuration(past, config_text)?;
+        self.say_alive()
+    }
+
+    /// A configuration that was exchanged while nobody watched is as telling as one that was exchanged under our eyes.
+    fn say_other_configuration(&mut self, past: &Past, text: &str) -> Result<(), Trouble> {
+        let Some((previous, rules)) = past
+            .config
+            .as_ref()
+            .filter(|(digest, _)| *digest != self.about.config_digest)
+        else {
+            return Ok(());
+        };
+        let rules = Rules::between(rules, &self.config.rules);
+        let configured = other_than_before(rules, text, previous);
+        self.say_configured(Action::ConfigReloaded, severity::NOTICE, configured)
     }
 
     fn watch_everything(&mut self) -> Result<Vec<crate::walk::Found>, Trouble> {
@@ -180,17 +202,19 @@ impl Engine {
             self.degraded(sentence)?;
         }
         self.say_homes_left_out()?;
-        self.say_unseen_attempts(ready)?;
-        self.say_alive()
+        self.say_unseen_attempts(ready)
     }
 
-    fn remember_rules(&mut self, config_text: &str) -> Result<(), Trouble> {
+    pub(crate) fn remember_rules(&mut self, config_text: &str) -> Result<(), Trouble> {
         let kept = if config_text.len() <= RULES_BYTES_MAX {
             config_text.as_bytes()
         } else {
             b""
         };
         self.store.set_meta(RULES, kept).map_err(Failure::from)?;
+        self.store
+            .set_meta(CONFIG, crate::status::digest(config_text).as_bytes())
+            .map_err(Failure::from)?;
         let boot = self.boot.as_bytes();
         self.store.set_meta(BOOT, boot).map_err(Failure::from)?;
         Ok(())
@@ -219,7 +243,8 @@ impl Engine {
         if !reason.is_empty() {
             log(format!("everything is compared, because {reason}"));
         }
-        self.scan(None)
+        let tally = self.scan(None)?;
+        self.say_baseline(&tally)
     }
 
     fn scan_rules_if_wanted(&mut self, allowed: bool) -> Result<(), Trouble> {
@@ -240,13 +265,20 @@ impl Engine {
     /// event for each object, as nobody could have recorded it before.
     pub(crate) fn follow_links(&mut self) -> Result<(), Trouble> {
         let rules = Arc::new(crate::compile(&self.config, &self.homes)?);
+        let tally = self.change_rules(rules)?;
+        self.say_baseline(&tally)
+    }
+
+    /// Other rules from now on: what they cover is watched, what none did before is recorded without an event for each object,
+    /// and what none does any more is forgotten.
+    pub(crate) fn change_rules(&mut self, rules: Arc<RuleSet>) -> Result<Tally, Trouble> {
         let own = crate::own::Directories::of(&self.config);
         self.walker = Walker::new(&rules, &self.homes).sparing(own);
         let before = std::mem::replace(&mut self.rules, rules);
         self.scan(Some(before))
     }
 
-    fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<(), Trouble> {
+    fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<Tally, Trouble> {
         let (timer, begun) = (Instant::now(), clock::now());
         // What is lost from here on is not found by this.
         self.repairs.take_rules();
@@ -254,7 +286,7 @@ impl Engine {
         let tally = self.compare_found(&found, rules_before, None)?;
         self.rest_after(timer);
         self.compared = begun;
-        self.say_baseline(&tally)
+        Ok(tally)
     }
 
     /// Compares what these rules cover.
@@ -282,6 +314,7 @@ impl Engine {
             watched_until: Some(clock::now()),
             rebooted: false,
             rules: rules_before,
+            config: None,
             opened: Opened {
                 created: false,
                 lost: None,
@@ -301,7 +334,7 @@ impl Engine {
         self.scan_pause = SCAN_PAUSE.max(timer.elapsed() * PAUSES_A_SCAN);
     }
 
-    fn say_baseline(&mut self, tally: &Tally) -> Result<(), Trouble> {
+    pub(crate) fn say_baseline(&mut self, tally: &Tally) -> Result<(), Trouble> {
         if tally.baseline == 0 {
             return Ok(());
         }
@@ -459,13 +492,19 @@ pub fn past(
     boot: &str,
 ) -> Result<Past, Failure> {
     let watched_until = kept_time(store, ALIVE)?;
-    let rules = store
+    let config = store
         .meta(RULES)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| config::parse(&text, "the last configuration").ok())
-        // With the homes of now and the targets of its links, or what came behind one while nobody watched would count as new ground.
-        .and_then(|config| crate::compile(&config, homes).ok())
+        .and_then(|text| Texts::split("the last configuration", &text).parse().ok());
+    // With the homes of now and the targets of its links, or what came behind one while nobody watched would count as new ground.
+    let rules = config
+        .as_ref()
+        .and_then(|config| crate::compile(config, homes).ok())
         .map(Arc::new);
+    let digest = store
+        .meta(CONFIG)?
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let config = digest.map(|digest| (digest, config.map_or_else(Vec::new, |config| config.rules)));
     let before = store
         .meta(BOOT)?
         .filter(|before| !before.is_empty() && !boot.is_empty());
@@ -473,6 +512,7 @@ pub fn past(
         watched_until,
         rebooted: before.is_some_and(|before| before != boot.as_bytes()),
         rules,
+        config,
         opened,
         odd,
     })

@@ -33,7 +33,7 @@ pub struct About {
     pub ready: raw::fimk_ready,
     /// The configuration that was read.
     pub config: PathBuf,
-    /// SHA-256 of its text, in hexadecimal digits.
+    /// SHA-256 of its text and those of its drop-ins, in hexadecimal digits.
     pub config_digest: String,
     /// What the sandbox came to.
     pub sandbox: Report,
@@ -46,25 +46,29 @@ pub struct About {
 }
 
 impl About {
-    /// As of now.
+    /// As of now. `config`: its path, which is absolute, and the digest of its text.
     pub fn new(
         ready: raw::fimk_ready,
-        config: (&Path, &str),
+        config: (&Path, String),
         sandbox: Report,
         host: String,
     ) -> Self {
-        let (config, text) = config;
+        let (config, config_digest) = config;
         Self {
             ready,
-            // Where it is whoever asks from elsewhere.
-            config: std::path::absolute(config).unwrap_or_else(|_| config.to_owned()),
-            config_digest: hex(Sha256::digest(text)),
+            config: config.to_owned(),
+            config_digest,
             sandbox,
             host,
             since: clock::now(),
             since_instant: Instant::now(),
         }
     }
+}
+
+/// SHA-256 of a text, in hexadecimal digits.
+pub fn digest(text: &str) -> String {
+    hex(Sha256::digest(text))
 }
 
 fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
@@ -139,6 +143,7 @@ pub fn event(event: &Event) -> Value {
         Body::Attempt(attempt) => (Some(shown(attempt.on.file.path.bytes())), None),
         Body::Burst(burst) => (Some(shown(burst.directory.bytes())), None),
         Body::Notice(notice) => (None, Some(shown(notice.message.as_bytes()))),
+        Body::Configured(it) => (None, Some(shown(it.notice.message.as_bytes()))),
     };
     known([
         ("sequence", json!(event.sequence)),

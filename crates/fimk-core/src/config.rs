@@ -12,11 +12,9 @@ mod severity;
 mod store;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::path::PathBuf;
-
-use fimk_wire::raw;
-use toml::de::DeTable;
 
 pub use self::{
     error::ConfigError,
@@ -28,17 +26,18 @@ pub use self::{
         TAGS_MAX,
     },
     store::Store,
+    texts::{DROP_IN_DIRECTORY, DROP_IN_ENDING, DROP_INS_MAX, Texts},
 };
-use self::{
-    error::{Source, shown},
-    section::Section,
-};
+use self::{error::shown, section::Section};
 use crate::{path::BytePath, pattern::Pattern};
+use fimk_wire::raw;
 
-/// Of the file: hundreds of times what people write, and little enough to parse at once.
+/// Of the file and its drop-ins together: hundreds of times what people write, and little enough to parse at once.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 const TOP: &str = "the main section";
+
+const DROP_IN: &str = "a drop-in";
 
 const RULE: &str = "[[rule]]";
 
@@ -47,7 +46,7 @@ const OUTPUT: &str = "[[output]]";
 const STORE: &str = "[store]";
 
 /// Every key, by section.
-pub const KEYS: [(&str, &[&str]); 4] = [
+pub const KEYS: [(&str, &[&str]); 5] = [
     (
         TOP,
         &[
@@ -71,6 +70,7 @@ pub const KEYS: [(&str, &[&str]); 4] = [
             "store",
         ],
     ),
+    (DROP_IN, &["rule"]),
     (
         RULE,
         &[
@@ -191,31 +191,20 @@ const COVERAGES: [(&str, Coverage); 3] = [
 
 const HASHES: [(&str, Hash); 2] = [("sha256", Hash::Sha256), ("blake3", Hash::Blake3)];
 
-/// Reads a configuration. `file_name` is only for the messages.
+/// Reads a configuration without drop-ins. `file_name` is only for the messages.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
-    let source = Source {
-        file: file_name,
-        text,
-    };
-    if text.len() > CONFIG_BYTES_MAX {
-        let message =
-            format!("the configuration is larger than {CONFIG_BYTES_MAX} bytes; make it shorter");
-        return Err(source.error_without_place(message));
-    }
-    let document = DeTable::parse(text).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        source.error(
-            error.span().map_or(0, |span| span.start),
-            format!("this is not TOML: {}", shown(&message)),
-        )
-    })?;
-    let top = Section::new(&source, TOP, document.get_ref(), 0)?;
-    let rules = rule::rules(&top)?;
+    Texts::new(file_name, text).parse()
+}
+
+/// The first section is that of the file itself, the others are those of drop-ins.
+fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
+    let top = &sections[0];
+    let rules = rule::rules(sections)?;
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
         coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
-        state_dir: directory(&top, "state_dir", "/var/lib/fimk")?,
-        run_dir: directory(&top, "run_dir", "/run/fimk")?,
+        state_dir: directory(top, "state_dir", "/var/lib/fimk")?,
+        run_dir: directory(top, "run_dir", "/run/fimk")?,
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),
         // Somebody waits for the event; and a large file that is written all the time is to be read in between.
         settle_max_ms: top.integer("settle_max_ms", 1..=60_000)?.unwrap_or(2_000),
@@ -226,7 +215,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         compare_interval_s: top
             .integer("compare_interval_s", 1..=604_800)?
             .unwrap_or(86_400),
-        cpu_quota: cpu_quota(&top)?,
+        cpu_quota: cpu_quota(top)?,
         // Slower, and a reader that keeps to it could not be told from one that hangs.
         scan_bytes_per_s: top.integer("scan_bytes_per_s", 1 << 20..=1 << 40)?,
         hash: top.word("hash", &HASHES)?.unwrap_or_default(),
@@ -237,12 +226,12 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
-        objects_max: objects_max(&top)?,
+        objects_max: objects_max(top)?,
         rules,
-        outputs: output::outputs(&top)?,
-        store: store::store(&top)?,
+        outputs: output::outputs(top)?,
+        store: store::store(top)?,
     };
-    rule::check_exclusions(&top, &config)?;
+    rule::check_exclusions(sections, &config)?;
     Ok(config)
 }
 

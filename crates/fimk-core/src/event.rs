@@ -35,6 +35,8 @@ pub enum Action {
     Burst,
     Recovered,
     EventsRemoved,
+    ConfigReloaded,
+    ConfigRejected,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -244,6 +246,19 @@ pub struct Burst {
     pub rules: Vec<String>,
 }
 
+/// Another configuration than before, in force or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// The sentence, what has changed in numbers, and the digest of the configuration that is in force now.
+    pub notice: Notice,
+    /// Of the one that was in force before, if that was another.
+    pub previous_digest: Option<String>,
+    /// Keys that were changed and hold only after a start.
+    pub not_reloaded: Vec<String>,
+    /// Why it was refused: a sentence, with file, line and column where it has a place.
+    pub error: Option<String>,
+}
+
 /// What an event is about. Stored events hold the place in this list: new ones go to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -252,6 +267,7 @@ pub enum Body {
     Notice(Notice),
     Attempt(Box<Attempt>),
     Burst(Box<Burst>),
+    Configured(Box<Configured>),
 }
 
 impl Body {
@@ -260,7 +276,7 @@ impl Body {
         match self {
             Self::Change(change) => Some(change),
             Self::Attempt(attempt) => Some(&attempt.on),
-            Self::Notice(_) | Self::Burst(_) => None,
+            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) => None,
         }
     }
 }
@@ -309,6 +325,8 @@ impl Action {
             Self::Burst => "burst",
             Self::Recovered => "recovered",
             Self::EventsRemoved => "events_removed",
+            Self::ConfigReloaded => "config_reloaded",
+            Self::ConfigRejected => "config_rejected",
         }
     }
 
@@ -336,6 +354,7 @@ impl Action {
         match self {
             Self::Executed => "process",
             Self::Denied | Self::Opened | Self::Burst => "file",
+            Self::ConfigReloaded | Self::ConfigRejected => "configuration",
             change if change.is_change() => "file",
             _ => "host",
         }
@@ -356,13 +375,15 @@ impl Action {
             Self::Denied | Self::Opened => "access",
             Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
+            Self::ConfigReloaded => "change",
             Self::BaselineCreated
             | Self::Gap
             | Self::EventsLost
             | Self::Degraded
             | Self::Heartbeat
             | Self::Recovered
-            | Self::EventsRemoved => "info",
+            | Self::EventsRemoved
+            | Self::ConfigRejected => "info",
         }
     }
 }

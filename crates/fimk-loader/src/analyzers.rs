@@ -43,6 +43,9 @@ pub trait Analyzers {
     /// Ends the one that is served, as far as that is in our power; [`Analyzers::ended`] will tell.
     fn end(&mut self) -> Result<()>;
 
+    /// Has the one that is served, and has said HELLO, read its configuration again, as far as that is in our power.
+    fn reload(&mut self) -> Result<()>;
+
     /// Whether the pins stay at a stop.
     fn keeps_pins(&self) -> bool;
 }

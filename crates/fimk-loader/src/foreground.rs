@@ -95,6 +95,10 @@ impl Analyzers for Foreground {
         self.spawner.kill()
     }
 
+    fn reload(&mut self) -> Result<()> {
+        self.spawner.reload()
+    }
+
     fn keeps_pins(&self) -> bool {
         false
     }

@@ -184,6 +184,12 @@ impl Analyzers for Handover {
         Ok(())
     }
 
+    /// It is not ours to signal.
+    fn reload(&mut self) -> Result<()> {
+        log::line("SIGHUP is for the analyzer, which reads the configuration: send it there");
+        Ok(())
+    }
+
     fn keeps_pins(&self) -> bool {
         true
     }

@@ -102,7 +102,7 @@ fn run(flags: &Flags) -> Result<()> {
         account,
     )?;
     digest_key::ensure(account)?;
-    let signals = stop_signals()?;
+    let signals = signals()?;
     let mut analyzers = Foreground::new(Spawner::fork(&image)?);
     let notify = Notify::from_environment();
     let mut pins = Pins::lock(&flags.pin_dir)?;
@@ -129,7 +129,7 @@ fn serve(flags: &Service) -> Result<()> {
     harden()?;
     let account = user::look_up(&flags.user)?;
     digest_key::ensure(account)?;
-    let signals = stop_signals()?;
+    let signals = signals()?;
     let notify = Notify::from_environment();
     let mut pins = Pins::lock(&flags.pin_dir)?;
     adopt::are_ours(&pins)?;
@@ -192,13 +192,13 @@ fn harden() -> Result<()> {
 }
 
 /// Blocked from here on, in the spawner as well, and read by the loop.
-fn stop_signals() -> Result<SignalFd> {
-    let mut stops = SigSet::empty();
-    stops.add(Signal::SIGTERM);
-    stops.add(Signal::SIGINT);
-    stops
-        .thread_block()
-        .and_then(|()| SignalFd::with_flags(&stops, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
+fn signals() -> Result<SignalFd> {
+    let mut ours = SigSet::empty();
+    ours.add(Signal::SIGTERM);
+    ours.add(Signal::SIGINT);
+    ours.add(Signal::SIGHUP);
+    ours.thread_block()
+        .and_then(|()| SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
         .map_err(|cause| Error::internal("signals cannot be read", cause))
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fimk_wire::{REASON_SENTENCES, raw};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use crate::analyzers::{Analyzers, End};
@@ -78,6 +79,8 @@ pub struct Run<'a> {
     peer: Option<Peer>,
     /// [`Analyzers::descriptor`] was readable.
     called: bool,
+    /// The analyzer is to read its configuration again, once it said HELLO: before, the signal could end it.
+    reload: bool,
     phase: Phase,
     tick: Instant,
     tally_at: Instant,
@@ -92,7 +95,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// `signals` delivers SIGTERM and SIGINT; an analyzer that is silent for `stuck_after` is dropped.
+    /// `signals` delivers SIGTERM, SIGINT and SIGHUP; an analyzer that is silent for `stuck_after` is dropped.
     pub fn new(
         analyzers: &'a mut dyn Analyzers,
         pins: &'a mut Pins,
@@ -110,6 +113,7 @@ impl<'a> Run<'a> {
             server: None,
             peer: None,
             called: false,
+            reload: false,
             phase: Phase::Serving,
             tick: now + IDLE_TICK,
             tally_at: now + TALLY_EVERY,
@@ -522,15 +526,26 @@ impl<'a> Run<'a> {
     fn answer_signals(&mut self) -> Result<()> {
         loop {
             match self.signals.read_signal() {
+                Ok(Some(signal)) if signal.ssi_signo == Signal::SIGHUP as u32 => self.reload = true,
                 Ok(Some(_)) if self.phase == Phase::Serving => {
                     self.notify.stopping();
                     self.phase = Phase::Settling(Instant::now() + SETTLE);
                 }
                 Ok(Some(_)) | Err(Errno::EINTR) => {}
-                Ok(None) => return Ok(()),
+                Ok(None) => return self.pass_on_reload(),
                 Err(cause) => return Err(Error::internal("signals cannot be read", cause)),
             }
         }
+    }
+
+    /// Asked for before the analyzer has said HELLO, it is passed on when the loop comes round after that.
+    fn pass_on_reload(&mut self) -> Result<()> {
+        let hears = |peer: &Peer| peer.greeted && !peer.dropped;
+        if self.reload && self.phase == Phase::Serving && self.peer.as_ref().is_some_and(hears) {
+            self.reload = false;
+            self.analyzers.reload()?;
+        }
+        Ok(())
     }
 
     fn advance_stop(&mut self) -> Result<()> {

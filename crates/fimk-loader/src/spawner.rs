@@ -1,7 +1,7 @@
 //! The process that starts analyzers.
 //!
 //! A seccomp filter is inherited by every child, and the loader's permits neither exec nor a change of
-//! user. So a small process is forked before anything is loaded. It knows two words, one byte each, and
+//! user. So a small process is forked before anything is loaded. It knows three words, one byte each, and
 //! never sees a byte that an analyzer wrote; the process that does see them cannot start anything.
 
 use std::io::{IoSlice, IoSliceMut};
@@ -25,6 +25,7 @@ use crate::system;
 
 const START: u8 = b's';
 const KILL: u8 = b'k';
+const RELOAD: u8 = b'r';
 
 /// The loader's side.
 pub struct Spawner {
@@ -61,6 +62,11 @@ impl Spawner {
     /// Kills the analyzer that runs, if one does.
     pub fn kill(&self) -> Result<()> {
         self.say(KILL)
+    }
+
+    /// Has the analyzer that runs, if one does, read its configuration again.
+    pub fn reload(&self) -> Result<()> {
+        self.say(RELOAD)
     }
 
     /// The end of the analyzer, if it has ended.
@@ -159,8 +165,13 @@ fn attend(loader: &OwnedFd, image: &Image) -> std::result::Result<(), Box<dyn st
             Ok(0) => return Ok(()),
             Ok(_) if word[0] == START && running.is_none() => running = Some(start(loader, image)?),
             Ok(_) => {
-                if let Some(pid) = running.filter(|_| word[0] == KILL) {
-                    kill(pid, Signal::SIGKILL)?;
+                let signal = match word[0] {
+                    KILL => Some(Signal::SIGKILL),
+                    RELOAD => Some(Signal::SIGHUP),
+                    _ => None,
+                };
+                if let (Some(pid), Some(signal)) = (running, signal) {
+                    kill(pid, signal)?;
                 }
             }
         }

@@ -27,6 +27,7 @@ mod overlays;
 mod privileges;
 mod probe;
 mod refusals;
+mod reload;
 mod restarts;
 mod scans;
 mod scenario;

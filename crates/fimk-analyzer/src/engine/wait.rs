@@ -30,6 +30,7 @@ impl Engine {
         let mut wanted = vec![
             PollFd::new(self.channel.as_fd(), interest),
             PollFd::new(stop, PollFlags::POLLIN),
+            PollFd::new(self.hangup.as_fd(), PollFlags::POLLIN),
         ];
         if let Eyes::Fanotify(fanotify) = &self.eyes
             && fanotify.may_read()

@@ -1,6 +1,6 @@
 //! `[[rule]]`: what is watched, and how.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{
     Config, ConfigError, RULE,
@@ -83,14 +83,24 @@ const CONTENTS: [(&str, ContentMode); 4] = [
 
 const SEVERITY_DEFAULT: u8 = 47;
 
-pub(super) fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {
-    let sections = top.tables("rule", RULE)?;
+/// The `[[rule]]` sections of all files, in their order.
+fn sections<'t>(tops: &[Section<'t>]) -> Result<Vec<Section<'t>>, ConfigError> {
+    let mut sections = Vec::new();
+    for top in tops {
+        sections.extend(top.tables("rule", RULE)?);
+    }
+    Ok(sections)
+}
+
+/// Those of the file itself come first; there is one.
+pub(super) fn rules(tops: &[Section<'_>]) -> Result<Vec<Rule>, ConfigError> {
+    let sections = sections(tops)?;
     if sections.is_empty() {
-        return Err(top.error(
+        return Err(tops[0].error(
             "there is no [[rule]], so nothing would be watched; add one with `name` and `paths`",
         ));
     }
-    let mut names = HashSet::new();
+    let mut names = HashMap::new();
     let mut budget = Budget {
         paths: PATHS_MAX,
         excludes: PATHS_MAX,
@@ -105,9 +115,14 @@ pub(super) fn rules(top: &Section<'_>) -> Result<Vec<Rule>, ConfigError> {
             )));
         }
         let rule = rule(section, &mut budget)?;
-        if !names.insert(rule.name.clone()) {
+        if let Some(file) = names.insert(rule.name.clone(), section.file()) {
+            let elsewhere = if file == section.file() {
+                String::new()
+            } else {
+                format!(", in {}", shown(file))
+            };
             let message = format!(
-                "there is another rule \"{}\"; give each a name of its own",
+                "there is another rule \"{}\"{elsewhere}; give each a name of its own",
                 shown(&rule.name)
             );
             return Err(section.error(message));
@@ -331,13 +346,9 @@ fn excludes(
 }
 
 /// A path that its own rule excludes would silently be left out.
-pub(super) fn check_exclusions(top: &Section<'_>, config: &Config) -> Result<(), ConfigError> {
-    let set = RuleSet::new(config).map_err(|error| top.error(error.to_string()))?;
-    for (section, (number, rule)) in top
-        .tables("rule", RULE)?
-        .iter()
-        .zip((0..).zip(&config.rules))
-    {
+pub(super) fn check_exclusions(tops: &[Section<'_>], config: &Config) -> Result<(), ConfigError> {
+    let set = RuleSet::new(config).map_err(|error| tops[0].error(error.to_string()))?;
+    for (section, (number, rule)) in sections(tops)?.iter().zip((0..).zip(&config.rules)) {
         let entries = section.strings("paths")?.into_iter();
         let anchored = entries.filter(|entry| !is_of_homes(entry.text));
         for (entry, pattern) in anchored.zip(&rule.paths) {

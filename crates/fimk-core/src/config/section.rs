@@ -48,6 +48,11 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// The file that it stands in, for messages.
+    pub(super) fn file(&self) -> &'t str {
+        self.source.file
+    }
+
     /// An error at the table itself.
     pub(super) fn error(&self, message: impl Into<String>) -> ConfigError {
         self.source.error(self.offset, message)

@@ -68,6 +68,16 @@ fn document(event: &Event, host: &Host) -> Object {
             document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
             set_notice(&mut fimk, notice);
         }
+        Body::Configured(configured) => {
+            let notice = &configured.notice;
+            document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
+            if let Some(error) = &configured.error {
+                document.set("error", nested("message", shown(error, MESSAGE_BYTES_MAX)));
+            }
+            set_notice(&mut fimk, notice);
+            fimk.set("previous_config_digest", configured.previous_digest.clone());
+            fimk.set("not_reloaded", configured.not_reloaded.clone());
+        }
     }
     let times = times(event);
     document.set("@timestamp", times.end.rfc3339());
@@ -168,7 +178,8 @@ fn event_fields(event: &Event, times: &Times) -> Object {
     object.set("category", vec![action.category()]);
     object.set("type", vec![action.ecs_type()]);
     object.set("action", action.name());
-    object.set("outcome", (action == Action::Denied).then_some("failure"));
+    let failed = matches!(action, Action::Denied | Action::ConfigRejected);
+    object.set("outcome", failed.then_some("failure"));
     object.set("sequence", event.sequence);
     object.set("severity", event.severity);
     object.set("created", event.created.rfc3339());

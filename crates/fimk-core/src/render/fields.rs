@@ -26,13 +26,14 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 104] = [
+pub const FIELDS: [(&str, Kind); 107] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
     ("container.id", Text),
     ("ecs.version", Text),
     ("error.code", Text),
+    ("error.message", Text),
     ("event.action", Text),
     ("event.category", Texts),
     ("event.created", Time),
@@ -99,11 +100,13 @@ pub const FIELDS: [(&str, Kind); 104] = [
     ("fimk.lost", IntegerMaps),
     ("fimk.new_path", Text),
     ("fimk.new_path_bytes", Text),
+    ("fimk.not_reloaded", Texts),
     ("fimk.observed", Flag),
     ("fimk.operations", Texts),
     ("fimk.path_bytes", Text),
     ("fimk.pid_in_namespace", Integer),
     ("fimk.plan", TextMap),
+    ("fimk.previous_config_digest", Text),
     ("fimk.previous_path", Text),
     ("fimk.previous_path_bytes", Text),
     ("fimk.replaced", Flag),

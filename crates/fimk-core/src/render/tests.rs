@@ -581,6 +581,8 @@ fn the_manual_describes_every_action() {
         Action::Heartbeat,
         Action::Recovered,
         Action::EventsRemoved,
+        Action::ConfigReloaded,
+        Action::ConfigRejected,
     ] {
         assert!(
             page.lines()

@@ -1,0 +1,142 @@
+//! SIGHUP: another configuration takes the place of the one in force, whole, or not at all.
+
+use std::{io::Read as _, sync::Arc, time::Duration};
+
+use fimk_core::{
+    config::Config,
+    event::{Action, Body, Configured, Event},
+    rules::RuleSet,
+};
+use fimk_store::Commit;
+
+use super::{Engine, Trouble};
+use crate::{
+    clock,
+    configuration::{self, Configuration, Objects, Rules},
+    exit::log,
+    pending::Times,
+    severity,
+    status::digest,
+};
+
+/// Signals that are taken in at once: each is a byte in a pipe.
+const SIGNALS_AT_ONCE: usize = 64;
+
+impl Engine {
+    /// Reads the configuration again if somebody asked for it, however often.
+    pub(super) fn reload_if_asked(&mut self) -> Result<(), Trouble> {
+        let mut asked = false;
+        while matches!(self.hangup.read(&mut [0; SIGNALS_AT_ONCE]), Ok(1..)) {
+            asked = true;
+        }
+        if !asked {
+            return Ok(());
+        }
+        let read = self.origin.read().and_then(|read| self.prepare(read));
+        match read {
+            Ok(prepared) => self.exchange(prepared),
+            Err(error) => self.reject(error),
+        }
+    }
+
+    /// Everything that can fail comes before anything is changed.
+    fn prepare(&self, read: Configuration) -> Result<Prepared, String> {
+        let Configuration { mut config, text } = read;
+        let not_reloaded = configuration::keep_what_stands(&mut config, &self.config);
+        let rules = crate::compile(&config, &self.homes).map_err(|error| error.to_string())?;
+        Ok(Prepared {
+            config,
+            text,
+            rules: Arc::new(rules),
+            not_reloaded,
+        })
+    }
+
+    fn reject(&mut self, error: String) -> Result<(), Trouble> {
+        log(format!(
+            "the new configuration is refused, and the old one stays: {error}"
+        ));
+        let configured = configuration::rejected(error, &self.about.config_digest);
+        self.say_configured(Action::ConfigRejected, severity::DEGRADED, configured)
+    }
+
+    fn exchange(&mut self, prepared: Prepared) -> Result<(), Trouble> {
+        self.examine_what_goes(&prepared.rules)?;
+        let Prepared {
+            config,
+            text,
+            rules,
+            not_reloaded,
+        } = prepared;
+        let counts = Rules::between(&self.config.rules, &config.rules);
+        self.heed(&config);
+        self.config = config;
+        let tally = self.change_rules(rules)?;
+        self.remember_rules(&text)?;
+        let objects = Objects {
+            watched: tally.compared,
+            added: tally.baseline,
+            dropped: tally.dropped,
+        };
+        let previous = std::mem::replace(&mut self.about.config_digest, digest(&text));
+        let configured = configuration::reloaded(counts, objects, &text, &previous, not_reloaded);
+        log(&configured.notice.message);
+        self.say_configured(Action::ConfigReloaded, severity::NOTICE, configured)?;
+        self.say_baseline(&tally)?;
+        self.say_homes_left_out()?;
+        let ready = self.about.ready;
+        self.say_unseen_attempts(&ready)
+    }
+
+    /// What happened so far to what the new rules do not cover is told by the old ones.
+    fn examine_what_goes(&mut self, rules: &RuleSet) -> Result<(), Trouble> {
+        self.catch_up()?;
+        for path in self.settle.paths() {
+            if rules.covers(&path).is_none()
+                && let Some(pending) = self.settle.take(&path)
+            {
+                self.examine_at_last(&path, pending)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not asked for again and again, but was handed out.
+    fn heed(&mut self, config: &Config) {
+        self.settle.wait_for(Times::of(config));
+        self.attempts
+            .gather_for(Duration::from_millis(config.settle_ms));
+        let reader = self.patience.reader().clone().heeding(config);
+        self.patience.read_with(reader);
+    }
+
+    /// Says of a configuration what is to be said.
+    pub(crate) fn say_configured(
+        &mut self,
+        action: Action,
+        severity: u8,
+        configured: Configured,
+    ) -> Result<(), Trouble> {
+        let event = Event {
+            sequence: 0,
+            created: clock::now(),
+            boot: self.boot.clone(),
+            source: Some(self.source()),
+            action,
+            severity,
+            body: Body::Configured(Box::new(configured)),
+        };
+        self.commit(Commit {
+            events: vec![event],
+            ..Commit::default()
+        })
+    }
+}
+
+/// A configuration that will be in force.
+struct Prepared {
+    config: Config,
+    text: String,
+    rules: Arc<RuleSet>,
+    not_reloaded: Vec<String>,
+}
