@@ -61,7 +61,7 @@ fn parts(consumer: Consumer) -> Vec<Vec<u8>> {
     let with_crlf = String::from_utf8_lossy(&ordinary).replace('\n', "\r\n");
     let one_line = String::from_utf8_lossy(&ordinary).replace('\n', " ");
     let continued = String::from_utf8_lossy(&ordinary).replace('\n', "\\\n");
-    let numbers: String = (0..40).map(|number| format!("{number},")).collect();
+    let numbers = "1,22,333,".repeat(10);
     let mut parts = vec![
         ordinary,
         with_crlf.into_bytes(),
@@ -88,9 +88,9 @@ fn parts(consumer: Consumer) -> Vec<Vec<u8>> {
 }
 
 fn assert_linear(consumer: Consumer, part: &[u8], bytes: usize) {
-    let once = part.repeat(bytes / part.len().max(1));
-    let twice = [&once[..], &once].concat();
-    let (one, two) = (work(consumer, &once), work(consumer, &twice));
+    let single = part.repeat(bytes / part.len().max(1));
+    let double = [&single[..], &single].concat();
+    let (one, two) = (work(consumer, &single), work(consumer, &double));
     #[allow(clippy::cast_precision_loss, reason = "a ratio of some megabytes")]
     let ratio = two as f64 / one.max(NOISE) as f64;
     assert!(

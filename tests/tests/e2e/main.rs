@@ -8,6 +8,7 @@ mod attacks;
 mod attempts;
 mod attributes;
 mod attribution;
+mod blind;
 mod bursts;
 mod containers;
 mod content;
