@@ -19,7 +19,10 @@ use std::path::PathBuf;
 pub use self::{
     error::ConfigError,
     homes::home,
-    output::{BURST_EVENTS_MAX, Burst, Output, OutputKind, UNFOLDED},
+    output::{
+        BURST_EVENTS_MAX, Burst, FACILITIES, FORMATS, Filter, Format, OUTPUTS_MAX, Output,
+        OutputKind, UNFOLDED, numbered,
+    },
     report::{KINDS, Kind, Report},
     rule::{
         ContentMode, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX, RULES_MAX, Rule,
@@ -87,7 +90,22 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ),
     (
         OUTPUT,
-        &["type", "severity", "burst", "burst_events", "burst_ms"],
+        &[
+            "type",
+            "severity",
+            "burst",
+            "burst_events",
+            "burst_ms",
+            "name",
+            "format",
+            "rules",
+            "actions",
+            "socket",
+            "facility",
+            "path",
+            "rotate_bytes",
+            "rotate_keep",
+        ],
     ),
     (
         STORE,
@@ -227,8 +245,8 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
         objects_max: objects_max(top)?,
+        outputs: output::outputs(top, &rules)?,
         rules,
-        outputs: output::outputs(top)?,
         store: store::store(top)?,
     };
     rule::check_exclusions(sections, &config)?;

@@ -63,6 +63,11 @@ impl<'t> Section<'t> {
         self.source.error(text.offset, message)
     }
 
+    /// Whether it has this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
     fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.table.get(key)
     }
