@@ -268,6 +268,7 @@ impl Engine {
         self.channel.flush()?;
         self.receive()?;
         self.look()?;
+        self.say_uncertain(false)?;
         self.look_at_homes()?;
         self.overdue(Instant::now())?;
         self.look_at_mounts()?;
@@ -357,6 +358,8 @@ impl Engine {
         {
             let signals = fanotify.unanswered(&mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
+            // No packet comes after which it would be done.
+            self.keep_books()?;
         }
         Ok(())
     }
@@ -411,6 +414,7 @@ impl Engine {
         self.notify.stopping();
         let begun = clock::now();
         let done = self.take_in_the_rest().and_then(|all| {
+            self.say_uncertain(true)?;
             self.drain()?;
             if all {
                 self.checkpoint.reach(begun);
