@@ -7,7 +7,7 @@ use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
     path::BytePath,
-    record::{Content, Digest, Record, Snapshot},
+    record::{Content, Record, Snapshot},
     rules::RuleSet,
 };
 use fimk_store::Commit;
@@ -18,10 +18,10 @@ use crate::{
     exit::Failure,
     patience::Hangs,
     pending::{Found, Pending},
-    read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
-    report::{Case, Report, awaits_reason, is_public, puts, reports},
+    read::{Known, LEASED, Read, ReadError, Reader, Wanted, unchanged},
+    report::{Case, Report, awaits_reason, puts},
     signal::{Fact, Operations},
-    verdict::{Values, judge},
+    wanted::Seen,
 };
 
 /// Packets put by while something takes long, before it is looked for again.
@@ -59,6 +59,7 @@ impl Engine {
         let gone = pending.present == Some(false);
         let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
+        let grown = looked.has_grown();
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
@@ -88,13 +89,13 @@ impl Engine {
             return Ok(false);
         }
         let tokens_fit = self.has_tokens_of(before.as_ref());
-        let mut verdict = judge(before.as_ref(), after.as_ref(), tokens_fit);
-        let show_private = matched.rule.content == ContentMode::Diff;
-        let values = Values {
-            comparable: tokens_fit,
-            shown: show_private || is_public(before.as_ref(), after.as_ref()),
+        let seen = Seen {
+            before: before.as_ref(),
+            after: after.as_ref(),
+            grown,
+            tokens_fit,
         };
-        verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
+        let (verdict, forgiven) = self.judged(matched.rule, &seen);
         if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
             // Who holds it now is asked first, and what others did to it meanwhile is heard.
             return Ok(false);
@@ -116,14 +117,11 @@ impl Engine {
             matched: &matched,
             gap,
             compared: self.compared,
-            show_private,
+            show_private: matched.rule.content == ContentMode::Diff,
+            cut: self.cut(matched.rule, after.as_ref()),
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
-        let reports = reports(&case, &self.actors, &mut self.users);
-        commit.events = reports
-            .into_iter()
-            .map(|report| self.event(report))
-            .collect();
+        commit.events = self.told(&case, forgiven);
         match after {
             // What was known before is compared with what is read in the end.
             Some(_) if stalled && had_record => {}
@@ -212,7 +210,7 @@ impl Engine {
         !matches!(now, Ok(Err(ReadError::Gone)))
     }
 
-    fn event(&self, (action, severity, change): Report) -> Event {
+    pub(crate) fn event(&self, (action, severity, change): Report) -> Event {
         Event {
             sequence: 0,
             created: clock::now(),
@@ -332,8 +330,8 @@ impl Engine {
         if gone {
             return Looked::Gone;
         }
-        let (at, rule, known) = (path.clone(), rule.content, known.and_then(digest_of));
-        let read = self.ask(path, move |reader| read_under(reader, &at, rule, known));
+        let (at, manner, known) = (path.clone(), Manner::of(rule), known.and_then(Known::of));
+        let read = self.ask(path, move |reader| read_under(reader, &at, manner, known));
         match read {
             Ok(Some(read)) => Looked::There(Box::new(read)),
             Ok(None) => Looked::Gone,
@@ -376,6 +374,11 @@ impl Looked {
         read.rehashed
     }
 
+    /// Whether what is on record is still the beginning of it.
+    fn has_grown(&self) -> bool {
+        matches!(self, Self::There(read) if read.grown)
+    }
+
     /// What was read.
     pub fn snapshot(self) -> Option<Snapshot> {
         match self {
@@ -385,29 +388,39 @@ impl Looked {
     }
 }
 
-/// Reads a path under a rule, in a thread that may hang. `known`: its digest on record.
+/// How a rule wants contents to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    content: ContentMode,
+    growing: bool,
+}
+
+impl Manner {
+    /// This rule.
+    pub(crate) fn of(rule: &Rule) -> Self {
+        Self {
+            content: rule.content,
+            growing: rule.growing.is_some(),
+        }
+    }
+}
+
+/// Reads a path under a rule, in a thread that may hang. `known`: its content on record.
 pub(crate) fn read_under(
     reader: &Reader,
     path: &BytePath,
-    content: ContentMode,
-    known: Option<Digest>,
+    manner: Manner,
+    known: Option<Known>,
 ) -> Option<Read> {
     let wanted = Wanted {
         consumer: Some(Consumer::for_path(path.bytes())),
-        content,
+        content: manner.content,
+        growing: manner.growing,
     };
     match reader.snapshot_of(path, &wanted, known) {
         Ok(read) => Some(read),
         Err(ReadError::Gone) => None,
         Err(error) => unreadable(reader, path, &error),
-    }
-}
-
-/// The digest on record.
-pub(crate) fn digest_of(record: &Record) -> Option<Digest> {
-    match &record.snapshot.content {
-        Content::Read { digest, .. } => Some(*digest),
-        Content::Unread(_) | Content::Link(_) => None,
     }
 }
 
@@ -427,6 +440,7 @@ fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Rea
         },
         consistent: true,
         rehashed: false,
+        grown: false,
     })
 }
 

@@ -50,6 +50,7 @@ mod unwatched;
 mod users;
 mod verdict;
 mod walk;
+mod wanted;
 
 use std::{
     fs,

@@ -20,12 +20,16 @@ use fimk_consumers::Consumer;
 use fimk_core::{
     config::{Config, ContentMode, Hash},
     path::BytePath,
-    record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
+    record::{Attributes, Content, Digest, Extended, FileKind, Record, Snapshot},
 };
 use nix::{errno::Errno, fcntl::OFlag};
 use thiserror::Error;
 
-use self::{content::Stream, hash::Hashing, place::Refusal};
+use self::{
+    content::Stream,
+    hash::{Digests, Hashing},
+    place::Refusal,
+};
 use crate::{
     homes::{Homes, Table},
     key::DigestKey,
@@ -47,6 +51,29 @@ pub struct Wanted {
     pub consumer: Option<Consumer>,
     /// How much of it.
     pub content: ContentMode,
+    /// Whether it is only ever added to: then no more is kept than a keyed digest, and what is known is looked for at its
+    /// beginning.
+    pub growing: bool,
+}
+
+/// The content on record.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    digest: Digest,
+    bytes: u64,
+}
+
+impl Known {
+    /// None where it was not read.
+    pub fn of(record: &Record) -> Option<Self> {
+        match &record.snapshot.content {
+            Content::Read { digest, .. } => Some(Self {
+                digest: *digest,
+                bytes: record.snapshot.attributes.size,
+            }),
+            Content::Unread(_) | Content::Link(_) => None,
+        }
+    }
 }
 
 /// One reading.
@@ -58,6 +85,8 @@ pub struct Read {
     pub consistent: bool,
     /// Its content is the one on record, which has another kind of digest.
     pub rehashed: bool,
+    /// It is a growing file that begins with the content on record.
+    pub grown: bool,
 }
 
 /// Why there is no reading at all. (An object that shows its attributes but not its content is [`Content::Unread`].)
@@ -192,7 +221,7 @@ impl Reader {
         &self,
         path: &BytePath,
         wanted: &Wanted,
-        known: Option<Digest>,
+        known: Option<Known>,
     ) -> Result<Read, ReadError> {
         let mut attempt = 1;
         loop {
@@ -208,12 +237,16 @@ impl Reader {
         &self,
         path: &BytePath,
         wanted: &Wanted,
-        known: Option<Digest>,
+        known: Option<Known>,
     ) -> Result<Read, ReadError> {
         let mut rehashed = false;
         let place = place::find(path, &self.homes())?;
         let object = &place.object;
         let before = attributes::of(object)?;
+        if wanted.growing && before.kind == FileKind::File && place.refusal.is_none() {
+            return self.growing(&place, &before, known);
+        }
+        let known = known.map(|known| known.digest);
         let content = match (&place.refusal, before.kind) {
             (Some(refusal), _) => Content::Unread(refused(refusal)),
             (None, FileKind::Symlink) => Content::Link(content::link(object)?),
@@ -241,12 +274,75 @@ impl Reader {
         Ok(Read {
             consistent: unchanged(&before, &after),
             rehashed,
+            grown: false,
             snapshot: Snapshot {
                 attributes: after,
                 content,
                 extended,
             },
         })
+    }
+
+    /// As many bytes as there were when it was looked at, for somebody adds to it meanwhile, and no more than may be read.
+    fn growing(
+        &self,
+        place: &place::Place,
+        before: &Attributes,
+        known: Option<Known>,
+    ) -> Result<Read, ReadError> {
+        let known = known.filter(|known| known.bytes <= before.size);
+        let mark = known.map(|known| known.bytes.min(self.read_bytes_max));
+        let digest = known.map(|known| known.digest);
+        let most = before.size.min(self.read_bytes_max);
+        let hashing = Hashing::new(Hash::Sha256, digest, true);
+        let (content, grown, whole) = match content::beginning(
+            &place.object,
+            before,
+            (mark, most),
+            hashing,
+            &self.progress,
+        ) {
+            Err(why) => (Content::Unread(why), false, true),
+            Ok(part) => {
+                let of_all = part.digests.input_of_keyed(None);
+                let digest = Digest::Keyed(self.key.keyed_digest(&of_all));
+                let grown = known
+                    .zip(part.at_mark)
+                    .is_some_and(|(known, there)| self.is_beginning(known.digest, there));
+                (
+                    Content::Read {
+                        digest,
+                        state: None,
+                    },
+                    grown,
+                    part.whole,
+                )
+            }
+        };
+        let extended = self.extended(place);
+        let after = attributes::of(&place.object)?;
+        let same = before.inode == after.inode && before.device == after.device;
+        Ok(Read {
+            consistent: whole && same && after.size >= before.size,
+            rehashed: false,
+            grown,
+            snapshot: Snapshot {
+                attributes: Attributes {
+                    size: before.size,
+                    ..after
+                },
+                content,
+                extended,
+            },
+        })
+    }
+
+    fn is_beginning(&self, known: Digest, there: Digests) -> bool {
+        match known {
+            Digest::Plain(known) => there.sha256 == Some(known),
+            Digest::Blake3(known) => there.blake3 == Some(known),
+            Digest::Keyed(known) => self.key.keyed_digest(&there.input_of_keyed(None)) == known,
+        }
     }
 
     /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.

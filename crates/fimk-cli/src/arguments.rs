@@ -6,6 +6,8 @@ use clap::{
     Arg, ArgMatches, Command, builder::PossibleValuesParser, error::ErrorKind, value_parser,
 };
 
+use crate::check;
+
 /// Where the monitor's socket is if nothing else is said; also the analyzer's default.
 const RUN_DIR: &str = "/run/fimk";
 
@@ -16,6 +18,16 @@ pub enum Format {
     Human,
     /// As it came.
     Json,
+}
+
+impl Format {
+    /// As the flag says.
+    pub fn of(matches: &ArgMatches) -> Option<Self> {
+        Some(match matches.get_one::<String>("format")?.as_str() {
+            "json" => Self::Json,
+            _ => Self::Human,
+        })
+    }
 }
 
 /// What is to be done. So far there is one command.
@@ -32,6 +44,8 @@ pub struct Wanted {
 pub enum Parsed {
     /// A command.
     Run(Wanted),
+    /// A configuration is to be checked.
+    Check(check::Wanted),
     /// Help or version, to be printed.
     Text(String),
     /// Not understood: why, and what would be.
@@ -41,7 +55,11 @@ pub enum Parsed {
 /// Parses it, the program's name first.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Parsed {
     match command().try_get_matches_from(words) {
-        Ok(matches) => wanted(&matches).map_or_else(|| Parsed::Wrong(usage()), Parsed::Run),
+        Ok(matches) => match matches.subcommand() {
+            Some((check::NAME, of_check)) => check::wanted(of_check).map(Parsed::Check),
+            _ => wanted(&matches).map(Parsed::Run),
+        }
+        .unwrap_or_else(|| Parsed::Wrong(usage())),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Parsed::Text(error.to_string()),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Parsed::Wrong(usage()),
@@ -58,10 +76,7 @@ fn wanted(matches: &ArgMatches) -> Option<Wanted> {
     let ("status", matches) = matches.subcommand()? else {
         return None;
     };
-    let format = match matches.get_one::<String>("format")?.as_str() {
-        "json" => Format::Json,
-        _ => Format::Human,
-    };
+    let format = Format::of(matches)?;
     let run_dir = matches.get_one::<PathBuf>("run-dir")?.clone();
     Some(Wanted { format, run_dir })
 }
@@ -74,19 +89,23 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(status())
+        .subcommand(check::command())
+}
+
+/// `--format`, of every command that prints.
+pub fn format_flag() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(PossibleValuesParser::new(["human", "json"]))
+        .default_value("human")
+        .help("How to print it")
 }
 
 fn status() -> Command {
     Command::new("status")
         .about("Says whether all is well, what is watched, and what happened last")
-        .arg(
-            Arg::new("format")
-                .long("format")
-                .value_name("FORMAT")
-                .value_parser(PossibleValuesParser::new(["human", "json"]))
-                .default_value("human")
-                .help("How to print it"),
-        )
+        .arg(format_flag())
         .arg(
             Arg::new("run-dir")
                 .long("run-dir")

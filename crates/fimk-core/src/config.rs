@@ -2,7 +2,9 @@
 //!
 //! A page of the manual, fimk.toml(5), describes every key; a test holds it to [`KEYS`].
 
+mod cares;
 mod error;
+mod growing;
 mod homes;
 mod output;
 mod report;
@@ -10,22 +12,26 @@ mod rule;
 mod section;
 mod severity;
 mod store;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod texts;
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
 pub use self::{
+    cares::{Attribute, Cares},
     error::ConfigError,
+    growing::Growing,
     homes::home,
     output::{BURST_EVENTS_MAX, Burst, Output, OutputKind, UNFOLDED},
     report::{KINDS, Kind, Report},
     rule::{
-        ContentMode, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX, RULES_MAX, Rule,
-        TAGS_MAX,
+        ContentMode, DEPTH_MAX, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX,
+        RULES_MAX, Rule, TAGS_MAX,
     },
     store::Store,
+    switches::Switches,
     texts::{DROP_IN_DIRECTORY, DROP_IN_ENDING, DROP_INS_MAX, Texts},
 };
 use self::{error::shown, section::Section};
@@ -77,11 +83,19 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "name",
             "paths",
             "recursive",
+            "depth",
+            "hidden",
+            "follow_symlinks",
             "exclude",
             "content",
+            "attributes",
+            "growing",
+            "rotators",
+            "events",
             "report",
             "severity",
             "tags",
+            "compare_interval_s",
             "keep_days",
         ],
     ),
@@ -101,6 +115,9 @@ pub const KEYS: [(&str, &[&str]); 5] = [
         ],
     ),
 ];
+
+/// Up to a week: the longest that PCI DSS 11.5.2 allows between two comparisons.
+const COMPARE_INTERVAL_S: RangeInclusive<u64> = 1..=604_800;
 
 /// Kernel interfaces, not files: they change by themselves, and reading some of them acts.
 const PSEUDO_FILE_SYSTEMS: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
@@ -213,7 +230,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         // A week: the longest that PCI DSS 11.5.2 allows between two comparisons.
         scan_interval_s: top.integer("scan_interval_s", 1..=604_800)?.unwrap_or(300),
         compare_interval_s: top
-            .integer("compare_interval_s", 1..=604_800)?
+            .integer("compare_interval_s", COMPARE_INTERVAL_S)?
             .unwrap_or(86_400),
         cpu_quota: cpu_quota(top)?,
         // Slower, and a reader that keeps to it could not be told from one that hangs.

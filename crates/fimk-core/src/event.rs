@@ -371,11 +371,11 @@ impl Action {
             | Self::Linked
             | Self::Mounted
             | Self::Unmounted
-            | Self::Burst => "change",
+            | Self::Burst
+            | Self::ConfigReloaded => "change",
             Self::Denied | Self::Opened => "access",
             Self::Executed | Self::MonitorStarted => "start",
             Self::MonitorStopped => "end",
-            Self::ConfigReloaded => "change",
             Self::BaselineCreated
             | Self::Gap
             | Self::EventsLost

@@ -4,6 +4,7 @@ use fimk_core::{config::Hash, record::Digest};
 use sha2::{Digest as _, Sha256};
 
 /// Takes in a content piece by piece.
+#[derive(Clone)]
 pub(super) struct Hashing {
     sha256: Option<Sha256>,
     /// It is two kilobytes.

@@ -154,6 +154,10 @@ fn unread(case: &Case<'_>, part: Part, action: Action) -> Option<String> {
             attributes,
             ..
         }) if attributes.kind == FileKind::File => Some(why.clone()),
+        Some(Snapshot {
+            content: Content::Read { .. },
+            ..
+        }) => case.cut.clone(),
         _ => None,
     }
 }

@@ -83,6 +83,7 @@ fn told(pending: &Pending, before: Option<Snapshot>, after: Option<&Snapshot>) -
         gap: None,
         compared: Timestamp(0),
         show_private: false,
+        cut: None,
     };
     reports(&case, &Actors::default(), &mut Users::default())
         .into_iter()

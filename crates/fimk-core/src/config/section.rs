@@ -76,6 +76,11 @@ impl<'t> Section<'t> {
         self.source.error(value.span().start, message)
     }
 
+    /// Whether the key is there, whatever it holds.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
     pub(super) fn string(&self, key: &str) -> Result<Option<Text<'t>>, ConfigError> {
         let Some(value) = self.value(key) else {
             return Ok(None);

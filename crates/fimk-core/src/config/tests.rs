@@ -461,3 +461,89 @@ fn a_summary_of_bursts_has_limits_and_its_numbers_are_refused_without_it() {
         assert!(error.contains(word), "{error}");
     }
 }
+
+fn rule_of(lines: &str) -> Result<Rule, ConfigError> {
+    let text = format!("[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n{lines}\n");
+    parse(&text, "x").map(|mut config| config.rules.remove(0))
+}
+
+#[test]
+fn events_of_a_rule_are_switched_by_our_names_and_by_others() {
+    use crate::event::Action::{
+        AttributesModified, Created, Deleted, Heartbeat, Linked, Modified, Renamed,
+    };
+    assert!(rule_of("").expect("valid").events.is_all());
+    let events = rule_of("events = [\"modified\", \"on_create\", \"on_chmod\"]");
+    let events = events.expect("valid").events;
+    for (action, wanted) in [
+        (Modified, true),
+        (Created, true),
+        (Linked, true),
+        (AttributesModified, true),
+        (Deleted, false),
+        (Renamed, false),
+        (Heartbeat, true),
+    ] {
+        assert_eq!(events.has(action), wanted, "{action:?}");
+    }
+    for (lines, part) in [
+        ("events = []", "would tell nothing"),
+        ("events = [\"on_delete\"]", "not \"on_delete\""),
+    ] {
+        let error = rule_of(lines).expect_err(lines).to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn attributes_of_a_rule_are_words_and_groups_of_them() {
+    assert!(rule_of("").expect("valid").cares.is_all());
+    assert!(
+        rule_of("attributes = [\"all\"]")
+            .expect("valid")
+            .cares
+            .is_all()
+    );
+    let cares = rule_of("attributes = [\"permissions\", \"times\"]")
+        .expect("valid")
+        .cares;
+    for field in [
+        "type",
+        "mode",
+        "uid",
+        "gid",
+        "flags",
+        "capabilities",
+        "acl user:eve",
+        "xattr security.selinux",
+        "what comes later",
+    ] {
+        assert!(cares.about_field(field), "{field}");
+    }
+    assert!(!cares.about_field("xattr user.note") && !cares.about(Attribute::Content));
+    let error = rule_of("attributes = [\"sha256\"]")
+        .expect_err("unknown")
+        .to_string();
+    assert!(
+        error.contains("or the groups all, permissions, not \"sha256\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_only_grows_may_have_rotators_and_must_be_read() {
+    assert_eq!(rule_of("").expect("valid").growing, None);
+    let growing = rule_of("growing = true\nrotators = [\"/usr/sbin/logrotate\"]");
+    let rotators = growing.expect("valid").growing.expect("growing").rotators;
+    assert_eq!(rotators.len(), 1);
+    for lines in [
+        "rotators = [\"/usr/sbin/logrotate\"]",
+        "growing = true\nrotators = [\"logrotate\"]",
+        "growing = true\nrotators = [\"/usr/*/logrotate\"]",
+        "growing = true\ncontent = \"none\"",
+        "recursive = false\ndepth = 2",
+        "depth = 65",
+    ] {
+        rule_of(lines).expect_err(lines);
+    }
+}

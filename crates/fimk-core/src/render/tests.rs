@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     event::{
-        Action, Actor, Attempt, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap,
-        Notice, Process, Source,
+        Action, Actor, Attempt, Body, Burst, Change, Configured, ContentVerdict, DetectedBy, Event,
+        File, Gap, Notice, Process, Source,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -358,8 +358,22 @@ fn every_known_field_occurs_and_no_other() {
     ))));
     seen.append(&mut check(&parsed(&denied())));
     seen.append(&mut check(&parsed(&burst())));
+    seen.append(&mut check(&parsed(&rejected())));
     let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(seen, known);
+}
+
+fn rejected() -> Event {
+    let configured = Configured {
+        notice: notice(),
+        previous_digest: Some("cd".into()),
+        not_reloaded: vec!["objects_max".into()],
+        error: Some("fimk.toml:1:1: unknown key".into()),
+    };
+    event(
+        Action::ConfigRejected,
+        Body::Configured(Box::new(configured)),
+    )
 }
 
 fn burst() -> Event {
