@@ -64,6 +64,8 @@ pub struct Look {
     of_rules: BTreeMap<String, Instant>,
     /// Those whose content is read in this round.
     due_rules: BTreeSet<String>,
+    /// All content is to be read in the next round, whatever the intervals are.
+    soon: bool,
     /// What did not look as recorded, and when that was seen.
     doubts: Vec<(Instant, BytePath)>,
 }
@@ -81,8 +83,15 @@ impl Look {
             compared: now,
             of_rules: BTreeMap::new(),
             due_rules: BTreeSet::new(),
+            soon: false,
             doubts: Vec::new(),
         }
+    }
+
+    /// All content is to be read in the next round.
+    pub fn compare_soon(&mut self) {
+        self.soon = true;
+        self.due = self.due.min(Instant::now() + PAUSE);
     }
 
     /// When there is something to do.
@@ -133,7 +142,8 @@ impl Engine {
         let began = Instant::now();
         if self.look.after.is_none() {
             (self.look.begun, self.look.spent) = (began, Duration::ZERO);
-            self.look.thorough = self.look.compared.elapsed() >= interval;
+            let soon = std::mem::take(&mut self.look.soon);
+            self.look.thorough = soon || self.look.compared.elapsed() >= interval;
             if self.look.thorough {
                 self.look.compared = began;
             }

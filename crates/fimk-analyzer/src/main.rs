@@ -114,6 +114,7 @@ fn run() -> Result<(), Failure> {
     let Configuration { config, text } = origin
         .read()
         .map_err(|sentence| Failure::new(Status::Configuration, sentence))?;
+    configuration::redact(&config);
     // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
     let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.

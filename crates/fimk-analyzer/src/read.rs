@@ -283,6 +283,26 @@ impl Reader {
         })
     }
 
+    /// Whether the content is the one on record, which has another kind of digest: by another hash, or because what is taken
+    /// for a secret is no longer the same.
+    fn is_known(
+        &self,
+        digests: &Digests,
+        text: Option<&[u8]>,
+        known: Option<Digest>,
+        secrets: bool,
+    ) -> bool {
+        match (known, secrets) {
+            (Some(Digest::Plain(known)), true) => digests.sha256 == Some(known),
+            (Some(Digest::Blake3(known)), true) => digests.blake3 == Some(known),
+            (Some(Digest::Keyed(known)), false) => {
+                self.key.keyed_digest(&digests.input_of_keyed(text)) == known
+            }
+            (_, true) => false,
+            (known, false) => digests.is_known_as(known, self.hash),
+        }
+    }
+
     /// As many bytes as there were when it was looked at, for somebody adds to it meanwhile, and no more than may be read.
     fn growing(
         &self,
@@ -368,7 +388,7 @@ impl Reader {
         let state = reading
             .filter(|_| wanted.content != ContentMode::Hash)
             .map(|reading| reading.state);
-        let rehashed = !secrets && digests.is_known_as(known, self.hash);
+        let rehashed = self.is_known(digests, text.as_deref(), known, secrets);
         (Content::Read { digest, state }, rehashed)
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod growing;
 mod homes;
 mod output;
+mod redact;
 mod report;
 mod rule;
 mod section;
@@ -70,6 +71,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "hash",
             "heartbeat_interval_s",
             "read_bytes_max",
+            "redact",
             "objects_max",
             "rule",
             "output",
@@ -153,6 +155,8 @@ pub struct Config {
     pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
+    /// Regular expressions of further secrets, which are replaced like those that are known: see [`fimk_consumers::redact`].
+    pub redact: Vec<String>,
     /// Objects that the kernel has room to watch.
     pub objects_max: u32,
     /// At least one.
@@ -243,6 +247,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
+        redact: redact::redact(top)?,
         objects_max: objects_max(top)?,
         rules,
         outputs: output::outputs(top)?,

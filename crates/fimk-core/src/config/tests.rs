@@ -531,6 +531,26 @@ fn attributes_of_a_rule_are_words_and_groups_of_them() {
 }
 
 #[test]
+fn patterns_of_secrets_are_compiled_and_a_wrong_one_has_its_place() {
+    let of = |redact: &str| {
+        let text = format!("{redact}\n[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n");
+        parse(&text, "x").map(|config| config.redact)
+    };
+    assert_eq!(
+        of("redact = [\"EMP-[0-9]+\"]"),
+        Ok(vec!["EMP-[0-9]+".to_owned()])
+    );
+    let error = of("redact = [\"a\",\n\"(b\"]")
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        error.starts_with("x:2:1: the pattern \"(b\" of `redact` is not a regular expression"),
+        "{error}"
+    );
+    of("redact = [\"\"]").expect_err("empty");
+}
+
+#[test]
 fn what_only_grows_may_have_rotators_and_must_be_read() {
     assert_eq!(rule_of("").expect("valid").growing, None);
     let growing = rule_of("growing = true\nrotators = [\"/usr/sbin/logrotate\"]");
