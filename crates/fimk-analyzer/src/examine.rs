@@ -1,8 +1,10 @@
 //! Reads what is due, compares it with its record, and commits record and events together.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use fimk_consumers::Consumer;
 use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
@@ -26,6 +28,12 @@ use crate::{
 
 /// Packets put by while something takes long, before it is looked for again.
 const PUT_BY_AT_ONCE: usize = 4_096;
+
+/// The pause after the reading of a growing file, in times of what that took: a twentieth of the time at most goes into it.
+const GROWING_REST: u32 = 20;
+
+/// And no longer than this, whatever it took.
+const GROWING_REST_MAX: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
@@ -57,7 +65,13 @@ impl Engine {
             return Ok(true);
         }
         let gone = pending.present == Some(false);
+        let begun = Instant::now();
         let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
+        if matched.rule.growing.is_some() {
+            // Whoever adds a line to a large log must not keep us reading it.
+            let rest = begun.elapsed().saturating_mul(GROWING_REST);
+            self.settle.rest(path, rest.min(GROWING_REST_MAX));
+        }
         let rehashed = looked.is_known_again(before.as_mut());
         let grown = looked.has_grown();
         let stalled = looked.is_stalled();
@@ -90,12 +104,13 @@ impl Engine {
         }
         let tokens_fit = self.has_tokens_of(before.as_ref());
         let seen = Seen {
+            path,
             before: before.as_ref(),
             after: after.as_ref(),
             grown,
             tokens_fit,
         };
-        let (verdict, forgiven) = self.judged(matched.rule, &seen);
+        let (verdict, forgiven) = self.judged_for(matched.rule, &seen);
         if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
             // Who holds it now is asked first, and what others did to it meanwhile is heard.
             return Ok(false);
@@ -413,13 +428,16 @@ pub(crate) fn read_under(
     known: Option<Known>,
 ) -> Option<Read> {
     let wanted = Wanted {
-        consumer: Some(Consumer::for_path(path.bytes())),
+        consumer: Some(reader.consumer(path)),
         content: manner.content,
         growing: manner.growing,
     };
     match reader.snapshot_of(path, &wanted, known) {
         Ok(read) => Some(read),
-        Err(ReadError::Gone) => None,
+        Err(ReadError::Gone) => {
+            reader.forget_includes(path);
+            None
+        }
         Err(error) => unreadable(reader, path, &error),
     }
 }

@@ -9,6 +9,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use fimk_core::{config::home, path::BytePath};
@@ -103,6 +104,7 @@ fn real(path: &BytePath) -> BytePath {
 pub struct Homes {
     passwd: PathBuf,
     seen: Option<Version>,
+    looked: Option<Instant>,
     table: Arc<Table>,
 }
 
@@ -118,13 +120,23 @@ impl Homes {
         Self {
             passwd: passwd.into(),
             seen: None,
+            looked: None,
             table: Arc::default(),
         }
+    }
+
+    /// The homes as they were no longer than this ago.
+    pub fn within(&mut self, age: Duration) -> Arc<Table> {
+        if self.looked.is_some_and(|at| at.elapsed() < age) {
+            return Arc::clone(&self.table);
+        }
+        self.now()
     }
 
     /// The homes now. Those that were known stay, for what lies in them does: a user who is removed loses the line
     /// in passwd first, and the files after.
     pub fn now(&mut self) -> Arc<Table> {
+        self.looked = Some(Instant::now());
         let version = Version::of_path(&self.passwd);
         if version.is_some()
             && version != self.seen

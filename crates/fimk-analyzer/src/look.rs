@@ -25,10 +25,10 @@ use crate::{
 
 /// From the beginning of one round to that of the next, if there is little to look at.
 const ROUND: Duration = Duration::from_secs(10);
-/// The same, if there is much: a round then begins after a thousand times what the last one cost, so that a host at rest
+/// The same, if there is much: a round then begins after two thousand times what the last one cost, so that a host at rest
 /// is left alone. Shorter than [`YOUNG`].
 const ROUND_MAX: Duration = Duration::from_secs(50);
-const ROUND_SHARE: u32 = 1_000;
+const ROUND_SHARE: u32 = 2_000;
 /// Of a step: longer, and events would wait.
 const STEP: Duration = Duration::from_millis(2);
 /// Objects of a step. Each costs a few microseconds.

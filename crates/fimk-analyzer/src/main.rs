@@ -18,6 +18,7 @@ mod handover;
 mod held;
 mod homes;
 mod identity;
+mod included;
 mod key;
 mod look;
 mod looks;

@@ -14,9 +14,13 @@ mod hash;
 mod open;
 mod place;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use fimk_consumers::Consumer;
+use fimk_consumers::{Consumer, State, understood};
 use fimk_core::{
     config::{Config, ContentMode, Hash},
     path::BytePath,
@@ -32,6 +36,7 @@ use self::{
 };
 use crate::{
     homes::{Homes, Table},
+    included::Included,
     key::DigestKey,
     patience::Progress,
     scan::Pace,
@@ -39,6 +44,10 @@ use crate::{
 };
 
 pub use self::{attributes::unchanged, content::LEASED, open::open_path};
+
+/// How old the table of homes may be where very much is read: each file after the first of so short a time was read
+/// without a look at passwd, which costs a tenth of reading a small file.
+const HOMES_AGE_MAX: Duration = Duration::from_millis(10);
 
 /// An object that changes while it is read is read again this often before the reading is called inconsistent.
 /// Whoever writes without a pause must not hold a reader for ever; the end of the writing is another hint.
@@ -119,6 +128,8 @@ pub struct Reader {
     key: Arc<DigestKey>,
     read_bytes_max: u64,
     homes: Arc<Mutex<Homes>>,
+    homes_age: Duration,
+    included: Arc<Mutex<Included>>,
     hash: Hash,
     progress: Progress,
 }
@@ -131,6 +142,8 @@ impl Reader {
             key,
             read_bytes_max,
             homes: Arc::new(Mutex::new(homes)),
+            homes_age: Duration::ZERO,
+            included: Arc::default(),
             hash: Hash::default(),
             progress: Progress::default(),
         }
@@ -155,6 +168,7 @@ impl Reader {
     pub fn paced(&self, pace: &Arc<Pace>) -> Self {
         Self {
             progress: Progress::paced(Arc::clone(pace)),
+            homes_age: HOMES_AGE_MAX,
             ..self.clone()
         }
     }
@@ -167,7 +181,33 @@ impl Reader {
     /// The homes there are now: passwd is read again when it changed, which costs one look at it.
     pub fn homes(&self) -> Arc<Table> {
         let homes = self.homes.lock();
-        homes.unwrap_or_else(PoisonError::into_inner).now()
+        homes
+            .unwrap_or_else(PoisonError::into_inner)
+            .within(self.homes_age)
+    }
+
+    fn included(&self) -> MutexGuard<'_, Included> {
+        self.included.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who understands what has this path, by the path or by what was read of others.
+    pub fn consumer(&self, path: &BytePath) -> Consumer {
+        self.included().consumer(path)
+    }
+
+    /// Whether this file may say what others are.
+    pub fn may_include(&self, path: &BytePath) -> bool {
+        includes(self.consumer(path))
+    }
+
+    /// What was recorded as any text, as its consumer of today understands it; nothing, if secrets were cut out of it.
+    pub fn understood(&self, path: &BytePath, text: &State) -> Option<State> {
+        understood(self.consumer(path), text, &*self.key)
+    }
+
+    /// What is gone includes nothing.
+    pub fn forget_includes(&self, path: &BytePath) {
+        self.included().learn(path, None);
     }
 
     /// The attributes of an object; a link's own, not its target's.
@@ -193,17 +233,17 @@ impl Reader {
             let known = snapshot.extended.as_ref();
             Ok(
                 unchanged(&snapshot.attributes, &attributes::of(&place.object)?)
-                    && (known.is_none() || self.extended(&place).as_ref() == known),
+                    && (known.is_none() || self.extended(&place, None).as_ref() == known),
             )
         };
         look().unwrap_or(false)
     }
 
-    fn extended(&self, place: &place::Place) -> Option<Extended> {
+    fn extended(&self, place: &place::Place, content: Option<&OwnedFd>) -> Option<Extended> {
         if place.refusal.is_some() {
             return None;
         }
-        extended::of(&place.object, &self.key)
+        extended::of(&place.object, content, &self.key)
     }
 
     /// As [`Self::snapshot_of`], of what is not on record.
@@ -239,7 +279,7 @@ impl Reader {
         wanted: &Wanted,
         known: Option<Known>,
     ) -> Result<Read, ReadError> {
-        let mut rehashed = false;
+        let (mut rehashed, mut opened) = (false, None);
         let place = place::find(path, &self.homes())?;
         let object = &place.object;
         let before = attributes::of(object)?;
@@ -263,13 +303,14 @@ impl Reader {
                     Hashing::new(self.hash, known, may_be_keyed),
                     &self.progress,
                 );
-                let (content, known_again) = self.file(&stream, wanted, known);
+                let (content, known_again) = self.file(path, &stream, wanted, known);
                 rehashed = known_again;
+                opened = stream.content();
                 content
             }
             (None, other) => Content::Unread(not_read(other).to_owned()),
         };
-        let extended = self.extended(&place);
+        let extended = self.extended(&place, opened.as_ref());
         let after = attributes::of(object)?;
         Ok(Read {
             consistent: unchanged(&before, &after),
@@ -292,14 +333,12 @@ impl Reader {
         known: Option<Digest>,
         secrets: bool,
     ) -> bool {
-        match (known, secrets) {
-            (Some(Digest::Plain(known)), true) => digests.sha256 == Some(known),
-            (Some(Digest::Blake3(known)), true) => digests.blake3 == Some(known),
-            (Some(Digest::Keyed(known)), false) => {
+        match known {
+            Some(Digest::Keyed(known)) if !secrets => {
                 self.key.keyed_digest(&digests.input_of_keyed(text)) == known
             }
-            (_, true) => false,
-            (known, false) => digests.is_known_as(known, self.hash),
+            Some(known) if secrets => digests.has(known),
+            known => digests.is_known_as(known, self.hash),
         }
     }
 
@@ -328,7 +367,7 @@ impl Reader {
                 let digest = Digest::Keyed(self.key.keyed_digest(&of_all));
                 let grown = known
                     .zip(part.at_mark)
-                    .is_some_and(|(known, there)| self.is_beginning(known.digest, there));
+                    .is_some_and(|(known, there)| self.is_beginning(known.digest, &there));
                 (
                     Content::Read {
                         digest,
@@ -339,7 +378,7 @@ impl Reader {
                 )
             }
         };
-        let extended = self.extended(place);
+        let extended = self.extended(place, None);
         let after = attributes::of(&place.object)?;
         let same = before.inode == after.inode && before.device == after.device;
         Ok(Read {
@@ -357,25 +396,34 @@ impl Reader {
         })
     }
 
-    fn is_beginning(&self, known: Digest, there: Digests) -> bool {
+    fn is_beginning(&self, known: Digest, there: &Digests) -> bool {
         match known {
-            Digest::Plain(known) => there.sha256 == Some(known),
-            Digest::Blake3(known) => there.blake3 == Some(known),
             Digest::Keyed(known) => self.key.keyed_digest(&there.input_of_keyed(None)) == known,
+            known => there.has(known),
         }
     }
 
     /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.
     /// Beside the content: whether it is the one that is `known` by another hash.
-    fn file(&self, stream: &Stream, wanted: &Wanted, known: Option<Digest>) -> (Content, bool) {
+    fn file(
+        &self,
+        path: &BytePath,
+        stream: &Stream,
+        wanted: &Wanted,
+        known: Option<Digest>,
+    ) -> (Content, bool) {
         let (digests, text) = match stream {
             Stream::Unread(why) => return (Content::Unread(why.clone()), false),
-            Stream::Read { digests, text } => (digests, text),
+            Stream::Read { digests, text, .. } => (digests, text),
         };
         let reading = match (wanted.consumer, text) {
             (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),
             _ => None,
         };
+        if wanted.consumer.is_some_and(includes) {
+            let state = reading.as_ref().map(|reading| &reading.state);
+            self.included().learn(path, state);
+        }
         let secrets = reading
             .as_ref()
             .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
@@ -396,6 +444,14 @@ impl Reader {
 fn refused(refusal: &Refusal) -> String {
     let mut users = Users::default();
     refusal.sentence(|uid| users.user(uid).map(|name| name.to_string()))
+}
+
+/// Of what these understand it may be said that other files are of a kind too.
+fn includes(consumer: Consumer) -> bool {
+    matches!(
+        consumer,
+        Consumer::Sudoers | Consumer::Sshd | Consumer::LibraryPath
+    )
 }
 
 /// What to think of a content that is too large for its consumer.

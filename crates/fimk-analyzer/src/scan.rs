@@ -168,6 +168,7 @@ impl Engine {
         whole: bool,
     ) -> Result<Scan<'a>, Trouble> {
         paths.sort_unstable();
+        self.read_includes(&paths);
         let config = &self.config;
         let pace = Arc::new(Pace::new(config.cpu_quota, config.scan_bytes_per_s));
         // While somebody watches, a comparison looks for what was lost: what has its old time of change and size

@@ -4,17 +4,20 @@ use fimk_consumers::Difference;
 use fimk_core::{
     config::{ContentMode, Rule},
     event::{Action, ContentVerdict, Event},
+    path::BytePath,
     record::{Record, Snapshot},
 };
 
 use crate::{
     engine::Engine,
     report::{Case, Report, SILENT, is_public, lower, reports},
-    verdict::{Values, Verdict, judge},
+    verdict::{Values, Verdict},
 };
 
 /// What is known of an object, and what was read of it.
 pub struct Seen<'a> {
+    /// Where it is.
+    pub path: &'a BytePath,
     /// Its record so far.
     pub before: Option<&'a Record>,
     /// The new reading; none when it is gone.
@@ -27,14 +30,15 @@ pub struct Seen<'a> {
 
 impl Engine {
     /// What differs and is a matter for this rule; and whether something was left out.
-    pub(crate) fn judged(&mut self, rule: &Rule, seen: &Seen<'_>) -> (Verdict, bool) {
+    pub(crate) fn judged_for(&mut self, rule: &Rule, seen: &Seen<'_>) -> (Verdict, bool) {
         let &Seen {
+            path,
             before,
             after,
             tokens_fit,
             ..
         } = seen;
-        let mut verdict = judge(before, after, tokens_fit);
+        let mut verdict = self.judged(path, before, after, tokens_fit);
         let values = Values {
             comparable: tokens_fit,
             shown: rule.content == ContentMode::Diff || is_public(before, after),

@@ -19,17 +19,32 @@ use crate::{
 /// The jobs and assignments of a crontab.
 pub type State = entries::State;
 
-/// `users`: each job names one.
-pub(crate) fn read(content: &[u8], users: bool, tokenize: &dyn Tokenize) -> (State, bool) {
+/// Each job names a user.
+pub(crate) fn read(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    read_for(None, content, tokenize)
+}
+
+/// Of a user, whose name is that of the file.
+pub(crate) fn read_users(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    read_for(Some(b""), content, tokenize)
+}
+
+/// Of root, whose jobs are told as such.
+pub(crate) fn read_roots(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    read_for(Some(b"root"), content, tokenize)
+}
+
+fn read_for(user: Option<&'static [u8]>, content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
     let format = Crontab {
-        users,
+        user,
         ordered: false,
     };
     entries::read(format, content, tokenize)
 }
 
 struct Crontab {
-    users: bool,
+    /// Whose jobs these are, if no job says it.
+    user: Option<&'static [u8]>,
     /// Something is assigned.
     ordered: bool,
 }
@@ -64,10 +79,9 @@ impl Format for Crontab {
             return Ok(());
         }
         let (schedule, rest) = schedule(text)?;
-        let (user, command) = if self.users {
-            word(rest)
-        } else {
-            (&b""[..], rest)
+        let (user, command) = match self.user {
+            None => word(rest),
+            Some(user) => (user, rest),
         };
         if command.is_empty() {
             return Err(Fault::Incomplete);

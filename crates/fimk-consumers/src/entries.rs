@@ -31,7 +31,7 @@ pub(crate) use line::Line;
 const MAX_LINE: usize = 64 << 10;
 
 /// An entry costs some tens of bytes whatever it says, as a line of text does.
-const MAX_ENTRIES: usize = lines::MAX_LINES;
+pub(crate) const MAX_ENTRIES: usize = lines::MAX_LINES;
 
 /// The entries of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,11 @@ pub enum Field {
     Control,
     Arguments,
     Log,
+    Components,
+    Comment,
+    Encryption,
+    Content,
+    Signatures,
 }
 
 impl Field {
@@ -90,6 +95,11 @@ impl Field {
             Self::Address => "address",
             Self::Arguments => "arguments",
             Self::Log => "log",
+            Self::Components => "components",
+            Self::Comment => "comment",
+            Self::Encryption => "encryption",
+            Self::Content => "content",
+            Self::Signatures => "signatures",
         }
     }
 }
@@ -106,6 +116,8 @@ pub enum Fault {
     Quote,
     Schedule,
     Address,
+    Key,
+    Section,
 }
 
 impl others::Fault for Fault {
@@ -119,12 +131,17 @@ impl others::Fault for Fault {
             Self::Quote => "a quote does not end",
             Self::Schedule => "the schedule is none",
             Self::Address => "the address is none",
+            Self::Key => "the key is none",
+            Self::Section => "outside of any section",
         }
     }
 }
 
 /// How a file is read.
 pub(crate) trait Format {
+    /// Whether a line may hold secrets. What can have none but by its form being another is told as malformed.
+    const HAS_SECRETS: bool = true;
+
     /// Whether the order of entries counts; asked when all were read.
     fn ordered(&self) -> bool;
 
@@ -136,11 +153,14 @@ pub(crate) trait Format {
 
     /// Puts the entries of a line, which may be blank or a comment.
     fn entries(&mut self, line: &Line<'_>, entries: &mut Vec<Entry>) -> Result<(), Fault>;
+
+    /// Puts what the last lines have begun, behind all of them.
+    fn finish(&mut self, _entries: &mut Vec<Entry>) {}
 }
 
 /// Parses a file; the flag tells whether something was redacted.
-pub(crate) fn read(
-    mut format: impl Format,
+pub(crate) fn read<F: Format>(
+    mut format: F,
     content: &[u8],
     tokenize: &dyn Tokenize,
 ) -> (State, bool) {
@@ -158,7 +178,12 @@ pub(crate) fn read(
         for comment in comments {
             secrets |= !redactor.spans(comment).is_empty();
         }
-        let line = Line::new(&text, &mut redactor, tokenize);
+        let spans = if F::HAS_SECRETS {
+            redactor.spans(&text)
+        } else {
+            Vec::new()
+        };
+        let line = Line::new(&text, &spans, tokenize);
         secrets |= line.has_secrets();
         let kept = state.entries.len();
         let put = if text.contains(&0) {
@@ -176,6 +201,7 @@ pub(crate) fn read(
             state.malformed.push(malformed);
         }
     }
+    format.finish(&mut state.entries);
     state.ordered = format.ordered();
     (state, secrets)
 }

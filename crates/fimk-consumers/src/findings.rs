@@ -2,6 +2,8 @@
 //!
 //! Everything here is about what came to be: what a state has and the one before had not. Of a new file all is new.
 
+use std::mem;
+
 use serde::{Deserialize, Serialize};
 
 use crate::State;
@@ -9,6 +11,9 @@ use crate::State;
 mod groups;
 mod keys;
 mod rights;
+mod services;
+mod software;
+mod system;
 mod users;
 
 /// An event lists at most this many findings, the gravest first: one alone is reason enough to look.
@@ -59,11 +64,29 @@ pub enum Kind {
     PamExec,
     CronRootJob,
     PreloadEntry,
+    GroupEmptyPassword,
+    SshdPasswordAuthentication,
+    UnitCommand,
+    UnitUserRemoved,
+    EnvironmentPreload,
+    LibraryPathAdded,
+    NsswitchService,
+    ShellShadowsCommand,
+    ShellDownload,
+    HostKeyChanged,
+    KnownHostChanged,
+    KnownHostAuthority,
+    RepositoryAdded,
+    RepositoryUnsigned,
+    TrustedKeyAdded,
+    ModprobeCommand,
+    ModuleLoaded,
+    SysctlWeakened,
 }
 
 impl Kind {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 44] = [
         Self::PasswdUidZero,
         Self::PasswdEmptyPassword,
         Self::PasswdLoginShell,
@@ -90,6 +113,24 @@ impl Kind {
         Self::PamExec,
         Self::CronRootJob,
         Self::PreloadEntry,
+        Self::GroupEmptyPassword,
+        Self::SshdPasswordAuthentication,
+        Self::UnitCommand,
+        Self::UnitUserRemoved,
+        Self::EnvironmentPreload,
+        Self::LibraryPathAdded,
+        Self::NsswitchService,
+        Self::ShellShadowsCommand,
+        Self::ShellDownload,
+        Self::HostKeyChanged,
+        Self::KnownHostChanged,
+        Self::KnownHostAuthority,
+        Self::RepositoryAdded,
+        Self::RepositoryUnsigned,
+        Self::TrustedKeyAdded,
+        Self::ModprobeCommand,
+        Self::ModuleLoaded,
+        Self::SysctlWeakened,
     ];
 
     /// Its name for machines; never given to anything else.
@@ -121,6 +162,24 @@ impl Kind {
             Self::PamExec => "pam-exec",
             Self::CronRootJob => "cron-root-job",
             Self::PreloadEntry => "preload-entry",
+            Self::GroupEmptyPassword => "group-empty-password",
+            Self::SshdPasswordAuthentication => "sshd-password-authentication",
+            Self::UnitCommand => "unit-command",
+            Self::UnitUserRemoved => "unit-user-removed",
+            Self::EnvironmentPreload => "environment-preload",
+            Self::LibraryPathAdded => "library-path-added",
+            Self::NsswitchService => "nsswitch-service",
+            Self::ShellShadowsCommand => "shell-shadows-command",
+            Self::ShellDownload => "shell-download",
+            Self::HostKeyChanged => "host-key-changed",
+            Self::KnownHostChanged => "known-host-changed",
+            Self::KnownHostAuthority => "known-host-authority",
+            Self::RepositoryAdded => "repository-added",
+            Self::RepositoryUnsigned => "repository-unsigned",
+            Self::TrustedKeyAdded => "trusted-key-added",
+            Self::ModprobeCommand => "modprobe-command",
+            Self::ModuleLoaded => "module-loaded",
+            Self::SysctlWeakened => "sysctl-weakened",
         }
     }
 
@@ -132,7 +191,9 @@ impl Kind {
             | Self::ShadowEmptyPassword
             | Self::SshdEmptyPasswords
             | Self::PamPermit
-            | Self::PreloadEntry => CRITICAL,
+            | Self::PreloadEntry
+            | Self::EnvironmentPreload
+            | Self::RepositoryUnsigned => CRITICAL,
             _ => HIGH,
         }
     }
@@ -176,27 +237,41 @@ pub fn find(before: Option<&State>, after: Option<&State>) -> Vec<Finding> {
     }
 }
 
-/// Of files that are a sequence of entries.
+/// Of files that are a sequence of entries, and of what shells execute. What was recorded as something else is new.
 fn of_entries(before: Option<&State>, after: &State) -> Vec<Finding> {
-    let (rules, after) = match after {
-        State::Sudoers(after) => (rights::SUDOERS, after),
-        State::Sshd(after) => (rights::SSHD, after),
-        State::Pam(after) => (rights::PAM, after),
-        State::Crontab(after) => (rights::CRONTAB, after),
-        State::Preload(after) => (rights::PRELOAD, after),
-        _ => return Vec::new(),
-    };
-    let before = match before {
-        Some(
-            State::Sudoers(before)
-            | State::Sshd(before)
-            | State::Pam(before)
-            | State::Crontab(before)
-            | State::Preload(before),
-        ) => Some(before),
-        _ => None,
-    };
-    rights::in_entries(rules, before, after)
+    let is_like = |before: &&State| mem::discriminant(*before) == mem::discriminant(after);
+    let before = before.filter(is_like);
+    let old = before.and_then(State::entries);
+    let by = |rules, after| rights::in_entries(rules, old, after);
+    match after {
+        State::Sudoers(after) => by(rights::SUDOERS, after),
+        State::Sshd(after) => by(rights::SSHD, after),
+        State::Pam(after) => by(rights::PAM, after),
+        State::Crontab(after) => by(rights::CRONTAB, after),
+        State::Preload(after) => by(rights::PRELOAD, after),
+        State::Systemd(after) => [
+            services::in_unit(old, after),
+            by(system::UNIT_ENVIRONMENT, after),
+        ]
+        .concat(),
+        State::LibraryPath(after) => by(system::LIBRARY_PATH, after),
+        State::Nsswitch(after) => system::in_nsswitch(old, after),
+        State::Environment(after) => by(system::ENVIRONMENT, after),
+        State::PrivateKey(after) => system::other_keys(Kind::HostKeyChanged, old, after),
+        State::KnownHosts(after) => [
+            system::other_keys(Kind::KnownHostChanged, old, after),
+            by(system::KNOWN_HOSTS, after),
+        ]
+        .concat(),
+        State::Apt(after) => by(software::APT, after),
+        State::Yum(after) => software::in_yum(old, after),
+        State::TrustedKeys(after) => by(software::KEYRING, after),
+        State::Modprobe(after) => by(system::MODPROBE, after),
+        State::ModulesLoad(after) => by(system::MODULES, after),
+        State::Sysctl(after) => by(system::SYSCTL, after),
+        State::Shell(after) => system::in_shell(before.and_then(State::text), after),
+        _ => Vec::new(),
+    }
 }
 
 /// The gravest first, no more than [`MAX_FINDINGS`], and whether there were more.

@@ -8,39 +8,57 @@
 //! |---|---|
 //! | [`passwd`], [`shadow`], [`group`], [`gshadow`] | the fields of one line; `table` has what these files share, `password` the password field |
 //! | [`sudoers`], [`sshd`], [`crontab`], [`pam`], [`hosts`], [`preload`] | the entries of one line; `entries` has what such files share and how two of them differ |
+//! | [`systemd`], [`environment`], [`library_path`], [`nsswitch`], [`modules`], [`sysctl`], [`apt`], [`yum`], [`known_hosts`] | the same |
+//! | [`ssh_keys`], [`trusted_keys`] | keys as a file has them, and none of what is secret of one |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
+//! | `paths`, [`includes`] | which of these a file is for: by its path, or because another file says so |
 //! | [`findings`] | what a change means, and how grave that is |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
 //! | [`redact`] | which parts of a string are secrets |
 //! | [`pieces`] | redacted strings, the numbers of tokens in one comparison, escaping |
 
+use std::mem;
+
 use serde::{Deserialize, Serialize};
 
 pub mod access;
+pub mod apt;
 pub mod authorized_keys;
 pub mod crontab;
 mod diff;
 pub mod entries;
+pub mod environment;
 pub mod findings;
 pub mod group;
 pub mod gshadow;
 pub mod hosts;
+pub mod includes;
+pub mod known_hosts;
+pub mod library_path;
 mod lines;
+pub mod modules;
+pub mod nsswitch;
 pub mod others;
 pub mod pam;
 pub mod passwd;
 mod password;
+mod paths;
 pub mod pieces;
 pub mod preload;
 pub mod redact;
 pub mod shadow;
+pub mod ssh_keys;
 pub mod sshd;
 pub mod sudoers;
+pub mod sysctl;
+pub mod systemd;
 pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod trusted_keys;
+pub mod yum;
 
 pub use findings::Finding;
 pub use password::{Algorithm, Password};
@@ -116,41 +134,74 @@ pub enum Consumer {
     Preload,
     /// pam.d(5)
     Pam,
+    /// crontab(5) of root himself
+    RootCrontab,
+    /// systemd.unit(5), its drop-ins, and the settings of systemd's daemons
+    Systemd,
+    /// ld.so.conf, as ldconfig(8) describes it
+    LibraryPath,
+    /// nsswitch.conf(5)
+    Nsswitch,
+    /// `/etc/environment` and environment.d(5)
+    Environment,
+    /// What shells execute when they start
+    Shell,
+    /// A private key of SSH
+    PrivateKey,
+    /// Public keys of SSH, for themselves
+    PublicKey,
+    /// `known_hosts` of sshd(8)
+    KnownHosts,
+    /// sources.list(5), a line each
+    AptList,
+    /// sources.list(5), stanzas
+    AptSources,
+    /// dnf.conf(5)
+    YumRepo,
+    /// `OpenPGP` keys by which packages are believed
+    TrustedKeys,
+    /// modprobe.d(5)
+    Modprobe,
+    /// modules-load.d(5)
+    ModulesLoad,
+    /// sysctl.conf(5)
+    Sysctl,
 }
 
 impl Consumer {
-    /// By the last two components of the path, so that the files of a chroot count as well.
-    /// The backups that shadow-utils leave (`passwd-`, `group-` and so on) are of the same form.
-    pub fn for_path(path: &[u8]) -> Self {
-        let mut components = path
-            .rsplit(|&byte| byte == b'/')
-            .filter(|component| !component.is_empty());
-        let name = components.next().unwrap_or_default();
-        match (name, components.next().unwrap_or_default()) {
-            (b"passwd" | b"passwd-", b"etc") => Self::Passwd,
-            (b"shadow" | b"shadow-", b"etc") => Self::Shadow,
-            (b"group" | b"group-", b"etc") => Self::Group,
-            (b"gshadow" | b"gshadow-", b"etc") => Self::Gshadow,
-            // sudo skips some names in sudoers.d; a file that is renamed there is told by its name.
-            (b"sudoers", b"etc") | (_, b"sudoers.d") => Self::Sudoers,
-            (b"authorized_keys" | b"authorized_keys2", b".ssh") => Self::AuthorizedKeys,
-            (b"access.conf", b"security") => Self::Access,
-            (b"sshd_config", b"ssh") => Self::Sshd,
-            (name, b"sshd_config.d") if name.ends_with(b".conf") => Self::Sshd,
-            (b"hosts", b"etc") => Self::Hosts,
-            (b"ld.so.preload", b"etc") => Self::Preload,
-            (_, b"pam.d") => Self::Pam,
-            (b"crontab", b"etc") | (_, b"cron.d") => Self::Crontab,
-            (_, b"crontabs") => Self::UserCrontab,
-            (_, b"cron") if components.next() == Some(b"spool") => Self::UserCrontab,
-            (name, b"access.d") if name.ends_with(b".conf") => Self::Access,
-            // A file for each user, as AuthorizedKeysFile of sshd_config(5) often says.
-            (_, b"authorized_keys" | b"authorized_keys.d") if components.next() == Some(b"ssh") => {
-                Self::AuthorizedKeys
-            }
-            _ => Self::Text,
-        }
-    }
+    /// All of them.
+    pub const ALL: [Self; 30] = [
+        Self::Passwd,
+        Self::Shadow,
+        Self::AuthorizedKeys,
+        Self::Access,
+        Self::Text,
+        Self::Group,
+        Self::Gshadow,
+        Self::Sudoers,
+        Self::Sshd,
+        Self::Crontab,
+        Self::UserCrontab,
+        Self::Hosts,
+        Self::Preload,
+        Self::Pam,
+        Self::RootCrontab,
+        Self::Systemd,
+        Self::LibraryPath,
+        Self::Nsswitch,
+        Self::Environment,
+        Self::Shell,
+        Self::PrivateKey,
+        Self::PublicKey,
+        Self::KnownHosts,
+        Self::AptList,
+        Self::AptSources,
+        Self::YumRepo,
+        Self::TrustedKeys,
+        Self::Modprobe,
+        Self::ModulesLoad,
+        Self::Sysctl,
+    ];
 }
 
 /// What was read from one file.
@@ -195,6 +246,78 @@ pub enum State {
     Preload(preload::State),
     /// The stack of a PAM service.
     Pam(pam::State),
+    /// The assignments of a unit of systemd.
+    Systemd(systemd::State),
+    /// The directories of an ld.so.conf.
+    LibraryPath(library_path::State),
+    /// The databases of an nsswitch.conf.
+    Nsswitch(nsswitch::State),
+    /// The variables of an environment.
+    Environment(environment::State),
+    /// Redacted lines that a shell executes.
+    Shell(text::State),
+    /// A private key.
+    PrivateKey(ssh_keys::State),
+    /// Public keys.
+    PublicKey(ssh_keys::State),
+    /// The hosts of a `known_hosts`.
+    KnownHosts(known_hosts::State),
+    /// Where apt takes packages from, in either form.
+    Apt(apt::State),
+    /// Where yum or dnf takes packages from.
+    Yum(yum::State),
+    /// The keys of a keyring.
+    TrustedKeys(trusted_keys::State),
+    /// What is done with kernel modules.
+    Modprobe(modules::State),
+    /// The kernel modules that are loaded at boot.
+    ModulesLoad(modules::State),
+    /// The variables of a sysctl.conf.
+    Sysctl(sysctl::State),
+}
+
+impl State {
+    /// If it is a sequence of them.
+    fn entries(&self) -> Option<&entries::State> {
+        match self {
+            Self::Sudoers(entries)
+            | Self::Sshd(entries)
+            | Self::Crontab(entries)
+            | Self::Hosts(entries)
+            | Self::Preload(entries)
+            | Self::Pam(entries)
+            | Self::Systemd(entries)
+            | Self::LibraryPath(entries)
+            | Self::Nsswitch(entries)
+            | Self::Environment(entries)
+            | Self::PrivateKey(entries)
+            | Self::PublicKey(entries)
+            | Self::KnownHosts(entries)
+            | Self::Apt(entries)
+            | Self::Yum(entries)
+            | Self::TrustedKeys(entries)
+            | Self::Modprobe(entries)
+            | Self::ModulesLoad(entries)
+            | Self::Sysctl(entries) => Some(entries),
+            Self::Passwd(_)
+            | Self::Shadow(_)
+            | Self::Text(_)
+            | Self::Shell(_)
+            | Self::Binary
+            | Self::AuthorizedKeys(_)
+            | Self::Access(_)
+            | Self::Group(_)
+            | Self::Gshadow(_) => None,
+        }
+    }
+
+    /// If it is that.
+    fn text(&self) -> Option<&text::State> {
+        match self {
+            Self::Text(text) | Self::Shell(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// Reads the content of a file.
@@ -209,17 +332,72 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
         Consumer::Access => kept(access::read(bytes, tokenize), State::Access),
         Consumer::Group => kept(table::read(bytes, tokenize), State::Group),
         Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
-        Consumer::Sudoers => kept(sudoers::read(bytes, tokenize), State::Sudoers),
-        Consumer::Sshd => kept(sshd::read(bytes, tokenize), State::Sshd),
-        Consumer::Crontab => kept(crontab::read(bytes, true, tokenize), State::Crontab),
-        Consumer::UserCrontab => kept(crontab::read(bytes, false, tokenize), State::Crontab),
-        Consumer::Hosts => kept(hosts::read(bytes, tokenize), State::Hosts),
-        Consumer::Preload => kept(preload::read(bytes, tokenize), State::Preload),
-        Consumer::Pam => kept(pam::read(bytes, tokenize), State::Pam),
-        Consumer::Text if text::is_binary(bytes) => (State::Binary, false),
-        Consumer::Text => kept(text::read(bytes, tokenize), State::Text),
+        Consumer::Shell => text_or_binary(bytes, State::Shell, tokenize),
+        Consumer::TrustedKeys => match trusted_keys::read(bytes, tokenize) {
+            Some(keys) => (State::TrustedKeys(keys), false),
+            None => text_or_binary(bytes, State::Text, tokenize),
+        },
+        Consumer::Text => text_or_binary(bytes, State::Text, tokenize),
+        consumer => read_entries(consumer, bytes, tokenize),
     };
     Reading { state, secrets }
+}
+
+/// What was read as any text, as another consumer understands it. `None`: something was cut out of it.
+pub fn understood(consumer: Consumer, text: &State, tokenize: &dyn Tokenize) -> Option<State> {
+    let State::Text(text) = text else {
+        return None;
+    };
+    Some(read(consumer, &text.content()?, tokenize).state)
+}
+
+/// Of files that are a sequence of entries.
+fn read_entries(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    type Read = fn(&[u8], &dyn Tokenize) -> (entries::State, bool);
+    let (read, variant): (Read, fn(entries::State) -> State) = match consumer {
+        Consumer::Sudoers => (sudoers::read, State::Sudoers),
+        Consumer::Sshd => (sshd::read, State::Sshd),
+        Consumer::Crontab => (crontab::read, State::Crontab),
+        Consumer::UserCrontab => (crontab::read_users, State::Crontab),
+        Consumer::RootCrontab => (crontab::read_roots, State::Crontab),
+        Consumer::Hosts => (hosts::read, State::Hosts),
+        Consumer::Preload => (preload::read, State::Preload),
+        Consumer::Pam => (pam::read, State::Pam),
+        Consumer::Systemd => (systemd::read, State::Systemd),
+        Consumer::LibraryPath => (library_path::read, State::LibraryPath),
+        Consumer::Nsswitch => (nsswitch::read, State::Nsswitch),
+        Consumer::Environment => (environment::read, State::Environment),
+        Consumer::PrivateKey => (ssh_keys::read_private, State::PrivateKey),
+        Consumer::PublicKey => (ssh_keys::read_public, State::PublicKey),
+        Consumer::KnownHosts => (known_hosts::read, State::KnownHosts),
+        Consumer::AptList => (apt::read_list, State::Apt),
+        Consumer::AptSources => (apt::read_stanzas, State::Apt),
+        Consumer::YumRepo => (yum::read, State::Yum),
+        Consumer::Modprobe => (modules::read, State::Modprobe),
+        Consumer::ModulesLoad => (modules::read_list, State::ModulesLoad),
+        Consumer::Sysctl => (sysctl::read, State::Sysctl),
+        Consumer::Passwd
+        | Consumer::Shadow
+        | Consumer::AuthorizedKeys
+        | Consumer::Access
+        | Consumer::Group
+        | Consumer::Gshadow
+        | Consumer::Shell
+        | Consumer::TrustedKeys
+        | Consumer::Text => return text_or_binary(bytes, State::Text, tokenize),
+    };
+    kept(read(bytes, tokenize), variant)
+}
+
+fn text_or_binary(
+    bytes: &[u8],
+    variant: fn(text::State) -> State,
+    tokenize: &dyn Tokenize,
+) -> (State, bool) {
+    if text::is_binary(bytes) {
+        return (State::Binary, false);
+    }
+    kept(text::read(bytes, tokenize), variant)
 }
 
 fn kept<S>((state, secrets): (S, bool), variant: fn(S) -> State) -> (State, bool) {
@@ -261,43 +439,40 @@ pub fn compare(before: Option<&State>, after: Option<&State>) -> Comparison {
         (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
             semantic(table::compare(before, after))
         }
-        (Some(State::Sudoers(before)), Some(State::Sudoers(after)))
-        | (Some(State::Sshd(before)), Some(State::Sshd(after)))
-        | (Some(State::Crontab(before)), Some(State::Crontab(after)))
-        | (Some(State::Hosts(before)), Some(State::Hosts(after)))
-        | (Some(State::Preload(before)), Some(State::Preload(after)))
-        | (Some(State::Pam(before)), Some(State::Pam(after))) => {
-            semantic(entries::compare(before, after))
-        }
-        (Some(State::Text(before)), Some(State::Text(after))) => {
-            diff::unified(Some(before), Some(after))
-        }
-        (Some(State::Text(before)), None) => diff::unified(Some(before), None),
-        (None, Some(State::Text(after))) => diff::unified(None, Some(after)),
         (None, Some(State::Passwd(after))) => semantic(table::created(after)),
         (None, Some(State::Shadow(after))) => semantic(table::created(after)),
         (None, Some(State::AuthorizedKeys(after))) => semantic(authorized_keys::created(after)),
         (None, Some(State::Access(after))) => semantic(access::created(after)),
         (None, Some(State::Group(after))) => semantic(table::created(after)),
         (None, Some(State::Gshadow(after))) => semantic(table::created(after)),
-        (
-            None,
-            Some(
-                State::Sudoers(after)
-                | State::Sshd(after)
-                | State::Crontab(after)
-                | State::Hosts(after)
-                | State::Preload(after)
-                | State::Pam(after),
-            ),
-        ) => semantic(entries::created(after)),
-        (before, after) => semantic(kinds(before, after)),
+        (before, after) => of_one_kind(before, after),
     };
     if comparison.changes.len() > MAX_CHANGES {
         comparison.changes.truncate(MAX_CHANGES);
         comparison.truncated.push("fimk.changes");
     }
     comparison
+}
+
+/// Of texts, or of two sequences of the same kind; of others it is told what they are.
+fn of_one_kind(before: Option<&State>, after: Option<&State>) -> Comparison {
+    let texts = [before, after].map(|state| state.map(State::text));
+    let is_text = |text: &Option<Option<&text::State>>| !matches!(text, Some(None));
+    if texts.iter().all(is_text) {
+        let [before, after] = texts.map(Option::flatten);
+        return diff::unified(before, after);
+    }
+    let is_like = |after: &State| {
+        before.is_none_or(|before| mem::discriminant(before) == mem::discriminant(after))
+    };
+    let after_entries = after.filter(|after| is_like(after));
+    let Some(new) = after_entries.and_then(State::entries) else {
+        return semantic(kinds(before, after));
+    };
+    semantic(match before.and_then(State::entries) {
+        Some(old) => entries::compare(old, new),
+        None => entries::created(new),
+    })
 }
 
 fn semantic(changes: Vec<Difference>) -> Comparison {
@@ -332,13 +507,9 @@ fn describe(state: &State) -> String {
         State::Access(rules) => rules.describe(),
         State::Group(table) => table::describe(table),
         State::Gshadow(table) => table::describe(table),
-        State::Sudoers(entries)
-        | State::Sshd(entries)
-        | State::Crontab(entries)
-        | State::Hosts(entries)
-        | State::Preload(entries)
-        | State::Pam(entries) => entries.describe(),
-        State::Text(_) => "text".into(),
         State::Binary => "binary".into(),
+        other => other
+            .entries()
+            .map_or_else(|| "text".into(), entries::State::describe),
     }
 }

@@ -36,6 +36,13 @@ impl Pieces {
         Self(pieces)
     }
 
+    /// Of bytes that hold no secret.
+    pub(crate) fn clear(bytes: &[u8]) -> Self {
+        let mut pieces = Vec::new();
+        push_clear(bytes, &mut pieces);
+        Self(pieces)
+    }
+
     /// Whether something was redacted.
     pub fn has_secrets(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::Secret(_)))

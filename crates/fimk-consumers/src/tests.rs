@@ -29,12 +29,17 @@ mod crontab;
 mod findings;
 mod groups;
 mod hosts;
+mod includes;
 mod keys;
 mod pam;
 mod redaction;
 mod shadow;
+mod software;
+mod ssh;
 mod sshd;
 mod sudoers;
+mod system;
+mod systemd;
 mod text;
 mod users;
 
@@ -130,7 +135,48 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/etc/security/access.d/README", Consumer::Text),
         (b"/root/authorized_keys", Consumer::Text),
         (b"/srv/authorized_keys/alice", Consumer::Text),
-        (b"/root/.ssh/known_hosts", Consumer::Text),
+        (b"/root/.ssh/known_hosts", Consumer::KnownHosts),
+        (b"/etc/ssh/ssh_known_hosts", Consumer::KnownHosts),
+        (b"/etc/ssh/ssh_host_ed25519_key", Consumer::PrivateKey),
+        (b"/etc/ssh/ssh_host_ed25519_key.pub", Consumer::PublicKey),
+        (b"/root/.ssh/id_rsa", Consumer::PrivateKey),
+        (b"/root/.ssh/id_rsa.pub", Consumer::PublicKey),
+        (b"/var/spool/cron/crontabs/root", Consumer::RootCrontab),
+        (b"/var/spool/cron/root", Consumer::RootCrontab),
+        (b"/etc/systemd/system/x.service", Consumer::Systemd),
+        (b"/usr/lib/systemd/user/x@.timer", Consumer::Systemd),
+        (
+            b"/etc/systemd/system/x.service.d/override.conf",
+            Consumer::Systemd,
+        ),
+        (b"/etc/systemd/system/service.d/all.conf", Consumer::Systemd),
+        (b"/etc/systemd/system/x.service.d/README", Consumer::Text),
+        (b"/etc/systemd/journald.conf", Consumer::Systemd),
+        (b"/etc/systemd/journald.conf.d/x.conf", Consumer::Systemd),
+        (b"/srv/x.service", Consumer::Text),
+        (b"/etc/ld.so.conf", Consumer::LibraryPath),
+        (b"/etc/ld.so.conf.d/libc.conf", Consumer::LibraryPath),
+        (b"/etc/nsswitch.conf", Consumer::Nsswitch),
+        (b"/etc/environment", Consumer::Environment),
+        (b"/etc/environment.d/10.conf", Consumer::Environment),
+        (b"/etc/profile", Consumer::Shell),
+        (b"/etc/profile.d/x.sh", Consumer::Shell),
+        (b"/root/.bashrc", Consumer::Shell),
+        (b"/etc/apt/sources.list", Consumer::AptList),
+        (b"/etc/apt/sources.list.d/x.list", Consumer::AptList),
+        (
+            b"/etc/apt/sources.list.d/debian.sources",
+            Consumer::AptSources,
+        ),
+        (b"/etc/apt/trusted.gpg.d/x.asc", Consumer::TrustedKeys),
+        (b"/usr/share/keyrings/x.gpg", Consumer::TrustedKeys),
+        (b"/etc/pki/rpm-gpg/RPM-GPG-KEY-x", Consumer::TrustedKeys),
+        (b"/etc/yum.repos.d/x.repo", Consumer::YumRepo),
+        (b"/etc/modprobe.d/x.conf", Consumer::Modprobe),
+        (b"/etc/modules", Consumer::ModulesLoad),
+        (b"/usr/lib/modules-load.d/x.conf", Consumer::ModulesLoad),
+        (b"/etc/sysctl.conf", Consumer::Sysctl),
+        (b"/usr/lib/sysctl.d/50-x.conf", Consumer::Sysctl),
         (b"/etc/pam.d/passwd", Consumer::Pam),
         (b"/etc/shadow.bak", Consumer::Text),
         (b"", Consumer::Text),
@@ -163,7 +209,7 @@ fn a_file_that_was_recorded_as_text_is_said_to_be_of_its_kind_now() {
 /// Whoever takes quadratic time for a part takes minutes here.
 #[test]
 fn a_part_that_is_repeated_without_end_is_read_and_compared_in_time() {
-    for consumer in &CONSUMERS[7..] {
+    for consumer in &Consumer::ALL {
         for part in PARTS {
             let repeated = part.repeat(60_000 / part.len());
             let comparison = compared(*consumer, &repeated, format!("{repeated}{part}x"));
@@ -192,29 +238,12 @@ fn a_flood_of_differences_is_cut_and_said_to_be() {
     assert_eq!(comparison.truncated, ["fimk.changes"]);
 }
 
-const CONSUMERS: [Consumer; 14] = [
-    Consumer::Passwd,
-    Consumer::Shadow,
-    Consumer::AuthorizedKeys,
-    Consumer::Access,
-    Consumer::Text,
-    Consumer::Group,
-    Consumer::Gshadow,
-    Consumer::Sudoers,
-    Consumer::Sshd,
-    Consumer::Crontab,
-    Consumer::UserCrontab,
-    Consumer::Hosts,
-    Consumer::Preload,
-    Consumer::Pam,
-];
-
 fn any_consumer() -> impl Strategy<Value = Consumer> {
-    proptest::sample::select(&CONSUMERS[..])
+    proptest::sample::select(&Consumer::ALL[..])
 }
 
 /// What the files are made of.
-const PARTS: [&str; 49] = [
+const PARTS: [&str; 65] = [
     "\n",
     ":",
     "::",
@@ -264,6 +293,22 @@ const PARTS: [&str; 49] = [
     "^",
     "\0",
     "0\0",
+    "[Service]\n",
+    "ExecStart=",
+    "\nTypes: deb\nURIs: a b\nSuites: c d\n",
+    "deb [trusted=yes] ",
+    "|1|a=|b= ",
+    "@cert-authority ",
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n",
+    "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n",
+    "\u{98}",
+    "include ",
+    "install x ",
+    "passwd: files\n",
+    "kernel.core_pattern = |",
+    "; ",
+    " \n",
+    " b",
 ];
 
 /// Bytes of which a parser sees more than of random ones.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Tokenize,
     lines::{self, Rest},
-    pieces::Pieces,
+    pieces::{Piece, Pieces},
     redact::Redactor,
 };
 
@@ -20,6 +20,30 @@ pub struct State {
     pub newline: bool,
     /// What was not kept.
     pub rest: Option<Rest>,
+}
+
+impl State {
+    /// The content as it was, if nothing of it was redacted or left out.
+    pub(crate) fn content(&self) -> Option<Vec<u8>> {
+        if self.rest.is_some() {
+            return None;
+        }
+        let mut content = Vec::new();
+        for line in &self.lines {
+            for piece in &line.0 {
+                match piece {
+                    Piece::Text(text) => content.extend_from_slice(text.as_bytes()),
+                    Piece::Bytes(bytes) => content.extend_from_slice(bytes),
+                    Piece::Secret(_) => return None,
+                }
+            }
+            content.push(b'\n');
+        }
+        if !self.newline {
+            content.pop();
+        }
+        Some(content)
+    }
 }
 
 /// A NUL anywhere, or more than 30 % of bytes that are not UTF-8: each of them costs a piece of a line.

@@ -189,12 +189,15 @@ pub enum Coverage {
 }
 
 /// `hash`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Hash {
     #[default]
     Sha256,
     Blake3,
+    Sha512,
+    Sha1,
+    Md5,
 }
 
 const SOURCES: [(&str, SourceWanted); 4] = [
@@ -210,7 +213,13 @@ const COVERAGES: [(&str, Coverage); 3] = [
     ("strict", Coverage::Strict),
 ];
 
-const HASHES: [(&str, Hash); 2] = [("sha256", Hash::Sha256), ("blake3", Hash::Blake3)];
+const HASHES: [(&str, Hash); 5] = [
+    ("sha256", Hash::Sha256),
+    ("blake3", Hash::Blake3),
+    ("sha512", Hash::Sha512),
+    ("sha1", Hash::Sha1),
+    ("md5", Hash::Md5),
+];
 
 /// Reads a configuration without drop-ins. `file_name` is only for the messages.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {

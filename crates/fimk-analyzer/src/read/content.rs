@@ -6,12 +6,13 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
+    sync::OnceLock,
 };
 
 use fimk_core::{path::BytePath, record::Attributes};
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open, readlinkat},
+    fcntl::{OFlag, open, openat, readlinkat},
     sys::stat::Mode,
     unistd::{geteuid, read},
 };
@@ -35,6 +36,8 @@ pub(super) enum Stream {
     Unread(String),
     /// Read to its end.
     Read {
+        /// The content, open.
+        content: OwnedFd,
         digests: Digests,
         /// If it was to be kept; none if the content is larger than it takes.
         text: Option<Vec<u8>>,
@@ -42,6 +45,16 @@ pub(super) enum Stream {
 }
 
 /// Where a link leads, from the link itself.
+impl Stream {
+    /// The descriptor that it was read by.
+    pub(super) fn content(self) -> Option<OwnedFd> {
+        match self {
+            Self::Unread(_) => None,
+            Self::Read { content, .. } => Some(content),
+        }
+    }
+}
+
 pub(super) fn link(place: &OwnedFd) -> nix::Result<BytePath> {
     readlinkat(place, "").map(|target| BytePath::new(target.as_bytes()))
 }
@@ -59,7 +72,7 @@ pub(super) fn file(
         return too_large(bytes_max);
     }
     match open_content(place, attributes.uid)
-        .and_then(|content| stream(&content, bytes_max, keep, hashing, progress))
+        .and_then(|content| stream(content, bytes_max, keep, hashing, progress))
     {
         Ok(stream) => stream,
         Err(Errno::EAGAIN) => Stream::Unread(LEASED.to_owned()),
@@ -136,15 +149,31 @@ fn part_by(
 /// Without a change of the access time where that is permitted, that is, for the file's owner: to try it for others
 /// would cost an open for each.
 fn open_content(place: &OwnedFd, owner: u32) -> nix::Result<OwnedFd> {
-    let name = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let (directory, name) = (descriptors()?, place.as_raw_fd().to_string());
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     if geteuid().as_raw() == owner {
-        match open(name.as_str(), flags | OFlag::O_NOATIME, Mode::empty()) {
+        match openat(
+            directory,
+            name.as_str(),
+            flags | OFlag::O_NOATIME,
+            Mode::empty(),
+        ) {
             Err(Errno::EPERM) => {}
             other => return other,
         }
     }
-    open(name.as_str(), flags, Mode::empty())
+    openat(directory, name.as_str(), flags, Mode::empty())
+}
+
+/// The directory of our own descriptors, opened once: to find it anew for each file costs as much as to open one.
+fn descriptors() -> nix::Result<&'static OwnedFd> {
+    static DIRECTORY: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(directory) = DIRECTORY.get() {
+        return Ok(directory);
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open("/proc/self/fd", flags, Mode::empty())?;
+    Ok(DIRECTORY.get_or_init(|| directory))
 }
 
 thread_local! {
@@ -153,7 +182,7 @@ thread_local! {
 }
 
 fn stream(
-    content: &OwnedFd,
+    content: OwnedFd,
     bytes_max: u64,
     keep: bool,
     hashing: Hashing,
@@ -164,7 +193,7 @@ fn stream(
 
 fn stream_by(
     piece: &mut [u8],
-    content: &OwnedFd,
+    content: OwnedFd,
     bytes_max: u64,
     keep: bool,
     mut hashing: Hashing,
@@ -173,13 +202,14 @@ fn stream_by(
     let mut text = keep.then(Vec::new);
     let mut left = bytes_max;
     loop {
-        let count = match read(content, piece) {
+        let count = match read(&content, piece) {
             Err(Errno::EINTR) => continue,
             other => other?,
         };
         progress.add(count);
         if count == 0 {
             return Ok(Stream::Read {
+                content,
                 digests: hashing.digests(),
                 text,
             });

@@ -10,7 +10,7 @@ use fimk_core::{
     record::{Extended, FileFlag, Xattr, XattrValue},
 };
 use rustix::{
-    fs::{AtFlags, StatxAttributes, StatxFlags, getxattr, listxattr, statx},
+    fs::{AtFlags, StatxAttributes, StatxFlags, fgetxattr, flistxattr, getxattr, listxattr, statx},
     io::Errno,
 };
 use sha2::{Digest, Sha256};
@@ -44,15 +44,42 @@ const FLAGS: [(StatxAttributes, FileFlag); 6] = [
     (StatxAttributes::VERITY, FileFlag::Verity),
 ];
 
-/// Of an object that was opened as a place, a link too; none where the file system does not say.
-pub(super) fn of(place: &OwnedFd, key: &DigestKey) -> Option<Extended> {
-    // The calls that take a descriptor refuse one that is a mere place.
-    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+/// By what extended attributes are asked for.
+enum By<'a> {
+    /// The object, open for reading.
+    Content(&'a OwnedFd),
+    /// The name of a mere place, which the calls that take a descriptor refuse. It costs a walk through /proc each time.
+    Place(String),
+}
+
+impl By<'_> {
+    fn list(&self, list: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Content(content) => flistxattr(content, list),
+            Self::Place(path) => listxattr(path.as_str(), list),
+        }
+    }
+
+    fn get(&self, name: &[u8], value: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Content(content) => fgetxattr(content, name, value),
+            Self::Place(path) => getxattr(path.as_str(), name, value),
+        }
+    }
+}
+
+/// Of an object that was opened as a place, a link too; none where the file system does not say. `content`: the same
+/// object, if it was opened for reading.
+pub(super) fn of(place: &OwnedFd, content: Option<&OwnedFd>, key: &DigestKey) -> Option<Extended> {
+    let by = content.map_or_else(
+        || By::Place(format!("/proc/self/fd/{}", place.as_raw_fd())),
+        By::Content,
+    );
     let mut extended = Extended {
         flags: flags(place)?,
         ..Extended::default()
     };
-    let mut names = names(&path)?;
+    let mut names = names(&by)?;
     extended.more = u32::try_from(names.len().saturating_sub(XATTRS_MAX)).unwrap_or(u32::MAX);
     names.truncate(XATTRS_MAX);
     if names.is_empty() {
@@ -60,7 +87,7 @@ pub(super) fn of(place: &OwnedFd, key: &DigestKey) -> Option<Extended> {
     }
     let mut buffer = vec![0; VALUE_BYTES_MAX];
     for name in names {
-        let value = match getxattr(path.as_str(), name.as_slice(), &mut buffer[..]) {
+        let value = match by.get(&name, &mut buffer) {
             Ok(length) => buffer.get(..length),
             // It went meanwhile.
             Err(Errno::NODATA) => continue,
@@ -79,15 +106,15 @@ fn flags(place: &OwnedFd) -> Option<Vec<FileFlag>> {
 }
 
 /// Names of attributes, those that only the system sets first; none at all where they cannot be listed.
-fn names(path: &str) -> Option<Vec<Vec<u8>>> {
+fn names(by: &By<'_>) -> Option<Vec<Vec<u8>>> {
     // Most objects have none, or a label.
     let (mut short, mut long) = ([0; 256], Vec::new());
-    let list = match listxattr(path, &mut short[..]) {
+    let list = match by.list(&mut short) {
         Ok(length) => short.get(..length)?,
         Err(Errno::OPNOTSUPP) => &[],
         Err(Errno::RANGE) => {
             long.resize(LIST_BYTES_MAX, 0);
-            let length = listxattr(path, &mut long[..]).ok()?;
+            let length = by.list(&mut long).ok()?;
             long.get(..length)?
         }
         Err(_) => return None,

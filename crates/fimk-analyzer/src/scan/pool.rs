@@ -30,6 +30,10 @@ const KEPT_BYTES_MAX: usize = 8 << 20;
 /// Threads: each has a buffer of 128 KiB and up to a mebibyte of text.
 const READERS_MAX: usize = 16;
 
+/// Answers that are worth waking who waits for them, where so many are open: less than half of `AHEAD_MAX`, so that
+/// the threads have work meanwhile.
+const BATCH: usize = 64;
+
 /// Questions that are worth a further thread.
 const QUESTIONS_EACH: usize = 8;
 
@@ -60,6 +64,8 @@ struct State<T> {
     oldest: u64,
     /// Threads that wait for a question.
     idle: usize,
+    /// Somebody waits for this many answers, the oldest among them; 0: nobody does.
+    awaited: usize,
     ended: bool,
 }
 
@@ -112,6 +118,7 @@ impl<T: Send + 'static> Pool<T> {
             kept: 0,
             oldest: 0,
             idle: 0,
+            awaited: 0,
             ended: false,
         };
         Self {
@@ -193,8 +200,10 @@ impl<T: Send + 'static> Pool<T> {
             if left.is_zero() {
                 break;
             }
+            state.awaited = self.open.len().clamp(1, BATCH);
             let waited = shared.answered.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.awaited = 0;
         }
         let silent = state.silent(self.oldest, silence);
         if silent
@@ -255,6 +264,12 @@ impl<T> State<T> {
         self.questions.pop_front()
     }
 
+    /// Whether who waits is to be woken: for each answer by itself it would cost more than to read a small file.
+    fn is_enough(&self) -> bool {
+        let full = self.answers.len() >= self.awaited || self.kept >= KEPT_BYTES_MAX;
+        self.awaited > 0 && full && self.answers.contains_key(&self.oldest)
+    }
+
     /// Takes out a thread of which nothing is heard, if it works on this question or an older one: others may wait
     /// until theirs is the oldest.
     fn silent(&mut self, oldest: u64, silence: Duration) -> Option<(u64, Running)> {
@@ -300,9 +315,12 @@ impl<T> Worker<T> {
                 state.kept += kept;
                 state.answers.insert(number, (answer, kept));
             }
-            let wanted = number == state.oldest;
+            let enough = state.is_enough();
+            if enough {
+                state.awaited = 0;
+            }
             drop(state);
-            if wanted {
+            if enough {
                 self.shared.answered.notify_one();
             }
         }

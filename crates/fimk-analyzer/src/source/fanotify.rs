@@ -104,8 +104,9 @@ impl Fanotify {
     pub fn watch(&mut self, tree: &mut Tree, walker: &Walker, found: &[Found]) -> Vec<String> {
         let mut refused = Vec::new();
         for it in found {
-            tree.insert(it.path.clone(), entry(&it.path, it.directory));
-            match self.mark(it, walker) {
+            let meta = look(&it.path);
+            tree.insert(it.path.clone(), entry(meta.as_ref(), it.directory));
+            match self.mark(it, meta.as_ref(), walker) {
                 // It went while we walked: its directory is marked and says so.
                 Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
                 Err(error) => refused.push(format!("{} is not watched: {error}", it.path)),
@@ -114,10 +115,13 @@ impl Fanotify {
         refused
     }
 
-    fn mark(&mut self, found: &Found, walker: &Walker) -> Result<(), MarkError> {
-        let Ok(meta) = fs::symlink_metadata(found.path.as_path()) else {
-            return Err(MarkError::Gone);
-        };
+    fn mark(
+        &mut self,
+        found: &Found,
+        meta: Option<&fs::Metadata>,
+        walker: &Walker,
+    ) -> Result<(), MarkError> {
+        let meta = meta.ok_or(MarkError::Gone)?;
         if meta.is_dir() {
             let attempts = marks(walker.report_within(&found.path));
             return self.group.mark_directory(&found.path, attempts);
@@ -336,10 +340,14 @@ impl AsFd for Fanotify {
     }
 }
 
-/// What stands under a name at this moment. Of regular files the object is kept, to know them among those that
+/// What stands under a name at this moment.
+fn look(path: &BytePath) -> Option<fs::Metadata> {
+    fs::symlink_metadata(path.as_path()).ok()
+}
+
+/// What is entered of it. Of regular files the object is kept, to know them among those that
 /// somebody holds.
-fn entry(path: &BytePath, directory: bool) -> Entry {
-    let meta = fs::symlink_metadata(path.as_path()).ok();
+fn entry(meta: Option<&fs::Metadata>, directory: bool) -> Entry {
     let file = meta.filter(|meta| !directory && meta.is_file());
     Entry {
         object: file.map(|meta| Object {

@@ -37,7 +37,7 @@ pub struct Key {
 
 impl Key {
     /// From the two words of a line.
-    pub(super) fn parse(kind: &[u8], base64: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn parse(kind: &[u8], base64: &[u8]) -> Result<Self, Fault> {
         let kind = name(kind).ok_or(Fault::NoKey)?;
         let blob = decode(base64).ok_or(Fault::Base64)?;
         let mut rest = &blob[..];

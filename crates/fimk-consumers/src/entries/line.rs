@@ -3,11 +3,13 @@
 //! A secret is hidden behind a mark (NUL, number, NUL), which no line has of itself. So a parser may cut and join
 //! as it likes, and in the end each mark becomes the token of its secret.
 
+use std::ops::Range;
+
 use super::{Format, MAX_LINE};
 use crate::{
     Token, Tokenize,
     pieces::{Piece, Pieces},
-    redact::{self, Redactor},
+    redact,
 };
 
 /// The index of the first line, the text of all without comments, and the comments.
@@ -30,7 +32,8 @@ pub(super) fn joined<'a>(format: &mut impl Format, lines: &[&'a [u8]]) -> Vec<Jo
         comments.extend(Some(&line[end..]).filter(|comment| !comment.is_empty()));
         // One that never ends must not hide the rest of the file.
         continues = more && text.len() <= MAX_LINE;
-        if continues {
+        // A comment that stands between has no backslash.
+        if continues && line[..end].trim_ascii_end().ends_with(b"\\") {
             text.truncate(text.trim_ascii_end().len().saturating_sub(1));
             text.push(b' ');
         }
@@ -46,14 +49,14 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(text: &[u8], redactor: &mut Redactor, tokenize: &'a dyn Tokenize) -> Self {
+    pub(super) fn new(text: &[u8], secrets: &[Range<usize>], tokenize: &'a dyn Tokenize) -> Self {
         let mut line = Self {
             text: Vec::with_capacity(text.len()),
             tokens: Vec::new(),
             tokenize,
         };
         let mut at = 0;
-        for span in redactor.spans(text) {
+        for span in secrets {
             line.text.extend_from_slice(&text[at..span.start]);
             let mark = format!("\0{}\0", line.tokens.len());
             line.text.extend_from_slice(mark.as_bytes());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Finding, Kind, users::newly};
 use crate::{
+    Password,
     group::{self, People},
     gshadow,
     pieces::Numbers,
@@ -32,14 +33,32 @@ pub(super) fn in_group(before: Option<&group::State>, after: &group::State) -> V
         .filter(|&name| name != "root")
         .map(|name| Kind::GroupGidZero.finding(format!("group {name} is that of root: gid 0")))
         .collect();
+    findings.extend(opened(before, after, |group| &group.password));
     findings.extend(joined(before, after, |group| vec![&group.members]));
     findings
 }
 
 pub(super) fn in_gshadow(before: Option<&gshadow::State>, after: &gshadow::State) -> Vec<Finding> {
-    joined(before, after, |group| {
+    let mut findings = opened(before, after, |group| &group.password);
+    findings.extend(joined(before, after, |group| {
         vec![&group.administrators, &group.members]
-    })
+    }));
+    findings
+}
+
+/// Groups whose password became empty. Of a new file that may be how the distribution writes it.
+fn opened<G>(
+    before: Option<&Table<G>>,
+    after: &Table<G>,
+    password: impl Fn(&G) -> &Password,
+) -> Vec<Finding> {
+    let is_empty = |group: &G| *password(group) == Password::Empty;
+    let names = before.map_or_else(Vec::new, |before| newly(Some(before), after, is_empty));
+    let finding = |name| {
+        let words = format!("the password of group {name} is empty");
+        Kind::GroupEmptyPassword.finding(words)
+    };
+    names.into_iter().map(finding).collect()
 }
 
 /// Who is in a privileged group now, and was not before.

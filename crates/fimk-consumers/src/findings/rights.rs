@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is to be found in entries: the kind, what is said behind the subject, and of which entries.
-type Rule = (Kind, &'static str, fn(&Entry) -> bool);
+pub(super) type Rule = (Kind, &'static str, fn(&Entry) -> bool);
 
 pub(super) const SUDOERS: &[Rule] = &[
     (
@@ -40,6 +40,11 @@ pub(super) const SSHD: &[Rule] = &[
         Kind::SshdEmptyPasswords,
         " yes: who has no password needs none",
         |entry| is_set(entry, "PermitEmptyPasswords", "yes"),
+    ),
+    (
+        Kind::SshdPasswordAuthentication,
+        " yes: a password lets in",
+        |entry| is_set(entry, "PasswordAuthentication", "yes"),
     ),
     (
         Kind::SshdKeysCommand,
@@ -86,16 +91,16 @@ pub(super) fn in_entries(rules: &[Rule], before: Option<&State>, after: &State) 
     let mut findings = Vec::new();
     for &(kind, words, is) in rules {
         let (old, new) = (subjects(before, is), subjects(Some(after), is));
-        findings.extend(new.difference(&old).map(|subject| {
-            let subject = subject.render(&mut Numbers::default(), MAX_FIELD).text;
-            kind.finding(format!("{subject}{words}"))
-        }));
+        findings.extend(
+            new.difference(&old)
+                .map(|subject| kind.finding(format!("{}{words}", shown(subject)))),
+        );
     }
     findings
 }
 
 /// The text without what is secret in it: whole, for a long one must not hide how it ends.
-fn plain(pieces: &Pieces) -> String {
+pub(super) fn plain(pieces: &Pieces) -> String {
     let text = |piece: &Piece| match piece {
         Piece::Text(text) => text.clone(),
         Piece::Bytes(_) | Piece::Secret(_) => "?".to_owned(),
@@ -103,7 +108,12 @@ fn plain(pieces: &Pieces) -> String {
     pieces.0.iter().map(text).collect()
 }
 
-fn value(entry: &Entry, field: Field) -> String {
+/// For a person.
+pub(super) fn shown(pieces: &Pieces) -> String {
+    pieces.render(&mut Numbers::default(), MAX_FIELD).text
+}
+
+pub(super) fn value(entry: &Entry, field: Field) -> String {
     entry.field(field).map(plain).unwrap_or_default()
 }
 

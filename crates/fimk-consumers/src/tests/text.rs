@@ -1,6 +1,6 @@
 //! Any text
 use super::{Keyed, SHA512, assert_hidden, compared, state};
-use crate::{Comparison, Consumer, State, compare, diff, read};
+use crate::{Comparison, Consumer, State, compare, diff, read, understood};
 
 fn diff_of(before: impl AsRef<[u8]>, after: impl AsRef<[u8]>) -> String {
     compared(Consumer::Text, before, after)
@@ -188,4 +188,18 @@ fn binary_is_what_has_a_nul_or_too_many_strange_bytes() {
         State::Binary
     );
     assert_ne!(state(Consumer::Text, b""), State::Binary);
+}
+
+#[test]
+fn what_was_recorded_as_text_is_understood_by_another_consumer_unless_a_secret_was_cut_out() {
+    let rule = "root ALL=ALL\n# no newline: é";
+    for content in [rule, "root ALL=ALL\n", ""] {
+        let text = state(Consumer::Text, content);
+        let now = understood(Consumer::Sudoers, &text, &Keyed);
+        assert_eq!(now, Some(state(Consumer::Sudoers, content)));
+    }
+    let secret = state(Consumer::Text, format!("x {SHA512}\n"));
+    assert_eq!(understood(Consumer::Sudoers, &secret, &Keyed), None);
+    let sudoers = state(Consumer::Sudoers, rule);
+    assert_eq!(understood(Consumer::Sudoers, &sudoers, &Keyed), None);
 }

@@ -384,6 +384,9 @@ fn the_packaged_configuration_is_valid() {
         ("/etc/cron.d/job", "scheduled-jobs"),
         ("/usr/local/bin/tool", "local-programs"),
         ("/etc/hosts", "etc"),
+        ("/usr/bin/ls", "programs"),
+        ("/usr/lib/x86_64-linux-gnu/libc.so.6", "programs"),
+        ("/var/log/auth.log", "login-records"),
     ] {
         assert_eq!(
             set.covers(&BytePath::new(path.as_bytes()))

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt as _};
 use fimk_core::path::BytePath;
 use fimk_wire::raw;
 
-use super::{Batch, Fanotify, attempts::attempt, culprit, entry};
+use super::{Batch, Fanotify, attempts::attempt, culprit, entry, look};
 use crate::{
     actors::Actors,
     clock,
@@ -107,7 +107,8 @@ impl Fanotify {
                 self.group.lost_name(path);
             }
         } else if let Some(found) = walker.reaches(path, directory) {
-            tree.insert(path.clone(), entry(path, directory));
+            let meta = look(path);
+            tree.insert(path.clone(), entry(meta.as_ref(), directory));
             if directory || matches!(fact, Fact::Linked(_)) {
                 // Whoever made a directory need not have made what was in it before it could be marked.
                 let made = *fact == Fact::Created;
@@ -115,7 +116,7 @@ impl Fanotify {
                 self.to_walk.push((found.path, touch));
             } else {
                 // If it cannot be marked, its directory is, and that sees all but writes through other names.
-                let _ = self.mark(&found, walker);
+                let _ = self.mark(&found, meta.as_ref(), walker);
             }
         }
     }
@@ -164,12 +165,13 @@ impl Fanotify {
             self.moves += u64::from(self.group.follow(event, new_reached.as_ref()));
         }
         if let Some(path) = &new_reached {
-            tree.insert(path.clone(), entry(path, directory));
+            let meta = look(path);
+            tree.insert(path.clone(), entry(meta.as_ref(), directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
             } else if let Some(found) = walker.reaches(path, directory) {
                 // Where it was made it may have been gone before it could be marked.
-                let _ = self.mark(&found, walker);
+                let _ = self.mark(&found, meta.as_ref(), walker);
             }
         }
         let touch = Touch {

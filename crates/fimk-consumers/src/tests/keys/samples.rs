@@ -10,7 +10,7 @@ pub(super) const DSA: &str = "ssh-dss AAAAB3NzaC1kc3MAAACBAM+eEn/ic8tHQbXp5deF6Y
      ksbt1lPiVT2jPxu8XFa/JFmSN72gUdrsUblvO9/N7ToUVUc4fYL+DtH7dSQ7/YwyhjWMrpPhJZodPCjlQjkWZzmr0Kamm6QRyOAk\
      /hVIZJEnIxcAAACAeS+HIHcWEcU6kTdeQDRJxxw+LAZdHCDOVKxxPG/yelj28aGA74Urr6PqMFb+ZjShPFV5NDZmFnv3LMyvntkm\
      5g0cCc1P+O+MtoGVX2Xbe3dFV8gd66xPFVPffjlSqaIAWfKg5k57HmoHGaDuMMmfE8F9acnn/d49ee6atn5bva0=";
-pub(super) const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBAlRirwL0t1R4ugdK/1lErcCpenz\
+pub(in crate::tests) const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBAlRirwL0t1R4ugdK/1lErcCpenz\
      djzh3cUDDNY+OVgC/tsCCfLCKTsnMeJz1mfADW98CFEmRkJiR3r2vQISDlk=";
 pub(super) const P384: &str = "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBBpBVJL1sNaRpVpuC5UpRa5zxNNi\
      7DcrXuJBQqM5xPoNObglnjOw9r+pkFPw8BiSc1vTfz7DzRNBYXh8bPSf/CPuK9tMBtpL/g+DjPbTQwqhIdYYgDN6p3sFxs/3APGn\
