@@ -65,13 +65,7 @@ impl Engine {
             return Ok(true);
         }
         let gone = pending.present == Some(false);
-        let begun = Instant::now();
-        let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
-        if matched.rule.growing.is_some() {
-            // Whoever adds a line to a large log must not keep us reading it.
-            let rest = begun.elapsed().saturating_mul(GROWING_REST);
-            self.settle.rest(path, rest.min(GROWING_REST_MAX));
-        }
+        let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
         let grown = looked.has_grown();
         let stalled = looked.is_stalled();
@@ -332,6 +326,23 @@ impl Engine {
         // As above.
         let _ = self.channel.beat();
         done
+    }
+
+    /// As [`Self::snapshot`]. Whoever adds a line to a large log must not keep us reading it.
+    fn look_again(
+        &mut self,
+        path: &BytePath,
+        rule: &Rule,
+        known: Option<&Record>,
+        gone: bool,
+    ) -> Looked {
+        let begun = Instant::now();
+        let looked = self.snapshot(path, rule, known, gone);
+        if rule.growing.is_some() {
+            let rest = begun.elapsed().saturating_mul(GROWING_REST);
+            self.settle.rest(path, rest.min(GROWING_REST_MAX));
+        }
+        looked
     }
 
     /// Reads a path under a rule.

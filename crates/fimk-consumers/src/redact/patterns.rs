@@ -80,7 +80,7 @@ fn compile(patterns: &[String]) -> Result<Regex, String> {
             } else {
                 let why = error
                     .syntax_error()
-                    .map_or_else(|| error.to_string(), |error| error.to_string());
+                    .map_or_else(|| error.to_string(), ToString::to_string);
                 // The parser draws a picture above its last line.
                 let last = why.lines().last().unwrap_or_default();
                 format!(
