@@ -18,10 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fimk_core::request::Request;
 use nix::poll::{PollFd, PollFlags};
 use serde_json::json;
 
-use self::connection::{Connection, Step, User};
+pub use self::connection::User;
+use self::connection::{Connection, Step};
 use crate::exit::Failure;
 
 /// Connections at once: an administrator, a check and a metrics reader use one each, for milliseconds.
@@ -39,20 +41,15 @@ const ACCEPTED_AT_ONCE: usize = 16;
 /// After the system refused a connection (no descriptors left): without a pause we would spin.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What may be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// How fimk is.
-    Status,
-}
-
 /// What somebody asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// To [`Control::answer`] it under.
     pub number: u64,
     /// What was asked.
-    pub command: Command,
+    pub request: Request,
+    /// By whom, as of connecting.
+    pub user: User,
     /// Whether it was asked by root or our own user: they may know names of files, others only numbers.
     pub trusted: bool,
 }
@@ -91,7 +88,7 @@ impl Refusal {
                 connection::REQUEST_BYTES_MAX
             ),
             Self::BadRequest => {
-                "a request is one JSON object on one line, and this build knows {\"command\":\"status\"}"
+                "a request is one JSON object on one line, as {\"command\":\"status\"}: this build knows none such"
                     .to_owned()
             }
             Self::TooSlow => format!(
@@ -193,9 +190,10 @@ impl Control {
         self.connections.retain_mut(|connection| {
             match connection.step(now) {
                 Step::Wait => {}
-                Step::Asked(command) => asked.push(Question {
+                Step::Asked(request) => asked.push(Question {
                     number: connection.number,
-                    command,
+                    request,
+                    user: connection.user(),
                     trusted: connection.is_trusted(),
                 }),
                 Step::Refused(refusal) => counts.refused(refusal),

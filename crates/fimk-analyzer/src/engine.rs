@@ -4,14 +4,17 @@ mod checkpoint;
 mod deliver;
 mod heartbeat;
 mod keep;
+mod lane;
 mod packets;
 mod pulse;
+mod questions;
 mod reload;
 mod status;
 mod storing;
 mod wait;
 
 pub use keep::{AGE, ALIVE};
+pub use lane::Lane;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -34,7 +37,6 @@ use crate::{
     looks,
     mounts::Mounts,
     notify::Notify,
-    output::Output,
     patience::Patience,
     pending::{Found, Pending, Settle, Times},
     signal::Signal,
@@ -96,8 +98,8 @@ pub struct Engine {
     pub(crate) settle: Settle,
     pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
-    pub(crate) output: Output,
-    delivery: deliver::Delivery,
+    /// The outputs, as configured.
+    lanes: Vec<Lane>,
     /// The loader does not answer: who did what is not waited for.
     pub(crate) alone: bool,
     heartbeat_at: Instant,
@@ -165,7 +167,7 @@ pub struct Parts {
     pub key_id: Token,
     pub channel: Channel,
     pub eyes: Eyes,
-    pub output: Output,
+    pub lanes: Vec<Lane>,
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
@@ -200,8 +202,7 @@ impl Engine {
             settle: Settle::new(times),
             attempts: Attempts::new(times.window),
             eyes: parts.eyes,
-            output: parts.output,
-            delivery: deliver::Delivery::default(),
+            lanes: parts.lanes,
             alone: false,
             heartbeat_at: Instant::now(),
             own: crate::own::Own::of_this_process(),
@@ -267,6 +268,7 @@ impl Engine {
         self.channel.flush()?;
         self.receive()?;
         self.look()?;
+        self.say_uncertain(false)?;
         self.look_at_homes()?;
         self.overdue(Instant::now())?;
         self.look_at_mounts()?;
@@ -356,6 +358,8 @@ impl Engine {
         {
             let signals = fanotify.unanswered(&mut self.tree, &self.walker, &self.actors);
             self.signals(signals)?;
+            // No packet comes after which it would be done.
+            self.keep_books()?;
         }
         Ok(())
     }
@@ -410,6 +414,7 @@ impl Engine {
         self.notify.stopping();
         let begun = clock::now();
         let done = self.take_in_the_rest().and_then(|all| {
+            self.say_uncertain(true)?;
             self.drain()?;
             if all {
                 self.checkpoint.reach(begun);

@@ -1,6 +1,7 @@
 //! Reads what is due, compares it with its record, and commits record and events together.
 
 use std::{
+    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -64,7 +65,7 @@ impl Engine {
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(true);
         }
-        let gone = pending.present == Some(false);
+        let gone = pending.present == Some(false) && !self.stands_after_all(path)?;
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
         let grown = looked.has_grown();
@@ -124,10 +125,13 @@ impl Engine {
             after: after.as_ref(),
             verdict: &verdict,
             matched: &matched,
-            gap,
+            // What was done until it was read shows as well.
+            gap: gap.map(|it| crate::report::gap(it.from)),
             compared: self.compared,
             show_private: matched.rule.content == ContentMode::Diff,
             cut: self.cut(matched.rule, after.as_ref()),
+            names_lag: matches!(self.eyes, Eyes::Fanotify(_)),
+            adrift: after.is_none() && self.is_adrift(path),
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
         commit.events = self.told(&case, forgiven);
@@ -147,12 +151,19 @@ impl Engine {
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
             return Ok(true);
         }
-        if leads_elsewhere && self.homes.above(path).is_some() {
-            self.home_link_moved = true;
-        } else if leads_elsewhere {
-            return self.commit_and_follow(commit).map(|()| true);
+        if leads_elsewhere {
+            return self.commit_of_link(path, commit).map(|()| true);
         }
         self.commit(commit).map(|()| true)
+    }
+
+    /// Of a link that a rule spells out, and that leads elsewhere now.
+    fn commit_of_link(&mut self, path: &BytePath, commit: Commit) -> Result<(), Trouble> {
+        if self.homes.above(path).is_some() {
+            self.home_link_moved = true;
+            return self.commit(commit);
+        }
+        self.commit_and_follow(commit)
     }
 
     /// Whether what is on record was read with the digest key of today.
@@ -278,6 +289,38 @@ impl Engine {
             .filter_map(|touch| touch.actor);
         let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
         Ok(fanotify.awaits_another(path, &known))
+    }
+
+    /// Whether what fanotify names so may have moved on with its directory: one that was removed has no name in the tree, and lay in
+    /// a directory that is there.
+    fn is_adrift(&self, path: &BytePath) -> bool {
+        let above_is_gone = |path: &BytePath| {
+            let above = path.parent();
+            above.is_some_and(|it| fs::symlink_metadata(it.as_path()).is_err())
+        };
+        matches!(self.eyes, Eyes::Fanotify(_))
+            && (self.tree.get(path).is_some() || above_is_gone(path))
+    }
+
+    /// Whether something has a name that went by the last record, and no record of it is on its way: of two that are alike and
+    /// wait at the same time fanotify makes one, so that a name that came again is told of once. (BPF makes one for each.)
+    fn stands_after_all(&mut self, path: &BytePath) -> Result<bool, Trouble> {
+        let Eyes::Fanotify(_) = &self.eyes else {
+            return Ok(false);
+        };
+        let at = path.clone();
+        if !matches!(
+            self.ask(path, move |reader| reader.attributes(&at)),
+            Ok(Ok(_))
+        ) {
+            return Ok(false);
+        }
+        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+            return Ok(false);
+        };
+        // As in `others_are_on_the_way`.
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
+        Ok(fanotify.has_read_all() && !fanotify.awaits_another(path, &[]))
     }
 
     /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody

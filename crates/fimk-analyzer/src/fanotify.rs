@@ -5,10 +5,12 @@
 
 mod decode;
 mod handle;
+mod order;
 mod paths;
 mod sys;
 
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
@@ -24,6 +26,7 @@ use thiserror::Error;
 
 use self::{
     decode::{Events, Raw},
+    order::{Move, Order},
     paths::{Known, Paths},
 };
 use crate::read::open_path;
@@ -149,6 +152,7 @@ impl From<Errno> for MarkError {
 pub struct Group {
     fanotify: Fanotify,
     paths: Paths,
+    order: Order,
     /// Whether the group takes `FAN_RENAME`; learnt at the first mark, for no version tells.
     rename: bool,
     buffer: Vec<u8>,
@@ -171,6 +175,7 @@ impl Group {
         Ok(Self {
             fanotify: sys::group(fd),
             paths: Paths::new(MARKS_MAX),
+            order: Order::default(),
             rename: true,
             buffer: vec![0; BUFFER_BYTES],
         })
@@ -193,6 +198,11 @@ impl Group {
         let handle = handle::of(&directory)?;
         self.paths.room_for(&handle)?;
         self.mark(&directory, None, directory_mask() | attempts)?;
+        if let Known::Path(known) = self.paths.get(&handle)
+            && known != path
+        {
+            self.order.found_elsewhere(&handle, known);
+        }
         self.paths.insert(handle, path);
         Ok(())
     }
@@ -251,6 +261,49 @@ impl Group {
         object.is_some_and(|handle| self.paths.has_moved_on(handle, path))
     }
 
+    /// Takes note of what an event tells of a directory, before anything is done about it. `old`: where it was; `new`: where it
+    /// is, unless it is no more, or out of sight.
+    pub fn heard(&mut self, event: &FanotifyEvent, old: Option<&BytePath>, new: Option<&BytePath>) {
+        let (Some(object), Some(old)) = (event.handles.object.as_deref(), old) else {
+            return;
+        };
+        let known = match self.paths.get(object) {
+            Known::Path(known) => Some(known),
+            Known::Forgotten | Known::No => None,
+        };
+        let above = event.handles.old.as_deref();
+        let it = Move {
+            object,
+            above: above.or(event.handles.new.as_deref()),
+            old,
+            new,
+        };
+        self.order.moved(&it, known);
+    }
+
+    /// A directory comes to where another is, which the kernel lets happen only to one that goes with that.
+    pub fn displaces(&mut self, event: &FanotifyEvent, path: &BytePath) {
+        if let Some(handle) = self.paths.at(path)
+            && event.handles.object.is_some()
+            && event.handles.object.as_deref() != Some(handle)
+        {
+            self.order.displaced(handle, path);
+        }
+    }
+
+    /// Whether all that was heard of directories agrees so far.
+    pub fn is_certain(&self) -> bool {
+        self.order.is_certain()
+    }
+
+    /// Nothing waits in the queue, and all that was read was told, and what it names walked. What is gone is let go; gives the
+    /// places of directories of which what was heard does not agree. Doubts of this moment are left, unless it is `now` or never.
+    pub fn at_rest(&mut self, now: bool) -> BTreeSet<BytePath> {
+        let broken = self.order.judge(&self.paths, now);
+        self.paths.bury();
+        broken
+    }
+
     /// What an event tells of a directory's move holds for it also where another stands at its former path by now; whether
     /// it has another path for it.
     pub fn follow(&mut self, event: &FanotifyEvent, new: Option<&BytePath>) -> bool {
@@ -304,10 +357,7 @@ impl Group {
     pub fn read(&mut self, out: &mut Vec<FanotifyEvent>) -> io::Result<bool> {
         let count = match unistd::read(&self.fanotify, &mut self.buffer) {
             Ok(count) => count,
-            Err(Errno::EAGAIN) => {
-                self.paths.bury();
-                return Ok(false);
-            }
+            Err(Errno::EAGAIN) => return Ok(false),
             Err(Errno::EINTR) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         };

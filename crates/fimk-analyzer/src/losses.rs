@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use fimk_core::event::Gap;
 use fimk_wire::{COUNT_NAMES, HOOK_NAMES, plan::ROWS, raw};
 
 use crate::{
@@ -33,6 +34,9 @@ const CAUSES: [u32; 4] = [
     raw::FIMK_COUNT_WATCH_FULL,
     raw::FIMK_COUNT_ACTORS_FULL,
 ];
+/// The count of places of which fanotify's events do not agree who was there.
+pub const DIRECTORIES_UNCLEAR: &str = "directories_unclear";
+
 /// The count of times that the queue of fanotify was full.
 const QUEUE_FULL: &str = "fanotify_queue_full";
 
@@ -73,6 +77,8 @@ pub struct Grown {
     /// Whether only a comparison of everything can find what was lost. Where the rule is known the packet has it, and of
     /// announcements the loader's sweep finds it.
     pub compare: bool,
+    /// When, where that is known.
+    pub window: Option<Gap>,
 }
 
 impl Grown {
@@ -109,6 +115,13 @@ impl Losses {
             return;
         };
         untold.compare |= grown.compare;
+        let both = untold.window.zip(grown.window);
+        untold.window = both.map_or(untold.window.or(grown.window), |(one, other)| {
+            Some(Gap {
+                from: one.from.min(other.from),
+                to: one.to.max(other.to),
+            })
+        });
         add(&mut untold.counts, grown.counts);
         for (hook, causes) in grown.lost {
             match untold.lost.iter_mut().find(|(known, _)| *known == hook) {
@@ -174,6 +187,7 @@ impl Losses {
             counts,
             lost,
             compare,
+            window: None,
         })
     }
 }
@@ -223,6 +237,7 @@ impl Engine {
             counts: vec![(QUEUE_FULL.to_owned(), 1)],
             lost: Vec::new(),
             compare: true,
+            window: None,
         });
         self.scan_wanted = Some("the queue of fanotify was full".to_owned());
     }

@@ -63,7 +63,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{Config, Coverage, Report, SourceWanted},
+    config::{Config, Coverage, OutputKind, Report, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -78,7 +78,7 @@ use crate::{
     channel::{Channel, ChannelError, no_key},
     configuration::{Configuration, Origin},
     control::Control,
-    engine::{Engine, Eyes, Parts, Trouble},
+    engine::{Engine, Eyes, Lane, Parts, Trouble},
     exit::{Failure, Status, log},
     fanotify::Group,
     homes::{Homes, Table},
@@ -130,7 +130,7 @@ fn run() -> Result<(), Failure> {
     let control = Control::bind(&config.run_dir)?;
     let mounts = Mounts::open();
     let notify = Notify::from_environment();
-    let report = sandbox::enter(&config.state_dir, &config.run_dir)
+    let report = sandbox::enter(&config.state_dir, &config.run_dir, &places(&config))
         .map_err(|sentence| Failure::new(Status::Permission, sentence))?;
     if !report.reads_everything {
         log("files of other users cannot be read: CAP_DAC_READ_SEARCH is missing");
@@ -152,11 +152,7 @@ fn run() -> Result<(), Failure> {
         Err(error) => return ended(Trouble::Channel(error)),
     };
     let host = host_name();
-    let output = config.outputs.first().cloned().unwrap_or_default();
-    let output = Output::new(Host { name: host.clone() }, &output).map_err(|error| {
-        let sentence = format!("standard output cannot be written: {error}");
-        Failure::new(Status::Io, sentence)
-    })?;
+    let lanes = lanes(&config, &host, &mut store)?;
     let mut engine = Engine::new(Parts {
         rules,
         age: start::age(&store)?,
@@ -168,7 +164,7 @@ fn run() -> Result<(), Failure> {
         key_id: key.id(),
         channel,
         eyes: eyes(&ready, group)?,
-        output,
+        lanes,
         boot,
         stash,
         stop,
@@ -185,6 +181,27 @@ fn run() -> Result<(), Failure> {
         Err(Trouble::Channel(ChannelError::Closed)) => engine.give_up_start(),
         Err(trouble) => Err(trouble.into_failure()),
     }
+}
+
+/// The outputs, each where it was. One that is no longer configured is forgotten: it would keep old events for ever.
+fn lanes(config: &Config, host: &str, store: &mut Store) -> Result<Vec<Lane>, Failure> {
+    for (name, _) in store.cursors()? {
+        if !config.outputs.iter().any(|output| output.name == name) {
+            log(format!(
+                "the output \"{name}\" is no longer configured, and how far it was is forgotten"
+            ));
+            store.remove_cursor(&name)?;
+        }
+    }
+    let lane = |output| {
+        let name = host.to_owned();
+        let output = Output::new(Host { name }, output).map_err(|error| {
+            let sentence = format!("standard output cannot be written: {error}");
+            Failure::new(Status::Io, sentence)
+        })?;
+        Lane::new(output, store)
+    };
+    config.outputs.iter().map(lane).collect()
 }
 
 /// The loader's end is ours, also before there is anything to keep.
@@ -234,6 +251,21 @@ pub(crate) fn compile(config: &Config, homes: &Table) -> Result<RuleSet, Failure
         }
     }
     RuleSet::new(&config).map_err(too_complex)
+}
+
+/// What the outputs need of the file system.
+fn places(config: &Config) -> sandbox::Places {
+    let mut places = sandbox::Places::default();
+    for output in &config.outputs {
+        match &output.kind {
+            OutputKind::Journald { socket } | OutputKind::Syslog { socket, .. } => {
+                places.sockets.push(socket.clone());
+            }
+            OutputKind::File { path, .. } => places.files.push(path.clone()),
+            OutputKind::Stdout => {}
+        }
+    }
+    places
 }
 
 fn say_covered(config: &Config) {

@@ -1,29 +1,34 @@
-//! Standard output: one JSON object a line, each at least once.
+//! An output: which events go to it, in what form, and what waits there. Each event comes at least once.
 
 mod burst;
+mod form;
+mod sink;
 mod writer;
 
-use std::{collections::VecDeque, fs::File, io, os::fd::AsFd as _, time::Instant};
+use std::{collections::VecDeque, io, time::Instant};
 
 use fimk_core::{
     config,
     event::{Body, Event},
-    render::{Host, ecs_line},
+    render::Host,
 };
 
-use self::{burst::Bursts, writer::Writer};
+use self::{burst::Bursts, form::Form, writer::Writer};
 pub use self::{
     burst::Due,
-    writer::{Blocked, LINES_MAX},
+    form::line,
+    sink::MEMORY_FILE,
+    writer::{Blocked, RECORDS_MAX},
 };
 
-/// The name of its cursor in the store.
-pub const STDOUT: &str = "stdout";
-
-/// Writes events to standard output, without ever waiting for who reads there.
+/// Gives events to a sink, without ever waiting for it.
 pub struct Output {
-    host: Host,
-    severity: u8,
+    /// The name of its cursor in the store.
+    pub name: String,
+    /// Where it goes, for sentences.
+    pub place: String,
+    form: Form,
+    filter: config::Filter,
     bursts: Option<Bursts>,
     /// What was kept back long enough, and waits for room.
     ripe: VecDeque<Due>,
@@ -33,20 +38,20 @@ pub struct Output {
 }
 
 impl Output {
-    /// As configured: events below its severity are passed over.
+    /// As configured.
     ///
     /// # Errors
-    /// When there can be no thread that writes.
+    /// When there can be no thread that writes, or standard output is closed.
     pub fn new(host: Host, config: &config::Output) -> io::Result<Self> {
-        // Past the buffer of the standard library, which knows of no attempt that is made again.
-        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         Ok(Self {
-            host,
-            severity: config.severity,
+            name: config.name.clone(),
+            place: sink::place(&config.kind),
+            form: Form::of(config, host),
+            filter: config.filter.clone(),
             bursts: config.burst.map(Bursts::new),
             ripe: VecDeque::new(),
             taken: 0,
-            writer: Writer::start(out)?,
+            writer: Writer::start(sink::open(&config.kind)?)?,
         })
     }
 
@@ -58,7 +63,7 @@ impl Output {
         }
         self.taken = self.taken.max(event.sequence);
         let bursts = self.bursts.as_mut();
-        let wanted = event.severity >= self.severity;
+        let wanted = self.filter.passes(event);
         if wanted && bursts.is_some_and(|bursts| bursts.keeps(event, Instant::now())) {
             return true;
         }
@@ -67,13 +72,13 @@ impl Output {
 
     /// Gives an event to be written now, out of its turn: [`Self::written`] will not speak of it.
     pub fn offer_before_its_turn(&self, event: &Event) -> bool {
-        self.writer.offer(0, self.line(event))
+        self.writer.offer(0, self.record(event))
     }
 
     /// The event of this sequence was written before its turn: in its turn it counts, and is not written again.
     pub fn pass_over(&mut self, sequence: u64) -> bool {
         self.taken = self.taken.max(sequence);
-        self.writer.offer(self.all_until(), String::new())
+        self.writer.offer(self.all_until(), Vec::new())
     }
 
     /// The next of what was kept back long enough, or, with `all`, of everything that was; the caller gives it with
@@ -89,20 +94,18 @@ impl Output {
         }
     }
 
-    /// Gives an event to be written, unless it is below the output's severity; false when there was no room.
+    /// Gives an event to be written, unless it is not for this output; false when there was no room.
     pub fn give(&self, event: &Event) -> bool {
-        self.writer.offer(self.all_until(), self.line(event))
+        self.writer.offer(self.all_until(), self.record(event))
     }
 
-    /// Empty where it is below the output's severity.
-    fn line(&self, event: &Event) -> String {
-        let mut line = String::new();
-        if event.severity >= self.severity {
-            crate::scan::clear_line();
-            line = ecs_line(event, &self.host);
-            line.push('\n');
+    /// Empty where it is not for this output.
+    fn record(&self, event: &Event) -> Vec<u8> {
+        if self.filter.passes(event) {
+            self.form.record(event)
+        } else {
+            Vec::new()
         }
-        line
     }
 
     /// The number up to which all was given to be written: what is kept back holds it back.

@@ -1,6 +1,6 @@
 //! What this process writes itself, where a rule covers it: an event about each event would be one without end.
 //!
-//! It writes to its database, which every rule leaves out, and to standard output and standard error, which may be files
+//! It writes to its database and to files of outputs, which every rule leaves out, and to standard output and standard error, which may be files
 //! that one covers. Its writes to those are counted and not told; everybody else's are told.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
         fd::AsFd,
         unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
+    path::PathBuf,
 };
 
 use fimk_core::{config::Config, path::BytePath, record::Attributes, rules::RuleSet};
@@ -35,12 +36,23 @@ impl Directories {
     }
 }
 
-/// The state and the run directory, as configured and as they are without links.
+/// What every rule leaves out: the state and the run directory and the files of outputs, those that were full among them.
 pub fn names(config: &Config) -> Vec<BytePath> {
+    let files = config.outputs.iter().flat_map(|it| it.kind.files());
+    let directories = [&config.state_dir, &config.run_dir].map(PathBuf::clone);
+    real(directories.into_iter().chain(files))
+}
+
+/// As configured and as they are without links.
+fn real(paths: impl IntoIterator<Item = PathBuf>) -> Vec<BytePath> {
     let mut own = Vec::new();
-    for directory in [&config.state_dir, &config.run_dir] {
-        own.push(BytePath::new(directory.as_os_str().as_bytes()));
-        let real = fs::canonicalize(directory).ok();
+    for path in paths {
+        own.push(BytePath::new(path.as_os_str().as_bytes()));
+        // A file need not be there yet.
+        let above = path.parent().zip(path.file_name());
+        let real = above.and_then(|(above, name)| Some(fs::canonicalize(above).ok()?.join(name)));
+        let real = [fs::canonicalize(&path).ok(), real];
+        let real = real.into_iter().flatten();
         own.extend(real.map(|real| BytePath::new(real.as_os_str().as_bytes())));
     }
     own.retain(|path| path.bytes().starts_with(b"/"));
@@ -51,7 +63,10 @@ pub fn names(config: &Config) -> Vec<BytePath> {
 /// Sentences on what a rule covers, or names, of our own directories; `rules` do not leave them out yet.
 pub fn covered(config: &Config, rules: &RuleSet) -> Vec<String> {
     let mut sentences = Vec::new();
-    for own in names(config) {
+    let files = config.outputs.iter();
+    let files = files.filter_map(|it| it.kind.files().into_iter().next());
+    let directories = [&config.state_dir, &config.run_dir].map(PathBuf::clone);
+    for own in real(directories.into_iter().chain(files)) {
         let lies_in = |rule: &&fimk_core::config::Rule| {
             let mut paths = rule.paths.iter();
             paths.any(|path| path.base().is_in(&own) && *path.base() != own)

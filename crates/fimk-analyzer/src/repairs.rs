@@ -10,7 +10,7 @@ use std::{
 };
 
 use fimk_core::{
-    event::{Action, Body, DetectedBy, Event, Notice},
+    event::{Action, Body, DetectedBy, Event, Gap, Notice},
     path::BytePath,
 };
 use fimk_store::Commit;
@@ -18,8 +18,9 @@ use fimk_wire::raw;
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{Engine, Trouble},
-    losses::{self, ATTEMPTS_LOST},
+    clock,
+    engine::{Engine, Eyes, Trouble},
+    losses::{self, ATTEMPTS_LOST, DIRECTORIES_UNCLEAR, Grown},
     severity,
 };
 
@@ -193,6 +194,36 @@ impl Engine {
         self.tell_losses(false)
     }
 
+    /// The records that fanotify has of directories do not agree, or not with what is there: where they differ, everything is
+    /// compared, and from when to when a name may be wrong is said. Only when nothing is under way, or `now`.
+    pub(crate) fn say_uncertain(&mut self, now: bool) -> Result<(), Trouble> {
+        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+            return Ok(());
+        };
+        let Some((from, places)) = fanotify.uncertain(now) else {
+            return Ok(());
+        };
+        let to = clock::now();
+        self.repairs.lost();
+        self.losses.untold(Grown {
+            counts: vec![(DIRECTORIES_UNCLEAR.to_owned(), places.len() as u64)],
+            lost: Vec::new(),
+            compare: false,
+            window: Some(Gap { from, to }),
+        });
+        let above: BTreeSet<BytePath> = places.iter().filter_map(BytePath::parent).collect();
+        self.repairs.directories(above.len());
+        for directory in above
+            .iter()
+            .filter(|it| self.tree.get(it).is_some())
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.compare_directory(&directory, &[])?;
+        }
+        Ok(())
+    }
+
     /// Says what was lost; after the first time not more often than who provokes losses could fill the database.
     pub(crate) fn tell_losses(&mut self, now: bool) -> Result<(), Trouble> {
         self.tell_repairs(now)?;
@@ -203,7 +234,9 @@ impl Engine {
             let mut counts = grown.counts.iter();
             counts.all(|(name, _)| names.contains(&name.as_str()))
         };
-        let message = if grown.compare {
+        let message = if only(&[DIRECTORIES_UNCLEAR]) {
+            "directories were renamed faster than that was read: names told of this time may be former ones, or those of another directory"
+        } else if grown.compare {
             "records of the kernel were lost; everything is compared"
         } else if only(&[ATTEMPTS_LOST]) {
             "more was denied, opened or executed at once than there is room for, and is not told"
@@ -216,6 +249,7 @@ impl Engine {
             message: message.to_owned(),
             counts: grown.counts,
             lost: grown.lost,
+            gap: grown.window,
             ..Notice::default()
         };
         let event = self.notice(Action::EventsLost, severity::LOSS, notice);

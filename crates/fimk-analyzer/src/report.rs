@@ -53,6 +53,10 @@ pub struct Case<'a> {
     pub show_private: bool,
     /// What of the content was not compared: a sentence.
     pub cut: Option<String>,
+    /// The source names objects by what their directories were called, which may be another's name by now.
+    pub names_lag: bool,
+    /// Nothing is there, and what was touched may have moved on with its directory.
+    pub adrift: bool,
 }
 
 /// A change with its action and severity.
@@ -300,7 +304,25 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
             None => (Action::Modified, severity),
         });
     }
-    None
+    let action = unrecorded(case, operations)?;
+    Some((action, severity))
+}
+
+/// Of what was never recorded under this name, and of which nobody says that it came or went: nobody can say either that the
+/// touch changed nothing.
+fn unrecorded(case: &Case<'_>, operations: Operations) -> Option<Action> {
+    let named = |touch: &Touch| touch.fact.as_ref().is_some_and(Fact::tells_of_name);
+    if case.before.is_some() || case.pending.touches.iter().any(named) {
+        return None;
+    }
+    let there = case.after.is_some();
+    if there && case.names_lag && operations.meets(Operations::CONTENT)
+        || case.adrift && operations.meets(Operations::WRITES)
+    {
+        return Some(Action::Modified);
+    }
+    let attributes = (there || case.adrift) && operations.meets(Operations::ATTRIBUTES);
+    attributes.then_some(Action::AttributesModified)
 }
 
 /// Whether it was written and cannot be read: then nobody knows that the bytes are the same.

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | capabilities | `CAP_DAC_READ_SEARCH`, which reads and marks, and nothing to inherit |
 //! | not dumpable | no core dump, no ptrace by others of the same user, `/proc/self` is root's |
-//! | landlock | writing only beneath the state and the run directory; no TCP, no abstract sockets, no signals to others |
+//! | landlock | writing only beneath the state and the run directory and that of an output's file; no TCP, no abstract sockets, no signals to others |
 //! | seccomp | the calls listed in `sandbox/syscalls.rs`; everything else is `EPERM` |
 //!
 //! Who comes after this can open no connection: sockets to other processes are connected before and kept, and the
-//! control socket is bound before.
+//! control socket is bound before. Datagrams may be sent without one, to the sockets of outputs.
 
 mod filter;
+mod places;
 mod syscalls;
 
 use std::{collections::HashSet, fs, path::Path};
@@ -21,6 +22,8 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use nix::{sys::prctl, unistd::getresuid};
+
+pub use self::places::Places;
 
 /// The newest rights that are asked for; an older kernel takes those it knows.
 const NEWEST: ABI = ABI::V9;
@@ -41,13 +44,13 @@ pub struct Report {
 ///
 /// # Errors
 /// One sentence: it is root or has threads, a directory is missing, or the kernel refused a layer that it has.
-pub fn enter(state_dir: &Path, run_dir: &Path) -> Result<Report, String> {
+pub fn enter(state_dir: &Path, run_dir: &Path, places: &Places) -> Result<Report, String> {
     refuse_threads()?;
-    restrict_thread(state_dir, run_dir)
+    restrict_thread(state_dir, run_dir, places)
 }
 
 /// All but the look for other threads.
-fn restrict_thread(state_dir: &Path, run_dir: &Path) -> Result<Report, String> {
+fn restrict_thread(state_dir: &Path, run_dir: &Path, places: &Places) -> Result<Report, String> {
     refuse_root()?;
     prctl::set_no_new_privs().map_err(|errno| {
         format!("The kernel refused no_new_privs ({errno}); fimk needs Linux 5.10 or newer.")
@@ -56,7 +59,7 @@ fn restrict_thread(state_dir: &Path, run_dir: &Path) -> Result<Report, String> {
         format!("The kernel refused to protect the process from dumps ({errno}).")
     })?;
     let reads_everything = keep_one_capability()?;
-    let (landlock_abi, landlock_complete) = restrict_files(state_dir, run_dir)?;
+    let (landlock_abi, landlock_complete) = restrict_files(state_dir, run_dir, places)?;
     filter::apply()?;
     Ok(Report {
         landlock_abi,
@@ -107,7 +110,11 @@ fn keep_one_capability() -> Result<bool, String> {
 
 /// Reading is not handled at all: a rule that permits it beneath `/` would still refuse what is reached by a
 /// handle or lies on a detached mount.
-fn restrict_files(state_dir: &Path, run_dir: &Path) -> Result<(Option<u32>, bool), String> {
+fn restrict_files(
+    state_dir: &Path,
+    run_dir: &Path,
+    places: &Places,
+) -> Result<(Option<u32>, bool), String> {
     let handled = AccessFs::from_all(NEWEST) & !(AccessFs::ReadFile | AccessFs::ReadDir);
     let failed = |error| format!("Landlock cannot be set up ({error}).");
     let mut ruleset = Ruleset::default()
@@ -125,6 +132,17 @@ fn restrict_files(state_dir: &Path, run_dir: &Path) -> Result<(Option<u32>, bool
         })?;
         ruleset = ruleset
             .add_rule(PathBeneath::new(open, own_files()))
+            .map_err(failed)?;
+    }
+    for (directory, rights) in places.directories() {
+        let open = PathFd::new(&directory).map_err(|error| {
+            format!(
+                "An output goes to the directory {}, which cannot be opened ({error}): make it first, or remove the [[output]].",
+                directory.display()
+            )
+        })?;
+        ruleset = ruleset
+            .add_rule(PathBeneath::new(open, rights))
             .map_err(failed)?;
     }
     let status = ruleset.restrict_self().map_err(failed)?;

@@ -211,6 +211,15 @@ pub fn leave_out_names(status: &mut Value) {
             members.remove(member);
         }
     }
+    let outputs = status.get_mut("outputs").and_then(Value::as_array_mut);
+    for output in outputs
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        output.remove("place");
+        output.remove("problem");
+    }
     let problems = status.get_mut("problems").and_then(Value::as_array_mut);
     for problem in problems.into_iter().flatten() {
         if let Some(Value::String(code)) = problem.get("code") {

@@ -42,6 +42,18 @@ impl Users {
         self.users.name(uid)
     }
 
+    /// Whether this user, with this group, is of the group of this name, by /etc/group as it is now.
+    pub fn is_in(&mut self, (uid, gid): (u32, u32), group: &str) -> bool {
+        if self.group(gid).is_some_and(|name| *name == *group) {
+            return true;
+        }
+        let Some(user) = self.user(uid) else {
+            return false;
+        };
+        let text = read(&self.groups.path).unwrap_or_default();
+        members(&text, group).any(|member| member == user.as_bytes())
+    }
+
     /// The name of a group.
     pub fn group(&mut self, gid: u32) -> Option<Arc<str>> {
         self.groups.name(gid)
@@ -101,6 +113,17 @@ impl Version {
             ctime: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+}
+
+/// The members that the first line of a group lists.
+fn members<'t>(text: &'t [u8], group: &str) -> impl Iterator<Item = &'t [u8]> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        (fields.next() == Some(group.as_bytes())).then(|| fields.nth(2))?
+    });
+    let members = line.unwrap_or_default().split(|byte| *byte == b',');
+    members.filter(|member| !member.is_empty())
 }
 
 /// The whole of such a file; nothing if it is too large.
@@ -173,6 +196,20 @@ mod tests {
         assert_eq!(users.user(1000).as_deref(), Some("alice"));
         assert_eq!(users.user(4), None);
         assert_eq!(users.group(4).as_deref(), Some("adm"));
+    }
+
+    #[test]
+    fn who_is_in_a_group_is_said_by_its_line_or_its_number() {
+        let (directory, _) = users(b"eve:x:1000:1000::/:\nbob:x:1001:1001::/:\n");
+        let group = directory.path().join("group");
+        let text = "fimk:x:7:bob\nfimk-readers:x:12:ann,eve\nfimk-readers:x:13:bob\n";
+        fs::write(&group, text).expect("it is ours");
+        let mut users = Users::at(&directory.path().join("passwd"), &group);
+        assert!(users.is_in((1000, 1000), "fimk-readers"));
+        assert!(users.is_in((1001, 12), "fimk-readers"));
+        assert!(!users.is_in((1001, 1001), "fimk-readers"));
+        assert!(!users.is_in((1002, 1002), "fimk-readers"));
+        assert!(!users.is_in((1000, 1000), "none"));
     }
 
     #[test]

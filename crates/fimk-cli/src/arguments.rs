@@ -1,12 +1,16 @@
 //! The command line.
 
+mod filters;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Arg, ArgMatches, Command, builder::PossibleValuesParser, error::ErrorKind, value_parser,
+    Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, error::ErrorKind,
+    value_parser,
 };
+use clap_complete::Shell;
 
-use crate::check;
+use crate::{check, events};
 
 /// Where the monitor's socket is if nothing else is said; also the analyzer's default.
 const RUN_DIR: &str = "/run/fimk";
@@ -18,6 +22,8 @@ pub enum Format {
     Human,
     /// As it came.
     Json,
+    /// Metrics, in the text form of Prometheus.
+    Prometheus,
 }
 
 impl Format {
@@ -25,18 +31,31 @@ impl Format {
     pub fn of(matches: &ArgMatches) -> Option<Self> {
         Some(match matches.get_one::<String>("format")?.as_str() {
             "json" => Self::Json,
+            "prometheus" => Self::Prometheus,
             _ => Self::Human,
         })
     }
 }
 
-/// What is to be done. So far there is one command.
+/// What is to be done, and whom to ask.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// `--format`.
-    pub format: Format,
+    /// The command.
+    pub what: What,
     /// `--run-dir`.
     pub run_dir: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum What {
+    Status { format: Format, check: bool },
+    Events(Box<events::Wanted>),
+    Show { sequence: u64, format: Format },
+    Rules { format: Format },
+    Explain { path: String, format: Format },
+    Legend { format: Format },
 }
 
 /// What a command line comes to.
@@ -46,7 +65,7 @@ pub enum Parsed {
     Run(Wanted),
     /// A configuration is to be checked.
     Check(check::Wanted),
-    /// Help or version, to be printed.
+    /// Help, version or a script, to be printed.
     Text(String),
     /// Not understood: why, and what would be.
     Wrong(String),
@@ -56,10 +75,20 @@ pub enum Parsed {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Parsed {
     match command().try_get_matches_from(words) {
         Ok(matches) => match matches.subcommand() {
-            Some((check::NAME, of_check)) => check::wanted(of_check).map(Parsed::Check),
-            _ => wanted(&matches).map(Parsed::Run),
-        }
-        .unwrap_or_else(|| Parsed::Wrong(usage())),
+            Some(("completions", of)) => completions(of),
+            Some((check::NAME, of)) => {
+                check::wanted(of).map_or_else(|| Parsed::Wrong(usage()), Parsed::Check)
+            }
+            Some((name, of)) => match what(name, of) {
+                Ok(Some(what)) => Parsed::Run(Wanted {
+                    what,
+                    run_dir: run_dir(of),
+                }),
+                Ok(None) => Parsed::Wrong(usage()),
+                Err(why) => Parsed::Wrong(format!("error: {why}\n")),
+            },
+            None => Parsed::Wrong(usage()),
+        },
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Parsed::Text(error.to_string()),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Parsed::Wrong(usage()),
@@ -72,13 +101,44 @@ fn usage() -> String {
     command().render_help().to_string()
 }
 
-fn wanted(matches: &ArgMatches) -> Option<Wanted> {
-    let ("status", matches) = matches.subcommand()? else {
-        return None;
+/// A command of this name; an error is a sentence about one of its arguments.
+fn what(name: &str, matches: &ArgMatches) -> Result<Option<What>, String> {
+    if let Some(events) = filters::wanted(name, matches)? {
+        return Ok(Some(What::Events(Box::new(events))));
+    }
+    Ok(Format::of(matches).and_then(|format| {
+        Some(match name {
+            "status" => What::Status {
+                format,
+                check: matches.get_flag("check"),
+            },
+            "show" => What::Show {
+                sequence: *matches.get_one("sequence")?,
+                format,
+            },
+            "rules" => What::Rules { format },
+            "explain" => What::Explain {
+                path: matches.get_one::<String>("path")?.clone(),
+                format,
+            },
+            "legend" => What::Legend { format },
+            _ => return None,
+        })
+    }))
+}
+
+fn run_dir(matches: &ArgMatches) -> PathBuf {
+    let given = matches.try_get_one::<PathBuf>("run-dir").ok().flatten();
+    given.cloned().unwrap_or_else(|| RUN_DIR.into())
+}
+
+fn completions(matches: &ArgMatches) -> Parsed {
+    let Some(shell) = matches.get_one::<Shell>("shell") else {
+        return Parsed::Wrong(usage());
     };
-    let format = Format::of(matches)?;
-    let run_dir = matches.get_one::<PathBuf>("run-dir")?.clone();
-    Some(Wanted { format, run_dir })
+    let mut script = Vec::new();
+    clap_complete::generate(*shell, &mut command(), "fimk", &mut script);
+    Parsed::Text(String::from_utf8_lossy(&script).into_owned())
 }
 
 fn command() -> Command {
@@ -90,6 +150,60 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(status())
         .subcommand(check::command())
+        .subcommands(filters::commands())
+        .subcommand(
+            asking("show", "Prints everything about one event")
+                .arg(format_flag())
+                .arg(
+                    Arg::new("sequence")
+                        .value_name("NUMBER")
+                        .value_parser(value_parser!(u64))
+                        .required(true)
+                        .help("The number of the event: event.sequence"),
+                ),
+        )
+        .subcommand(asking("rules", "Prints the rules that are in force").arg(format_flag()))
+        .subcommand(
+            asking(
+                "explain",
+                "Says which rule covers a path, and whether it is watched",
+            )
+            .arg(format_flag())
+            .arg(
+                Arg::new("path")
+                    .value_name("PATH")
+                    .required(true)
+                    .help("An absolute path"),
+            ),
+        )
+        .subcommand(
+            Command::new("legend")
+                .about("Prints every field of an event, and what it means")
+                .arg(format_flag()),
+        )
+        .subcommand(
+            Command::new("completions")
+                .about("Prints a script by which a shell completes this command")
+                .arg(
+                    Arg::new("shell")
+                        .value_name("SHELL")
+                        .value_parser(value_parser!(Shell))
+                        .required(true)
+                        .help("Whose script"),
+                ),
+        )
+}
+
+/// A command that asks the monitor.
+fn asking(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about).arg(
+        Arg::new("run-dir")
+            .long("run-dir")
+            .value_name("DIR")
+            .value_parser(value_parser!(PathBuf))
+            .default_value(RUN_DIR)
+            .help("The monitor's run directory, in which its socket is"),
+    )
 }
 
 /// `--format`, of every command that prints.
@@ -103,17 +217,18 @@ pub fn format_flag() -> Arg {
 }
 
 fn status() -> Command {
-    Command::new("status")
-        .about("Says whether all is well, what is watched, and what happened last")
-        .arg(format_flag())
-        .arg(
-            Arg::new("run-dir")
-                .long("run-dir")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
-                .default_value(RUN_DIR)
-                .help("The monitor's run directory, in which its socket is"),
-        )
+    let formats = PossibleValuesParser::new(["human", "json", "prometheus"]);
+    asking(
+        "status",
+        "Says whether all is well, what is watched, and what happened last",
+    )
+    .arg(format_flag().value_parser(formats))
+    .arg(
+        Arg::new("check")
+            .long("check")
+            .action(ArgAction::SetTrue)
+            .help("Exit with status 1 if not all is well"),
+    )
 }
 
 #[cfg(test)]
@@ -129,16 +244,23 @@ mod tests {
 
     #[test]
     fn status_takes_a_format_and_a_directory() {
-        let wanted = |format, run_dir: &str| {
+        let wanted = |format, check, run_dir: &str| {
             Parsed::Run(Wanted {
-                format,
+                what: What::Status { format, check },
                 run_dir: run_dir.into(),
             })
         };
-        assert_eq!(parsed("fimk status"), wanted(Format::Human, "/run/fimk"));
+        assert_eq!(
+            parsed("fimk status"),
+            wanted(Format::Human, false, "/run/fimk")
+        );
         assert_eq!(
             parsed("fimk status --format json --run-dir /r"),
-            wanted(Format::Json, "/r")
+            wanted(Format::Json, false, "/r")
+        );
+        assert_eq!(
+            parsed("fimk status --check --format prometheus"),
+            wanted(Format::Prometheus, true, "/run/fimk")
         );
     }
 
@@ -151,6 +273,11 @@ mod tests {
             ("fimk status --frmat json", "--format"),
             ("fimk status --run-dir", "--run-dir"),
             ("fimk status more", "more"),
+            ("fimk show", "NUMBER"),
+            ("fimk show one", "one"),
+            ("fimk events --since yesterday", "--since"),
+            ("fimk events --action made", "created"),
+            ("fimk completions csh", "bash"),
         ] {
             let Parsed::Wrong(text) = parsed(line) else {
                 panic!("{line} was taken");
@@ -168,6 +295,16 @@ mod tests {
                 panic!("{line} is no help");
             };
             assert!(text.contains("Usage:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_shell_gets_a_script() {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let Parsed::Text(script) = parsed(&format!("fimk completions {shell}")) else {
+                panic!("{shell} is none");
+            };
+            assert!(script.contains("explain"), "{script}");
         }
     }
 

@@ -77,7 +77,9 @@ pub fn run(wanted: &Wanted) -> Result<String, Failure> {
     };
     let name = shown(&wanted.file.display().to_string());
     Ok(match wanted.format {
-        Format::Human => in_words(&name, &config, texts.drop_ins(), found.as_ref()),
+        Format::Human | Format::Prometheus => {
+            in_words(&name, &config, texts.drop_ins(), found.as_ref())
+        }
         Format::Json => one_line(&as_json(&name, &config, texts.drop_ins(), found.as_ref())) + "\n",
     })
 }

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use fimk_core::request::Request;
+use serde_json::Value;
 
 use crate::exit::{Failure, Status};
 
@@ -24,16 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Asks the monitor whose run directory this is.
-pub fn ask(run_dir: &Path, command: &str) -> Result<Value, Failure> {
-    ask_within(run_dir, command, PATIENCE)
+pub fn ask(run_dir: &Path, request: &Request) -> Result<Value, Failure> {
+    let answer = ask_within(run_dir, request, PATIENCE)?;
+    answer
+        .get("error")
+        .map_or(Ok(()), |error| Err(refused(error)))?;
+    Ok(answer)
 }
 
 /// In a thread of its own: connecting cannot be given a time limit, and an answer that drips would outlive one
 /// on each read.
-fn ask_within(run_dir: &Path, command: &str, patience: Duration) -> Result<Value, Failure> {
+fn ask_within(run_dir: &Path, request: &Request, patience: Duration) -> Result<Value, Failure> {
     let path = run_dir.join(SOCKET);
     let (done, answer) = mpsc::channel();
-    let request = format!("{}\n", json!({ "command": command }));
+    let mut request = serde_json::to_string(request)
+        .map_err(|error| Failure::new(Status::Io, error.to_string()))?;
+    request.push('\n');
     let at = path.clone();
     thread::Builder::new()
         .spawn(move || {
@@ -46,6 +53,19 @@ fn ask_within(run_dir: &Path, command: &str, patience: Duration) -> Result<Value
         Err(RecvTimeoutError::Timeout) => Err(silent(&path, patience)),
         Err(RecvTimeoutError::Disconnected) => Err(not_asked(&path, &ErrorKind::BrokenPipe.into())),
     }
+}
+
+/// What the monitor says instead of an answer.
+fn refused(error: &Value) -> Failure {
+    let text = |key| error.get(key).and_then(Value::as_str);
+    let status = match text("code") {
+        Some("busy" | "too_slow") => Status::Unavailable,
+        Some("not_allowed") => Status::Permission,
+        Some("bad_query" | "no_such_event") => Status::Usage,
+        _ => Status::Io,
+    };
+    let message = text("message").unwrap_or("it does not say why");
+    Failure::new(status, format!("the monitor does not answer: {message}"))
 }
 
 /// The answer's line, without its end where one came.
@@ -112,7 +132,7 @@ fn not_asked(path: &Path, error: &io::Error) -> Failure {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => (
             Status::Unavailable,
             format!(
-                "no monitor answers at {at}: start fimk-loader(8), or name the run directory of the one that runs with --run-dir"
+                "fimk-analyzer is not running: no monitor answers at {at}; start fimk-loader(8) (systemctl start fimk-analyzer), or name the run directory of the one that runs with --run-dir"
             ),
         ),
         ErrorKind::PermissionDenied => (
@@ -149,6 +169,7 @@ mod tests {
         path::PathBuf,
     };
 
+    use serde_json::json;
     use tempfile::TempDir;
 
     use super::*;
@@ -169,14 +190,15 @@ mod tests {
     }
 
     fn failure(directory: &TempDir) -> Failure {
-        ask(directory.path(), "status").expect_err("no answer")
+        ask(directory.path(), &Request::Status {}).expect_err("no answer")
     }
 
     #[test]
     fn an_answer_is_one_object_on_one_line() {
-        let answer = ask(monitor(b"{\"a\":1}\nmore").path(), "status").expect("an answer");
+        let answer =
+            ask(monitor(b"{\"a\":1}\nmore").path(), &Request::Status {}).expect("an answer");
         assert_eq!(answer, json!({ "a": 1 }));
-        let answer = ask(monitor(b"{\"a\":1}").path(), "status").expect("an answer");
+        let answer = ask(monitor(b"{\"a\":1}").path(), &Request::Status {}).expect("an answer");
         assert_eq!(answer, json!({ "a": 1 }));
     }
 
@@ -214,7 +236,11 @@ mod tests {
     fn who_is_silent_or_does_not_even_accept_is_waited_for_no_longer_than_that() {
         let directory = tempfile::tempdir().expect("a directory");
         let _listener = UnixListener::bind(directory.path().join(SOCKET)).expect("bound");
-        let failed = ask_within(directory.path(), "status", Duration::from_millis(50));
+        let failed = ask_within(
+            directory.path(),
+            &Request::Status {},
+            Duration::from_millis(50),
+        );
         let failed = failed.expect_err("no answer");
         assert_eq!(failed.status, Status::Unavailable);
         assert!(failed.sentence.contains("has not answered"), "{failed:?}");
@@ -223,7 +249,7 @@ mod tests {
     #[test]
     fn a_path_too_long_for_a_socket_is_a_wrong_flag() {
         let long = PathBuf::from("/").join("d".repeat(200));
-        let failed = ask(&long, "status").expect_err("too long");
+        let failed = ask(&long, &Request::Status {}).expect_err("too long");
         assert_eq!(failed.status, Status::Usage);
     }
 }

@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
+    /// It was asked for whether all is well, and not all is.
+    NotWell = 1,
     /// Wrong flags.
     Usage = 64,
     /// Nobody answers.

@@ -3,20 +3,26 @@
 mod arguments;
 mod check;
 mod client;
+mod events;
 mod exit;
 mod human;
+mod legend;
+mod lists;
+mod prometheus;
+mod show;
 mod words;
 
 use std::{
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
-use fimk_core::render::one_line;
+use fimk_core::{render::one_line, request::Request};
 use serde_json::Value;
 
 use crate::{
-    arguments::{Format, Parsed, Wanted},
+    arguments::{Format, Parsed, Wanted, What},
     exit::{Failure, Status},
 };
 
@@ -35,42 +41,72 @@ fn main() -> ExitCode {
         Err(failure) => {
             // What it names may come from elsewhere: a path, an answer.
             let sentence = words::shown(&failure.sentence);
-            let _ = writeln!(io::stderr(), "fimk: {sentence}");
+            if !sentence.is_empty() {
+                let _ = writeln!(io::stderr(), "fimk: {sentence}");
+            }
             ExitCode::from(failure.status as u8)
         }
     }
 }
 
 fn run(wanted: &Wanted) -> Result<(), Failure> {
-    let answer = client::ask(&wanted.run_dir, "status")?;
-    if let Some(error) = answer.get("error") {
-        return Err(refused(error));
+    let run_dir = &wanted.run_dir;
+    match &wanted.what {
+        What::Status { format, check } => status(run_dir, *format, *check),
+        What::Events(wanted) => events::print_all(run_dir, wanted),
+        What::Show { sequence, format } => {
+            let sequence = *sequence;
+            let answer = client::ask(run_dir, &Request::Show { sequence })?;
+            print_as(*format, &answer["event"], show::event)
+        }
+        What::Rules { format } => {
+            let answer = client::ask(run_dir, &Request::Rules {})?;
+            print_as(*format, &answer["rules"], lists::rules)
+        }
+        What::Explain { path, format } => {
+            let path = path.clone();
+            let answer = client::ask(run_dir, &Request::Explain { path })?;
+            print_as(*format, &answer, lists::explanation)
+        }
+        What::Legend { format } => print_as(*format, &legend::legend(), lists::legend),
     }
-    print(&match wanted.format {
-        Format::Human => human::status(&answer),
-        Format::Json => one_line(&answer) + "\n",
-    })
 }
 
-/// What the monitor says instead of an answer.
-fn refused(error: &Value) -> Failure {
-    let text = |key| error.get(key).and_then(Value::as_str);
-    let status = match text("code") {
-        Some("busy" | "too_slow") => Status::Unavailable,
-        _ => Status::Io,
-    };
-    let message = text("message").unwrap_or("it does not say why");
-    Failure::new(status, format!("the monitor does not answer: {message}"))
+fn status(run_dir: &Path, format: Format, check: bool) -> Result<(), Failure> {
+    let answer = client::ask(run_dir, &Request::Status {})?;
+    print_as(format, &answer, human::status)?;
+    let problems = answer["problems"].as_array();
+    if check && problems.is_none_or(|problems| !problems.is_empty()) {
+        return Err(Failure::new(Status::NotWell, ""));
+    }
+    Ok(())
+}
+
+fn print_as(
+    format: Format,
+    answer: &Value,
+    human: impl Fn(&Value) -> String,
+) -> Result<(), Failure> {
+    print(&match format {
+        Format::Human => human(answer),
+        Format::Json => one_line(answer) + "\n",
+        Format::Prometheus => prometheus::metrics(answer),
+    })
 }
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| {
+    let done = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match done {
+        // As with `fimk events | head`: who has read enough is not to be told of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Status::Io, ""))
+        }
+        done => done.map_err(|error| {
             Failure::new(
                 Status::Io,
                 format!("standard output cannot be written ({error})"),
             )
-        })
+        }),
+    }
 }

@@ -1,19 +1,7 @@
 //! Values of an answer in words. Nothing in an answer is trusted.
 
-use fimk_core::render::is_active;
-
 /// Text as a terminal may see it: what would act there is shown as `\u{…}`.
-pub fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || is_active(character) {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
-}
+pub use fimk_core::render::harmless as shown;
 
 /// `1234567` → `1,234,567`.
 pub fn grouped(number: u64) -> String {

@@ -25,7 +25,10 @@ pub use self::{
     error::ConfigError,
     growing::Growing,
     homes::home,
-    output::{BURST_EVENTS_MAX, Burst, Output, OutputKind, UNFOLDED},
+    output::{
+        BURST_EVENTS_MAX, Burst, FACILITIES, FORMATS, Filter, Format, OUTPUTS_MAX, Output,
+        OutputKind, UNFOLDED, numbered,
+    },
     report::{KINDS, Kind, Report},
     rule::{
         ContentMode, DEPTH_MAX, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX,
@@ -103,7 +106,22 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ),
     (
         OUTPUT,
-        &["type", "severity", "burst", "burst_events", "burst_ms"],
+        &[
+            "type",
+            "severity",
+            "burst",
+            "burst_events",
+            "burst_ms",
+            "name",
+            "format",
+            "rules",
+            "actions",
+            "socket",
+            "facility",
+            "path",
+            "rotate_bytes",
+            "rotate_keep",
+        ],
     ),
     (
         STORE,
@@ -258,8 +276,8 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
             .unwrap_or(64 << 20),
         redact: redact::redact(top)?,
         objects_max: objects_max(top)?,
+        outputs: output::outputs(top, &rules)?,
         rules,
-        outputs: output::outputs(top)?,
         store: store::store(top)?,
     };
     rule::check_exclusions(sections, &config)?;

@@ -301,6 +301,38 @@ pub struct Event {
 }
 
 impl Action {
+    /// Every action, in the order of the list.
+    pub const ALL: [Self; 23] = [
+        Self::Created,
+        Self::Deleted,
+        Self::Renamed,
+        Self::Modified,
+        Self::AttributesModified,
+        Self::Linked,
+        Self::MonitorStarted,
+        Self::MonitorStopped,
+        Self::BaselineCreated,
+        Self::Gap,
+        Self::EventsLost,
+        Self::Degraded,
+        Self::Mounted,
+        Self::Unmounted,
+        Self::Denied,
+        Self::Opened,
+        Self::Executed,
+        Self::Heartbeat,
+        Self::Burst,
+        Self::Recovered,
+        Self::EventsRemoved,
+        Self::ConfigReloaded,
+        Self::ConfigRejected,
+    ];
+
+    /// The action of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+
     /// As `event.action` has it.
     pub fn name(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ pub mod path;
 pub mod pattern;
 pub mod record;
 pub mod render;
+pub mod request;
 pub mod rules;
 mod text;
 pub mod time;

@@ -1,13 +1,19 @@
-//! Events as lines: one JSON object each, in the fields of the Elastic Common Schema (ECS).
+//! Events as lines, messages and entries. The fields of all of them but OCSF's are those of the Elastic Common Schema (ECS).
 //!
 //! A page of the manual, fimk-events(7), describes every field; a test holds it to [`FIELDS`].
 
 mod cut;
 mod ecs;
 mod fields;
+mod flat;
+mod journal;
 mod json;
+mod line;
 mod message;
+mod ocsf;
 mod process;
+mod severity;
+mod syslog;
 #[cfg(test)]
 mod tests;
 
@@ -15,5 +21,10 @@ pub use self::{
     cut::LINE_BYTES_MAX,
     ecs::{Host, ecs_line},
     fields::{FIELDS, Kind},
-    json::{is_active, one_line},
+    journal::{JOURNAL_NAME_BYTES_MAX, journal_entry, journal_name, message_id},
+    json::{harmless, is_active, one_line},
+    line::{sentence, table_head, table_row, text_line},
+    ocsf::ocsf_line,
+    severity::{severity_word, syslog_severity},
+    syslog::{SYSLOG_BYTES_MAX, SYSLOG_ELEMENT, syslog_message},
 };

@@ -195,6 +195,47 @@ fn an_analyzer_that_was_stopped_for_a_while_misses_nothing() {
 }
 
 #[test]
+fn an_analyzer_that_stands_still_for_too_long_is_replaced_and_all_that_changed_meanwhile_is_told() {
+    let site = Site::new();
+    let [doomed, moving, open] = ["doomed", "moving", "open"].map(|name| site.write(name, "one\n"));
+    let moved = site.file("moved");
+    let mut launch = site.launch(&for_many(&site));
+    launch.flags = ["--stuck-after", "20"].map(str::to_owned).into();
+    let monitor = launch.spawn();
+    monitor.await_start();
+    let analyzer = monitor.analyzer_pid().expect("it runs");
+    signal(analyzer, Signal::SIGSTOP);
+    let count = many(500);
+    make_files(&site.files(), count);
+    fs::remove_file(&doomed).expect("it is there");
+    fs::rename(&moving, &moved).expect("it is there");
+    let shell = append_line(&open, "two");
+    let started = |event: &&Event| event.action() == "monitor_started";
+    let next = |events: &[Event]| events.iter().filter(started).count() == 2;
+    let came = monitor.wait_at_most(Duration::from_secs(20) + 2 * deadline(), 0, next);
+    assert!(came, "nobody took its place\n{}", monitor.account());
+    assert_ne!(monitor.analyzer_pid(), Some(analyzer), "it is another");
+    await_told(&monitor, &site.files(), count);
+    monitor.expect(Expect::action("deleted").of(&doomed));
+    monitor.expect(Expect::any_of(&["renamed", "created"]).of(&moved));
+    let changed = Expect::action("modified").of(&open).adds("two");
+    if monitor.is_bpf() {
+        monitor.expect(changed.by(&shell));
+    } else {
+        monitor.expect(changed.field("fimk.detected_by", "gap"));
+        monitor.expect(Expect::action("gap"));
+    }
+    let shell = append_line(&open, "three");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&open)
+            .by(&shell)
+            .adds("three"),
+    );
+    monitor.stop();
+}
+
+#[test]
 fn a_loader_that_stands_still_is_noticed_and_what_can_be_seen_without_it_is_told() {
     let site = Site::new();
     let path = site.write("file", "one\n");

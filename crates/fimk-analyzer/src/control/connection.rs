@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fimk_core::request::Request;
 use nix::{
     poll::{PollFd, PollFlags},
     sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials},
     unistd::geteuid,
 };
-use serde_json::Value;
 
-use super::{Command, Refusal};
+use super::Refusal;
 
 /// Of a request, with its line end: hundreds of times what one needs.
 pub const REQUEST_BYTES_MAX: usize = 4_096;
@@ -27,7 +27,7 @@ pub enum Step {
     /// More is to come.
     Wait,
     /// A request is there whole.
-    Asked(Command),
+    Asked(Request),
     /// It did what it must not; it may still be told so.
     Refused(Refusal),
     /// The answer was taken whole.
@@ -41,6 +41,8 @@ pub enum Step {
 pub struct User {
     /// As of connecting.
     pub uid: u32,
+    /// The group that it had then.
+    pub gid: u32,
     /// Root or our own user.
     pub trusted: bool,
 }
@@ -99,7 +101,8 @@ impl Connection {
     pub fn user(&self) -> User {
         let uid = self.peer.uid();
         let trusted = uid == 0 || uid == geteuid().as_raw();
-        User { uid, trusted }
+        let gid = self.peer.gid();
+        User { uid, gid, trusted }
     }
 
     /// Whether root or our own user is there.
@@ -180,9 +183,9 @@ impl Connection {
             Err(Refusal::TooLong)
         };
         match asked {
-            Ok(command) => {
+            Ok(request) => {
                 self.phase = Phase::Waiting;
-                Step::Asked(command)
+                Step::Asked(request)
             }
             Err(refusal) => {
                 self.refuse(refusal);
@@ -218,16 +221,10 @@ fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// The command in the first line of what was sent.
-fn parse(bytes: &[u8]) -> Option<Command> {
+/// The request in the first line of what was sent.
+fn parse(bytes: &[u8]) -> Option<Request> {
     let line = bytes.split(|&byte| byte == b'\n').next()?;
-    let request: Value = serde_json::from_slice(line).ok()?;
-    let members = request.as_object()?;
-    // A member that this build does not know may change what is meant.
-    match (members.get("command")?.as_str()?, members.len()) {
-        ("status", 1) => Some(Command::Status),
-        _ => None,
-    }
+    serde_json::from_slice(line).ok()
 }
 
 #[cfg(test)]
@@ -241,7 +238,7 @@ mod tests {
             " { \"command\" : \"status\" } \r\n",
             "{\"command\":\"status\"}\nwhatever follows",
         ] {
-            assert_eq!(parse(good.as_bytes()), Some(Command::Status), "{good:?}");
+            assert_eq!(parse(good.as_bytes()), Some(Request::Status {}), "{good:?}");
         }
         for bad in [
             "",

@@ -35,7 +35,7 @@ impl Scene {
     fn turn(&mut self) {
         for _ in 0..4 {
             for question in self.control.turn() {
-                assert_eq!(question.command, Command::Status);
+                assert_eq!(question.request, Request::Status {});
                 assert!(question.trusted, "it comes from our own user");
                 self.control.answer(question.number, ANSWER.to_owned());
             }
@@ -186,6 +186,7 @@ fn a_crowd_is_turned_away_bit_by_bit() {
 #[test]
 fn no_user_takes_the_place_of_another_nor_all_of_them_that_of_root() {
     let user = |uid| User {
+        gid: 100,
         uid,
         trusted: uid == 0,
     };

@@ -100,7 +100,7 @@ impl Engine {
         }
         let moment = clock::now();
         self.look()?;
-        if matches!(&self.eyes, Eyes::Fanotify(fanotify) if !fanotify.has_read_all()) {
+        if matches!(&self.eyes, Eyes::Fanotify(it) if !it.has_read_all() || !it.is_certain()) {
             return Ok(());
         }
         let cookie = self.channel.sync()?;

@@ -45,10 +45,7 @@ impl Engine {
                 self.about.since_instant.elapsed().as_secs(),
             ),
             ("events_stored".to_owned(), newest),
-            (
-                "events_unwritten".to_owned(),
-                newest.saturating_sub(self.delivery.cursor()),
-            ),
+            ("events_unwritten".to_owned(), self.unwritten(newest)),
         ];
         if let Some(packet) = self.losses.last() {
             counts.push(("skipped".to_owned(), packet.skipped));

@@ -1,18 +1,18 @@
-//! Answers over the control socket.
+//! How fimk is, for who asks over the control socket.
 
 use std::{fs, time::Duration};
 
-use fimk_core::{event::Action, path::BytePath, render::one_line};
+use fimk_core::{event::Action, path::BytePath};
 use fimk_store::{CLASSES, KEPT_BYTES_MAX};
 use fimk_wire::raw;
 use serde_json::{Map, Value, json};
 
-use super::{Engine, Eyes, deliver::sentence};
+use super::{Engine, Eyes, Lane};
 use crate::{
     channel::OUTBOX_MAX,
-    control::{CONNECTIONS_MAX, Command},
+    control::CONNECTIONS_MAX,
     held::HELD_MAX,
-    output::LINES_MAX,
+    output::RECORDS_MAX,
     scan::Progress,
     source::takes::TAKEN_MAX,
     stalled::STALLED_MAX,
@@ -21,22 +21,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Answers who asked. Never waits, and nothing that anybody sends there can make it fail.
-    pub(crate) fn serve_control(&mut self) {
-        for question in self.control.turn() {
-            let mut answer = match question.command {
-                Command::Status => self.status(),
-            };
-            if !question.trusted {
-                status::leave_out_names(&mut answer);
-            }
-            self.control
-                .answer(question.number, one_line(&answer) + "\n");
-        }
-    }
-
     /// How fimk is. The fields are those of fimk(1).
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         let about = &self.about;
         let state = if self.started { "watching" } else { "starting" };
         let compared = self.started.then(|| self.compared.rfc3339());
@@ -86,7 +72,7 @@ impl Engine {
                 .count(Action::EventsLost)
                 .saturating_sub(self.repairs.said()),
             comparing: self.scan_wanted.as_deref(),
-            output: self.output_blocked().as_ref().map(sentence),
+            output: self.outputs_blocked(),
             alone: self.alone_sentence(),
             unstored: self.storing_problem(),
         })
@@ -148,12 +134,19 @@ impl Engine {
         ])
     }
 
-    /// Each cursor, and how many stored events are behind it.
+    /// Each output: where it goes, its cursor, how many stored events are behind it, and what keeps it from writing.
     fn outputs(&self) -> Option<Vec<Value>> {
         let newest = self.store.event_range().ok()?.map_or(0, |(_, last)| last);
-        let cursors = self.store.cursors().ok()?;
-        let output = |(name, cursor): (String, u64)| json!({ "name": name, "cursor": cursor, "lag": newest.saturating_sub(cursor) });
-        Some(cursors.into_iter().map(output).collect())
+        let output = |lane: &Lane| {
+            known([
+                ("name", json!(lane.output.name)),
+                ("place", json!(lane.output.place)),
+                ("cursor", json!(lane.cursor())),
+                ("lag", json!(newest.saturating_sub(lane.cursor()))),
+                ("problem", json!(lane.blocked())),
+            ])
+        };
+        Some(self.lanes.iter().map(output).collect())
     }
 
     fn database(&self) -> Value {
@@ -194,7 +187,7 @@ impl Engine {
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
             ("fanotify", self.fanotify_queue()),
-            ("output", queue(self.output.waiting(), Some(LINES_MAX))),
+            ("output", self.output_queue()),
             ("undone", json!(undone)),
         ])
     }
@@ -209,6 +202,12 @@ impl Engine {
             ("limit", json!(crate::source::fanotify::QUEUE_MAX)),
             ("overflowed", json!(self.losses.queue_full)),
         ])
+    }
+
+    /// Of all outputs together.
+    fn output_queue(&self) -> Value {
+        let waiting = self.lanes.iter().map(|lane| lane.output.waiting()).sum();
+        queue(waiting, Some(RECORDS_MAX * self.lanes.len()))
     }
 
     fn held_files(&self) -> Value {

@@ -104,7 +104,6 @@ impl Engine {
             self.notify.next_due(),
             self.scan_due(),
             self.control.next_due(),
-            self.output.next_due(),
             self.deliver_due(),
             self.heartbeat_due(),
             Some(self.channel.beat_due()),

@@ -23,7 +23,7 @@ const NAMES_MAX: usize = 32;
 /// Objects that died since the queue was empty. Past this they are let go at once, at the same price.
 const DYING_MAX: usize = 50_000;
 
-type Handle = Arc<[u8]>;
+pub(super) type Handle = Arc<[u8]>;
 
 /// What is known of a handle.
 pub(super) enum Known<'a> {
@@ -198,12 +198,22 @@ impl Paths {
     }
 
     /// The object is no more. The kernel says so in the place of the first event of the same process about it that still waits:
-    /// those of others may come behind it, so its path is known until the queue was empty once.
+    /// those of others may come behind it, so its path is known until the queue was empty once, and all that was read is told.
     pub fn died(&mut self, handle: &[u8]) {
         if self.dying.len() >= DYING_MAX {
             self.bury();
         }
         self.dying.push(handle.into());
+    }
+
+    /// Whether it is no more.
+    pub fn is_dying(&self, handle: &[u8]) -> bool {
+        self.dying.iter().any(|it| **it == *handle)
+    }
+
+    /// Which object has this path.
+    pub fn at(&self, path: &BytePath) -> Option<&Handle> {
+        self.by_path.get(path)
     }
 
     /// No event about what died can come any more.

@@ -1,37 +1,35 @@
-//! A thread that writes lines, so that a reader who is slow or gone holds up nothing else.
+//! A thread that gives records to a sink, so that a receiver who is slow or gone holds up nothing else.
 //!
-//! It is given a few lines at a time. Those beyond stay in the database and are fetched once there is room.
+//! It is given a few records at a time. Those beyond stay in the database and are fetched once there is room.
 
 use std::{
     collections::VecDeque,
-    io::Write,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-/// Lines given and not yet written: a burst that a reader who keeps up takes in at once.
-pub const LINES_MAX: usize = 1_024;
+use super::sink::{Record, Sink};
 
-/// Their bytes: beyond, nothing more is taken. A line is at most 64 KiB.
+/// Records given and not yet written: a burst that a receiver who keeps up takes in at once.
+pub const RECORDS_MAX: usize = 1_024;
+
+/// Their bytes: beyond, nothing more is taken. A record is at most some 64 KiB.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Written by one call, so that many short lines cost few.
+/// Given by one call, so that many short records cost few.
 const AT_ONCE: usize = 64 << 10;
 
-/// Between two attempts at what cannot be written: a reader may come back to a named pipe, room to a file system.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
-
-struct Line {
-    sequence: u64,
-    text: String,
-}
+/// After a failed attempt, and each time twice as long up to the other: a receiver may come back to its socket, room to a
+/// file system.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(8);
 
 #[derive(Default)]
 struct State {
-    lines: VecDeque<Line>,
+    records: VecDeque<Record>,
     bytes: usize,
-    /// The writer has taken these and is not done with them.
+    /// The thread has taken these and is not done with them.
     writing: usize,
     /// The highest sequence written.
     written: u64,
@@ -46,12 +44,12 @@ struct Shared {
     more: Condvar,
 }
 
-/// What keeps lines from being written.
+/// What keeps records from being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
     /// For so long nothing was written.
     pub since: Duration,
-    /// What the system says; none if the reader only does not read.
+    /// What the system says; none if the receiver only does not take it.
     pub error: Option<String>,
 }
 
@@ -61,40 +59,40 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread; it ends with the process, for nothing else ends a write that blocks.
+    /// Starts the thread; it ends with the process, for nothing else ends a call that blocks.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn start(out: impl Write + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(sink: Box<dyn Sink>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         thread::Builder::new()
             .name("output".to_owned())
-            .spawn(move || write_lines(&theirs, out))?;
+            .spawn(move || serve(&theirs, sink))?;
         Ok(Self { shared })
     }
 
-    /// Gives it a line, with its line end; an empty one only stands for its sequence. False: there is no room now.
-    pub fn offer(&self, sequence: u64, text: String) -> bool {
+    /// Gives it a record; an empty one only stands for its sequence. False: there is no room now.
+    pub fn offer(&self, sequence: u64, bytes: Vec<u8>) -> bool {
         let mut state = self.shared.state();
         if !state.has_room() {
             return false;
         }
         if state.is_idle() {
             state.moved = Some(Instant::now());
-            if text.is_empty() {
+            if bytes.is_empty() {
                 state.written = state.written.max(sequence);
                 return true;
             }
         }
-        state.bytes += text.len();
-        state.lines.push_back(Line { sequence, text });
+        state.bytes += bytes.len();
+        state.records.push_back(Record { sequence, bytes });
         drop(state);
         self.shared.more.notify_one();
         true
     }
 
-    /// Whether a line would be taken.
+    /// Whether a record would be taken.
     pub fn has_room(&self) -> bool {
         self.shared.state().has_room()
     }
@@ -109,13 +107,13 @@ impl Writer {
         self.shared.state().is_idle()
     }
 
-    /// Lines given and not yet written.
+    /// Records given and not yet written.
     pub fn waiting(&self) -> usize {
         let state = self.shared.state();
-        state.lines.len() + state.writing
+        state.records.len() + state.writing
     }
 
-    /// What keeps it from writing, if lines wait.
+    /// What keeps it from writing, if some wait.
     pub fn blocked(&self) -> Option<Blocked> {
         let state = self.shared.state();
         let moved = state.moved.filter(|_| !state.is_idle())?;
@@ -131,95 +129,101 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for lines; gives the text of some, how many, and the highest sequence among them.
-    fn take(&self) -> (String, usize, u64) {
+    /// Waits for records and takes some.
+    fn take(&self) -> Vec<Record> {
         let mut state = self.state();
-        while state.lines.is_empty() {
+        while state.records.is_empty() {
             state = self
                 .more
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let (mut text, mut sequence) = (String::new(), 0);
-        while text.len() < AT_ONCE
-            && let Some(line) = state.lines.pop_front()
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < AT_ONCE
+            && let Some(record) = state.records.pop_front()
         {
-            state.writing += 1;
-            sequence = sequence.max(line.sequence);
-            text.push_str(&line.text);
+            bytes += record.bytes.len();
+            taken.push(record);
         }
-        (text, state.writing, sequence)
+        state.writing = taken.len();
+        taken
     }
 
-    fn done(&self, bytes: usize, sequence: u64) {
+    /// These were taken.
+    fn done(&self, records: &[Record]) {
         let mut state = self.state();
-        state.bytes = state.bytes.saturating_sub(bytes);
-        state.written = state.written.max(sequence);
-        (state.writing, state.error) = (0, None);
+        for record in records {
+            state.bytes = state.bytes.saturating_sub(record.bytes.len());
+            state.written = state.written.max(record.sequence);
+        }
+        state.writing = state.writing.saturating_sub(records.len());
+        state.error = None;
         state.moved = Some(Instant::now());
     }
 }
 
 impl State {
     fn has_room(&self) -> bool {
-        self.lines.len() < LINES_MAX && self.bytes < BYTES_MAX
+        self.records.len() < RECORDS_MAX && self.bytes < BYTES_MAX
     }
 
     fn is_idle(&self) -> bool {
-        self.lines.is_empty() && self.writing == 0
+        self.records.is_empty() && self.writing == 0
     }
 }
 
-fn write_lines(shared: &Shared, mut out: impl Write) {
+fn serve(shared: &Shared, mut sink: Box<dyn Sink>) {
     loop {
-        let (text, _, sequence) = shared.take();
-        while let Err(error) = write_some(shared, &mut out, text.as_bytes()) {
-            shared.state().error = Some(error.to_string());
-            thread::sleep(RETRY_EVERY);
+        let mut records = shared.take();
+        let mut pause = RETRY_AFTER;
+        while !records.is_empty() {
+            match give(shared, sink.as_mut(), &records) {
+                Ok(count) => {
+                    shared.done(&records[..count]);
+                    records.drain(..count);
+                    pause = RETRY_AFTER;
+                }
+                Err(error) => {
+                    shared.state().error = Some(error.to_string());
+                    thread::sleep(pause);
+                    pause = (2 * pause).min(RETRY_AFTER_MAX);
+                }
+            }
         }
-        shared.done(text.len(), sequence);
     }
 }
 
-/// Writes all of it. After an error it is written anew from its beginning: whoever reads then has not seen it.
-fn write_some(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        match out.write(&bytes[..whole_lines(bytes)]) {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = &bytes[count..];
-                shared.state().moved = Some(Instant::now());
-            }
-            // Somebody else made the description that we share with him not wait for its reader.
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                thread::sleep(RETRY_EVERY / 100);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// Gives records to the sink as far as it takes them, and says how many are done with; those that only stand for their
+/// sequence are passed over.
+fn give(shared: &Shared, sink: &mut dyn Sink, records: &[Record]) -> std::io::Result<usize> {
+    let filled = |(_, record): &(usize, &Record)| !record.bytes.is_empty();
+    let (places, bytes): (Vec<usize>, Vec<&[u8]>) = records
+        .iter()
+        .enumerate()
+        .filter(filled)
+        .map(|(at, record)| (at, record.bytes.as_slice()))
+        .unzip();
+    if bytes.is_empty() {
+        return Ok(records.len());
     }
-    Ok(())
-}
-
-/// How much is written in one call: lines that a pipe takes together or not at all (pipe(7), `PIPE_BUF`), even of a process
-/// that is killed meanwhile. Whoever prints next begins a line then. A line that is longer goes alone.
-fn whole_lines(bytes: &[u8]) -> usize {
-    let end_of = |newline: usize| newline + 1;
-    let first = &bytes[..bytes.len().min(libc::PIPE_BUF)];
-    let last = first.iter().rposition(|byte| *byte == b'\n');
-    let next = || bytes.iter().position(|byte| *byte == b'\n');
-    last.or_else(next).map_or(bytes.len(), end_of)
+    let mut moved = || shared.state().moved = Some(Instant::now());
+    let taken = sink.take(&bytes, &mut moved)?;
+    Ok(places.get(taken).copied().unwrap_or(records.len()))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
     use std::{
-        io::{self, Read as _},
+        io::{self, Read as _, Write},
         os::unix::net::UnixStream,
     };
 
-    use super::*;
+    use super::{super::sink::Stream, *};
+
+    fn start(out: impl Write + Send + 'static) -> Writer {
+        Writer::start(Box::new(Stream::new(out))).expect("a thread")
+    }
 
     fn until(what: &str, holds: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
@@ -232,13 +236,13 @@ mod tests {
     #[test]
     fn a_reader_who_does_not_read_fills_the_queue_and_then_gets_every_line_in_order() {
         let (mut reader, out) = UnixStream::pair().expect("two sockets");
-        let writer = Writer::start(out).expect("a thread");
+        let writer = start(out);
         let line = |sequence: u64| format!("{sequence} {}\n", "x".repeat(1_000));
         let mut given = 0;
-        while writer.offer(given + 1, line(given + 1)) {
+        while writer.offer(given + 1, line(given + 1).into_bytes()) {
             given += 1;
         }
-        let most = 4 * u64::try_from(LINES_MAX).expect("it is small");
+        let most = 4 * u64::try_from(RECORDS_MAX).expect("it is small");
         assert!((1_000..most).contains(&given), "{given}");
         assert!(writer.blocked().is_some() && !writer.has_room());
         let mut expected = String::new();
@@ -268,20 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_pipe_takes_whole_are_written_together_and_a_long_one_alone() {
-        let line = |length: usize| [vec![b'x'; length - 1], vec![b'\n']].concat();
-        let short = [line(3_000), line(1_096), line(10)].concat();
-        assert_eq!(whole_lines(&short), libc::PIPE_BUF);
-        assert_eq!(whole_lines(&[line(5_000), line(10)].concat()), 5_000);
-        assert_eq!(whole_lines(b"no end"), 6);
-    }
-
-    #[test]
     fn what_cannot_be_written_is_tried_again_until_it_can() {
         let (mut reader, out) = UnixStream::pair().expect("two sockets");
         let open = Arc::new(Mutex::new(false));
-        let writer = Writer::start(Gate(out, Arc::clone(&open))).expect("a thread");
-        assert!(writer.offer(7, "seven\n".to_owned()));
+        let writer = start(Gate(out, Arc::clone(&open)));
+        assert!(writer.offer(7, b"seven\n".to_vec()));
         let refused = || writer.blocked().is_some_and(|it| it.error.is_some());
         until("it says why", refused);
         assert_eq!(writer.written(), 0);
@@ -295,10 +290,10 @@ mod tests {
     #[test]
     fn an_event_that_is_passed_over_counts_as_written_in_its_turn() {
         let (_reader, out) = UnixStream::pair().expect("two sockets");
-        let writer = Writer::start(out).expect("a thread");
-        assert!(writer.offer(3, String::new()));
+        let writer = start(out);
+        assert!(writer.offer(3, Vec::new()));
         assert_eq!(writer.written(), 3);
-        assert!(writer.offer(4, "four\n".to_owned()) && writer.offer(5, String::new()));
+        assert!(writer.offer(4, b"four\n".to_vec()) && writer.offer(5, Vec::new()));
         until("both", || writer.written() == 5);
     }
 }

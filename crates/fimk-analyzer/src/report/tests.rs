@@ -63,6 +63,16 @@ fn pending(touches: Vec<Touch>) -> Pending {
 type Told = (Action, u8, Option<u32>, Vec<u32>);
 
 fn told(pending: &Pending, before: Option<Snapshot>, after: Option<&Snapshot>) -> Vec<Told> {
+    told_where(pending, before, after, false)
+}
+
+/// `lags`: the source's names may be former ones, and of what is not there it is possible that it moved on.
+fn told_where(
+    pending: &Pending,
+    before: Option<Snapshot>,
+    after: Option<&Snapshot>,
+    lags: bool,
+) -> Vec<Told> {
     let text =
         "[[rule]]\nname = \"r\"\npaths = [\"/w\"]\nseverity = 40\n[[output]]\ntype = \"stdout\"\n";
     let rules = RuleSet::new(&config::parse(text, "test").expect("valid")).expect("simple");
@@ -84,6 +94,8 @@ fn told(pending: &Pending, before: Option<Snapshot>, after: Option<&Snapshot>) -
         compared: Timestamp(0),
         show_private: false,
         cut: None,
+        names_lag: lags,
+        adrift: lags && after.is_none(),
     };
     reports(&case, &Actors::default(), &mut Users::default())
         .into_iter()
@@ -255,4 +267,33 @@ fn attributes_that_cannot_be_read_are_told_once_by_name_and_without_a_value() {
     ];
     let fields: Vec<String> = unreadable(&facts).into_iter().map(|it| it.field).collect();
     assert_eq!(fields, ["xattr trusted.*", "xattr trusted.a"]);
+}
+
+#[test]
+fn what_was_never_recorded_and_only_touched_is_told_where_names_may_be_former_ones() {
+    let there = snapshot(1, 0o644);
+    let cases = [
+        (raw::FIMK_OP_WRITE, None, Some(Action::Modified)),
+        (raw::FIMK_OP_CLOSE, None, None),
+        (raw::FIMK_OP_CHMOD, None, Some(Action::AttributesModified)),
+        (raw::FIMK_OP_CLOSE, Some(&there), Some(Action::Modified)),
+        (
+            raw::FIMK_OP_CHMOD,
+            Some(&there),
+            Some(Action::AttributesModified),
+        ),
+    ];
+    for (operation, after, expected) in cases {
+        let touched = pending(vec![touch(1, operation, None)]);
+        let action = |lags| Some(told_where(&touched, None, after, lags).first()?.0);
+        assert_eq!(action(true), expected, "{operation}");
+        let removed = pending(vec![
+            touch(2, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)),
+            touch(1, operation, None),
+        ]);
+        let others = told_where(&removed, None, None, true);
+        assert!(others.iter().all(|(_, _, pid, _)| *pid == Some(2)));
+    }
+    let closed = pending(vec![touch(1, raw::FIMK_OP_CLOSE, None)]);
+    assert!(told(&closed, None, Some(&there)).is_empty());
 }

@@ -92,6 +92,11 @@ fn restricted() -> Result<Rules, seccompiler::BackendError> {
         // Priorities of the thread that asks: `PRIO_PROCESS` and `IOPRIO_WHO_PROCESS`, of which 0 is itself.
         (libc::SYS_setpriority, own_thread(0)?),
         (libc::SYS_ioprio_set, own_thread(1)?),
+        // Entries of the journal that are too large for a datagram; nothing of them can be executed, as nothing can.
+        (
+            libc::SYS_memfd_create,
+            any(1, &[u64::from(crate::output::MEMORY_FILE.bits())])?,
+        ),
         (libc::SYS_prctl, any(0, &syscalls::PRCTL.map(bits))?),
         (libc::SYS_ioctl, any(1, &syscalls::IOCTL)?),
     ]))

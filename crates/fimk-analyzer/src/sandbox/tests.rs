@@ -6,7 +6,11 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
-    os::unix::{fs::PermissionsExt, fs::chown, net::UnixStream},
+    os::unix::{
+        fs::PermissionsExt,
+        fs::chown,
+        net::{UnixDatagram, UnixStream},
+    },
     path::PathBuf,
     process::{Command, Stdio},
     sync::mpsc,
@@ -80,7 +84,12 @@ fn inside(name: &str, capabilities: &str) -> Option<PathBuf> {
 }
 
 fn entered(directory: &Path) -> Report {
-    restrict_thread(&directory.join("state"), &directory.join("run")).expect("entered")
+    restrict_thread(
+        &directory.join("state"),
+        &directory.join("run"),
+        &Places::default(),
+    )
+    .expect("entered")
 }
 
 #[test]
@@ -248,6 +257,41 @@ fn gains_nothing() {
 }
 
 #[test]
+fn outputs_reach_their_places_inside_and_no_others() {
+    let name = "outputs_reach_their_places_inside_and_no_others";
+    let Some(directory) = inside(name, "-all,+dac_read_search") else {
+        return;
+    };
+    for part in ["log", "daemon", "elsewhere"] {
+        fs::create_dir(directory.join(part)).expect("a directory");
+    }
+    let daemon = UnixDatagram::bind(directory.join("daemon/socket")).expect("bound");
+    let elsewhere = UnixDatagram::bind(directory.join("elsewhere/socket")).expect("bound");
+    std::os::unix::fs::symlink("daemon/socket", directory.join("link")).expect("a link");
+    let places = Places {
+        files: vec![directory.join("log/events")],
+        sockets: vec![directory.join("link")],
+    };
+    let report = restrict_thread(&directory.join("state"), &directory.join("run"), &places);
+    let report = report.expect("entered");
+    eprintln!("{report:?}");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    let sent = sender.send_to(b"x", directory.join("link"));
+    assert_eq!(sent.expect("sent"), 1);
+    drop(daemon);
+    // Landlock asks about sockets since ABI 9.
+    let refused = sender.send_to(b"x", directory.join("elsewhere/socket"));
+    assert_eq!(refused.is_err(), report.landlock_abi >= Some(9));
+    drop(elsewhere);
+    fs::write(directory.join("log/events"), "x").expect("a file");
+    fs::rename(directory.join("log/events"), directory.join("log/events.1")).expect("renamed");
+    assert!(fs::create_dir(directory.join("log/d")).is_err() || report.landlock_abi.is_none());
+    let made = |flags| nix::sys::memfd::memfd_create(c"test", flags).map(drop);
+    assert_eq!(made(crate::output::MEMORY_FILE), Ok(()));
+    assert_eq!(made(nix::sys::memfd::MFdFlags::empty()), Err(Errno::EPERM));
+}
+
+#[test]
 fn without_the_capability_the_report_says_so() {
     let Some(directory) = inside("without_the_capability_the_report_says_so", "-all") else {
         return;
@@ -295,7 +339,7 @@ fn the_fanotify_group_is_marked_and_read_inside() {
 fn a_process_with_threads_is_refused() {
     // The test program has a thread of its own.
     assert!(
-        enter(Path::new("/"), Path::new("/"))
+        enter(Path::new("/"), Path::new("/"), &Places::default())
             .expect_err("threads")
             .contains("threads run already")
     );
@@ -308,7 +352,7 @@ fn root_is_refused() {
         return;
     }
     assert!(
-        restrict_thread(Path::new("/"), Path::new("/"))
+        restrict_thread(Path::new("/"), Path::new("/"), &Places::default())
             .expect_err("root")
             .contains("does not run as root")
     );
@@ -320,7 +364,7 @@ fn a_missing_directory_is_named() {
         return;
     };
     let missing = directory.join("missing");
-    let error = restrict_thread(&directory, &missing).expect_err("missing");
+    let error = restrict_thread(&directory, &missing, &Places::default()).expect_err("missing");
     assert!(
         error.contains("missing cannot be opened") && error.contains("must exist"),
         "{error}"

@@ -6,9 +6,10 @@
 
 mod attempts;
 mod events;
+mod pids;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd},
@@ -16,12 +17,13 @@ use std::{
     },
 };
 
-use fimk_core::path::BytePath;
+use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::raw;
 
 use self::{
     attempts::{is_attempt_only, marks},
     events::{changed_places, path_of, touch},
+    pids::Numbers,
 };
 use crate::{
     actors::Actors,
@@ -60,6 +62,10 @@ struct Batch {
     answers: HashMap<u32, Option<ActorKey>>,
     /// [`Fanotify::moves`] when it was read.
     moves: u64,
+    /// None of them is older, by the boot clock.
+    since_ns: u64,
+    /// Since then a number may have had two owners.
+    numbers_repeat: bool,
 }
 
 /// What came since the last SYNCED.
@@ -82,6 +88,9 @@ pub struct Fanotify {
     answer: Answer,
     /// Moves of watched names that were signals so far: the paths of events that were read before are of another time.
     moves: u64,
+    numbers: Numbers,
+    /// Until then everything was read and told, and what events say of directories agreed.
+    certain_until: Timestamp,
     /// New directories: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -96,8 +105,30 @@ impl Fanotify {
             awaited: HashMap::new(),
             answer: Answer::None,
             moves: 0,
+            numbers: Numbers::new(clock::since_boot_ns()),
+            certain_until: clock::now(),
             to_walk: Vec::new(),
         }
+    }
+
+    /// Whether nothing is under way of what could tell that events about directories do not agree.
+    pub fn is_certain(&self) -> bool {
+        self.group.is_certain()
+    }
+
+    /// Since when it is not certain where directories were, and which, if that shows: the kernel made one event of several
+    /// that were alike. Only once everything was read and told, or `now`.
+    pub fn uncertain(&mut self, now: bool) -> Option<(Timestamp, BTreeSet<BytePath>)> {
+        let at_rest = self.read_all && self.batches.is_empty() && self.to_walk.is_empty();
+        if !at_rest && !now {
+            return None;
+        }
+        let places = self.group.at_rest(now);
+        let since = self.certain_until;
+        if self.group.is_certain() {
+            self.certain_until = clock::now();
+        }
+        (!places.is_empty()).then_some((since, places))
     }
 
     /// Marks names and enters them into the tree; gives a sentence for each that cannot be watched.
@@ -192,10 +223,15 @@ impl Fanotify {
         }
         let ours = std::process::id();
         events.retain(|event| event.pid != ours || !is_attempt_only(event));
+        let read_ns = clock::since_boot_ns();
         if events.is_empty() {
+            if self.read_all {
+                self.numbers.at_rest(read_ns);
+            }
             return Ok(Ok(()));
         }
-        let read_ns = clock::since_boot_ns();
+        let since_ns = self.numbers.since();
+        let numbers_repeat = self.numbers.may_repeat(read_ns);
         let mut asked: Vec<(u64, u32)> = Vec::new();
         let mut pids: Vec<u32> = events
             .iter()
@@ -225,7 +261,12 @@ impl Fanotify {
             asked,
             answers: HashMap::new(),
             moves: self.moves,
+            since_ns,
+            numbers_repeat,
         });
+        if self.read_all {
+            self.numbers.at_rest(read_ns);
+        }
         Ok(Ok(()))
     }
 
@@ -371,8 +412,7 @@ fn subjects(event: &FanotifyEvent) -> impl Iterator<Item = BytePath> + use<> {
     path.into_iter().chain(object)
 }
 
-/// Who had the pid when the event was queued, if that is certain: a process that began after the reading, or
-/// one that lives although the culprit was already reaped, has only its number.
+/// Who had the pid when the event was queued, if that is certain; else there is only the number.
 fn culprit(event: &FanotifyEvent, batch: &Batch, actors: &Actors) -> Option<ActorKey> {
     let pid_only = (event.pid != 0).then_some(ActorKey {
         pid: event.pid,
@@ -383,7 +423,56 @@ fn culprit(event: &FanotifyEvent, batch: &Batch, actors: &Actors) -> Option<Acto
         return pid_only;
     };
     let ended = actors.get(key).is_some_and(|known| known.exit_ns.is_some());
-    let impostor =
-        key.start_ns > batch.read_ns || (event.pidfd == Some(PidState::Reaped) && !ended);
-    if impostor { pid_only } else { Some(key) }
+    if is_certain(key.start_ns, ended, event.pidfd, batch) {
+        Some(key)
+    } else {
+        pid_only
+    }
+}
+
+/// Whether no other can have had the number: not one before this process, that began after the reading, or while numbers went
+/// round; and not one that was reaped, while this one lives.
+fn is_certain(start_ns: u64, ended: bool, state: Option<PidState>, batch: &Batch) -> bool {
+    let had_it_all_the_time =
+        start_ns <= batch.since_ns || state == Some(PidState::AliveOrZombie) && !ended;
+    start_ns <= batch.read_ns
+        && (state != Some(PidState::Reaped) || ended)
+        && (had_it_all_the_time || !batch.numbers_repeat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_must_have_had_the_number_is_named() {
+        let batch = |numbers_repeat| Batch {
+            events: Vec::new(),
+            read_ns: 200,
+            asked: Vec::new(),
+            answers: HashMap::new(),
+            moves: 0,
+            since_ns: 100,
+            numbers_repeat,
+        };
+        let (alive, reaped) = (Some(PidState::AliveOrZombie), Some(PidState::Reaped));
+        let cases = [
+            // It began before the first of these events, whatever happened since.
+            (50, true, reaped, true, true),
+            (50, false, None, true, true),
+            // It began after the reading.
+            (201, false, None, false, false),
+            // The number's owner was reaped, and this one lives.
+            (50, false, reaped, false, false),
+            // It began meanwhile and has ended, as many do: that is certain unless numbers went round.
+            (150, true, reaped, false, true),
+            (150, true, reaped, true, false),
+            (150, true, None, true, false),
+            (150, false, alive, true, true),
+        ];
+        for (at, (start_ns, ended, state, repeat, certain)) in cases.into_iter().enumerate() {
+            let batch = batch(repeat);
+            assert_eq!(is_certain(start_ns, ended, state, &batch), certain, "{at}");
+        }
+    }
 }

@@ -1,14 +1,32 @@
-//! `[[output]]`: where events go, and which.
+//! `[[output]]`: where events go, which of them, and in what form.
 
-use super::{ConfigError, OUTPUT, section::Section, severity::severity};
+mod filter;
+mod place;
+
+use super::{ConfigError, OUTPUT, Rule, section::Section};
+
+pub use self::{
+    filter::Filter,
+    place::{FACILITIES, OutputKind, numbered},
+};
+
+/// Each has a queue of a mebibyte and a thread.
+pub const OUTPUTS_MAX: usize = 16;
+
+/// Of a name: it is part of a key in the database, and of sentences.
+const NAME_BYTES_MAX: usize = 64;
 
 /// One `[[output]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
+    /// No other has it: the database remembers by it how far this one is.
+    pub name: String,
     /// Where to.
     pub kind: OutputKind,
-    /// Events below are not written to it.
-    pub severity: u8,
+    /// Which events.
+    pub filter: Filter,
+    /// What is made of one.
+    pub format: Format,
     /// When many changes of one process tree are told as one; none: never.
     pub burst: Option<Burst>,
 }
@@ -16,12 +34,35 @@ pub struct Output {
 impl Default for Output {
     fn default() -> Self {
         Self {
+            name: OutputKind::Stdout.word().to_owned(),
             kind: OutputKind::Stdout,
-            severity: OUTPUT_SEVERITY_DEFAULT,
+            filter: Filter::default(),
+            format: Format::Json,
             burst: None,
         }
     }
 }
+
+/// `format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line, in the fields of ECS.
+    Json,
+    /// The same in those of OCSF.
+    Ocsf,
+    /// One line for a person.
+    Text,
+    /// One line in columns.
+    Table,
+}
+
+/// The words for it.
+pub const FORMATS: [(&str, Format); 4] = [
+    ("json", Format::Json),
+    ("ocsf", Format::Ocsf),
+    ("text", Format::Text),
+    ("table", Format::Table),
+];
 
 /// `burst = "summary"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +72,6 @@ pub struct Burst {
     /// that come within so many milliseconds of each other. So long an event is held back at most.
     pub within_ms: u64,
 }
-
-/// `type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputKind {
-    /// JSON lines on standard output.
-    Stdout,
-}
-
-const OUTPUT_SEVERITY_DEFAULT: u8 = 1;
 
 /// From here on an event is never folded into a summary: `high`.
 pub const UNFOLDED: u8 = 73;
@@ -55,29 +87,72 @@ pub const BURST_EVENTS_MAX: u64 = 1_000;
 /// A package manager on a slow disk pauses for as long.
 const BURST_MS_DEFAULT: u64 = 2_000;
 
-const OUTPUTS: [(&str, OutputKind); 1] = [("stdout", OutputKind::Stdout)];
-
-pub(super) fn outputs(top: &Section<'_>) -> Result<Vec<Output>, ConfigError> {
+pub(super) fn outputs(top: &Section<'_>, rules: &[Rule]) -> Result<Vec<Output>, ConfigError> {
+    let sections = top.tables("output", OUTPUT)?;
+    if sections.len() > OUTPUTS_MAX {
+        return Err(top.error(format!(
+            "there are more than {OUTPUTS_MAX} [[output]]; let one receiver pass on to others"
+        )));
+    }
     let mut outputs: Vec<Output> = Vec::new();
-    for section in top.tables("output", OUTPUT)? {
-        let Some(kind) = section.word("type", &OUTPUTS)? else {
-            return Err(section.error("this [[output]] has no `type`; write type = \"stdout\""));
-        };
-        if outputs.iter().any(|output| output.kind == kind) {
+    for section in sections {
+        let output = output(&section, rules)?;
+        if outputs.iter().any(|it| it.kind.is_same(&output.kind)) {
             return Err(section.error(
-                "there are two [[output]] of this type, so each line would come twice; remove one",
+                "there are two [[output]] to the same place, so each line would come twice or be torn; remove one",
             ));
         }
-        outputs.push(Output {
-            kind,
-            severity: severity(&section)?.unwrap_or(OUTPUT_SEVERITY_DEFAULT),
-            burst: burst(&section)?,
-        });
+        if outputs.iter().any(|it| it.name == output.name) {
+            return Err(section.error(format!(
+                "there are two [[output]] named \"{}\"; give one of them another `name`",
+                output.name
+            )));
+        }
+        outputs.push(output);
     }
     if outputs.is_empty() {
         outputs.push(Output::default());
     }
     Ok(outputs)
+}
+
+fn output(section: &Section<'_>, rules: &[Rule]) -> Result<Output, ConfigError> {
+    let kind = place::kind(section)?;
+    Ok(Output {
+        name: name(section)?.unwrap_or_else(|| kind.word().to_owned()),
+        format: format(section, &kind)?,
+        filter: filter::filter(section, rules)?,
+        burst: burst(section)?,
+        kind,
+    })
+}
+
+fn name(section: &Section<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(name) = section.string("name")? else {
+        return Ok(None);
+    };
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.text.is_empty() || name.text.len() > NAME_BYTES_MAX || !name.text.chars().all(plain) {
+        let message = format!(
+            "the `name` of an output is 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`"
+        );
+        return Err(section.error_at(name, message));
+    }
+    Ok(Some(name.text.to_owned()))
+}
+
+fn format(section: &Section<'_>, kind: &OutputKind) -> Result<Format, ConfigError> {
+    let format = section.word("format", &FORMATS)?;
+    match (kind, format) {
+        (OutputKind::Journald { .. }, Some(_)) => {
+            Err(section.error("journald takes fields, not lines; remove `format`"))
+        }
+        (OutputKind::Syslog { .. }, Some(Format::Table)) => Err(section.error(
+            "columns are for people; for syslog `format` is \"text\", \"json\" or \"ocsf\"",
+        )),
+        (OutputKind::Syslog { .. } | OutputKind::Journald { .. }, None) => Ok(Format::Text),
+        (_, format) => Ok(format.unwrap_or(Format::Json)),
+    }
 }
 
 fn burst(section: &Section<'_>) -> Result<Option<Burst>, ConfigError> {

@@ -63,6 +63,11 @@ impl<'t> Section<'t> {
         self.source.error(text.offset, message)
     }
 
+    /// Whether it has this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
     fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.table.get(key)
     }
@@ -74,11 +79,6 @@ impl<'t> Section<'t> {
             a(value.get_ref().type_str())
         );
         self.source.error(value.span().start, message)
-    }
-
-    /// Whether the key is there, whatever it holds.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.value(key).is_some()
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<Text<'t>>, ConfigError> {

@@ -1,5 +1,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod outputs;
+
 use super::*;
 use crate::rules::RuleSet;
 
@@ -37,14 +39,7 @@ fn what_is_not_said_has_a_default() {
         (config.state_dir, config.run_dir),
         ("/var/lib/fimk".into(), "/run/fimk".into())
     );
-    assert_eq!(
-        config.outputs,
-        [Output {
-            kind: OutputKind::Stdout,
-            severity: 1,
-            burst: None
-        }]
-    );
+    assert_eq!(config.outputs, [Output::default()]);
     let rule = &config.rules[0];
     assert_eq!(
         (rule.recursive, rule.content, rule.severity),
@@ -166,12 +161,15 @@ fn every_key_is_taken() {
     assert_eq!(
         config.outputs,
         [Output {
-            kind: OutputKind::Stdout,
-            severity: 73,
+            filter: Filter {
+                severity: 73,
+                ..Filter::default()
+            },
             burst: Some(Burst {
                 events: 2,
                 within_ms: 2_000
-            })
+            }),
+            ..Output::default()
         }]
     );
 }
@@ -291,19 +289,6 @@ fn values_out_of_range_say_the_range() {
     );
     assert!(
         error("state_dir = \"x\"\n[[rule]]\nname=\"r\"\npaths=[\"/a\"]").contains("not absolute")
-    );
-}
-
-#[test]
-fn an_output_that_does_not_exist_names_those_that_do() {
-    assert!(
-        rule_error("[[output]]\ntype = \"syslog\"")
-            .contains(":5:8: `type` in [[output]] must be \"stdout\", not \"syslog\"")
-    );
-    assert!(rule_error("[[output]]\nseverity = 3").contains("no `type`"));
-    assert!(
-        rule_error("[[output]]\ntype = \"stdout\"\n[[output]]\ntype = \"stdout\"")
-            .contains("two [[output]]")
     );
 }
 
@@ -437,31 +422,6 @@ proptest::proptest! {
         if let Err(error) = parse(&text, "x") {
             proptest::prop_assert!(!error.to_string().contains('\n'));
         }
-    }
-}
-
-#[test]
-fn a_summary_of_bursts_has_limits_and_its_numbers_are_refused_without_it() {
-    let of = |lines: &str| {
-        let text = format!(
-            "[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n[[output]]\ntype = \"stdout\"\n{lines}\n"
-        );
-        parse(&text, "x").map(|config| config.outputs[0].burst)
-    };
-    let burst = |events, within_ms| Some(Burst { events, within_ms });
-    assert_eq!(of(""), Ok(None));
-    assert_eq!(of("burst = \"events\""), Ok(None));
-    assert_eq!(of("burst = \"summary\""), Ok(burst(50, 2_000)));
-    let numbers = "burst = \"summary\"\nburst_events = 1000\nburst_ms = 100";
-    assert_eq!(of(numbers), Ok(burst(1_000, 100)));
-    for (lines, word) in [
-        ("burst_ms = 100", "burst = \"summary\""),
-        ("burst = \"summary\"\nburst_events = 1", "from 2 to 1000"),
-        ("burst = \"summary\"\nburst_ms = 99", "from 100 to 60000"),
-        ("burst = \"none\"", "\"events\" or \"summary\""),
-    ] {
-        let error = of(lines).expect_err(lines).to_string();
-        assert!(error.contains(word), "{error}");
     }
 }
 

@@ -89,6 +89,12 @@ pub(super) fn to_fit(document: &mut Object) {
     }
 }
 
+/// How much a field is missed: those that are never cut most.
+pub(super) fn worth(name: &str) -> usize {
+    let place = CUT_ORDER.iter().position(|cut| *cut == name);
+    place.unwrap_or(CUT_ORDER.len())
+}
+
 fn text_length(text: &str) -> usize {
     text.chars().map(character_length).sum()
 }

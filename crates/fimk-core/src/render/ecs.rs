@@ -40,45 +40,45 @@ pub fn ecs_line(event: &Event, host: &Host) -> String {
     json::line(&document)
 }
 
-fn document(event: &Event, host: &Host) -> Object {
+/// The sentence of an event, which may still hold what acts on a terminal.
+pub(super) fn message(event: &Event) -> String {
+    match &event.body {
+        Body::Change(change) => sentence(event.action, change),
+        Body::Attempt(attempt) => {
+            let error = attempt.error.map(error_name);
+            attempt_sentence(event.action, &attempt.on, error.as_deref())
+        }
+        Body::Burst(burst) => burst_sentence(burst),
+        Body::Notice(notice) => shown(&notice.message, MESSAGE_BYTES_MAX),
+        Body::Configured(configured) => shown(&configured.notice.message, MESSAGE_BYTES_MAX),
+    }
+}
+
+/// All that is said of an event, however long.
+pub(super) fn document(event: &Event, host: &Host) -> Object {
     let mut fimk = Object::default();
     fimk.set("source", event.source.map(Source::name));
     let mut document = Object::default();
     match &event.body {
-        Body::Change(change) => {
-            document.set("message", sentence(event.action, change));
-            set_object(&mut document, &mut fimk, change);
-        }
+        Body::Change(change) => set_object(&mut document, &mut fimk, change),
         Body::Attempt(attempt) => {
-            let error = attempt.error.map(error_name);
-            document.set(
-                "message",
-                attempt_sentence(event.action, &attempt.on, error.as_deref()),
-            );
-            if let Some(error) = error {
-                document.set("error", nested("code", error));
+            if let Some(error) = attempt.error {
+                document.set("error", nested("code", error_name(error)));
             }
             set_object(&mut document, &mut fimk, &attempt.on);
         }
-        Body::Burst(burst) => {
-            document.set("message", burst_sentence(burst));
-            set_burst(&mut document, &mut fimk, burst);
-        }
-        Body::Notice(notice) => {
-            document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
-            set_notice(&mut fimk, notice);
-        }
+        Body::Burst(burst) => set_burst(&mut document, &mut fimk, burst),
+        Body::Notice(notice) => set_notice(&mut fimk, notice),
         Body::Configured(configured) => {
-            let notice = &configured.notice;
-            document.set("message", shown(&notice.message, MESSAGE_BYTES_MAX));
             if let Some(error) = &configured.error {
                 document.set("error", nested("message", shown(error, MESSAGE_BYTES_MAX)));
             }
-            set_notice(&mut fimk, notice);
+            set_notice(&mut fimk, &configured.notice);
             fimk.set("previous_config_digest", configured.previous_digest.clone());
             fimk.set("not_reloaded", configured.not_reloaded.clone());
         }
     }
+    document.set("message", message(event));
     let times = times(event);
     document.set("@timestamp", times.end.rfc3339());
     document.set("event", event_fields(event, &times));
@@ -428,7 +428,7 @@ fn integers(named: &[(String, u64)]) -> Object {
     members.collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

@@ -81,6 +81,19 @@ pub fn is_active(character: char) -> bool {
     )
 }
 
+/// Text with nothing in it that ends a line or acts on a terminal: that is shown as `\u{…}`.
+pub fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_active(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 /// How many bytes a character takes in a string.
 pub(super) fn character_length(character: char) -> usize {
     match character {

@@ -1,6 +1,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod limits;
+mod others;
 
 use std::collections::BTreeSet;
 
@@ -605,31 +606,7 @@ fn the_manual_describes_exactly_the_fields_there_are() {
 #[test]
 fn the_manual_describes_every_action() {
     let page = include_str!("../../../../man/fimk-events.7");
-    for action in [
-        Action::Created,
-        Action::Deleted,
-        Action::Renamed,
-        Action::Modified,
-        Action::AttributesModified,
-        Action::Linked,
-        Action::MonitorStarted,
-        Action::MonitorStopped,
-        Action::BaselineCreated,
-        Action::Gap,
-        Action::EventsLost,
-        Action::Degraded,
-        Action::Mounted,
-        Action::Unmounted,
-        Action::Denied,
-        Action::Opened,
-        Action::Executed,
-        Action::Burst,
-        Action::Heartbeat,
-        Action::Recovered,
-        Action::EventsRemoved,
-        Action::ConfigReloaded,
-        Action::ConfigRejected,
-    ] {
+    for action in Action::ALL {
         assert!(
             page.lines()
                 .any(|line| line == format!(".It Ql {}", action.name())),

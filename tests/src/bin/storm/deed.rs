@@ -49,6 +49,9 @@ pub struct Deed {
     pub from: Option<PathBuf>,
     /// Other names of `path` soon after, because it or a directory above it was moved.
     pub later: Vec<PathBuf>,
+    /// Names that `path` and `from` would have had a moment before, because a directory above them was moved: what fanotify
+    /// merges is told as what waited first.
+    pub former: Vec<PathBuf>,
     /// The directories in which it was done, except the writer's own.
     pub directories: Vec<Directory>,
     pub inode: u64,
@@ -65,59 +68,112 @@ pub struct Directory {
     pub made: i64,
 }
 
-/// What is told a moment later has the names of then.
+/// fanotify has no clock: a change has the time at which it was read. Whoever reads is stopped for a second at most (see
+/// `saboteur`); as long again is for a busy machine.
+pub const READ_WITHIN_NS: i64 = 2_000_000_000;
+
+/// What is told a moment later has the names of then; of an emulated machine's moments, see [`crate::scale`].
 const MOMENT_NS: i64 = 5_000_000_000;
 
-/// Fills in `later` and `directories`, of the deeds of one writer in their order.
+/// The directories that stand, and under which names they stood until when.
+#[derive(Default)]
+struct Standing {
+    now: HashMap<PathBuf, Directory>,
+    left: HashMap<u64, Vec<(i64, PathBuf)>>,
+}
+
+/// Fills in `later`, `former` and `directories`, of the deeds of one writer in their order.
 pub fn follow_directories(deeds: &mut [Deed]) {
     let moves: Vec<(i64, u64, PathBuf, PathBuf)> = deeds
         .iter()
         .filter_map(|it| Some((it.begun, it.inode, it.from.clone()?, it.path.clone())))
         .collect();
-    let mut standing: HashMap<PathBuf, Directory> = HashMap::new();
+    let mut standing = Standing::default();
     for deed in deeds {
         let sides = [Some(&deed.path), deed.from.as_ref()].into_iter().flatten();
-        let above = sides.filter_map(|path| standing.get(path.parent()?));
+        let above = sides.clone().filter_map(|path| standing.above(path));
         deed.directories = above.copied().collect();
-        keep_standing(&mut standing, deed);
-        let mut name = deed.path.clone();
+        let since = deed.begun - READ_WITHIN_NS;
+        deed.former = sides
+            .flat_map(|path| standing.former(path, since))
+            .collect();
+        standing.keep(deed);
         let from = moves.partition_point(|(begun, ..)| *begun <= deed.begun);
         let soon = moves[from..]
             .iter()
-            .take_while(|(begun, ..)| *begun < deed.ended + MOMENT_NS);
-        for (_, inode, old, new) in soon {
-            let Ok(rest) = name.strip_prefix(old) else {
-                continue;
-            };
-            // Another may have the name by then. What waits of an object is told with its move.
-            let itself = rest == Path::new("");
-            if !itself || *inode == deed.inode {
-                name = if itself { new.clone() } else { new.join(rest) };
-                deed.later.push(name.clone());
-            }
-        }
+            .take_while(|(begun, ..)| *begun < deed.ended + i64::from(crate::scale()) * MOMENT_NS);
+        deed.later = later_names(deed, soon);
     }
 }
 
-/// Which directory stands where after this deed.
-fn keep_standing(standing: &mut HashMap<PathBuf, Directory>, deed: &Deed) {
-    match deed.kind {
-        Mkdir => {
-            let directory = Directory {
-                inode: deed.inode,
-                made: deed.begun,
-            };
-            standing.insert(deed.path.clone(), directory);
+/// Where this deed may be told of, soon after.
+fn later_names<'a>(
+    deed: &Deed,
+    soon: impl Iterator<Item = &'a (i64, u64, PathBuf, PathBuf)>,
+) -> Vec<PathBuf> {
+    let mut later = Vec::new();
+    let mut names = vec![deed.path.clone()];
+    for (_, inode, old, new) in soon {
+        // Another may have the name by then. What waits of an object is told with its move, and how it came by the name that
+        // it had under that name.
+        if *inode == deed.inode && names.contains(old) {
+            if !names.contains(new) {
+                names.push(new.clone());
+            }
+            later.push(new.clone());
         }
-        Rmdir => {
-            standing.remove(&deed.path);
-        }
-        Rename => {
-            if let Some(directory) = deed.from.as_ref().and_then(|from| standing.remove(from)) {
-                standing.insert(deed.path.clone(), directory);
+        for name in &mut names {
+            if name != old
+                && let Ok(rest) = name.strip_prefix(old)
+            {
+                *name = new.join(rest);
+                later.push(name.clone());
             }
         }
-        _ => {}
+    }
+    later
+}
+
+impl Standing {
+    fn above(&self, path: &Path) -> Option<&Directory> {
+        self.now.get(path.parent()?)
+    }
+
+    /// Names that this one would have had since then.
+    fn former(&self, path: &Path, since: i64) -> Vec<PathBuf> {
+        let left = self.above(path).and_then(|it| self.left.get(&it.inode));
+        let lately = left
+            .into_iter()
+            .flatten()
+            .filter(|(when, _)| *when >= since);
+        let name = path.file_name().unwrap_or_default();
+        lately.map(|(_, directory)| directory.join(name)).collect()
+    }
+
+    /// Which directory stands where after this deed.
+    fn keep(&mut self, deed: &Deed) {
+        match deed.kind {
+            Mkdir => {
+                let directory = Directory {
+                    inode: deed.inode,
+                    made: deed.begun,
+                };
+                self.left.remove(&deed.inode);
+                self.now.insert(deed.path.clone(), directory);
+            }
+            Rmdir => {
+                self.now.remove(&deed.path);
+            }
+            Rename => {
+                let Some(from) = &deed.from else { return };
+                if let Some(directory) = self.now.remove(from) {
+                    let left = self.left.entry(directory.inode).or_default();
+                    left.push((deed.ended, from.clone()));
+                    self.now.insert(deed.path.clone(), directory);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -172,6 +228,7 @@ impl FromStr for Deed {
                 path: words.next()?.into(),
                 from: words.next().filter(|it| !it.is_empty()).map(PathBuf::from),
                 later: Vec::new(),
+                former: Vec::new(),
                 directories: Vec::new(),
                 inode: words.next()?.parse().ok()?,
                 begun: words.next()?.parse().ok()?,

@@ -1,11 +1,13 @@
 //! Storms: several processes change files as chance wants, while fimk is killed, stopped and starved; afterwards what
 //! it told and what it keeps is held against what really happened.
 //!
-//! `storm [rounds=N | minutes=N] [seed=N] [seconds=N] [mode=foreground|service] [keep=DIRECTORY]`: needs root, the user fimk and the built
+//! `storm [rounds=N | minutes=N] [seed=N] [seconds=N] [mode=foreground|service] [keep=DIRECTORY]`, or
+//! `storm judge=DIRECTORY/SEED` for one that was kept: needs root, the user fimk and the built
 //! programs. Without a mode, odd seeds are in the foreground and even ones two services; without words, two rounds and the
 //! replacement of one build by another. A round is repeated by its seed and mode: what is done is the same, the moments at
 //! which it hits are not quite.
 
+mod again;
 mod chance;
 mod deed;
 mod replace;
@@ -52,6 +54,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     if play_a_part(&words) {
         return ExitCode::SUCCESS;
+    }
+    if let Some(base) = words.iter().find_map(|word| word.strip_prefix("judge=")) {
+        return ExitCode::from(u8::from(!again::judge(Path::new(base))));
     }
     let tally = run(&Words::new(&words));
     let verdict = if tally.failed == 0 { "ok" } else { "FAILED" };

@@ -174,7 +174,7 @@ impl Subject {
 
     /// Looks again and again, and starts what has ended, until this holds; whether it did in time.
     pub fn until(&mut self, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = Instant::now() + deadline();
+        let end = Instant::now() + 3 * deadline();
         while Instant::now() < end {
             if holds(self) {
                 return true;

@@ -7,13 +7,10 @@ use std::{
 
 use fimk_tests::Event;
 
-use crate::deed::{Deed, Directory, Kind};
+use crate::deed::{Deed, Directory, Kind, READ_WITHIN_NS};
 
 /// The clock of an entry may be a tick of the kernel too early, and boot time is turned into wall time.
 const SLACK_NS: i64 = 50_000_000;
-/// fanotify has no clock: a change has the time at which it was read. Whoever reads is stopped for a second at most (see
-/// `saboteur`); as long again is for a busy machine.
-const READ_WITHIN_NS: i64 = 2_000_000_000;
 /// What an `events_lost` tells may have been lost so long before: no more than one is told in five seconds.
 const LOSS_NS: i64 = 15_000_000_000;
 
@@ -82,11 +79,7 @@ impl Told {
             for path in change.paths() {
                 told.by_path.entry(path).or_default().push(number);
             }
-            let inode = change
-                .event
-                .text("file.inode")
-                .and_then(|it| it.parse().ok());
-            if let Some(inode) = inode {
+            if let Some(inode) = change.inode() {
                 told.by_inode.entry(inode).or_default().push(number);
             }
         }
@@ -107,7 +100,13 @@ impl Told {
                 .flatten()
                 .filter_map(|number| self.changes.get(*number))
         };
-        if about().any(|change| change.tells(deed)) {
+        let former = deed.former.iter().filter(|_| self.is_fanotify);
+        let mut merged = former
+            .filter_map(|path| self.by_path.get(path))
+            .flatten()
+            .filter_map(|number| self.changes.get(*number))
+            .filter(|change| change.inode().is_none_or(|it| it == deed.inode));
+        if about().chain(&mut merged).any(|change| change.tells(deed)) {
             How::Event
         } else if about().any(|change| change.window.is_some_and(|it| overlap(it, deed))) {
             How::Found
@@ -156,11 +155,7 @@ impl Told {
     /// What was told of this path or object at about that time: for a failure message.
     pub fn account(&self, deed: &Deed) -> String {
         let is_about = |change: &&Change| {
-            let inode = change
-                .event
-                .text("file.inode")
-                .and_then(|it| it.parse().ok());
-            inode == Some(deed.inode) || change.paths().contains(&deed.path)
+            change.inode() == Some(deed.inode) || change.paths().contains(&deed.path)
         };
         let mut about: Vec<&Change> = self.changes.iter().filter(is_about).collect();
         about.sort_by_key(|change| (change.touched.1 - deed.ended).abs());
@@ -229,6 +224,10 @@ impl Change {
         overlap((from, to), deed) && self.operations.iter().any(|it| told.contains(&it.as_str()))
     }
 
+    fn inode(&self) -> Option<u64> {
+        self.event.text("file.inode")?.parse().ok()
+    }
+
     fn named(&self) -> Vec<u64> {
         let several = self.event.get("fimk.actors").and_then(|it| it.as_array());
         let several = several
@@ -248,14 +247,10 @@ fn read_within(event: &Event) -> i64 {
 }
 
 fn may_be_named(deed: &Deed, change: &Change, path: &Path) -> bool {
-    let inode = change
-        .event
-        .text("file.inode")
-        .and_then(|it| it.parse().ok());
     let about = deed.path.starts_with(path)
         || deed.from.as_ref().is_some_and(|from| from.starts_with(path))
         || deed.later.iter().any(|later| later.starts_with(path))
-        || inode == Some(deed.inode)
+        || change.inode() == Some(deed.inode)
         // What is in a directory moves with it.
         || (deed.kind == Kind::Rename && path.starts_with(&deed.path));
     about && (overlap(change.touched, deed) || change.window.is_some_and(|it| overlap(it, deed)))

@@ -42,6 +42,9 @@ impl Fanotify {
         let mut signals = Vec::new();
         let is_directory = mask.intersects(MaskFlags::FAN_ONDIR);
         for fact in facts(mask, &path) {
+            if is_directory && fact == Fact::Deleted {
+                self.group.heard(event, Some(&path), None);
+            }
             // Of the time before a walk that found another directory there.
             let is_over = is_directory && fact == Fact::Deleted && self.group.is_over(event, &path);
             if !is_over {
@@ -130,18 +133,23 @@ impl Fanotify {
     ) -> Vec<Signal> {
         let directory = MaskFlags::from_bits_retain(event.mask).intersects(MaskFlags::FAN_ONDIR);
         let (old, new) = sides(event);
-        if let Some(old) = &old
-            && directory
-            && self.group.is_over(event, old)
-        {
-            let new_reached = new
-                .as_ref()
-                .filter(|path| walker.reaches(path, true).is_some());
-            self.moves += u64::from(self.group.follow(event, new_reached));
-            return self.moved_before(old, new.as_ref(), tree, walker, &touch);
-        }
         let reaches = |path: &BytePath| walker.reaches(path, directory).is_some();
         let new_reached = new.clone().filter(&reaches);
+        if directory {
+            let new_reached = new_reached.as_ref();
+            self.group.heard(event, old.as_ref(), new_reached);
+            if let Some(old) = &old
+                && self.group.is_over(event, old)
+            {
+                self.moves += u64::from(self.group.follow(event, new_reached));
+                return self.moved_before(old, new.as_ref(), tree, walker, &touch);
+            }
+            if let Some(path) = new_reached
+                && tree.get(path).is_some_and(|entry| entry.directory)
+            {
+                self.group.displaces(event, path);
+            }
+        }
         let replaced = new_reached
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
@@ -150,7 +158,8 @@ impl Fanotify {
             tree.remove_below(path);
         }
         match (&old, &new_reached) {
-            (Some(old), Some(new)) if known => {
+            // What a look found gone from there may still be known under that name to what was recorded before.
+            (Some(old), Some(new)) if known || directory => {
                 tree.rename(old, new);
                 self.group.moved(old, new);
                 self.moves += 1;

@@ -1,0 +1,207 @@
+//! One output and how far it is: events that its thread has no room for are fetched from the database later.
+//!
+//! **Architecture Invariant:** nothing here waits for a receiver.
+
+use std::time::{Duration, Instant};
+
+use fimk_core::event::Event;
+use fimk_store::Store;
+
+use crate::{
+    exit::{Failure, log},
+    output::{Blocked, Due, Output},
+};
+
+/// Events fetched at once.
+const FETCHED_AT_ONCE: usize = 256;
+
+/// How often is looked whether there is room again, or something was written.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same, when nothing was written for [`SLOW_AFTER`].
+const LOOK_SLOWLY_EVERY: Duration = Duration::from_millis(500);
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// When nothing was written for so long, it is said.
+const SAID_AFTER: Duration = Duration::from_secs(5);
+
+/// At the end, who takes nothing for so long is not waited for.
+const END_SILENCE: Duration = Duration::from_secs(2);
+
+/// An output, and how far it is.
+pub struct Lane {
+    pub(super) output: Output,
+    /// The newest event that was offered in its turn.
+    offered: u64,
+    /// The cursor as it is in the store.
+    cursor: u64,
+    /// There are newer ones in the store.
+    behind: bool,
+    /// Was offered before its turn.
+    early: Option<u64>,
+    /// What keeps it from being written was said.
+    said: bool,
+}
+
+impl Lane {
+    /// That goes on at its cursor, or, for one that has none, with what is stored from now on.
+    pub fn new(output: Output, store: &mut Store) -> Result<Self, Failure> {
+        let cursors = store.cursors()?;
+        let known = cursors.iter().find(|(name, _)| *name == output.name);
+        let cursor = if let Some((_, cursor)) = known {
+            *cursor
+        } else {
+            let now = store.next_sequence().saturating_sub(1);
+            store.set_cursor(&output.name, now)?;
+            now
+        };
+        Ok(Self {
+            output,
+            offered: cursor,
+            cursor,
+            behind: true,
+            early: None,
+            said: false,
+        })
+    }
+
+    /// The newest event that was written, as far as is known.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Begins to write: this event first, then all that were stored and never written.
+    pub(super) fn begin(&mut self, first: &Event) {
+        let offered = self.output.offer_before_its_turn(first);
+        self.early = offered.then_some(first.sequence);
+    }
+
+    /// There may be newer ones in the store.
+    pub(super) fn is_behind(&mut self) {
+        self.behind = true;
+    }
+
+    /// Writes one event that was stored just now, or leaves it for later.
+    pub(super) fn write(&mut self, event: &Event) {
+        if !self.behind {
+            self.behind = !self.output.offer(event);
+        }
+        if !self.behind {
+            self.offered = event.sequence;
+        }
+    }
+
+    /// Goes on with what waits, as far as there is room, and remembers what was written.
+    pub(super) fn deliver(&mut self, store: &mut Store) -> Result<(), Failure> {
+        let written = self.output.written();
+        if written > self.cursor {
+            self.cursor = written;
+            store.set_cursor(&self.output.name, written)?;
+        }
+        self.deliver_kept(store, false)?;
+        while self.behind && self.fetch(store)? {}
+        Ok(())
+    }
+
+    /// Writes what the output kept back for long enough, or `all` of it, as far as there is room.
+    pub(super) fn deliver_kept(&mut self, store: &Store, all: bool) -> Result<(), Failure> {
+        while let Some(due) = self.output.kept(all) {
+            match due {
+                Due::Summary(event) => drop(self.output.give(&event)),
+                Due::Stored(sequence) => {
+                    let before = sequence.saturating_sub(1);
+                    let stored = store.events_after(before, 1)?;
+                    for event in stored.iter().filter(|event| event.sequence == sequence) {
+                        self.output.give(event);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers stored events; whether there is more to be done at once.
+    fn fetch(&mut self, store: &Store) -> Result<bool, Failure> {
+        if !self.output.has_room() {
+            return Ok(false);
+        }
+        let events = store.events_after(self.offered, FETCHED_AT_ONCE)?;
+        self.behind = !events.is_empty();
+        for event in &events {
+            let taken = if self.early == Some(event.sequence) {
+                self.output.pass_over(event.sequence)
+            } else {
+                self.output.offer(event)
+            };
+            if !taken {
+                return Ok(false);
+            }
+            self.offered = event.sequence;
+        }
+        Ok(self.behind)
+    }
+
+    /// What is to be said, once for each time that nothing is taken: that, in a sentence. That it is taken again is logged.
+    pub(super) fn news(&mut self) -> Option<String> {
+        match (self.blocked(), self.said) {
+            (Some(sentence), false) => {
+                self.said = true;
+                log(&sentence);
+                Some(sentence)
+            }
+            (None, true) if !self.behind && self.output.is_idle() => {
+                self.said = false;
+                log(format!(
+                    "{} is read again: all events were written",
+                    self.output.place
+                ));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// What keeps events from being written, if it has for long.
+    pub(super) fn blocked(&self) -> Option<String> {
+        let long = |blocked: &Blocked| blocked.since >= SAID_AFTER;
+        let blocked = self.output.blocked().filter(long)?;
+        Some(sentence(&self.output.place, &blocked))
+    }
+
+    /// When [`Self::deliver`] has something to do.
+    pub(super) fn next_due(&self, started: bool) -> Option<Instant> {
+        let waits = started && (self.behind || self.output.written() > self.cursor)
+            || !self.output.is_idle();
+        let slow = |blocked: Blocked| blocked.since >= SLOW_AFTER;
+        let every = if self.output.blocked().is_some_and(slow) {
+            LOOK_SLOWLY_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        let look = waits.then(|| Instant::now() + every);
+        look.into_iter().chain(self.output.next_due()).min()
+    }
+
+    /// Whether all that is stored was written.
+    pub(super) fn is_done(&self) -> bool {
+        !self.behind && self.output.is_idle()
+    }
+
+    /// Whether nothing is to be expected of the receiver any more, at the end.
+    pub(super) fn is_silent(&self) -> bool {
+        let blocked = self.output.blocked();
+        blocked.is_some_and(|it| it.error.is_some() || it.since >= END_SILENCE)
+    }
+}
+
+/// What to say of it.
+fn sentence(place: &str, blocked: &Blocked) -> String {
+    let seconds = blocked.since.as_secs();
+    match &blocked.error {
+        Some(error) => format!(
+            "{place} cannot be written ({error}): events are kept in the database and written when it can, or at the next start"
+        ),
+        None => format!(
+            "{place} was not read for {seconds} s: events are kept in the database and written when it is read, or at the next start"
+        ),
+    }
+}
