@@ -14,15 +14,22 @@ pub fn legend() -> Value {
     entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// The name of the field, what it holds in brackets, and sentences.
+/// The name of the field, what it holds in brackets, and the first paragraph.
 fn entry(text: &str) -> Option<(&str, Value)> {
     let (name, rest) = text.split_once('\n')?;
     let (kind, rest) = rest.strip_prefix(".Pq ")?.split_once('\n')?;
-    let end = |line: &&str| !line.starts_with(".El") && !line.starts_with(".It");
-    let words: Vec<String> = rest.lines().take_while(end).flat_map(plain).collect();
+    // Further paragraphs, and lists of what it may hold, are for the page.
+    let first = rest.lines().take_while(|line| !ends_paragraph(line));
+    let words: Vec<String> = first.flat_map(plain).collect();
     let meaning = joined(&words);
     let value = json!({ "name": name, "type": kind, "meaning": meaning });
     Some((name, value))
+}
+
+fn ends_paragraph(line: &str) -> bool {
+    [".El", ".It", ".Bl", ".Pp"]
+        .iter()
+        .any(|mark| line.starts_with(mark))
 }
 
 /// The words of a line of mdoc(7): macros, which are two letters, are left out; those that quote leave their quotes.
