@@ -181,11 +181,14 @@ fn detected_by(case: &Case<'_>) -> DetectedBy {
     }
 }
 
-/// What a comparison found happened after the last time it was seen to be as recorded.
+/// What a comparison found happened after the last time it was seen to be as recorded; or, where it is known who touched
+/// it, after the first touch: that was under way when it was read.
 fn window(case: &Case<'_>) -> Option<Gap> {
-    let from = case
+    let seen = case
         .before
         .map_or(case.compared, |record| record.seen.max(case.compared));
+    let touched = case.pending.touches.iter().map(|touch| touch.first).min();
+    let from = touched.map_or(seen, |touched| touched.min(seen));
     (case.pending.found == Some(Found::Scan)).then(|| gap(from))
 }
 
