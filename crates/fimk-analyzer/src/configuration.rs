@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fimk_consumers::redact;
 use fimk_core::{
     config::{Config, Rule, Texts},
     event::{Configured, Notice},
@@ -58,6 +59,13 @@ impl Origin {
             text: texts.joined(),
         })
     }
+}
+
+/// Has secrets of these looks replaced from now on, by all threads.
+pub fn redact(config: &Config) {
+    // Tried by parse.
+    let patterns = Some(&config.redact).filter(|patterns| !patterns.is_empty());
+    redact::configure(patterns.and_then(|patterns| redact::Patterns::new(patterns).ok()));
 }
 
 /// Puts back into a new configuration what a running fimk cannot change, and names it: what was asked for at HELLO, what the

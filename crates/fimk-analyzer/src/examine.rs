@@ -1,12 +1,16 @@
 //! Reads what is due, compares it with its record, and commits record and events together.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
     path::BytePath,
-    record::{Content, Digest, Record, Snapshot},
+    record::{Content, Record, Snapshot},
     rules::RuleSet,
 };
 use fimk_store::Commit;
@@ -17,14 +21,20 @@ use crate::{
     exit::Failure,
     patience::Hangs,
     pending::{Found, Pending},
-    read::{LEASED, Read, ReadError, Reader, Wanted, unchanged},
-    report::{Case, Report, awaits_reason, is_public, puts, reports},
+    read::{Known, LEASED, Read, ReadError, Reader, Wanted, unchanged},
+    report::{Case, Report, awaits_reason, puts},
     signal::{Fact, Operations},
-    verdict::Values,
+    wanted::Seen,
 };
 
 /// Packets put by while something takes long, before it is looked for again.
 const PUT_BY_AT_ONCE: usize = 4_096;
+
+/// The pause after the reading of a growing file, in times of what that took: a twentieth of the time at most goes into it.
+const GROWING_REST: u32 = 20;
+
+/// And no longer than this, whatever it took.
+const GROWING_REST_MAX: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
@@ -56,8 +66,9 @@ impl Engine {
             return Ok(true);
         }
         let gone = pending.present == Some(false) && !self.stands_after_all(path)?;
-        let looked = self.snapshot(path, matched.rule, before.as_ref(), gone);
+        let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
+        let grown = looked.has_grown();
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
@@ -87,13 +98,14 @@ impl Engine {
             return Ok(false);
         }
         let tokens_fit = self.has_tokens_of(before.as_ref());
-        let mut verdict = self.judged(path, before.as_ref(), after.as_ref(), tokens_fit);
-        let show_private = matched.rule.content == ContentMode::Diff;
-        let values = Values {
-            comparable: tokens_fit,
-            shown: show_private || is_public(before.as_ref(), after.as_ref()),
+        let seen = Seen {
+            path,
+            before: before.as_ref(),
+            after: after.as_ref(),
+            grown,
+            tokens_fit,
         };
-        verdict.add_extended(before.as_ref(), after.as_ref(), values, &mut self.users);
+        let (verdict, forgiven) = self.judged_for(matched.rule, &seen);
         if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
             // Who holds it now is asked first, and what others did to it meanwhile is heard.
             return Ok(false);
@@ -116,16 +128,13 @@ impl Engine {
             // What was done until it was read shows as well.
             gap: gap.map(|it| crate::report::gap(it.from)),
             compared: self.compared,
-            show_private,
+            show_private: matched.rule.content == ContentMode::Diff,
+            cut: self.cut(matched.rule, after.as_ref()),
             names_lag: matches!(self.eyes, Eyes::Fanotify(_)),
             adrift: after.is_none() && self.is_adrift(path),
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
-        let reports = reports(&case, &self.actors, &mut self.users);
-        commit.events = reports
-            .into_iter()
-            .map(|report| self.event(report))
-            .collect();
+        commit.events = self.told(&case, forgiven);
         match after {
             // What was known before is compared with what is read in the end.
             Some(_) if stalled && had_record => {}
@@ -221,7 +230,7 @@ impl Engine {
         !matches!(now, Ok(Err(ReadError::Gone)))
     }
 
-    fn event(&self, (action, severity, change): Report) -> Event {
+    pub(crate) fn event(&self, (action, severity, change): Report) -> Event {
         Event {
             sequence: 0,
             created: clock::now(),
@@ -362,6 +371,23 @@ impl Engine {
         done
     }
 
+    /// As [`Self::snapshot`]. Whoever adds a line to a large log must not keep us reading it.
+    fn look_again(
+        &mut self,
+        path: &BytePath,
+        rule: &Rule,
+        known: Option<&Record>,
+        gone: bool,
+    ) -> Looked {
+        let begun = Instant::now();
+        let looked = self.snapshot(path, rule, known, gone);
+        if rule.growing.is_some() {
+            let rest = begun.elapsed().saturating_mul(GROWING_REST);
+            self.settle.rest(path, rest.min(GROWING_REST_MAX));
+        }
+        looked
+    }
+
     /// Reads a path under a rule.
     pub(crate) fn snapshot(
         &mut self,
@@ -373,8 +399,8 @@ impl Engine {
         if gone {
             return Looked::Gone;
         }
-        let (at, rule, known) = (path.clone(), rule.content, known.and_then(digest_of));
-        let read = self.ask(path, move |reader| read_under(reader, &at, rule, known));
+        let (at, manner, known) = (path.clone(), Manner::of(rule), known.and_then(Known::of));
+        let read = self.ask(path, move |reader| read_under(reader, &at, manner, known));
         match read {
             Ok(Some(read)) => Looked::There(Box::new(read)),
             Ok(None) => Looked::Gone,
@@ -417,6 +443,11 @@ impl Looked {
         read.rehashed
     }
 
+    /// Whether what is on record is still the beginning of it.
+    fn has_grown(&self) -> bool {
+        matches!(self, Self::There(read) if read.grown)
+    }
+
     /// What was read.
     pub fn snapshot(self) -> Option<Snapshot> {
         match self {
@@ -426,16 +457,34 @@ impl Looked {
     }
 }
 
-/// Reads a path under a rule, in a thread that may hang. `known`: its digest on record.
+/// How a rule wants contents to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    content: ContentMode,
+    growing: bool,
+}
+
+impl Manner {
+    /// This rule.
+    pub(crate) fn of(rule: &Rule) -> Self {
+        Self {
+            content: rule.content,
+            growing: rule.growing.is_some(),
+        }
+    }
+}
+
+/// Reads a path under a rule, in a thread that may hang. `known`: its content on record.
 pub(crate) fn read_under(
     reader: &Reader,
     path: &BytePath,
-    content: ContentMode,
-    known: Option<Digest>,
+    manner: Manner,
+    known: Option<Known>,
 ) -> Option<Read> {
     let wanted = Wanted {
         consumer: Some(reader.consumer(path)),
-        content,
+        content: manner.content,
+        growing: manner.growing,
     };
     match reader.snapshot_of(path, &wanted, known) {
         Ok(read) => Some(read),
@@ -444,14 +493,6 @@ pub(crate) fn read_under(
             None
         }
         Err(error) => unreadable(reader, path, &error),
-    }
-}
-
-/// The digest on record.
-pub(crate) fn digest_of(record: &Record) -> Option<Digest> {
-    match &record.snapshot.content {
-        Content::Read { digest, .. } => Some(*digest),
-        Content::Unread(_) | Content::Link(_) => None,
     }
 }
 
@@ -471,6 +512,7 @@ fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Rea
         },
         consistent: true,
         rehashed: false,
+        grown: false,
     })
 }
 

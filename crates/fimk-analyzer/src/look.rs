@@ -2,9 +2,13 @@
 //!
 //! With fanotify it finds what that says nothing of: stores to a mapping, file flags, writes to the layers below an
 //! overlay, through a loop device, or by the kernel itself. Whatever serves, a round in which all content is read comes at the interval
-//! `compare_interval_s`: it finds what leaves no trace at all, such as writes to the block device below a file system.
+//! `compare_interval_s`, of the configuration or of a rule: it finds what leaves no trace at all, such as writes to the block device below a file system.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fimk_core::{
     path::BytePath,
@@ -56,6 +60,12 @@ pub struct Look {
     thorough: bool,
     /// When the last such round began.
     compared: Instant,
+    /// The same of rules that have an interval of their own.
+    of_rules: BTreeMap<String, Instant>,
+    /// Those whose content is read in this round.
+    due_rules: BTreeSet<String>,
+    /// All content is to be read in the next round, whatever the intervals are.
+    soon: bool,
     /// What did not look as recorded, and when that was seen.
     doubts: Vec<(Instant, BytePath)>,
 }
@@ -71,8 +81,17 @@ impl Look {
             due: now + ROUND,
             thorough: false,
             compared: now,
+            of_rules: BTreeMap::new(),
+            due_rules: BTreeSet::new(),
+            soon: false,
             doubts: Vec::new(),
         }
+    }
+
+    /// All content is to be read in the next round.
+    pub fn compare_soon(&mut self) {
+        self.soon = true;
+        self.due = self.due.min(Instant::now() + PAUSE);
     }
 
     /// When there is something to do.
@@ -123,19 +142,21 @@ impl Engine {
         let began = Instant::now();
         if self.look.after.is_none() {
             (self.look.begun, self.look.spent) = (began, Duration::ZERO);
-            self.look.thorough = self.look.compared.elapsed() >= interval;
+            let soon = std::mem::take(&mut self.look.soon);
+            self.look.thorough = soon || self.look.compared.elapsed() >= interval;
             if self.look.thorough {
                 self.look.compared = began;
             }
+            self.find_due_rules(began);
         }
         // Only fanotify leaves so much unsaid that a look at times alone is worth it. The periodic source does it by itself.
         let worth_it = match self.eyes {
             Eyes::Fanotify(_) => true,
-            Eyes::Bpf(_) => self.look.thorough,
+            Eyes::Bpf(_) => self.look.thorough || !self.look.due_rules.is_empty(),
             Eyes::Periodic => false,
         };
         if !worth_it {
-            self.look.due = self.look.compared + interval;
+            self.look.due = self.next_thorough(interval);
             return Ok(());
         }
         let used = clock::cpu_used();
@@ -143,6 +164,43 @@ impl Engine {
         let cost = clock::cpu_used().saturating_sub(used);
         self.look.stepped(began, cost, at);
         Ok(())
+    }
+
+    /// The rules whose time has come; one that is new is compared after its first interval.
+    fn find_due_rules(&mut self, now: Instant) {
+        let rules = Arc::clone(&self.rules);
+        self.look.due_rules.clear();
+        for (name, interval) in rules.intervals() {
+            let last = self.look.of_rules.entry(name.to_owned()).or_insert(now);
+            if *last + interval <= now {
+                *last = now;
+                self.look.due_rules.insert(name.to_owned());
+            }
+        }
+        let known = |name: &String| rules.intervals().any(|(it, _)| it == name);
+        self.look.of_rules.retain(|name, _| known(name));
+    }
+
+    /// When content is to be read again.
+    fn next_thorough(&self, interval: Duration) -> Instant {
+        let of_rules = self.rules.intervals().filter_map(|(name, interval)| {
+            let last = self.look.of_rules.get(name)?;
+            Some(*last + interval)
+        });
+        of_rules.fold(self.look.compared + interval, Instant::min)
+    }
+
+    /// Whether the content of what looks as recorded is read in this round.
+    fn is_thorough(&self, path: &BytePath) -> bool {
+        if self.look.of_rules.is_empty() {
+            return self.look.thorough;
+        }
+        match self.rules.covers(path) {
+            Some(found) if found.rule.compare_interval_s.is_some() => {
+                self.look.due_rules.contains(&found.rule.name)
+            }
+            _ => self.look.thorough,
+        }
     }
 
     /// One step from where the last ended; where it ended itself, none at the end of everything.
@@ -170,7 +228,7 @@ impl Engine {
         let fanotify = matches!(self.eyes, Eyes::Fanotify(_));
         if !self.is_as_recorded(path)? {
             self.look.doubt(path.clone());
-        } else if self.look.thorough || fanotify && is_young(&record.snapshot, clock::now()) {
+        } else if self.is_thorough(path) || fanotify && is_young(&record.snapshot, clock::now()) {
             self.found_late(path);
         }
         Ok(())

@@ -51,6 +51,7 @@ mod unwatched;
 mod users;
 mod verdict;
 mod walk;
+mod wanted;
 
 use std::{
     fs,
@@ -114,6 +115,7 @@ fn run() -> Result<(), Failure> {
     let Configuration { config, text } = origin
         .read()
         .map_err(|sentence| Failure::new(Status::Configuration, sentence))?;
+    configuration::redact(&config);
     // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
     let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.

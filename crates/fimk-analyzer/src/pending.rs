@@ -363,6 +363,13 @@ impl Settle {
         self.order.push_back((now, path.clone()));
     }
 
+    /// A path that was just marked as read is not to be read again for so long at least.
+    pub fn rest(&mut self, path: &BytePath, rest: Duration) {
+        if let Some((_, window)) = self.recent.get_mut(path) {
+            *window = rest.max(*window);
+        }
+    }
+
     /// When the next path is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.by_time.first().map(|(when, _)| *when)

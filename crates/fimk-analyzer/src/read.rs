@@ -24,12 +24,16 @@ use fimk_consumers::{Consumer, State, understood};
 use fimk_core::{
     config::{Config, ContentMode, Hash},
     path::BytePath,
-    record::{Attributes, Content, Digest, Extended, FileKind, Snapshot},
+    record::{Attributes, Content, Digest, Extended, FileKind, Record, Snapshot},
 };
 use nix::{errno::Errno, fcntl::OFlag};
 use thiserror::Error;
 
-use self::{content::Stream, hash::Hashing, place::Refusal};
+use self::{
+    content::Stream,
+    hash::{Digests, Hashing},
+    place::Refusal,
+};
 use crate::{
     homes::{Homes, Table},
     included::Included,
@@ -56,6 +60,29 @@ pub struct Wanted {
     pub consumer: Option<Consumer>,
     /// How much of it.
     pub content: ContentMode,
+    /// Whether it is only ever added to: then no more is kept than a keyed digest, and what is known is looked for at its
+    /// beginning.
+    pub growing: bool,
+}
+
+/// The content on record.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    digest: Digest,
+    bytes: u64,
+}
+
+impl Known {
+    /// None where it was not read.
+    pub fn of(record: &Record) -> Option<Self> {
+        match &record.snapshot.content {
+            Content::Read { digest, .. } => Some(Self {
+                digest: *digest,
+                bytes: record.snapshot.attributes.size,
+            }),
+            Content::Unread(_) | Content::Link(_) => None,
+        }
+    }
 }
 
 /// One reading.
@@ -67,6 +94,8 @@ pub struct Read {
     pub consistent: bool,
     /// Its content is the one on record, which has another kind of digest.
     pub rehashed: bool,
+    /// It is a growing file that begins with the content on record.
+    pub grown: bool,
 }
 
 /// Why there is no reading at all. (An object that shows its attributes but not its content is [`Content::Unread`].)
@@ -232,7 +261,7 @@ impl Reader {
         &self,
         path: &BytePath,
         wanted: &Wanted,
-        known: Option<Digest>,
+        known: Option<Known>,
     ) -> Result<Read, ReadError> {
         let mut attempt = 1;
         loop {
@@ -248,12 +277,16 @@ impl Reader {
         &self,
         path: &BytePath,
         wanted: &Wanted,
-        known: Option<Digest>,
+        known: Option<Known>,
     ) -> Result<Read, ReadError> {
         let (mut rehashed, mut opened) = (false, None);
         let place = place::find(path, &self.homes())?;
         let object = &place.object;
         let before = attributes::of(object)?;
+        if wanted.growing && before.kind == FileKind::File && place.refusal.is_none() {
+            return self.growing(&place, &before, known);
+        }
+        let known = known.map(|known| known.digest);
         let content = match (&place.refusal, before.kind) {
             (Some(refusal), _) => Content::Unread(refused(refusal)),
             (None, FileKind::Symlink) => Content::Link(content::link(object)?),
@@ -282,12 +315,92 @@ impl Reader {
         Ok(Read {
             consistent: unchanged(&before, &after),
             rehashed,
+            grown: false,
             snapshot: Snapshot {
                 attributes: after,
                 content,
                 extended,
             },
         })
+    }
+
+    /// Whether the content is the one on record, which has another kind of digest: by another hash, or because what is taken
+    /// for a secret is no longer the same.
+    fn is_known(
+        &self,
+        digests: &Digests,
+        text: Option<&[u8]>,
+        known: Option<Digest>,
+        secrets: bool,
+    ) -> bool {
+        match known {
+            Some(Digest::Keyed(known)) if !secrets => {
+                self.key.keyed_digest(&digests.input_of_keyed(text)) == known
+            }
+            Some(known) if secrets => digests.has(known),
+            known => digests.is_known_as(known, self.hash),
+        }
+    }
+
+    /// As many bytes as there were when it was looked at, for somebody adds to it meanwhile, and no more than may be read.
+    fn growing(
+        &self,
+        place: &place::Place,
+        before: &Attributes,
+        known: Option<Known>,
+    ) -> Result<Read, ReadError> {
+        let known = known.filter(|known| known.bytes <= before.size);
+        let mark = known.map(|known| known.bytes.min(self.read_bytes_max));
+        let digest = known.map(|known| known.digest);
+        let most = before.size.min(self.read_bytes_max);
+        let hashing = Hashing::new(Hash::Sha256, digest, true);
+        let (content, grown, whole) = match content::beginning(
+            &place.object,
+            before,
+            (mark, most),
+            hashing,
+            &self.progress,
+        ) {
+            Err(why) => (Content::Unread(why), false, true),
+            Ok(part) => {
+                let of_all = part.digests.input_of_keyed(None);
+                let digest = Digest::Keyed(self.key.keyed_digest(&of_all));
+                let grown = known
+                    .zip(part.at_mark)
+                    .is_some_and(|(known, there)| self.is_beginning(known.digest, &there));
+                (
+                    Content::Read {
+                        digest,
+                        state: None,
+                    },
+                    grown,
+                    part.whole,
+                )
+            }
+        };
+        let extended = self.extended(place, None);
+        let after = attributes::of(&place.object)?;
+        let same = before.inode == after.inode && before.device == after.device;
+        Ok(Read {
+            consistent: whole && same && after.size >= before.size,
+            rehashed: false,
+            grown,
+            snapshot: Snapshot {
+                attributes: Attributes {
+                    size: before.size,
+                    ..after
+                },
+                content,
+                extended,
+            },
+        })
+    }
+
+    fn is_beginning(&self, known: Digest, there: &Digests) -> bool {
+        match known {
+            Digest::Keyed(known) => self.key.keyed_digest(&there.input_of_keyed(None)) == known,
+            known => there.has(known),
+        }
     }
 
     /// The consumer reads also where only the digest is wanted: a digest of a content with a secret must be keyed.
@@ -323,17 +436,7 @@ impl Reader {
         let state = reading
             .filter(|_| wanted.content != ContentMode::Hash)
             .map(|reading| reading.state);
-        let plain = digests.by(self.hash);
-        // What holds secrets for one consumer may hold none for another, and stays the same content.
-        let of_another_kind = match known {
-            Some(Digest::Keyed(known)) if !secrets => {
-                let input = digests.input_of_keyed(text.as_deref());
-                self.key.keyed_digest(&input) == known
-            }
-            Some(known) => secrets && known == plain,
-            None => false,
-        };
-        let rehashed = of_another_kind || !secrets && digests.is_known_as(known, self.hash);
+        let rehashed = self.is_known(digests, text.as_deref(), known, secrets);
         (Content::Read { digest, state }, rehashed)
     }
 }

@@ -1,11 +1,14 @@
 //! From what was hinted and what differs to the events that say so: one process, one event.
 
 mod describe;
+mod rotation;
 
 pub(crate) use describe::described;
 pub use describe::is_public;
+pub use rotation::lower;
 
 use fimk_core::{
+    config::Attribute,
     event::{Action, Change, ContentVerdict, Gap},
     path::BytePath,
     record::{Record, Snapshot},
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// The severity of what is stored and not printed: a write that changed nothing.
-const SILENT: u8 = 0;
+pub const SILENT: u8 = 0;
 
 const UNREAD: Option<ContentVerdict> = Some(ContentVerdict::Unread);
 
@@ -48,6 +51,8 @@ pub struct Case<'a> {
     pub compared: Timestamp,
     /// Whether a text difference may be shown though others cannot read the file.
     pub show_private: bool,
+    /// What of the content was not compared: a sentence.
+    pub cut: Option<String>,
     /// The source names objects by what their directories were called, which may be another's name by now.
     pub names_lag: bool,
     /// Nothing is there, and what was touched may have moved on with its directory.
@@ -367,6 +372,7 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,
         Fact::Linked(_) => Action::Linked,
+        Fact::Attributes(_) if !case.matched.rule.cares.about(Attribute::Xattrs) => return None,
         Fact::Attributes(_) => Action::AttributesModified,
         Fact::Beneath => match (case.before, case.after) {
             (None, Some(_)) => Action::Created,

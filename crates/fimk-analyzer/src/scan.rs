@@ -31,10 +31,10 @@ use crate::{
     channel::ChannelError,
     clock,
     engine::{Engine, Eyes, Trouble},
-    examine::{digest_of, is_leased, read_under},
+    examine::{Manner, is_leased, read_under},
     exit::Failure,
     pending::{Found, Pending},
-    read::Reader,
+    read::{Known, Reader},
     start::{BASELINE_BATCH, BASELINE_BYTES, Past, TEXT_BYTES_MAX, is_new_ground},
 };
 
@@ -475,14 +475,14 @@ fn inspect(
     let Some(matched) = rules.covers(path) else {
         return Inspected::Differs;
     };
-    let content = matched.rule.content;
+    let manner = Manner::of(matched.rule);
     let as_recorded = match record {
         None => {
-            let read = read_under(reader, path, content, None);
+            let read = read_under(reader, path, manner, None);
             return Inspected::New(read.map(|it| Box::new(it.snapshot)));
         }
         Some(record) if only_looks => reader.looks_like(path, &record.snapshot),
-        Some(record) => read_under(reader, path, content, digest_of(&record))
+        Some(record) => read_under(reader, path, manner, Known::of(&record))
             .is_some_and(|it| it.snapshot == record.snapshot && !is_leased(&it.snapshot)),
     };
     if as_recorded {

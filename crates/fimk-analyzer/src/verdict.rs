@@ -5,6 +5,7 @@ mod findings;
 
 use fimk_consumers::{Comparison, Difference, Finding, State, compare, findings::find, redact};
 use fimk_core::{
+    config::{Attribute, Cares},
     event::ContentVerdict,
     path::BytePath,
     record::{Attributes, Content, FileKind, Record, Snapshot},
@@ -40,6 +41,33 @@ impl Verdict {
     /// Whether there is something that somebody did.
     pub fn differs(&self) -> bool {
         self.content_changed() || !self.attributes.is_empty() || self.replaced
+    }
+}
+
+impl Verdict {
+    /// Leaves out what a rule does not care about; whether there was any.
+    pub fn leave_out(&mut self, cares: Cares) -> bool {
+        if cares.is_all() {
+            return false;
+        }
+        let told = self.attributes.len();
+        self.attributes.retain(|it| cares.about_field(&it.field));
+        let mut left_out = self.attributes.len() < told;
+        if !cares.about(Attribute::Content) && self.content.is_some() {
+            left_out |= self.content_changed();
+            self.forget_content();
+        }
+        if !cares.about(Attribute::Times) {
+            left_out |= std::mem::take(&mut self.times);
+        }
+        left_out
+    }
+
+    /// The content is not a matter: nothing is said of it.
+    pub fn forget_content(&mut self) {
+        self.content = None;
+        self.comparison = Comparison::default();
+        self.content_findings.clear();
     }
 }
 

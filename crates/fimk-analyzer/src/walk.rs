@@ -53,6 +53,8 @@ pub const PATH_BYTES_MAX: usize = 32 << 10;
 pub struct Walker {
     rules: Arc<RuleSet>,
     literal: Arc<BTreeSet<BytePath>>,
+    /// Of those, the ones that are not to be followed if they are links.
+    unfollowed: Arc<BTreeSet<BytePath>>,
     homes: Arc<Table>,
     own: Directories,
 }
@@ -73,6 +75,7 @@ impl Walker {
         Self {
             rules: Arc::clone(rules),
             literal: Arc::new(literal),
+            unfollowed: Arc::new(unfollowed(rules)),
             homes: Arc::clone(homes),
             own: Directories::default(),
         }
@@ -159,6 +162,7 @@ impl Walker {
         let leads_to_directory = || {
             kind.is_symlink()
                 && self.literal.contains(path)
+                && !self.unfollowed.contains(path)
                 && fs::metadata(path.as_path()).is_ok_and(|behind| behind.is_dir())
         };
         self.reaches(path, kind.is_dir() || leads_to_directory())
@@ -176,7 +180,10 @@ impl Walker {
 /// A link of a user says what the user wants to be watched, and what is watched may be printed: it adds what lies
 /// in the same home, or belongs to that user.
 pub fn link_targets(rules: &RuleSet, homes: &Table) -> Vec<(BytePath, u32)> {
-    let literal = rules.roots().iter().filter(|root| root.literal);
+    let literal = rules
+        .roots()
+        .iter()
+        .filter(|root| root.literal && root.follow);
     literal
         .filter_map(|root| {
             let target = match homes.above(&root.path) {
@@ -186,6 +193,31 @@ pub fn link_targets(rules: &RuleSet, homes: &Table) -> Vec<(BytePath, u32)> {
             Some((target?, root.rule))
         })
         .collect()
+}
+
+/// Paths of rules that do not follow links, and of no rule that does, or has a path below.
+fn unfollowed(rules: &RuleSet) -> BTreeSet<BytePath> {
+    let roots = rules.roots().iter();
+    if roots.clone().all(|root| root.follow) {
+        return BTreeSet::new();
+    }
+    let mut unfollowed: BTreeSet<BytePath> = roots
+        .clone()
+        .filter(|root| !root.follow)
+        .map(|root| root.path.clone())
+        .collect();
+    for root in roots {
+        let mut above = if root.follow {
+            Some(root.path.clone())
+        } else {
+            root.path.parent()
+        };
+        while let Some(path) = above {
+            unfollowed.remove(&path);
+            above = path.parent();
+        }
+    }
+    unfollowed
 }
 
 /// Without links; none where there is nothing.

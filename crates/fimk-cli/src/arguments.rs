@@ -10,7 +10,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use crate::events;
+use crate::{check, events};
 
 /// Where the monitor's socket is if nothing else is said; also the analyzer's default.
 const RUN_DIR: &str = "/run/fimk";
@@ -63,6 +63,8 @@ pub enum What {
 pub enum Parsed {
     /// A command.
     Run(Wanted),
+    /// A configuration is to be checked.
+    Check(check::Wanted),
     /// Help, version or a script, to be printed.
     Text(String),
     /// Not understood: why, and what would be.
@@ -74,6 +76,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Parsed {
     match command().try_get_matches_from(words) {
         Ok(matches) => match matches.subcommand() {
             Some(("completions", of)) => completions(of),
+            Some((check::NAME, of)) => {
+                check::wanted(of).map_or_else(|| Parsed::Wrong(usage()), Parsed::Check)
+            }
             Some((name, of)) => match what(name, of) {
                 Ok(Some(what)) => Parsed::Run(Wanted {
                     what,
@@ -144,6 +149,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(status())
+        .subcommand(check::command())
         .subcommands(filters::commands())
         .subcommand(
             asking("show", "Prints everything about one event")

@@ -14,6 +14,8 @@ pub enum Status {
     Io = 74,
     /// This user may not ask.
     Permission = 77,
+    /// A configuration does not hold.
+    Configuration = 78,
 }
 
 /// Why there is no answer: one sentence that says what to do.

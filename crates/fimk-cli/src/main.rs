@@ -1,6 +1,7 @@
 //! `fimk`: asks the monitor that runs on this host, and prints what it answers.
 
 mod arguments;
+mod check;
 mod client;
 mod events;
 mod exit;
@@ -28,6 +29,7 @@ use crate::{
 fn main() -> ExitCode {
     let done = match arguments::parse(std::env::args_os()) {
         Parsed::Run(wanted) => run(&wanted),
+        Parsed::Check(wanted) => check::run(&wanted).and_then(|text| print(&text)),
         Parsed::Text(text) => print(&text),
         Parsed::Wrong(text) => {
             let _ = write!(io::stderr(), "{text}");

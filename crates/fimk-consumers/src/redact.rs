@@ -2,20 +2,23 @@
 //!
 //! Known by shape (`shapes`): hashes of crypt(5) and LDAP, URL credentials, tokens of well-known services.
 //! Known by name (`values`): `password = …`, `"api_key": …`, `Authorization: …`. Known by the program
-//! (`command`): `usermod -p …`. Known by what surrounds them (here): the lines of private keys (RFC 7468,
+//! (`command`): `usermod -p …`. Known by the configuration (`patterns`). Known by what surrounds them (here): the lines of private keys (RFC 7468,
 //! OpenSSH, PGP, `PuTTY`).
 //!
 //! In doubt it is a secret: a redacted change is still seen as a change. A traditional DES hash, thirteen
 //! characters of letters and digits, is known only behind a colon or an option; alone it is a word.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use crate::{Tokenize, pieces::Pieces, redact::spans::Spans};
 
 mod command;
+mod patterns;
 mod shapes;
 mod spans;
 mod values;
+
+pub use patterns::{PATTERN_BYTES_MAX, PATTERNS_MAX, Patterns, configure};
 
 /// What stands for a secret in strings that are printed but never compared.
 const REDACTED: &str = "[redacted]";
@@ -97,11 +100,34 @@ fn spans_of(bytes: &[u8]) -> Vec<Range<usize>> {
     all
 }
 
+/// Redacts lines for what is configured only: they may have been recorded before it was.
+pub fn configured_lines(text: &str) -> String {
+    let Some(patterns) = patterns::configured() else {
+        return text.to_owned();
+    };
+    let redacted = text.split('\n').map(|line| {
+        let mut spans = Spans::default();
+        patterns.find(line.as_bytes(), &mut spans);
+        replace(line, &spans.merged())
+    });
+    redacted.collect::<Vec<_>>().join("\n")
+}
+
 /// Finds the secrets of a text line by line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Redactor {
+    patterns: Option<Arc<Patterns>>,
     /// The lines before began a private key that has not ended.
     in_key: bool,
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Self {
+            patterns: patterns::configured(),
+            in_key: false,
+        }
+    }
 }
 
 impl Redactor {
@@ -114,6 +140,9 @@ impl Redactor {
                 values::find(line, &mut spans);
             }
             command::find(line, &mut spans);
+        }
+        if let Some(patterns) = &self.patterns {
+            patterns.find(line, &mut spans);
         }
         spans.merged()
     }

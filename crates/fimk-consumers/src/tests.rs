@@ -192,6 +192,38 @@ fn a_path_is_known_by_its_last_two_components() {
 }
 
 #[test]
+fn the_manual_names_files_of_every_consumer_and_no_other() {
+    let page = include_str!("../../../man/fimk-consumers.7");
+    let section = page.split(".Sh FILES THAT ARE UNDERSTOOD").nth(1);
+    let section = section
+        .and_then(|rest| rest.split(".Sh ").next())
+        .unwrap_or_default();
+    let mut found = vec![Consumer::Text];
+    for line in section
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Pa "))
+    {
+        let line = line.split(" No ").next().unwrap_or_default();
+        for pattern in line.split(" , Pa ") {
+            for name in ["x", "root", "x.service", "x.asc"] {
+                let path = format!("/{}", pattern.replace("NAME", "x").replace('*', name));
+                found.push(Consumer::for_path(path.as_bytes()));
+            }
+            assert!(
+                found.iter().rev().take(4).any(|it| *it != Consumer::Text),
+                "{pattern}"
+            );
+        }
+    }
+    for consumer in Consumer::ALL {
+        assert!(
+            found.contains(&consumer),
+            "{consumer:?} has no file in the manual"
+        );
+    }
+}
+
+#[test]
 fn text_that_became_binary_is_said() {
     let comparison = compared(Consumer::Text, "a\n", "a\0\n");
     assert_eq!(words(&comparison.changes), ["file|content|text|binary"]);

@@ -2,22 +2,28 @@
 //!
 //! A page of the manual, fimk.toml(5), describes every key; a test holds it to [`KEYS`].
 
+mod cares;
 mod error;
+mod growing;
 mod homes;
 mod output;
+mod redact;
 mod report;
 mod rule;
 mod section;
 mod severity;
 mod store;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod texts;
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
 pub use self::{
+    cares::{Attribute, Cares},
     error::ConfigError,
+    growing::Growing,
     homes::home,
     output::{
         BURST_EVENTS_MAX, Burst, FACILITIES, FORMATS, Filter, Format, OUTPUTS_MAX, Output,
@@ -25,10 +31,11 @@ pub use self::{
     },
     report::{KINDS, Kind, Report},
     rule::{
-        ContentMode, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX, RULES_MAX, Rule,
-        TAGS_MAX,
+        ContentMode, DEPTH_MAX, GLOBS_MAX, HOME_PATHS_MAX, NAME_CHARACTERS_MAX, PATHS_MAX,
+        RULES_MAX, Rule, TAGS_MAX,
     },
     store::Store,
+    switches::Switches,
     texts::{DROP_IN_DIRECTORY, DROP_IN_ENDING, DROP_INS_MAX, Texts},
 };
 use self::{error::shown, section::Section};
@@ -67,6 +74,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "hash",
             "heartbeat_interval_s",
             "read_bytes_max",
+            "redact",
             "objects_max",
             "rule",
             "output",
@@ -80,11 +88,19 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "name",
             "paths",
             "recursive",
+            "depth",
+            "hidden",
+            "follow_symlinks",
             "exclude",
             "content",
+            "attributes",
+            "growing",
+            "rotators",
+            "events",
             "report",
             "severity",
             "tags",
+            "compare_interval_s",
             "keep_days",
         ],
     ),
@@ -120,6 +136,9 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ),
 ];
 
+/// Up to a week: the longest that PCI DSS 11.5.2 allows between two comparisons.
+const COMPARE_INTERVAL_S: RangeInclusive<u64> = 1..=604_800;
+
 /// Kernel interfaces, not files: they change by themselves, and reading some of them acts.
 const PSEUDO_FILE_SYSTEMS: [&[u8]; 3] = [b"/proc", b"/sys", b"/dev"];
 
@@ -154,6 +173,8 @@ pub struct Config {
     pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
     pub read_bytes_max: u64,
+    /// Regular expressions of further secrets, which are replaced like those that are known: see [`fimk_consumers::redact`].
+    pub redact: Vec<String>,
     /// Objects that the kernel has room to watch.
     pub objects_max: u32,
     /// At least one.
@@ -186,12 +207,15 @@ pub enum Coverage {
 }
 
 /// `hash`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Hash {
     #[default]
     Sha256,
     Blake3,
+    Sha512,
+    Sha1,
+    Md5,
 }
 
 const SOURCES: [(&str, SourceWanted); 4] = [
@@ -207,7 +231,13 @@ const COVERAGES: [(&str, Coverage); 3] = [
     ("strict", Coverage::Strict),
 ];
 
-const HASHES: [(&str, Hash); 2] = [("sha256", Hash::Sha256), ("blake3", Hash::Blake3)];
+const HASHES: [(&str, Hash); 5] = [
+    ("sha256", Hash::Sha256),
+    ("blake3", Hash::Blake3),
+    ("sha512", Hash::Sha512),
+    ("sha1", Hash::Sha1),
+    ("md5", Hash::Md5),
+];
 
 /// Reads a configuration without drop-ins. `file_name` is only for the messages.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
@@ -231,7 +261,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         // A week: the longest that PCI DSS 11.5.2 allows between two comparisons.
         scan_interval_s: top.integer("scan_interval_s", 1..=604_800)?.unwrap_or(300),
         compare_interval_s: top
-            .integer("compare_interval_s", 1..=604_800)?
+            .integer("compare_interval_s", COMPARE_INTERVAL_S)?
             .unwrap_or(86_400),
         cpu_quota: cpu_quota(top)?,
         // Slower, and a reader that keeps to it could not be told from one that hangs.
@@ -244,6 +274,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         read_bytes_max: top
             .integer("read_bytes_max", 4096..=1 << 40)?
             .unwrap_or(64 << 20),
+        redact: redact::redact(top)?,
         objects_max: objects_max(top)?,
         outputs: output::outputs(top, &rules)?,
         rules,

@@ -167,6 +167,12 @@ pub enum Digest {
     Keyed([u8; 32]),
     /// BLAKE3, where the configuration asks for it.
     Blake3([u8; 32]),
+    /// SHA-512, likewise, in two halves.
+    Sha512([[u8; 32]; 2]),
+    /// SHA-1, likewise.
+    Sha1([u8; 20]),
+    /// MD5, likewise.
+    Md5([u8; 16]),
 }
 
 /// What is known of an object's content.

@@ -5,14 +5,14 @@ mod globs;
 mod tests;
 mod trie;
 
-use std::{cmp::Reverse, collections::HashMap, fmt};
+use std::{cmp::Reverse, collections::HashMap, fmt, time::Duration};
 
 use self::{
     globs::Globs,
     trie::{Trie, components},
 };
 use crate::{
-    config::{Config, KINDS, Report, Rule, is_pseudo},
+    config::{Config, DEPTH_MAX, KINDS, Report, Rule, is_pseudo},
     path::BytePath,
     pattern::Pattern,
 };
@@ -24,12 +24,16 @@ pub struct RuleSet {
     roots: Vec<Root>,
     literals: Trie<Entry>,
     globs: Globs<GlobEntry>,
+    /// Those that reach to a depth: each matches what a path of its rule is, and what is below is counted.
+    limited: Globs<Entry>,
     /// Where globs begin: directories to walk through.
     bases: Trie<Entry>,
     approaches: Globs<GlobEntry>,
     excluded: Trie<u32>,
     excluded_globs: Globs<u32>,
     excluded_names: Globs<u32>,
+    /// Whether a rule leaves out names that begin with a dot.
+    hides: bool,
     /// For each kind of attempts, where the paths begin whose rule asks for it.
     reporting: [Trie<()>; KINDS.len()],
     reports: Report,
@@ -44,6 +48,8 @@ pub struct Root {
     pub rule: u32,
     /// Whether the entry names this path itself, not only paths below it.
     pub literal: bool,
+    /// Whether a link in this place is followed.
+    pub follow: bool,
 }
 
 /// The rules that cover a path.
@@ -77,10 +83,13 @@ impl std::error::Error for TooComplex {}
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     rule: u32,
-    recursive: bool,
+    /// How many names below its path it covers.
+    reach: usize,
     rank: usize,
     /// From which byte of the path on names may be excluded: a rule's own directories are not.
     names_from: usize,
+    /// The same of names that begin with a dot.
+    hidden_from: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,11 +116,13 @@ impl RuleSet {
             roots: builder.roots,
             literals: builder.literals,
             globs: Globs::new(builder.globs)?,
+            limited: Globs::new(builder.limited)?,
             bases: builder.bases,
             approaches: Globs::new(builder.approaches)?,
             excluded: builder.excluded,
             excluded_globs: Globs::new(builder.excluded_globs)?,
             excluded_names: Globs::new(builder.excluded_names)?,
+            hides: config.rules.iter().any(|rule| !rule.hidden),
             reporting: builder.reporting,
             reports: config
                 .rules
@@ -123,6 +134,13 @@ impl RuleSet {
     /// The rule of that index.
     pub fn rule(&self, number: u32) -> Option<&Rule> {
         self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// Rules with an interval of their own between two comparisons of their content, by name.
+    pub fn intervals(&self) -> impl Iterator<Item = (&str, Duration)> {
+        let interval = |rule: &Rule| rule.compare_interval_s.map(Duration::from_secs);
+        let rules = self.rules.iter();
+        rules.filter_map(move |rule| Some((rule.name.as_str(), interval(rule)?)))
     }
 
     /// Where to walk, in the order of the configuration.
@@ -143,12 +161,17 @@ impl RuleSet {
             }
         };
         self.literals.visit(path, |entry, below| {
-            if below <= 1 || entry.recursive {
+            if below <= entry.reach {
                 add(*entry, below == 0);
             }
         });
         self.globs
             .visit(path.bytes(), |glob| add(glob.entry, glob.exact));
+        self.visit_limited(path, |entry, below| {
+            if below <= entry.reach {
+                add(entry, below == 0);
+            }
+        });
 
         let number = found.iter().max()?.1;
         let mut numbers: Vec<u32> = found.iter().map(|&(_, rule)| rule).collect();
@@ -176,7 +199,7 @@ impl RuleSet {
         let exclusions = self.exclusions(directory);
         let mut may = false;
         self.literals.visit(directory, |entry, below| {
-            may |= (below == 0 || entry.recursive) && !exclusions.cover(*entry);
+            may |= below < entry.reach && !exclusions.cover(*entry);
         });
         self.bases.visit(directory, |entry, below| {
             may |= below == 0 && !exclusions.cover(*entry);
@@ -185,9 +208,26 @@ impl RuleSet {
             may |= !exclusions.cover(glob.entry);
         });
         self.globs.visit(directory.bytes(), |glob| {
-            may |= glob.entry.recursive && !exclusions.cover(glob.entry);
+            may |= glob.entry.reach > 0 && !exclusions.cover(glob.entry);
+        });
+        self.visit_limited(directory, |entry, below| {
+            may |= below < entry.reach && !exclusions.cover(entry);
         });
         may
+    }
+
+    /// What matches a path, or one above it, with the number of names between.
+    fn visit_limited(&self, path: &BytePath, mut visit: impl FnMut(Entry, usize)) {
+        if self.limited.is_empty() {
+            return;
+        }
+        let mut above = Some(path.clone());
+        for below in 0..=DEPTH_MAX as usize {
+            let Some(path) = above else { return };
+            self.limited
+                .visit(path.bytes(), |entry| visit(*entry, below));
+            above = path.parent();
+        }
     }
 
     /// What the rule of a path asks for beside changes: of those that cover it, the most specific.
@@ -220,7 +260,8 @@ impl RuleSet {
     /// Whether a rule leaves out one of its own `paths`.
     pub(crate) fn excludes_root(&self, rule: u32, pattern: &Pattern) -> bool {
         let exclusions = self.exclusions(pattern.base());
-        exclusions.cover(Entry::new(rule, true, pattern))
+        self.rule(rule)
+            .is_some_and(|it| exclusions.cover(Entry::new(rule, it, pattern)))
     }
 
     fn exclusions(&self, path: &BytePath) -> Exclusions {
@@ -229,6 +270,11 @@ impl RuleSet {
             .visit(path, |&rule, _| exclusions.add(rule, usize::MAX));
         self.excluded_globs
             .visit(path.bytes(), |&rule| exclusions.add(rule, usize::MAX));
+        if self.hides {
+            let names = components(path.bytes());
+            let hidden = names.filter(|it| path.bytes()[it.start] == b'.');
+            exclusions.hidden = hidden.last().map(|it| it.start);
+        }
         if !self.excluded_names.is_empty() {
             for component in components(path.bytes()) {
                 let name = &path.bytes()[component.start..component.end];
@@ -242,23 +288,27 @@ impl RuleSet {
 
 /// Rules that leave out a path, each with the byte at which the last excluded name begins.
 #[derive(Debug, Default)]
-struct Exclusions(HashMap<u32, usize>);
+struct Exclusions {
+    of_rules: HashMap<u32, usize>,
+    /// Where the last name that begins with a dot begins.
+    hidden: Option<usize>,
+}
 
 impl Exclusions {
     fn add(&mut self, rule: u32, at: usize) {
-        let last = self.0.entry(rule).or_default();
+        let last = self.of_rules.entry(rule).or_default();
         *last = at.max(*last);
     }
 
     fn cover(&self, entry: Entry) -> bool {
-        self.0
-            .get(&entry.rule)
-            .is_some_and(|&at| at >= entry.names_from)
+        let named = self.of_rules.get(&entry.rule);
+        named.is_some_and(|&at| at >= entry.names_from)
+            || self.hidden.is_some_and(|at| at >= entry.hidden_from)
     }
 }
 
 impl Entry {
-    fn new(rule: u32, recursive: bool, pattern: &Pattern) -> Self {
+    fn new(number: u32, rule: &Rule, pattern: &Pattern) -> Self {
         let base = pattern.base().bytes();
         let rank = match pattern {
             Pattern::Path(_) => base.len(),
@@ -266,11 +316,22 @@ impl Entry {
         };
         let names_from = base.len() - pattern.base().name().len();
         Self {
-            rule,
-            recursive,
+            rule: number,
+            reach: reach(rule, pattern),
             rank,
             names_from,
+            hidden_from: if rule.hidden { usize::MAX } else { base.len() },
         }
+    }
+}
+
+/// A rule that is not recursive covers what is directly in its directories; of a glob, the matches only.
+fn reach(rule: &Rule, pattern: &Pattern) -> usize {
+    match (rule.recursive, rule.depth, pattern) {
+        (true, Some(depth), _) => depth as usize,
+        (true, None, _) => usize::MAX,
+        (false, _, Pattern::Path(_)) => 1,
+        (false, _, Pattern::Glob(_)) => 0,
     }
 }
 
@@ -279,6 +340,7 @@ struct Builder {
     roots: Vec<Root>,
     literals: Trie<Entry>,
     globs: Vec<(globset::Glob, GlobEntry)>,
+    limited: Vec<(globset::Glob, Entry)>,
     bases: Trie<Entry>,
     approaches: Vec<(globset::Glob, GlobEntry)>,
     excluded: Trie<u32>,
@@ -290,7 +352,8 @@ struct Builder {
 impl Builder {
     fn add(&mut self, number: u32, rule: &Rule) {
         for pattern in &rule.paths {
-            self.add_path(Entry::new(number, rule.recursive, pattern), pattern);
+            let entry = Entry::new(number, rule, pattern);
+            self.add_path(entry, rule, pattern);
             for (kind, reporting) in KINDS.into_iter().zip(&mut self.reporting) {
                 if rule.report.has(kind) {
                     reporting.insert(pattern.base(), ());
@@ -313,20 +376,25 @@ impl Builder {
         );
     }
 
-    fn add_path(&mut self, entry: Entry, pattern: &Pattern) {
+    fn add_path(&mut self, entry: Entry, rule: &Rule, pattern: &Pattern) {
         let literal = matches!(pattern, Pattern::Path(_));
         self.roots.push(Root {
             path: pattern.base().clone(),
             rule: entry.rule,
             literal,
+            follow: rule.follow_symlinks,
         });
         match pattern {
             Pattern::Path(path) => self.literals.insert(path, entry),
             Pattern::Glob(glob) => {
                 self.bases.insert(pattern.base(), entry);
-                self.globs
-                    .push((glob.glob().clone(), GlobEntry { entry, exact: true }));
-                if entry.recursive {
+                if rule.depth.is_some() {
+                    self.limited.push((glob.glob().clone(), entry));
+                } else {
+                    self.globs
+                        .push((glob.glob().clone(), GlobEntry { entry, exact: true }));
+                }
+                if rule.recursive && rule.depth.is_none() {
                     self.globs.push((
                         glob.below().clone(),
                         GlobEntry {

@@ -6,7 +6,10 @@ use fimk_tests::{Event, Expect, Monitor, OBJECTS_MAX, Site, append_line};
 use nix::sys::signal::Signal;
 
 fn rule(name: &str, path: &Path) -> String {
-    format!("[[rule]]\nname = \"{name}\"\npaths = [{path:?}]\n")
+    format!(
+        "[[rule]]\nname = \"{name}\"\npaths = [\"{}\"]\n",
+        path.display()
+    )
 }
 
 /// A configuration of rules, each a name with a path.

@@ -103,6 +103,11 @@ impl Engine {
 
     /// What is not asked for again and again, but was handed out.
     fn heed(&mut self, config: &Config) {
+        if config.redact != self.config.redact {
+            configuration::redact(config);
+            // What is on record is read again, and then replaced.
+            self.look.compare_soon();
+        }
         self.settle.wait_for(Times::of(config));
         self.attempts
             .gather_for(Duration::from_millis(config.settle_ms));

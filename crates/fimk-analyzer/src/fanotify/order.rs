@@ -194,9 +194,9 @@ mod tests {
             };
             self.order.moved(&it, known.as_ref());
             // As the source does, which leaves to a walk what it found before.
-            if known.as_ref() == Some(&old)
-                && let Some(new) = &new
-            {
+            if self.paths.has_moved_on(handle.as_bytes(), &old) {
+                self.paths.follow(handle.as_bytes(), new.as_ref());
+            } else if let Some(new) = &new {
                 if let Some(there) = self.paths.at(new).cloned() {
                     self.order.displaced(&there, new);
                 }

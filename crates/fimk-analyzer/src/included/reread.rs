@@ -9,6 +9,7 @@ use fimk_core::{
 
 use crate::{
     engine::Engine,
+    examine::{Manner, read_under},
     read::Reader,
     verdict::{Verdict, judge},
 };
@@ -29,13 +30,14 @@ impl Engine {
             }
             for path in next {
                 done.push(path);
-                let Some(content) = self.rules.covers(path).map(|it| it.rule.content) else {
+                let manner = self.rules.covers(path).map(|it| Manner::of(it.rule));
+                let Some(manner) = manner else {
                     continue;
                 };
                 let at = path.clone();
                 // What hangs is read when it answers.
                 let _ = self.ask(path, move |reader: &Reader| {
-                    crate::examine::read_under(reader, &at, content, None);
+                    read_under(reader, &at, manner, None);
                 });
             }
         }

@@ -90,6 +90,9 @@ impl Engine {
     fn covered_event(&mut self, path: BytePath, touch: Touch) -> Option<Event> {
         let action = action(touch.operations)?;
         let matched = self.rules.covers(&path)?;
+        if !matched.rule.events.has(action) {
+            return None;
+        }
         let severity = matched.rule.severity;
         let (rule, tags) = (matched.rule.name.clone(), matched.rule.tags.clone());
         let rules = matched.rules.iter().map(|&name| name.to_owned()).collect();

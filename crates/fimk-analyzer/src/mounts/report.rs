@@ -89,6 +89,9 @@ impl Engine {
             return None;
         }
         let (rule, rules) = self.rules_at(&file.path)?;
+        if !rule.events.has(action) {
+            return None;
+        }
         let (severity, rule_name, tags) = (rule.severity, rule.name.clone(), rule.tags.clone());
         let now = clock::now();
         let mut actors: Vec<_> = who

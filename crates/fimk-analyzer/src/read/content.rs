@@ -80,6 +80,72 @@ pub(super) fn file(
     }
 }
 
+/// What was read of a growing file.
+pub(super) struct Part {
+    /// Of all that was read.
+    pub digests: Digests,
+    /// Of what is before the mark; none without one.
+    pub at_mark: Option<Digests>,
+    /// Whether there was as much as was to be read.
+    pub whole: bool,
+}
+
+/// The first bytes of a regular file that was opened as a place: up to `most`, and besides up to a mark before that.
+///
+/// # Errors
+/// A sentence that says why it was not read.
+pub(super) fn beginning(
+    place: &OwnedFd,
+    attributes: &Attributes,
+    (mark, most): (Option<u64>, u64),
+    hashing: Hashing,
+    progress: &Progress,
+) -> Result<Part, String> {
+    let read = |content: OwnedFd| {
+        PIECE.with_borrow_mut(|piece| part_by(piece, &content, (mark, most), hashing, progress))
+    };
+    open_content(place, attributes.uid)
+        .and_then(read)
+        .map_err(|errno| match errno {
+            Errno::EAGAIN => LEASED.to_owned(),
+            errno => format!("it cannot be read ({errno})"),
+        })
+}
+
+fn part_by(
+    piece: &mut [u8],
+    content: &OwnedFd,
+    (mark, most): (Option<u64>, u64),
+    mut hashing: Hashing,
+    progress: &Progress,
+) -> nix::Result<Part> {
+    let mut at = 0;
+    let mut at_mark = (mark == Some(0)).then(|| hashing.clone().digests());
+    while at < most {
+        let until = mark.filter(|&mark| mark > at).unwrap_or(most).min(most);
+        let wanted = usize::try_from(until - at).unwrap_or(usize::MAX);
+        let room = piece.len().min(wanted);
+        let count = match read(content, &mut piece[..room]) {
+            Err(Errno::EINTR) => continue,
+            other => other?,
+        };
+        if count == 0 {
+            break;
+        }
+        progress.add(count);
+        hashing.update(&piece[..count]);
+        at += count as u64;
+        if mark == Some(at) {
+            at_mark = Some(hashing.clone().digests());
+        }
+    }
+    Ok(Part {
+        digests: hashing.digests(),
+        at_mark,
+        whole: at == most,
+    })
+}
+
 /// Without a change of the access time where that is permitted, that is, for the file's owner: to try it for others
 /// would cost an open for each.
 fn open_content(place: &OwnedFd, owner: u32) -> nix::Result<OwnedFd> {

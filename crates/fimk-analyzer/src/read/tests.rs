@@ -28,6 +28,7 @@ const MAX: u64 = 4 << 20;
 const TEXT: Wanted = Wanted {
     consumer: Some(Consumer::Text),
     content: ContentMode::Auto,
+    growing: false,
 };
 
 fn reader() -> Reader {
@@ -131,6 +132,7 @@ fn content_with_a_secret_has_no_plain_digest_whatever_the_policy() {
             &Wanted {
                 consumer: Some(Consumer::Shadow),
                 content: policy,
+                growing: false,
             },
         );
         assert!(

@@ -73,6 +73,7 @@ pub(super) fn describe(
     }
     let unreadable = unreadable(&group.facts);
     change.changes.extend(unreadable);
+    redact_configured(&mut change);
     if !gone {
         let (findings, more) = gravest(findings(case, part, tells));
         change.findings = findings;
@@ -81,6 +82,15 @@ pub(super) fn describe(
         }
     }
     change
+}
+
+/// What is on record may be older than the pattern that makes a secret of it.
+fn redact_configured(change: &mut Change) {
+    let texts = change.changes.iter_mut();
+    let sides = texts.flat_map(|it| [&mut it.before, &mut it.after]);
+    for text in sides.chain([&mut change.diff]).flatten() {
+        *text = redact::configured_lines(text);
+    }
 }
 
 fn findings(case: &Case<'_>, part: Part, tells: bool) -> Vec<Finding> {
@@ -154,6 +164,10 @@ fn unread(case: &Case<'_>, part: Part, action: Action) -> Option<String> {
             attributes,
             ..
         }) if attributes.kind == FileKind::File => Some(why.clone()),
+        Some(Snapshot {
+            content: Content::Read { .. },
+            ..
+        }) => case.cut.clone(),
         _ => None,
     }
 }

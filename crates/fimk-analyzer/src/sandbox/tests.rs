@@ -124,6 +124,7 @@ fn reads_everything() {
     let wanted = crate::read::Wanted {
         consumer: None,
         content: fimk_core::config::ContentMode::Hash,
+        growing: false,
     };
     let read = reader
         .snapshot(&fimk_core::path::BytePath::new(b"/etc/shadow"), &wanted)

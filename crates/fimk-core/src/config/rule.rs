@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use super::{
-    Config, ConfigError, RULE,
+    COMPARE_INTERVAL_S, Cares, Config, ConfigError, Growing, RULE, Switches,
+    cares::cares,
     error::shown,
+    growing::growing,
     is_pseudo,
     report::{KINDS, Kind, Report},
     section::{Section, Text},
     severity::severity,
     store::days,
+    switches::switches,
 };
 use crate::{
     pattern::{HomePath, NameGlob, Pattern},
@@ -31,6 +34,9 @@ pub const HOME_PATHS_MAX: usize = 64;
 /// Of a rule's name and of a tag, in characters: they are repeated on each line of output.
 pub const NAME_CHARACTERS_MAX: usize = 64;
 
+/// Of `depth`: a limit that is deeper limits nothing that people make.
+pub const DEPTH_MAX: u32 = 64;
+
 /// Of a rule: see [`NAME_CHARACTERS_MAX`].
 pub const TAGS_MAX: usize = 32;
 
@@ -43,20 +49,34 @@ pub struct Rule {
     pub paths: Vec<Pattern>,
     /// What it covers below each home: `~/` and these names. Somebody who knows the homes makes `paths` of them.
     pub home_paths: Vec<HomePath>,
-    /// Whether it covers what is below directories among them, at any depth.
+    /// Whether it covers what is below directories among them.
     pub recursive: bool,
+    /// How deep it does, counted from its paths: 1 is what is directly in them; none: at any depth.
+    pub depth: Option<u32>,
+    /// Whether it covers names that begin with a dot, and what is below them; its own paths it always does.
+    pub hidden: bool,
+    /// Whether what a link among them leads to is covered as well.
+    pub follow_symlinks: bool,
     /// What it leaves out all the same: paths with everything below them.
     pub exclude: Vec<Pattern>,
     /// What it leaves out all the same: names, with everything below.
     pub exclude_names: Vec<NameGlob>,
     /// What is kept of contents.
     pub content: ContentMode,
+    /// What differences count.
+    pub cares: Cares,
+    /// Whether it is only ever added to its files, and adding is no change.
+    pub growing: Option<Growing>,
+    /// Which changes are told.
+    pub events: Switches,
     /// What is told beside changes.
     pub report: Report,
     /// Of its events, 0 to 100.
     pub severity: u8,
     /// Copied to its events.
     pub tags: Vec<String>,
+    /// Between two comparisons of all its content, in seconds, if another time than that of other rules.
+    pub compare_interval_s: Option<u64>,
     /// How long its events are kept, if another time than those of other rules.
     pub keep_days: Option<u32>,
 }
@@ -149,21 +169,40 @@ fn rule(section: &Section<'_>, budget: &mut Budget) -> Result<Rule, ConfigError>
     check_label(section, "name", name)?;
     let (exclude, exclude_names) = excludes(section, name.text, budget)?;
     let (paths, home_paths) = paths(section, name.text, budget)?;
+    let content = section
+        .word("content", &CONTENTS)?
+        .unwrap_or(ContentMode::Auto);
+    let recursive = section.boolean("recursive")?.unwrap_or(true);
     Ok(Rule {
         name: name.text.to_owned(),
         paths,
         home_paths,
-        recursive: section.boolean("recursive")?.unwrap_or(true),
+        recursive,
+        depth: depth(section, recursive)?,
+        hidden: section.boolean("hidden")?.unwrap_or(true),
+        follow_symlinks: section.boolean("follow_symlinks")?.unwrap_or(true),
         exclude,
         exclude_names,
-        content: section
-            .word("content", &CONTENTS)?
-            .unwrap_or(ContentMode::Auto),
+        content,
+        cares: cares(section)?,
+        growing: growing(section, content)?,
+        events: switches(section)?,
         report: report(section)?,
         severity: severity(section)?.unwrap_or(SEVERITY_DEFAULT),
         tags: tags(section)?,
+        compare_interval_s: section.integer("compare_interval_s", COMPARE_INTERVAL_S)?,
         keep_days: days(section, "keep_days")?,
     })
+}
+
+fn depth(section: &Section<'_>, recursive: bool) -> Result<Option<u32>, ConfigError> {
+    let depth = section.integer("depth", 0..=u64::from(DEPTH_MAX))?;
+    if depth.is_some() && !recursive {
+        return Err(section.error(
+            "`depth` says how deep a rule goes, and recursive = false that it does not; remove one of them",
+        ));
+    }
+    Ok(depth.and_then(|depth| u32::try_from(depth).ok()))
 }
 
 /// Names and tags are for people and for searching: short, on one line.

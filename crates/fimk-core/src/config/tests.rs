@@ -189,7 +189,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, objects_max, rule, output, store"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, rule, output, store"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 
@@ -369,6 +369,9 @@ fn the_packaged_configuration_is_valid() {
         ("/etc/cron.d/job", "scheduled-jobs"),
         ("/usr/local/bin/tool", "local-programs"),
         ("/etc/hosts", "etc"),
+        ("/usr/bin/ls", "programs"),
+        ("/usr/lib/x86_64-linux-gnu/libc.so.6", "programs"),
+        ("/var/log/auth.log", "login-records"),
     ] {
         assert_eq!(
             set.covers(&BytePath::new(path.as_bytes()))
@@ -419,5 +422,111 @@ proptest::proptest! {
         if let Err(error) = parse(&text, "x") {
             proptest::prop_assert!(!error.to_string().contains('\n'));
         }
+    }
+}
+
+fn rule_of(lines: &str) -> Result<Rule, ConfigError> {
+    let text = format!("[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n{lines}\n");
+    parse(&text, "x").map(|mut config| config.rules.remove(0))
+}
+
+#[test]
+fn events_of_a_rule_are_switched_by_our_names_and_by_others() {
+    use crate::event::Action::{
+        AttributesModified, Created, Deleted, Heartbeat, Linked, Modified, Renamed,
+    };
+    assert!(rule_of("").expect("valid").events.is_all());
+    let events = rule_of("events = [\"modified\", \"on_create\", \"on_chmod\"]");
+    let events = events.expect("valid").events;
+    for (action, wanted) in [
+        (Modified, true),
+        (Created, true),
+        (Linked, true),
+        (AttributesModified, true),
+        (Deleted, false),
+        (Renamed, false),
+        (Heartbeat, true),
+    ] {
+        assert_eq!(events.has(action), wanted, "{action:?}");
+    }
+    for (lines, part) in [
+        ("events = []", "would tell nothing"),
+        ("events = [\"on_delete\"]", "not \"on_delete\""),
+    ] {
+        let error = rule_of(lines).expect_err(lines).to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn attributes_of_a_rule_are_words_and_groups_of_them() {
+    assert!(rule_of("").expect("valid").cares.is_all());
+    assert!(
+        rule_of("attributes = [\"all\"]")
+            .expect("valid")
+            .cares
+            .is_all()
+    );
+    let cares = rule_of("attributes = [\"permissions\", \"times\"]")
+        .expect("valid")
+        .cares;
+    for field in [
+        "type",
+        "mode",
+        "uid",
+        "gid",
+        "flags",
+        "capabilities",
+        "acl user:eve",
+        "xattr security.selinux",
+        "what comes later",
+    ] {
+        assert!(cares.about_field(field), "{field}");
+    }
+    assert!(!cares.about_field("xattr user.note") && !cares.about(Attribute::Content));
+    let error = rule_of("attributes = [\"sha256\"]")
+        .expect_err("unknown")
+        .to_string();
+    assert!(
+        error.contains("or the groups all, permissions, not \"sha256\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn patterns_of_secrets_are_compiled_and_a_wrong_one_has_its_place() {
+    let of = |redact: &str| {
+        let text = format!("{redact}\n[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n");
+        parse(&text, "x").map(|config| config.redact)
+    };
+    assert_eq!(
+        of("redact = [\"EMP-[0-9]+\"]"),
+        Ok(vec!["EMP-[0-9]+".to_owned()])
+    );
+    let error = of("redact = [\"a\",\n\"(b\"]")
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        error.starts_with("x:2:1: the pattern \"(b\" of `redact` is not a regular expression"),
+        "{error}"
+    );
+    of("redact = [\"\"]").expect_err("empty");
+}
+
+#[test]
+fn what_only_grows_may_have_rotators_and_must_be_read() {
+    assert_eq!(rule_of("").expect("valid").growing, None);
+    let growing = rule_of("growing = true\nrotators = [\"/usr/sbin/logrotate\"]");
+    let rotators = growing.expect("valid").growing.expect("growing").rotators;
+    assert_eq!(rotators.len(), 1);
+    for lines in [
+        "rotators = [\"/usr/sbin/logrotate\"]",
+        "growing = true\nrotators = [\"logrotate\"]",
+        "growing = true\nrotators = [\"/usr/*/logrotate\"]",
+        "growing = true\ncontent = \"none\"",
+        "recursive = false\ndepth = 2",
+        "depth = 65",
+    ] {
+        rule_of(lines).expect_err(lines);
     }
 }

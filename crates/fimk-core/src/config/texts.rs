@@ -41,6 +41,11 @@ impl Texts {
         self.drop_ins.push((name.into(), text.into()));
     }
 
+    /// How many drop-ins there are.
+    pub fn drop_ins(&self) -> usize {
+        self.drop_ins.len()
+    }
+
     /// Of all texts, in bytes.
     pub fn bytes(&self) -> usize {
         self.each().map(|(_, text)| text.len()).sum()

@@ -203,14 +203,22 @@ fn file(file: &File) -> Object {
         for (key, value) in attribute_members(attributes) {
             object.set(key, value);
         }
-        // `fimk.links`: ECS has no field for it.
+        // `fimk.links`, `fimk.mode_symbolic`: ECS has no fields for them.
         object.0.remove("links");
+        object.0.remove("mode_symbolic");
     }
     object.set("owner", file.owner.clone());
     object.set("group", file.group.clone());
     object.set("target_path", file.target.as_ref().map(BytePath::escaped));
-    if let Some(Digest::Plain(digest)) = &file.digest {
-        object.set("hash", nested("sha256", hex(digest)));
+    let hash = match &file.digest {
+        Some(Digest::Plain(digest)) => Some(("sha256", hex(digest))),
+        Some(Digest::Sha512(halves)) => Some(("sha512", halves.map(|it| hex(&it)).concat())),
+        Some(Digest::Sha1(digest)) => Some(("sha1", hex(digest))),
+        Some(Digest::Md5(digest)) => Some(("md5", hex(digest))),
+        Some(Digest::Keyed(_) | Digest::Blake3(_)) | None => None,
+    };
+    if let Some((name, digest)) = hash {
+        object.set("hash", nested(name, digest));
     }
     object
 }
@@ -221,7 +229,7 @@ fn extension(name: &[u8]) -> Option<&[u8]> {
     (dot > 0).then(|| &name[dot + 1..])
 }
 
-fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 10] {
+fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 11] {
     let (major, minor) = attributes.device;
     [
         (
@@ -231,6 +239,7 @@ fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 10] {
                 .into(),
         ),
         ("mode", format!("{:04o}", attributes.mode & 0o7777).into()),
+        ("mode_symbolic", symbolic(attributes).into()),
         ("uid", attributes.uid.to_string().into()),
         ("gid", attributes.gid.to_string().into()),
         ("size", attributes.size.into()),
@@ -240,6 +249,34 @@ fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 10] {
         ("mtime", attributes.mtime.rfc3339().into()),
         ("ctime", attributes.ctime.rfc3339().into()),
     ]
+}
+
+/// Type and mode as `ls -l` has them: `-rw-r-----`.
+fn symbolic(attributes: &Attributes) -> String {
+    let kind = match attributes.kind {
+        FileKind::File => '-',
+        FileKind::Directory => 'd',
+        FileKind::Symlink => 'l',
+        FileKind::Fifo => 'p',
+        FileKind::Socket => 's',
+        FileKind::CharacterDevice => 'c',
+        FileKind::BlockDevice => 'b',
+        FileKind::Unknown => '?',
+    };
+    let mode = attributes.mode;
+    let mut out = String::from(kind);
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = mode >> shift;
+        out.push(if bits & 4 == 0 { '-' } else { 'r' });
+        out.push(if bits & 2 == 0 { '-' } else { 'w' });
+        out.push(match (bits & 1 != 0, mode & special != 0) {
+            (true, true) => letter,
+            (false, true) => letter.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    out
 }
 
 /// Those that were other before; all of them when nothing is there to compare with.
@@ -290,11 +327,13 @@ fn set_change(fimk: &mut Object, change: &Change) {
             .as_ref()
             .map(|attributes| attributes.links),
     );
+    let attributes = change.file.attributes.as_ref();
+    fimk.set("mode_symbolic", attributes.map(symbolic));
     match &change.file.digest {
         Some(Digest::Keyed(digest)) => fimk.set("digest", hex(digest)),
         // ECS has no field for it.
         Some(Digest::Blake3(digest)) => fimk.set("hash", nested("blake3", hex(digest))),
-        Some(Digest::Plain(_)) | None => {}
+        Some(Digest::Plain(_) | Digest::Sha512(_) | Digest::Sha1(_) | Digest::Md5(_)) | None => {}
     }
     set_paths(fimk, change);
     set_actor(fimk, change);

@@ -26,7 +26,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 107] = [
+pub const FIELDS: [(&str, Kind); 112] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -50,7 +50,10 @@ pub const FIELDS: [(&str, Kind); 107] = [
     ("file.extension", Text),
     ("file.gid", Text),
     ("file.group", Text),
+    ("file.hash.md5", Text),
+    ("file.hash.sha1", Text),
     ("file.hash.sha256", Text),
+    ("file.hash.sha512", Text),
     ("file.inode", Text),
     ("file.mode", Text),
     ("file.mtime", Time),
@@ -71,6 +74,7 @@ pub const FIELDS: [(&str, Kind); 107] = [
     ("fimk.before.inode", Text),
     ("fimk.before.links", Integer),
     ("fimk.before.mode", Text),
+    ("fimk.before.mode_symbolic", Text),
     ("fimk.before.mtime", Time),
     ("fimk.before.size", Integer),
     ("fimk.before.type", Text),
@@ -98,6 +102,7 @@ pub const FIELDS: [(&str, Kind); 107] = [
     ("fimk.links", Integer),
     ("fimk.login_uid", Integer),
     ("fimk.lost", IntegerMaps),
+    ("fimk.mode_symbolic", Text),
     ("fimk.new_path", Text),
     ("fimk.new_path_bytes", Text),
     ("fimk.not_reloaded", Texts),

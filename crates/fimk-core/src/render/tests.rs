@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     event::{
-        Action, Actor, Attempt, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap,
-        Notice, Process, Source,
+        Action, Actor, Attempt, Body, Burst, Change, Configured, ContentVerdict, DetectedBy, Event,
+        File, Gap, Notice, Process, Source,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -287,7 +287,7 @@ fn a_change_is_one_line_of_nested_fields() {
         r#""before":{"size":1719},"cgroup":"/system.slice/docker.service","changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
         r#""content":"changed","count":2,"detected_by":"event","#,
         r#""findings":[{"id":"passwd-uid-zero","message":"user alice is another root: uid 0","severity":99}],"#,
-        r#""links":1,"login_uid":1000,"operations":["rename"],"#,
+        r#""links":1,"login_uid":1000,"mode_symbolic":"-rw-r--r--","operations":["rename"],"#,
         r#""pid_in_namespace":7,"rule":"identity","rules":["identity","etc"],"session":3,"source":"bpf"},"#,
         r#""host":{"boot":{"id":"0f8fad5b-d9cb-469f-a165-70867728950e"},"name":"web1"},"#,
         r#""message":"/etc/passwd modified: user alice uid 1000 → 0; by /usr/sbin/usermod (pid 812) ← bash ← sshd, login uid 1000","#,
@@ -343,6 +343,31 @@ fn what_is_unknown_is_absent() {
 }
 
 #[test]
+fn a_mode_is_told_as_ls_does() {
+    for (kind, mode, text) in [
+        (FileKind::File, 0o4755, "-rwsr-xr-x"),
+        (FileKind::File, 0o6644, "-rwSr-Sr--"),
+        (FileKind::Directory, 0o1777, "drwxrwxrwt"),
+        (FileKind::Symlink, 0o777, "lrwxrwxrwx"),
+    ] {
+        let mut told = change();
+        let before = Attributes {
+            mode: 0o600,
+            ..attributes()
+        };
+        told.file.before = Some(before);
+        told.file.attributes = Some(Attributes {
+            kind,
+            mode,
+            ..attributes()
+        });
+        let line = parsed(&changed(told));
+        assert_eq!(line["fimk"]["mode_symbolic"], text);
+        assert_eq!(line["fimk"]["before"]["mode_symbolic"], "-rw-------");
+    }
+}
+
+#[test]
 fn every_known_field_occurs_and_no_other() {
     let mut seen = check(&parsed(&changed(full())));
     let mut keyed = change();
@@ -350,17 +375,38 @@ fn every_known_field_occurs_and_no_other() {
     // One of several, and nobody in particular.
     keyed.actors = keyed.actor.take().into_iter().collect();
     seen.append(&mut check(&parsed(&changed(keyed))));
-    let mut other_hash = change();
-    other_hash.file.digest = Some(Digest::Blake3([2; 32]));
-    seen.append(&mut check(&parsed(&changed(other_hash))));
+    for digest in [
+        Digest::Blake3([2; 32]),
+        Digest::Sha512([[3; 32]; 2]),
+        Digest::Sha1([4; 20]),
+        Digest::Md5([5; 16]),
+    ] {
+        let mut other_hash = change();
+        other_hash.file.digest = Some(digest);
+        seen.append(&mut check(&parsed(&changed(other_hash))));
+    }
     seen.append(&mut check(&parsed(&event(
         Action::MonitorStarted,
         Body::Notice(notice()),
     ))));
     seen.append(&mut check(&parsed(&denied())));
     seen.append(&mut check(&parsed(&burst())));
+    seen.append(&mut check(&parsed(&rejected())));
     let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(seen, known);
+}
+
+fn rejected() -> Event {
+    let configured = Configured {
+        notice: notice(),
+        previous_digest: Some("cd".into()),
+        not_reloaded: vec!["objects_max".into()],
+        error: Some("fimk.toml:1:1: unknown key".into()),
+    };
+    event(
+        Action::ConfigRejected,
+        Body::Configured(Box::new(configured)),
+    )
 }
 
 fn burst() -> Event {

@@ -261,3 +261,42 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_depth_counts_names_below_the_paths_of_a_rule() {
+    for (depth, reached) in [(0, 1), (1, 2), (2, 3)] {
+        let set = one(&format!(
+            "paths = [\"/srv/a\", \"/home/*/b\"]\ndepth = {depth}"
+        ));
+        for paths in [
+            ["/srv/a", "/srv/a/1", "/srv/a/1/2", "/srv/a/1/2/3"],
+            [
+                "/home/x/b",
+                "/home/x/b/1",
+                "/home/x/b/1/2",
+                "/home/x/b/1/2/3",
+            ],
+        ] {
+            for (number, text) in paths.iter().enumerate() {
+                assert_eq!(covered(&set, text), number < reached, "{depth}: {text}");
+                let enters = number + 1 < reached;
+                assert_eq!(set.may_contain(&path(text)), enters, "{depth}: {text}");
+            }
+        }
+        assert!(set.may_contain(&path("/home")) && set.may_contain(&path("/home/x")));
+    }
+}
+
+#[test]
+fn hidden_names_are_covered_unless_a_rule_says_otherwise_and_its_own_path_always_is() {
+    let all = one("paths = [\"/srv\"]");
+    assert!(covered(&all, "/srv/.a/b") && covered(&all, "/srv/a/.b"));
+    let set = one("paths = [\"/srv\", \"/root/.ssh\"]\nhidden = false");
+    for text in ["/srv/a", "/srv/a.b", "/root/.ssh", "/root/.ssh/keys"] {
+        assert!(covered(&set, text), "{text}");
+    }
+    for text in ["/srv/.a", "/srv/.a/b", "/srv/a/.b", "/root/.ssh/.old"] {
+        assert!(!covered(&set, text), "{text}");
+    }
+    assert!(!set.may_contain(&path("/srv/.a")) && set.may_contain(&path("/srv/a")));
+}
