@@ -18,8 +18,18 @@ pub fn legend() -> Value {
 fn entry(text: &str) -> Option<(&str, Value)> {
     let (name, rest) = text.split_once('\n')?;
     let (kind, rest) = rest.strip_prefix(".Pq ")?.split_once('\n')?;
-    let end = |line: &&str| !line.starts_with(".El") && !line.starts_with(".It");
-    let words: Vec<String> = rest.lines().take_while(end).flat_map(plain).collect();
+    // A list in it belongs to it, its own end does not.
+    let mut depth = 0;
+    let mut words = Vec::new();
+    for line in rest.lines() {
+        match line.get(..3) {
+            Some(".Bl") => depth += 1,
+            Some(".El") if depth > 0 => depth -= 1,
+            Some(".El") => break,
+            Some(".It") if depth == 0 => break,
+            _ => words.extend(plain(line)),
+        }
+    }
     let meaning = joined(&words);
     let value = json!({ "name": name, "type": kind, "meaning": meaning });
     Some((name, value))
