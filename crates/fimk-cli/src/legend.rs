@@ -14,22 +14,25 @@ pub fn legend() -> Value {
     entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// The name of the field, what it holds in brackets, and the first paragraph.
+/// The name of the field, what it holds in brackets, and sentences.
 fn entry(text: &str) -> Option<(&str, Value)> {
     let (name, rest) = text.split_once('\n')?;
     let (kind, rest) = rest.strip_prefix(".Pq ")?.split_once('\n')?;
-    // Further paragraphs, and lists of what it may hold, are for the page.
-    let first = rest.lines().take_while(|line| !ends_paragraph(line));
-    let words: Vec<String> = first.flat_map(plain).collect();
+    // A list in it belongs to it, its own end does not.
+    let mut depth = 0;
+    let mut words = Vec::new();
+    for line in rest.lines() {
+        match line.get(..3) {
+            Some(".Bl") => depth += 1,
+            Some(".El") if depth > 0 => depth -= 1,
+            Some(".El") => break,
+            Some(".It") if depth == 0 => break,
+            _ => words.extend(plain(line)),
+        }
+    }
     let meaning = joined(&words);
     let value = json!({ "name": name, "type": kind, "meaning": meaning });
     Some((name, value))
-}
-
-fn ends_paragraph(line: &str) -> bool {
-    [".El", ".It", ".Bl", ".Pp"]
-        .iter()
-        .any(|mark| line.starts_with(mark))
 }
 
 /// The words of a line of mdoc(7): macros, which are two letters, are left out; those that quote leave their quotes.

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use fimk_tests::{Event, Expect, Site, append_line, attempt, run, text};
@@ -136,28 +136,48 @@ fn what_happened_is_printed_filtered_and_explained() {
     monitor.stop();
 }
 
-#[test]
-fn who_follows_is_told_of_what_comes() {
-    let site = Site::new();
-    let path = site.write("file", "one\n");
-    let monitor = site.watch();
-    let mut follower = Command::new(site.fimk())
-        .args([
+/// `fimk events --follow`, which ends with the test, however that ends: it would ask for ever.
+struct Follower(Child);
+
+impl Follower {
+    fn start(site: &Site, path: &Path) -> Self {
+        let words = [
             "events",
             "--follow",
             "--format",
             "json",
             "--path",
-            text(&path),
-            "--run-dir",
-        ])
-        .arg(site.run_dir())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("fimk is built beside the loader");
+            text(path),
+        ];
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(site.fimk())
+            .args(words)
+            .arg("--run-dir")
+            .arg(site.run_dir())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("setpriv is there, and fimk beside the loader");
+        Self(process)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn who_follows_is_told_of_what_comes() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    let mut follower = Follower::start(&site, &path);
     append_line(&path, "two");
     let wanted = monitor.expect(Expect::action("modified").of(&path).adds("two"));
-    let lines = BufReader::new(follower.stdout.take().expect("it is piped")).lines();
+    let lines = BufReader::new(follower.0.stdout.take().expect("it is piped")).lines();
     let mut came = lines
         .map_while(Result::ok)
         .filter_map(|line| Event::parse(&line));
@@ -174,8 +194,6 @@ fn who_follows_is_told_of_what_comes() {
         came.any(|event| event == wanted),
         "it ended before {wanted:?}"
     );
-    follower.kill().expect("it runs");
-    follower.wait().expect("it runs");
     monitor.stop();
 }
 

@@ -51,7 +51,8 @@ impl Journald {
         let script = "mount --make-rprivate / && mount --bind \"$0/log\" /var/log && \
                       mount --bind \"$0/machine-id\" /etc/machine-id && \
                       RUNTIME_DIRECTORY=\"$0/run\" exec \"$1\" fimk-test";
-        let process = Command::new("unshare")
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "unshare"])
             .args(["--mount", "sh", "-c", script, text(&directory), JOURNALD])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -61,8 +61,8 @@ impl Rsyslog {
              action(type=\"omfile\" file=\"{at}/out\" template=\"fields\")\n"
         );
         fs::write(directory.join("conf"), config).expect("it is ours");
-        let process = Command::new("rsyslogd")
-            .arg("-n")
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "rsyslogd", "-n"])
             .arg("-f")
             .arg(directory.join("conf"))
             .arg("-i")
