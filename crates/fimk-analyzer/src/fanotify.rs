@@ -11,15 +11,21 @@ mod sys;
 
 use std::{
     collections::BTreeSet,
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    fs, io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
 };
 
 use fimk_core::path::BytePath;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
-    sys::fanotify::{Fanotify, MarkFlags},
+    sys::{
+        fanotify::{Fanotify, MarkFlags},
+        stat::fstat,
+    },
     unistd,
 };
 use thiserror::Error;
@@ -200,6 +206,7 @@ impl Group {
         self.mark(&directory, None, directory_mask() | attempts)?;
         if let Known::Path(known) = self.paths.get(&handle)
             && known != path
+            && !is_at(&directory, known)
         {
             self.order.found_elsewhere(&handle, known);
         }
@@ -408,6 +415,15 @@ fn close(fd: i32) {
         // It fails only for a number that is not open, and then there is nothing to close.
         let _ = unistd::close(fd);
     }
+}
+
+/// Whether a directory that was found under another name stands there as well: by a link that a rule spells out, or a bind
+/// mount.
+fn is_at(directory: &OwnedFd, path: &BytePath) -> bool {
+    let (Ok(found), Ok(there)) = (fstat(directory), fs::metadata(path.as_path())) else {
+        return false;
+    };
+    (found.st_dev, found.st_ino) == (there.dev(), there.ino())
 }
 
 fn content_mask() -> MaskFlags {

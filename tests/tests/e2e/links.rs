@@ -1,6 +1,6 @@
 //! One object under several names, and names that lead elsewhere.
 
-use std::{fs, io::Write as _, os::unix::fs::symlink, process};
+use std::{fs, io::Write as _, os::unix::fs::symlink, process, thread, time::Duration};
 
 use fimk_tests::{Expect, Site, append_line, rule, run, text};
 
@@ -119,6 +119,32 @@ fn a_linked_directory_in_a_rule_path_is_watched() {
     let shell = append_line(&file, "two");
     monitor.expect(Expect::action("modified").by(&shell).adds("two"));
     monitor.stop();
+}
+
+#[test]
+fn a_directory_that_rules_reach_by_two_names_is_told_and_no_loss_is() {
+    let site = Site::new();
+    let real = site.file("real");
+    site.write("real/below/zero", "text\n");
+    let link = site.file("link");
+    symlink(&real, &link).expect("it is ours");
+    let monitor = site.start(&rule(&[&link, &real]));
+    for name in ["one", "two"] {
+        // Whether names agree is judged when nothing more is heard of them for a while.
+        thread::sleep(Duration::from_millis(500));
+        let (by_link, by_real) = (link.join(name), real.join(name));
+        fs::write(&by_real, "text\n").expect("it is ours");
+        monitor.expect(
+            Expect::action("created").and("by one of its names".to_owned(), move |event| {
+                event.is_about(&by_link) || event.is_about(&by_real)
+            }),
+        );
+    }
+    let events = monitor.stop();
+    let lost = events
+        .iter()
+        .filter(|event| event.action() == "events_lost");
+    assert_eq!(lost.count(), 0);
 }
 
 #[test]
