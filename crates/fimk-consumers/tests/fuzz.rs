@@ -59,7 +59,9 @@ enum Effort {
 }
 
 fn corpus(consumer: Consumer) -> PathBuf {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    // Where cargo runs it, for a kept build may be of another clone.
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    let root = PathBuf::from(here).join("corpus");
     root.join(format!("{consumer:?}").to_ascii_lowercase())
 }
 

@@ -50,7 +50,10 @@ fn work(consumer: Consumer, content: &[u8]) -> usize {
 }
 
 fn kept(consumer: Consumer) -> Vec<u8> {
-    let directory = format!("{}/corpus/{consumer:?}", env!("CARGO_MANIFEST_DIR")).to_lowercase();
+    // Where cargo runs it, for a kept build may be of another clone.
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    let name = format!("{consumer:?}").to_lowercase();
+    let directory = format!("{here}/corpus/{name}");
     let path = std::path::Path::new(&directory).join("ordinary");
     std::fs::read(path).unwrap_or_default()
 }
