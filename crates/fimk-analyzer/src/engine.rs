@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod deliver;
+mod forward;
 mod heartbeat;
 mod keep;
 mod lane;
@@ -13,6 +14,7 @@ mod status;
 mod storing;
 mod wait;
 
+pub use forward::Meter;
 pub use keep::{AGE, ALIVE};
 pub use lane::Lane;
 
@@ -55,6 +57,7 @@ use fimk_core::{
     config::Config,
     event::{Action, Body, Event, Notice, Source},
     path::BytePath,
+    request::FORWARDER,
     rules::RuleSet,
     time::Timestamp,
 };
@@ -98,8 +101,10 @@ pub struct Engine {
     pub(crate) settle: Settle,
     pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
-    /// The outputs, as configured.
+    /// The outputs of events, as configured.
     lanes: Vec<Lane>,
+    /// Those of counters.
+    meters: Vec<Meter>,
     /// The loader does not answer: who did what is not waited for.
     pub(crate) alone: bool,
     heartbeat_at: Instant,
@@ -168,6 +173,7 @@ pub struct Parts {
     pub channel: Channel,
     pub eyes: Eyes,
     pub lanes: Vec<Lane>,
+    pub meters: Vec<Meter>,
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
@@ -184,6 +190,9 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let removed_told = crate::retention::Told::new(parts.store.removed());
         let times = Times::of(&parts.config);
+        let users = Users::default();
+        let mut control = parts.control;
+        control.keep_a_place_for(users.number_of(FORWARDER));
         Self {
             walker: Walker::new(&parts.rules, &parts.homes)
                 .sparing(crate::own::Directories::of(&parts.config)),
@@ -195,7 +204,7 @@ impl Engine {
             patience: parts.patience,
             stalled: crate::stalled::Stalled::default(),
             key_id: parts.key_id,
-            users: Users::default(),
+            users,
             actors: Actors::default(),
             channel: parts.channel,
             tree: Tree::default(),
@@ -203,6 +212,7 @@ impl Engine {
             attempts: Attempts::new(times.window),
             eyes: parts.eyes,
             lanes: parts.lanes,
+            meters: parts.meters,
             alone: false,
             heartbeat_at: Instant::now(),
             own: crate::own::Own::of_this_process(),
@@ -221,7 +231,7 @@ impl Engine {
             commits: 0,
             losses: crate::losses::Losses::default(),
             repairs: crate::repairs::Repairs::default(),
-            control: parts.control,
+            control,
             about: parts.about,
             activity: Activity::default(),
             mounts: parts.mounts,

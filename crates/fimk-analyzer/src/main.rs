@@ -63,7 +63,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{Config, Coverage, OutputKind, Report, SourceWanted},
+    config::{self, Config, Coverage, OutputKind, Report, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -78,7 +78,7 @@ use crate::{
     channel::{Channel, ChannelError, no_key},
     configuration::{Configuration, Origin},
     control::Control,
-    engine::{Engine, Eyes, Lane, Parts, Trouble},
+    engine::{Engine, Eyes, Lane, Meter, Parts, Trouble},
     exit::{Failure, Status, log},
     fanotify::Group,
     homes::{Homes, Table},
@@ -128,6 +128,11 @@ fn run() -> Result<(), Failure> {
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
     let control = Control::bind(&config.run_dir)?;
+    if config.outputs.iter().any(|it| it.kind.remote().is_some())
+        && let Err(sentence) = Control::open_to_others(&config.run_dir)
+    {
+        log(sentence);
+    }
     let mounts = Mounts::open();
     let notify = Notify::from_environment();
     let report = sandbox::enter(&config.state_dir, &config.run_dir, &places(&config))
@@ -165,6 +170,7 @@ fn run() -> Result<(), Failure> {
         channel,
         eyes: eyes(&ready, group)?,
         lanes,
+        meters: config.outputs.iter().filter_map(Meter::of).collect(),
         boot,
         stash,
         stop,
@@ -201,7 +207,8 @@ fn lanes(config: &Config, host: &str, store: &mut Store) -> Result<Vec<Lane>, Fa
         })?;
         Lane::new(output, store)
     };
-    config.outputs.iter().map(lane).collect()
+    let has_events = |output: &&config::Output| output.takes_events();
+    config.outputs.iter().filter(has_events).map(lane).collect()
 }
 
 /// The loader's end is ours, also before there is anything to keep.
@@ -262,7 +269,7 @@ fn places(config: &Config) -> sandbox::Places {
                 places.sockets.push(socket.clone());
             }
             OutputKind::File { path, .. } => places.files.push(path.clone()),
-            OutputKind::Stdout => {}
+            OutputKind::Stdout | OutputKind::Remote(_) => {}
         }
     }
     places

@@ -285,13 +285,17 @@ impl Answer<'_> {
             .filter_map(|output| {
                 let output = Answer(output);
                 let name = output.text("/name")?;
-                let cursor = grouped(output.number("/cursor")?);
-                Some(match output.number("/lag")? {
-                    0 => format!("{name} has all up to {cursor}"),
-                    lag => format!(
+                let far = match (output.number("/cursor").map(grouped), output.number("/lag")) {
+                    (Some(cursor), Some(0)) => format!("{name} has all up to {cursor}"),
+                    (Some(cursor), Some(lag)) => format!(
                         "{name} has all up to {cursor}, and {} to come",
                         grouped(lag)
                     ),
+                    _ => format!("{name} gets counters"),
+                };
+                Some(match output.text("/problem") {
+                    Some(problem) => format!("{far}: {problem}"),
+                    None => far,
                 })
             })
             .collect();

@@ -19,7 +19,7 @@ mod tests;
 
 pub use self::{
     cut::LINE_BYTES_MAX,
-    ecs::{Host, ecs_line},
+    ecs::{Host, ecs_line, ecs_line_within},
     fields::{FIELDS, Kind},
     journal::{JOURNAL_NAME_BYTES_MAX, journal_entry, journal_name, message_id},
     json::{harmless, is_active, one_line},

@@ -13,6 +13,9 @@ use crate::{
 /// Events in one answer at most.
 pub const PAGE_EVENTS_MAX: usize = 256;
 
+/// The user that fimk-forwarder runs as.
+pub const FORWARDER: &str = "fimk-forwarder";
+
 /// A question. A member that this build does not know makes it none, for it may change what is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -33,6 +36,27 @@ pub enum Request {
         /// Absolute.
         path: String,
     },
+    /// Events of an output that fimk-forwarder sends; only that may ask.
+    Forward(Box<Forward>),
+}
+
+/// What was sent of an output's events, and that more are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    /// Its name.
+    pub output: String,
+    /// `epoch` of the last answer: the tickets of another life of the monitor mean nothing to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// The ticket up to which all was taken by the receiver: these are never handed out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// What keeps the receiver from taking more now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Events at most; 0: none are wanted now.
+    pub limit: usize,
 }
 
 /// Which stored events, and in what form. What is absent asks for nothing.

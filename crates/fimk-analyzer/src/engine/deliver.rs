@@ -78,11 +78,14 @@ impl Engine {
         loop {
             self.deliver()?;
             self.deliver_kept(true)?;
+            // Who sends over the network fetches the rest.
+            self.serve_control();
             if Instant::now() >= end || !self.lanes.iter().any(left) {
                 break;
             }
             thread::sleep(Duration::from_millis(1));
         }
+        self.serve_control();
         self.deliver()?;
         for lane in self.lanes.iter().filter(|lane| !lane.is_done()) {
             log(format!(

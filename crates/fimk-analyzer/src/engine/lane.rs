@@ -171,8 +171,9 @@ impl Lane {
     pub(super) fn next_due(&self, started: bool) -> Option<Instant> {
         let waits = started && (self.behind || self.output.written() > self.cursor)
             || !self.output.is_idle();
+        // Who fetches makes us look by asking.
         let slow = |blocked: Blocked| blocked.since >= SLOW_AFTER;
-        let every = if self.output.blocked().is_some_and(slow) {
+        let every = if self.output.is_fetched() || self.output.blocked().is_some_and(slow) {
             LOOK_SLOWLY_EVERY
         } else {
             LOOK_EVERY
@@ -190,6 +191,10 @@ impl Lane {
     pub(super) fn is_silent(&self) -> bool {
         let blocked = self.output.blocked();
         blocked.is_some_and(|it| it.error.is_some() || it.since >= END_SILENCE)
+            || self
+                .output
+                .unasked()
+                .is_some_and(|time| time >= END_SILENCE)
     }
 }
 

@@ -7,7 +7,7 @@ use fimk_store::{CLASSES, KEPT_BYTES_MAX};
 use fimk_wire::raw;
 use serde_json::{Map, Value, json};
 
-use super::{Engine, Eyes, Lane};
+use super::{Engine, Eyes, Lane, Meter};
 use crate::{
     channel::OUTBOX_MAX,
     control::CONNECTIONS_MAX,
@@ -143,10 +143,12 @@ impl Engine {
                 ("place", json!(lane.output.place)),
                 ("cursor", json!(lane.cursor())),
                 ("lag", json!(newest.saturating_sub(lane.cursor()))),
+                ("cut", json!(Some(lane.output.cut()).filter(|&cut| cut > 0))),
                 ("problem", json!(lane.blocked())),
             ])
         };
-        Some(self.lanes.iter().map(output).collect())
+        let lanes = self.lanes.iter().map(output);
+        Some(lanes.chain(self.meters.iter().map(Meter::value)).collect())
     }
 
     fn database(&self) -> Value {

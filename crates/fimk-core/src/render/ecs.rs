@@ -40,6 +40,17 @@ pub fn ecs_line(event: &Event, host: &Host) -> String {
     json::line(&document)
 }
 
+/// The same, for receivers that take less: at most `bytes_max` bytes, of which there is a KiB at least.
+pub fn ecs_line_within(event: &Event, host: &Host, bytes_max: usize) -> String {
+    let mut document = document(event, host);
+    cut::to_fit_in(&mut document, bytes_max);
+    let line = json::line(&document);
+    if line.len() <= bytes_max {
+        return line;
+    }
+    json::line(&cut::essence(&document, bytes_max))
+}
+
 /// The sentence of an event, which may still hold what acts on a terminal.
 pub(super) fn message(event: &Event) -> String {
     match &event.body {
