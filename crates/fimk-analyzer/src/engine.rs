@@ -16,7 +16,7 @@ mod wait;
 
 pub use forward::Meter;
 pub use keep::{AGE, ALIVE};
-pub use lane::Lane;
+pub use lane::{Lane, Lost};
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -64,6 +64,11 @@ impl Output {
         })
     }
 
+    /// Whether an event is for it.
+    pub fn wants(&self, event: &Event) -> bool {
+        self.filter.passes(event)
+    }
+
     /// Takes the next stored event: gives it to be written, or keeps it back for a while. False when too many wait already,
     /// and it is to be offered again.
     pub fn offer(&mut self, event: &Event) -> bool {

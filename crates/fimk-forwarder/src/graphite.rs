@@ -133,11 +133,8 @@ fn lines(status: &Value, config: &Graphite, now: u64) -> String {
     for (hook, causes) in hooks {
         let of = |cause: &str| causes[cause].as_u64().unwrap_or(0);
         let name = |what| format!("bpf.{by_role}.{}.kprobe.{what}.minutely", part(hook));
-        let hits = causes
-            .as_object()
-            .map_or(0, |all| all.values().filter_map(Value::as_u64).sum());
-        put(name("hit_rate"), hits);
-        put(name("miss_rate"), of("lost"));
+        put(name("hit_rate"), of("seen"));
+        put(name("miss_rate"), of("ring_full") + of("dirty_full"));
     }
     text
 }
@@ -164,4 +161,40 @@ fn digits(version: &str) -> u64 {
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
     let digits: String = numbers.chars().filter(char::is_ascii_digit).collect();
     digits.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use fimk_core::config::Address;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_bpfink_and_no_value_makes_another_line() {
+        let config = Graphite {
+            address: Address {
+                host: "g".to_owned(),
+                port: 2003,
+            },
+            prefix: "sec".to_owned(),
+            role: "web".to_owned(),
+            interval_s: 30,
+        };
+        let status = json!({
+            "version": "0.1.12",
+            "host": { "name": "a.b\nc d" },
+            "events": { "since_start": { "created": 2, "modified": 3 } },
+            "counters": { "hooks": { "vfs_write": { "seen": 7, "ring_full": 1, "dirty_full": 1 } } },
+        });
+        let expected = "sec.installed.by_role.web.a_b_c_d.count.hourly 1 9\n\
+            sec.installed.by_role.web.a_b_c_d.version.hourly 112 9\n\
+            sec.bpf.events_caught.by_role.web.a_b_c_d.count.minutely 5 9\n\
+            sec.events.by_role.web.a_b_c_d.created.count.minutely 2 9\n\
+            sec.events.by_role.web.a_b_c_d.modified.count.minutely 3 9\n\
+            sec.bpf.by_role.web.a_b_c_d.vfs_write.kprobe.hit_rate.minutely 7 9\n\
+            sec.bpf.by_role.web.a_b_c_d.vfs_write.kprobe.miss_rate.minutely 2 9\n";
+        assert_eq!(lines(&status, &config, 9), expected);
+        assert_eq!(lines(&json!({}), &config, 9).lines().count(), 3);
+    }
 }

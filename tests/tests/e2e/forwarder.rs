@@ -73,6 +73,14 @@ impl Forwarder {
         Self(child)
     }
 
+    /// Lines of its /proc/PID/status, without the spaces.
+    fn status(&self) -> Vec<String> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+        let text = text.unwrap_or_default();
+        let plain = |line: &str| line.split_whitespace().collect::<String>();
+        text.lines().map(plain).collect()
+    }
+
     fn stop(mut self) -> bool {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("it is a pid"));
         kill(pid, Signal::SIGTERM).expect("it runs");
@@ -204,6 +212,15 @@ fn rsyslog_has_every_event_over_tcp_and_tls_also_of_the_time_in_which_it_was_awa
     make_names(&site);
     change_plain(&site, &monitor, "while nobody listens");
     await_problem(&site, "tcp", "nobody listens");
+    let status = forwarder.status();
+    for line in [
+        "NoNewPrivs:1",
+        "Seccomp:2",
+        "CapEff:0000000000000000",
+        "CapPrm:0000000000000000",
+    ] {
+        assert!(status.iter().any(|it| it == line), "{line}: {status:?}");
+    }
 
     let plain = Rsyslog::with(site.outside("tcp"), &tcp_input);
     let secret = Rsyslog::with(site.outside("tls"), &authority.input(tls, "expired"));
@@ -260,7 +277,7 @@ fn an_http_server_that_fails_at_times_has_every_event_and_so_have_datagrams_and_
         "{}{}{}{}",
         rule(&[&site.files()]),
         format_args!(
-            "\n[[output]]\ntype = \"http\"\nurl = \"http://127.0.0.1:{}/in\"\ntoken_file = \"{}\"\nbody = \"array\"\n\
+            "\n[[output]]\ntype = \"http\"\nurl = \"http://localhost:{}/in\"\ntoken_file = \"{}\"\nbody = \"array\"\n\
              gzip = true\nbatch_events = 5\nbatch_ms = 200\ntimeout_ms = 1000\n",
             server.port,
             text(&token)
@@ -384,4 +401,74 @@ fn asked_as(site: &Site, user: &str, request: &str) -> String {
         ],
     )
     .output
+}
+
+const FILES: usize = 2_500;
+
+#[test]
+fn what_retention_cost_an_output_is_told_with_its_numbers_and_all_else_comes() {
+    let test = "what retention costs";
+    if !Forwarder::is_possible(test) || !HttpServer::is_here(test) {
+        return;
+    }
+    let site = Site::new();
+    let server = HttpServer::start(&site);
+    let config = format!(
+        "{}\n[[output]]\ntype = \"http\"\nurl = \"http://127.0.0.1:{}/\"\nactions = [\"created\", \"events_removed\"]\n\
+         headers = [\"Authorization: Bearer s3cret\"]\nbody = \"array\"\ngzip = true\nbatch_events = 5\nbatch_ms = 0\n\
+         timeout_ms = 1000\n[store]\nkeep_bytes = 1048576\n",
+        rule(&[&site.files()]),
+        server.port
+    );
+    let monitor = site.start(&config);
+    // More than waits in memory, and more than is kept.
+    for number in 0..FILES {
+        site.write(&format!("{number}"), "one\n");
+    }
+    monitor.wait_until("they are told", |events| {
+        let created = events.iter().filter(|event| event.action() == "created");
+        created.count() == FILES
+    });
+    let lost = monitor.expect(
+        Expect::action("events_removed").and("of an output".to_owned(), |event| {
+            event.number("fimk.counts.undelivered").is_some()
+        }),
+    );
+    let forwarder = Forwarder::start(&site);
+    await_sent(&site, "http");
+    let printed = monitor.stop();
+    assert!(forwarder.stop(), "{}", log(&site));
+    let numbers: BTreeSet<u64> = server
+        .events()
+        .iter()
+        .filter_map(|event| event["event"]["sequence"].as_u64())
+        .collect();
+    let wanted = |event: &&Event| ["created", "events_removed"].contains(&event.action());
+    let missing: Vec<u64> = printed
+        .iter()
+        .filter(wanted)
+        .map(sequence)
+        .filter(|it| !numbers.contains(it))
+        .collect();
+    let said = |name| lost.number(name);
+    assert_eq!(
+        said("fimk.counts.undelivered"),
+        u64::try_from(missing.len()).ok()
+    );
+    assert_eq!(
+        said("fimk.counts.undelivered_first"),
+        missing.first().copied()
+    );
+    assert_eq!(
+        said("fimk.counts.undelivered_last"),
+        missing.last().copied()
+    );
+    assert!(
+        numbers.contains(&sequence(&lost)),
+        "the output itself is told"
+    );
+    assert!(
+        numbers.len() >= 10,
+        "what was on its way, and what is kept, comes"
+    );
 }

@@ -9,7 +9,10 @@ use std::{
 
 use fimk_core::event::Event;
 
-use super::{Engine, Trouble, lane::Lane};
+use super::{
+    Engine, Trouble,
+    lane::{Lane, Lost},
+};
 use crate::exit::log;
 
 /// At the end, what waits is written for so long. The loader kills us after 10 seconds, of which other things take some.
@@ -69,6 +72,13 @@ impl Engine {
     pub(super) fn unwritten(&self, newest: u64) -> u64 {
         let slowest = self.lanes.iter().map(Lane::cursor).min();
         newest.saturating_sub(slowest.unwrap_or(newest))
+    }
+
+    /// What outputs lost and was not said, each with its name.
+    pub(crate) fn take_lost(&mut self) -> Vec<(String, Lost)> {
+        let lanes = self.lanes.iter_mut();
+        let lost = lanes.filter_map(|lane| Some((lane.output.name.clone(), lane.take_lost()?)));
+        lost.collect()
     }
 
     /// At the end: what is left, as long as somebody takes it.

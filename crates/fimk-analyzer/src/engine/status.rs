@@ -144,6 +144,7 @@ impl Engine {
                 ("cursor", json!(lane.cursor())),
                 ("lag", json!(newest.saturating_sub(lane.cursor()))),
                 ("cut", json!(Some(lane.output.cut()).filter(|&cut| cut > 0))),
+                ("lost", json!(Some(lane.lost()).filter(|&lost| lost > 0))),
                 ("problem", json!(lane.blocked())),
             ])
         };
