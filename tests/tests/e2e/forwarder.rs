@@ -263,7 +263,7 @@ fn an_http_server_that_fails_at_times_has_every_event_and_so_have_datagrams_and_
         return;
     }
     let site = Site::new();
-    let server = HttpServer::start(&site);
+    let server = HttpServer::start(&site, 5);
     let (four, six, graphite) = (
         Datagrams::on("127.0.0.1"),
         Datagrams::on("[::1]"),
@@ -412,10 +412,10 @@ fn what_retention_cost_an_output_is_told_with_its_numbers_and_all_else_comes() {
         return;
     }
     let site = Site::new();
-    let server = HttpServer::start(&site);
+    let server = HttpServer::start(&site, 500);
     let config = format!(
         "{}\n[[output]]\ntype = \"http\"\nurl = \"http://127.0.0.1:{}/\"\nactions = [\"created\", \"events_removed\"]\n\
-         headers = [\"Authorization: Bearer s3cret\"]\nbody = \"array\"\ngzip = true\nbatch_events = 5\nbatch_ms = 0\n\
+         headers = [\"Authorization: Bearer s3cret\"]\nbody = \"array\"\ngzip = true\nbatch_ms = 0\n\
          timeout_ms = 1000\n[store]\nkeep_bytes = 1048576\n",
         rule(&[&site.files()]),
         server.port

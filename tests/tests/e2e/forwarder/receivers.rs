@@ -95,7 +95,7 @@ impl Authority {
 /// Takes POSTs. Of the first every other fails, each in another way; later every fifth.
 const SERVER: &str = r#"
 import gzip, http.server, itertools, json, os, sys, time
-directory = sys.argv[1]
+directory, most = sys.argv[1], int(sys.argv[2])
 numbers = itertools.count()
 
 def keep(name, text):
@@ -109,7 +109,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def take(self, body):
         assert self.headers["Authorization"] == "Bearer s3cret", self.headers["Authorization"]
         events = json.loads(gzip.decompress(body))
-        assert 1 <= len(events) <= 5, len(events)
+        assert 1 <= len(events) <= most, len(events)
         keep("out", "".join(json.dumps(event) + "\n" for event in events))
 
     def do_POST(self):
@@ -168,7 +168,8 @@ impl HttpServer {
         here
     }
 
-    pub fn start(site: &Site) -> Self {
+    /// That must never be given more events at once.
+    pub fn start(site: &Site, most: usize) -> Self {
         let directory = site.outside("http");
         fs::create_dir(&directory).expect("it is ours");
         let process = Command::new("setpriv")
@@ -179,6 +180,7 @@ impl HttpServer {
                 "-c",
                 SERVER,
                 text(&directory),
+                &most.to_string(),
             ])
             .stderr(Stdio::null())
             .spawn()
