@@ -153,6 +153,7 @@ fn run() -> Result<(), Failure> {
     };
     let host = host_name();
     let lanes = lanes(&config, &host, &mut store)?;
+    let accepted = engine::accepted(&store)?;
     let mut engine = Engine::new(Parts {
         rules,
         age: start::age(&store)?,
@@ -174,6 +175,7 @@ fn run() -> Result<(), Failure> {
         hangup,
         mounts,
         notify,
+        accepted,
         config,
     });
     match engine.start(&ready, &past, &text) {

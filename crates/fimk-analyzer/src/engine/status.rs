@@ -47,6 +47,8 @@ impl Engine {
             ),
             ("events", self.reported()),
             ("last_comparison", json!(compared)),
+            ("last_scan", json!(self.orders.last())),
+            ("accepted", json!(self.accepted_told())),
             ("scan", json!(self.scanning.as_ref().map(Progress::value))),
             ("counters", json!(self.losses.last().map(status::counters))),
             ("repairs", self.repairs.done().json()),
@@ -129,6 +131,9 @@ impl Engine {
             ("last_sequence", json!(range.map(|(_, last)| last))),
             ("last", json!(last)),
             ("since_start", self.activity.counts()),
+            ("by_rule", self.activity.by_rule()),
+            ("by_severity", self.activity.by_severity()),
+            ("latency", self.activity.latency()),
             ("own_writes", json!(self.own.writes)),
             ("last_degraded", json!(self.activity.last_degraded())),
         ])

@@ -103,6 +103,7 @@ impl Engine {
             self.mounts.next_due(),
             self.notify.next_due(),
             self.scan_due(),
+            self.orders.next_due(),
             self.control.next_due(),
             self.deliver_due(),
             self.heartbeat_due(),
