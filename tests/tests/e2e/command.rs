@@ -1,5 +1,9 @@
 //! The command `fimk`: what happened, what is known of a path, and for whom.
 
+mod baseline;
+mod crowd;
+mod scan;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},
