@@ -38,6 +38,7 @@ use crate::{
     homes::Table,
     identity::ActorKey,
     looks,
+    metrics::Metrics,
     mounts::Mounts,
     notify::Notify,
     patience::Patience,
@@ -128,6 +129,7 @@ pub struct Engine {
     orders: orders::Orders,
     /// What somebody has looked at.
     accepted: Accepted,
+    metrics: Option<Metrics>,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     /// How far it has come, while everything is compared.
@@ -186,6 +188,7 @@ pub struct Parts {
     pub mounts: Mounts,
     pub notify: Notify,
     pub accepted: Accepted,
+    pub metrics: Option<Metrics>,
 }
 
 impl Engine {
@@ -227,6 +230,7 @@ impl Engine {
             unwatched: crate::unwatched::Unwatched::default(),
             orders: orders::Orders::default(),
             accepted: parts.accepted,
+            metrics: parts.metrics,
             compared: clock::now(),
             scanning: None,
             commits: 0,
@@ -298,6 +302,7 @@ impl Engine {
         self.recover_if_due()?;
         self.deliver()?;
         self.serve_control();
+        self.write_metrics();
         self.reload_if_asked()?;
         self.watch_loader()?;
         self.sign_of_life()?;

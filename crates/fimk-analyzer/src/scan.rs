@@ -390,6 +390,7 @@ impl Engine {
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
+        self.write_metrics();
         self.breathe();
         if !self.started {
             return Ok(());

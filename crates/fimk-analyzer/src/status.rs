@@ -298,6 +298,7 @@ pub fn leave_out_names(status: &mut Value) {
         ("/events", "by_rule"),
         ("/last_scan", "rule"),
         ("/accepted", "note"),
+        ("/metrics", "path"),
         ("/events/last", "path"),
         ("/events/last", "message"),
     ] {
@@ -357,6 +358,8 @@ pub struct Signs<'a> {
     pub alone: Option<String>,
     /// That nothing can be stored, and why.
     pub unstored: Option<String>,
+    /// That no metrics can be written.
+    pub unmeasured: Option<String>,
 }
 
 /// What is wrong, each as a word and a sentence that says what to do; nothing if all is well.
@@ -414,6 +417,9 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
     }
     if let Some(sentence) = &signs.output {
         say("output_blocked", sentence.clone());
+    }
+    if let Some(sentence) = &signs.unmeasured {
+        say("metrics_unwritten", sentence.clone());
     }
     if let Some(reason) = signs.comparing {
         say(

@@ -66,7 +66,7 @@ fn run(wanted: &Wanted) -> Result<(), Failure> {
             print_as(*format, &answer["event"], |event| {
                 let mut text = show::event(event);
                 if accepted.is_object() {
-                    text += &format!("\nAccepted {}\n", baseline::by_whom(accepted));
+                    text = text + "\nAccepted " + &baseline::by_whom(accepted) + "\n";
                 }
                 text
             })

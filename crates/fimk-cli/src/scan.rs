@@ -1,6 +1,7 @@
 //! `fimk scan`: has the monitor compare now, and waits for what it finds.
 
 use std::{
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
     path::Path,
     thread,
@@ -174,7 +175,8 @@ fn found(run_dir: &Path, state: &Value) -> Result<String, Failure> {
         after = reached;
     }
     if left > 0 && printed >= PRINTED_MAX {
-        text += &format!("and {} more: see `fimk events`\n", grouped(left as u64));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "and {} more: see `fimk events`", grouped(left as u64));
     }
     Ok(text)
 }

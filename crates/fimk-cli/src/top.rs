@@ -72,7 +72,7 @@ pub fn run(run_dir: &Path, wanted: &Wanted) -> Result<(), Failure> {
     let mut activity = Activity::default();
     loop {
         let picture = activity.refresh(run_dir).map(|status| {
-            let rows = screen.as_ref().map_or(ROWS, Screen::rows);
+            let rows = screen.as_ref().map_or(ROWS, |_| Screen::rows());
             activity.picture(&status, rows)
         });
         let picture = match (picture, &screen) {
@@ -144,7 +144,9 @@ impl Activity {
             self.newest = self.newest.max(sequence);
             let seen = Seen::of(&event);
             if older {
-                seen.into_iter().for_each(|it| self.seen.push_front(it));
+                if let Some(seen) = seen {
+                    self.seen.push_front(seen);
+                }
             } else {
                 self.seen.extend(seen);
             }
@@ -277,7 +279,7 @@ impl Screen {
     }
 
     /// Of each list.
-    fn rows(&self) -> usize {
+    fn rows() -> usize {
         (Self::size().1.saturating_sub(OTHER_LINES) / 2).max(1)
     }
 

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod crowd;
+mod metrics;
 mod scan;
 
 use std::{
