@@ -33,7 +33,9 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
                 return Err(wrong("a type without help, or of no name, or twice"));
             }
             check_kind(name, kind).map_err(|why| wrong(&why))?;
-            families.entry(name.to_owned()).or_default().kind = kind.to_owned();
+            let kind = kind.to_owned();
+            let samples = Vec::new();
+            families.insert(name.to_owned(), Family { kind, samples });
             name.clone_into(&mut current);
         } else {
             let family = families

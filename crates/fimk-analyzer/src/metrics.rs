@@ -1,4 +1,4 @@
-//! `[metrics]`: the status as metrics in a file, again and again, for the textfile collector of node_exporter.
+//! `[metrics]`: the status as metrics in a file, again and again, for the textfile collector of `node_exporter`.
 //!
 //! A thread of its own writes them: a file system that hangs holds up nothing else. What it has no time for is dropped,
 //! for the next is newer.

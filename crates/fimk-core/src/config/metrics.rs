@@ -1,4 +1,4 @@
-//! `[metrics]`: a file of metrics, which the textfile collector of node_exporter reads.
+//! `[metrics]`: a file of metrics, which the textfile collector of `node_exporter` reads.
 
 use std::path::PathBuf;
 

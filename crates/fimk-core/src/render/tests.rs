@@ -2,6 +2,7 @@
 
 mod limits;
 mod others;
+mod siem;
 
 use std::collections::BTreeSet;
 
