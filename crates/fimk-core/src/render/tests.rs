@@ -2,6 +2,7 @@
 
 mod limits;
 mod others;
+mod published;
 mod siem;
 
 use std::collections::BTreeSet;
