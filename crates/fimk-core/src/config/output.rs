@@ -6,6 +6,7 @@ mod remote;
 
 use super::{ConfigError, OUTPUT, Rule, section::Section};
 
+pub(super) use self::place::absolute;
 pub use self::{
     filter::Filter,
     place::{FACILITIES, OutputKind, numbered},

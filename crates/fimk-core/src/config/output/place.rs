@@ -233,7 +233,7 @@ fn file(section: &Section<'_>) -> Result<OutputKind, ConfigError> {
     })
 }
 
-pub(super) fn absolute(
+pub(in crate::config) fn absolute(
     section: &Section<'_>,
     key: &str,
     text: Text<'_>,
