@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::ffi::OsStrExt as _};
 
-use fimk_core::path::BytePath;
+use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::{leaf_first_to_path, raw, spanned};
 
 use super::object_of;
@@ -166,8 +166,13 @@ impl NameRecord {
         }
     }
 
+    /// When it was made.
+    pub(super) fn time(&self) -> Timestamp {
+        clock::from_boot(self.time_ns)
+    }
+
     pub(super) fn touch(&self, fact: Option<Fact>) -> Touch {
-        let time = clock::from_boot(self.time_ns);
+        let time = self.time();
         Touch {
             actor: self.actor,
             uid: Some(self.uid),

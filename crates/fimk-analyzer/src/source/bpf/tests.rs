@@ -473,3 +473,27 @@ fn another_name_is_told_also_where_the_kernel_knows_no_mount() {
     let alias = accessed_inside(b"alias\0", here);
     assert_eq!(alias.as_deref(), Some("/alias"));
 }
+
+#[test]
+fn what_was_done_before_the_last_name_went_is_told_under_it_and_what_came_after_is_not() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.name(&record(raw::FIMK_OP_CREATE, 21, "f.new", None));
+    let now = clock::since_boot_ns();
+    let mut replaced = record(raw::FIMK_OP_RENAME, 21, "f", Some("f.new"));
+    replaced.time_ns = now;
+    world.name(&replaced);
+    let write = |first_ns: u64, operation| {
+        let mut written = taken(20, operation, 1);
+        (written.entry.first_ns, written.entry.last_ns) = (first_ns, first_ns);
+        written
+    };
+    let before = now.saturating_sub(1_000_000_000);
+    let signals = world.taken(&write(before, raw::FIMK_OP_WRITE));
+    let former = ("/watched/f".to_owned(), Some(Fact::Former(20)));
+    assert_eq!(told(&signals), [former]);
+    let signals = world.taken(&write(before, raw::FIMK_OP_CLOSE));
+    assert!(signals.is_empty(), "nothing was written");
+    let signals = world.taken(&write(now + 1_000_000_000, raw::FIMK_OP_WRITE));
+    assert!(signals.is_empty(), "it was not watched any more");
+}
