@@ -3,6 +3,7 @@
 mod accessed;
 mod former;
 mod layers;
+mod past;
 mod record;
 mod unreadable;
 
@@ -61,6 +62,8 @@ pub struct Bpf {
     /// Directories whose count said that records are missing; for [`NAME_PATIENCE`].
     short: HashMap<Key, Short>,
     forgotten: Forgotten,
+    /// When our own walk began, in nanoseconds since boot.
+    walked_from_ns: u64,
     /// What was mounted over.
     pub covered: Covered,
     /// Taken and to be told DONE.
@@ -341,7 +344,11 @@ impl Bpf {
         }
         let mut signals = self.changed_covered(&record);
         signals.extend(self.changed_beneath(tree, walker, &record));
-        signals.extend(self.changed(tree, walker, table, &record));
+        signals.extend(if self.is_past(&record) {
+            self.changed_before(tree, walker, table, &record)
+        } else {
+            self.changed(tree, walker, table, &record)
+        });
         signals
     }
 
