@@ -83,12 +83,14 @@ pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     keep("run_dir", new.run_dir != old.run_dir);
     keep("objects_max", new.objects_max != old.objects_max);
     keep("output", new.outputs != old.outputs);
+    keep("metrics", new.metrics != old.metrics);
     new.source = old.source;
     new.coverage = old.coverage;
     new.state_dir.clone_from(&old.state_dir);
     new.run_dir.clone_from(&old.run_dir);
     new.objects_max = old.objects_max;
     new.outputs.clone_from(&old.outputs);
+    new.metrics.clone_from(&old.metrics);
     kept
 }
 

@@ -67,6 +67,8 @@ pub struct Tally {
     pub compared: u64,
     /// Records of what no rule covers any more.
     pub dropped: u64,
+    /// Changes that nothing had told of before.
+    pub differences: u64,
 }
 
 /// What a thread found.
@@ -151,7 +153,7 @@ impl Engine {
         compared?;
         self.put_baseline(&mut scan.baseline, true)?;
         self.compare_differing(&mut scan)?;
-        scan.tally.dropped = self.compare_absent(&scan.paths, gap, below)?;
+        self.compare_absent(&scan.paths, gap, below, &mut scan.tally)?;
         if scan.remembers {
             self.store
                 .set_meta(COMPARED_TO, b"")
@@ -176,9 +178,10 @@ impl Engine {
         // is not read, so that a flood that provokes losses cannot make us read everything again and again. What a
         // first baseline that was cut short has recorded is as new as its record.
         let periodic = matches!(self.eyes, Eyes::Periodic);
-        let reads_all = past.watched_until.is_some() && (gap.is_some() || periodic);
+        let reads_all =
+            past.watched_until.is_some() && (gap.is_some() || periodic || past.thorough);
         let compared_to = self.store.meta(COMPARED_TO).map_err(Failure::from)?;
-        let compared_to = compared_to.filter(|path| whole && !path.is_empty());
+        let compared_to = compared_to.filter(|path| whole && !past.thorough && !path.is_empty());
         let now = Instant::now();
         Ok(Scan {
             paths,
@@ -188,7 +191,8 @@ impl Engine {
             past,
             gap,
             reads_all,
-            remembers: whole && reads_all,
+            // Who asks for one wants it whole.
+            remembers: whole && reads_all && !past.thorough,
             compared_to: compared_to.map(|path| BytePath::new(&path)),
             last: None,
             baseline: Baseline::default(),
@@ -350,7 +354,7 @@ impl Engine {
                 self.breathe();
             }
             if !self.settle.waits(path) {
-                self.examine_in(path, &found_by_scan(), scan.gap)?;
+                self.examine_found(path, scan.gap, &mut scan.tally)?;
             } else if scan.gap.is_some()
                 && !is_new_ground(path, scan.past)
                 && self.store.record(path).map_err(Failure::from)?.is_none()
@@ -358,6 +362,19 @@ impl Engine {
                 self.settle.found_by_comparing(path);
             }
         }
+        Ok(())
+    }
+
+    /// Counts what it finds.
+    fn examine_found(
+        &mut self,
+        path: &BytePath,
+        gap: Option<Gap>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
+        let before = self.repairs.done().differences;
+        self.examine_in(path, &found_by_scan(), gap)?;
+        tally.differences += self.repairs.done().differences - before;
         Ok(())
     }
 
@@ -374,6 +391,7 @@ impl Engine {
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
+        self.write_metrics();
         self.breathe();
         if !self.started {
             return Ok(());
@@ -424,7 +442,8 @@ impl Engine {
         present: &[&BytePath],
         gap: Option<Gap>,
         below: Option<&[BytePath]>,
-    ) -> Result<u64, Trouble> {
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
         let everything = [None];
         let tops: Vec<Option<&BytePath>> = below.map_or_else(
             || everything.to_vec(),
@@ -452,7 +471,7 @@ impl Engine {
                 continue;
             }
             if self.rules.covers(&path).is_some() {
-                self.examine_in(&path, &found_by_scan(), gap)?;
+                self.examine_found(&path, gap, tally)?;
             } else {
                 uncovered.push(path);
             }
@@ -463,7 +482,8 @@ impl Engine {
                 ..Commit::default()
             })?;
         }
-        Ok(uncovered.len() as u64)
+        tally.dropped = uncovered.len() as u64;
+        Ok(())
     }
 }
 
