@@ -36,6 +36,7 @@ use crate::{
     clock,
     configuration::Origin,
     control::Control,
+    examine::Examined,
     exit::{Failure, Status, log},
     homes::Table,
     identity::ActorKey,
@@ -73,7 +74,7 @@ use fimk_wire::raw;
 const EXAMINE_AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How long something that differs waits for the touch of who did it: the kernel makes it right after the change.
-const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
+pub(crate) const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
 
 /// What serves.
 pub enum Eyes {
@@ -123,6 +124,7 @@ pub struct Engine {
     pub(crate) held: crate::held::Held,
     pub(crate) looks: looks::Looks,
     pub(crate) look: crate::look::Look,
+    pub(crate) others: crate::others::Others,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -234,6 +236,7 @@ impl Engine {
             held: crate::held::Held::default(),
             looks: looks::Looks::default(),
             look: crate::look::Look::new(),
+            others: crate::others::Others::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
@@ -340,8 +343,12 @@ impl Engine {
                 known &= self.want(touch.actor)?;
             }
             if known {
-                if !self.examine(&path, seen)? {
-                    self.wait_for_who(path, pending)?;
+                match self.examine(&path, seen)? {
+                    Examined::Done => {}
+                    Examined::Unexplained => self.wait_for_who(path, pending)?,
+                    Examined::OthersToCome => {
+                        self.wait_for_others(path, pending, EXPLAINED_WITHIN);
+                    }
                 }
             } else {
                 self.settle

@@ -29,6 +29,7 @@ mod names;
 // What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
+mod others;
 mod output;
 mod own;
 mod patience;

@@ -22,6 +22,7 @@ use fimk_core::{
     path::BytePath,
     record::{Content, Record, Snapshot},
     rules::RuleSet,
+    time::Timestamp,
 };
 use fimk_store::Commit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -74,8 +75,8 @@ pub struct Tally {
 enum Inspected {
     /// Nothing differs.
     AsRecorded,
-    /// There was no record; what is there now.
-    New(Option<Box<Snapshot>>),
+    /// There was no record; what is there now, and when reading it began.
+    New(Option<Box<Snapshot>>, Timestamp),
     /// Something differs, or may.
     Differs,
 }
@@ -249,7 +250,7 @@ impl Engine {
             let job = move |reader: &Reader| {
                 let found = inspect(reader, &at, &rules, record, looks);
                 let kept = match &found {
-                    Inspected::New(Some(snapshot)) => text_bytes(snapshot),
+                    Inspected::New(Some(snapshot), _) => text_bytes(snapshot),
                     _ => 0,
                 };
                 ((at, found), kept)
@@ -282,18 +283,18 @@ impl Engine {
             Inspected::AsRecorded => {
                 scan.tally.resumed += u64::from(scan.past.watched_until.is_none());
             }
-            Inspected::New(snapshot) if !self.settle.waits(&path) => {
+            Inspected::New(snapshot, begun) if !self.settle.waits(&path) => {
                 if let Some(snapshot) = snapshot {
                     if is_leased(&snapshot) {
                         self.stalled.add_unrecorded(&path);
                     }
                     scan.baseline
-                        .add((path.clone(), self.new_record(*snapshot)));
+                        .add((path.clone(), self.new_record(*snapshot, begun)));
                     scan.tally.baseline += 1;
                 }
                 self.put_baseline(&mut scan.baseline, false)?;
             }
-            Inspected::New(_) | Inspected::Differs => scan.differing.push(path.clone()),
+            Inspected::New(..) | Inspected::Differs => scan.differing.push(path.clone()),
         }
         scan.last = Some(path);
         Ok(())
@@ -416,18 +417,20 @@ impl Engine {
     pub(crate) fn first_record(&mut self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
+        let begun = clock::now();
         let looked = self.snapshot(path, matched.rule, None, false);
         if looked.is_stalled() {
             self.stalled.add_unrecorded(path);
         }
         let snapshot = looked.snapshot()?;
-        Some((path.clone(), self.new_record(snapshot)))
+        Some((path.clone(), self.new_record(snapshot, begun)))
     }
 
-    pub(crate) fn new_record(&self, snapshot: Snapshot) -> Record {
+    /// `seen`: when reading it began. What was done before shows in it.
+    pub(crate) fn new_record(&self, snapshot: Snapshot, seen: Timestamp) -> Record {
         Record {
             snapshot,
-            seen: clock::now(),
+            seen,
             key_id: self.key_id,
         }
     }
@@ -498,8 +501,9 @@ fn inspect(
     let manner = Manner::of(matched.rule);
     let as_recorded = match record {
         None => {
+            let begun = clock::now();
             let read = read_under(reader, path, manner, None);
-            return Inspected::New(read.map(|it| Box::new(it.snapshot)));
+            return Inspected::New(read.map(|it| Box::new(it.snapshot)), begun);
         }
         Some(record) if only_looks => reader.looks_like(path, &record.snapshot),
         Some(record) => read_under(reader, path, manner, Known::of(&record))

@@ -78,6 +78,9 @@ impl Engine {
         let begun = clock::now();
         self.checkpoint.reach(past.watched_until.unwrap_or(begun));
         self.recall_losses(ready.load)?;
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            bpf.begins_to_walk();
+        }
         let found = self.watch_everything()?;
         if matches!(self.eyes, Eyes::Fanotify(_)) {
             self.looks.want();

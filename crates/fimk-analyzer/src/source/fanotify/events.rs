@@ -356,9 +356,11 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Linked(_) => raw::FIMK_OP_LINK,
         Fact::Deleted => raw::FIMK_OP_UNLINK,
         Fact::Attributes(_) => raw::FIMK_OP_SETTRUSTED,
-        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) | Fact::Beneath => {
-            raw::FIMK_OP_RENAME
-        }
+        Fact::Renamed(_)
+        | Fact::Replaced(_)
+        | Fact::MovedOut(_)
+        | Fact::Beneath
+        | Fact::Former(_) => raw::FIMK_OP_RENAME,
     }
 }
 
