@@ -275,7 +275,9 @@ impl Engine {
         let own = crate::own::Directories::of(&self.config);
         self.walker = Walker::new(&rules, &self.homes).sparing(own);
         let before = std::mem::replace(&mut self.rules, rules);
-        self.scan(Some(before))
+        let tally = self.scan(Some(before))?;
+        self.let_go()?;
+        Ok(tally)
     }
 
     fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<Tally, Trouble> {

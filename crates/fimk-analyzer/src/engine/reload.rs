@@ -5,11 +5,12 @@ use std::{io::Read as _, sync::Arc, time::Duration};
 use fimk_core::{
     config::Config,
     event::{Action, Body, Configured, Event},
+    path::BytePath,
     rules::RuleSet,
 };
 use fimk_store::Commit;
 
-use super::{Engine, Trouble};
+use super::{Engine, Eyes, Trouble};
 use crate::{
     clock,
     configuration::{self, Configuration, Objects, Rules},
@@ -99,6 +100,32 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Takes what the rules of today do not reach off the watch: the kernel need not tell of it any more. Marks of fanotify stay
+    /// until their objects go; what they tell is not heard.
+    pub(crate) fn let_go(&mut self) -> Result<(), Trouble> {
+        for path in self.unreached() {
+            match &mut self.eyes {
+                Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, &path),
+                Eyes::Fanotify(fanotify) => fanotify.forget(&mut self.tree, &path),
+                Eyes::Periodic => drop(self.tree.remove_below(&path)),
+            }
+            self.held.moved(&path, None);
+        }
+        self.keep_books()
+    }
+
+    /// The names that the walk would not come to, without those below them.
+    fn unreached(&self) -> Vec<BytePath> {
+        let mut tops: Vec<BytePath> = Vec::new();
+        for (path, entry) in self.tree.below(&BytePath::new(b"/")) {
+            let is_below = tops.last().is_some_and(|top| path.is_in(top));
+            if !is_below && self.walker.reaches(&path, entry.directory).is_none() {
+                tops.push(path);
+            }
+        }
+        tops
     }
 
     /// What is not asked for again and again, but was handed out.
