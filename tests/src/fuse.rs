@@ -1,4 +1,4 @@
-//! A file system whose server does not answer when a file is read.
+//! A file system whose server does not answer when a file is read, or answers with what no attribute shows.
 
 use std::{
     fs::File,
@@ -34,8 +34,11 @@ const ENOSYS: i32 = 38;
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
 
-/// What the file holds once it is read.
+/// What the file holds once it is read, until it is [exchanged](Silent::exchange).
 pub const CONTENT: &str = "at last\n";
+
+/// What it holds then: of the same length, so that no attribute shows it.
+pub const OTHER: &str = "changed\n";
 
 /// A mounted file system with one file, `stuck`. Unmounted when dropped.
 pub struct Silent {
@@ -46,6 +49,7 @@ pub struct Silent {
 #[derive(Default)]
 struct State {
     answers: bool,
+    exchanged: bool,
     /// Numbers of the reads that wait.
     waiting: Vec<u64>,
 }
@@ -82,6 +86,11 @@ impl Silent {
         !lock(&self.state).waiting.is_empty()
     }
 
+    /// From now on the file holds [`OTHER`], as if the far side of a network had written it.
+    pub fn exchange(&self) {
+        lock(&self.state).exchanged = true;
+    }
+
     /// From now on reads are answered, those that wait too.
     pub fn answer(&self) {
         lock(&self.state).answers = true;
@@ -107,22 +116,23 @@ fn serve(mut device: File, state: &Mutex<State>) {
         let Some(request) = Request::of(&buffer[..length]) else {
             return;
         };
-        let answers = {
+        let (answers, content) = {
             let mut state = lock(state);
             if request.operation == READ && !state.answers {
                 state.waiting.push(request.number);
                 continue;
             }
-            if state.answers {
+            let waiting = if state.answers {
                 std::mem::take(&mut state.waiting)
             } else {
                 Vec::new()
-            }
+            };
+            (waiting, if state.exchanged { OTHER } else { CONTENT })
         };
         for number in answers {
-            let _ = device.write_all(&answer(number, Ok(CONTENT.as_bytes().to_vec())));
+            let _ = device.write_all(&answer(number, Ok(content.as_bytes().to_vec())));
         }
-        if let Some(body) = request.body() {
+        if let Some(body) = request.body(content) {
             // A request that was interrupted takes no answer.
             let _ = device.write_all(&answer(request.number, body));
         }
@@ -161,7 +171,7 @@ impl Request {
     }
 
     /// None where no answer is expected.
-    fn body(&self) -> Option<Result<Vec<u8>, i32>> {
+    fn body(&self, content: &str) -> Option<Result<Vec<u8>, i32>> {
         Some(match self.operation {
             FORGET | INTERRUPT => return None,
             INIT => Ok(init()),
@@ -170,7 +180,7 @@ impl Request {
             GETATTR => Ok([vec![0; 16], attributes(self.object)].concat()),
             OPEN | OPENDIR => Ok(vec![0; 16]),
             READ => Ok(if self.offset() == 0 {
-                CONTENT.as_bytes().to_vec()
+                content.as_bytes().to_vec()
             } else {
                 Vec::new()
             }),
