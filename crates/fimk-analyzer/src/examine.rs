@@ -10,7 +10,7 @@ use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
     path::BytePath,
-    record::{Content, Record, Snapshot},
+    record::{Content, Digest, Record, Snapshot},
     rules::RuleSet,
 };
 use fimk_store::Commit;
@@ -69,6 +69,7 @@ impl Engine {
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
         let grown = looked.has_grown();
+        let digests = looked.digests();
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
@@ -130,6 +131,7 @@ impl Engine {
             compared: self.compared,
             show_private: matched.rule.content == ContentMode::Diff,
             cut: self.cut(matched.rule, after.as_ref()),
+            digests: &digests,
             names_lag: matches!(self.eyes, Eyes::Fanotify(_)),
             adrift: after.is_none() && self.is_adrift(path),
         };
@@ -448,6 +450,14 @@ impl Looked {
         matches!(self, Self::There(read) if read.grown)
     }
 
+    /// By further hashes.
+    fn digests(&self) -> Vec<Digest> {
+        match self {
+            Self::There(read) => read.digests.clone(),
+            Self::Gone | Self::Silent(_) => Vec::new(),
+        }
+    }
+
     /// What was read.
     pub fn snapshot(self) -> Option<Snapshot> {
         match self {
@@ -513,6 +523,7 @@ fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Rea
         consistent: true,
         rehashed: false,
         grown: false,
+        digests: Vec::new(),
     })
 }
 

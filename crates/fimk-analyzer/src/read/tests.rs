@@ -191,7 +191,7 @@ fn what_is_larger_than_the_limit_is_not_read_however_sparse() {
 fn a_file_without_an_end_is_left_at_the_limit() {
     let endless = open_path(&BytePath::new(b"/dev/zero"), OFlag::O_PATH).expect("opened");
     let attributes = attributes::of(&endless).expect("it is there");
-    let hashing = Hashing::new(Hash::Sha256, None, false);
+    let hashing = Hashing::new(&[Hash::Sha256], None, false);
     let stream = content::file(
         &endless,
         &attributes,

@@ -93,6 +93,7 @@ fn told_where(
         gap: None,
         compared: Timestamp(0),
         show_private: false,
+        digests: &[],
         cut: None,
         names_lag: lags,
         adrift: lags && after.is_none(),
