@@ -1,6 +1,10 @@
 //! Signals → what waits to be examined; mostly about names that come, go and move.
 
-use std::{collections::HashSet, fs, os::unix::fs::MetadataExt};
+use std::{
+    collections::{HashSet, VecDeque},
+    fs,
+    os::unix::fs::MetadataExt,
+};
 
 use fimk_core::path::BytePath;
 use fimk_store::Commit;
@@ -418,35 +422,44 @@ impl Engine {
     ) -> Result<Vec<Vec<FoundName>>, Trouble> {
         let walker = self.walker.clone();
         let mut all: Vec<Vec<FoundName>> = Vec::new();
-        let mut level: Vec<(usize, FoundName)> = Vec::new();
+        let mut unwatched: VecDeque<(usize, FoundName)> = VecDeque::new();
         for (at, top) in tops.enumerate() {
             all.push(Vec::new());
-            level.extend(walker.look(top).map(|it| (at, it)));
+            unwatched.extend(walker.look(top).map(|it| (at, it)));
         }
-        while !level.is_empty() {
-            level.retain(|(_, it)| !walker.spares(it));
-            let (of, found): (Vec<usize>, Vec<FoundName>) = level.drain(..).unzip();
-            for part in found.chunks(WATCHED_AT_ONCE) {
-                self.watch(part)?;
-                self.breathe();
-            }
-            for (&at, it) in of.iter().zip(&found) {
+        // Watched, and not listed yet.
+        let mut unlisted: VecDeque<(usize, FoundName)> = VecDeque::new();
+        while !unwatched.is_empty() {
+            let room = unwatched.len().min(WATCHED_AT_ONCE);
+            let part = unwatched.drain(..room).filter(|(_, it)| !walker.spares(it));
+            let (of, part): (Vec<usize>, Vec<FoundName>) = part.unzip();
+            self.watch(&part)?;
+            self.breathe();
+            for (at, it) in of.into_iter().zip(part) {
                 if it.directory && Walker::may_enter(&it.path) {
-                    self.breathe();
-                    let (walker, directory) = (walker.clone(), it.path.clone());
-                    let entries = self.ask(&it.path, move |_| walker.entries(&directory));
-                    if entries.is_err() {
-                        self.stalled.add_directory(&it.path);
-                    }
-                    let entries = entries.unwrap_or_default().into_iter();
-                    level.extend(entries.map(|it| (at, it)));
+                    unlisted.push_back((at, it.clone()));
                 }
-            }
-            for (at, it) in of.into_iter().zip(found) {
                 all[at].push(it);
+            }
+            // Not more than is watched next: of a million names few are held here.
+            while unwatched.len() < WATCHED_AT_ONCE
+                && let Some((at, directory)) = unlisted.pop_front()
+            {
+                self.breathe();
+                unwatched.extend(self.entries(&directory.path).map(|it| (at, it)));
             }
         }
         Ok(all)
+    }
+
+    /// What is in a directory; nothing if it does not answer, which is noted.
+    fn entries(&mut self, directory: &BytePath) -> std::vec::IntoIter<FoundName> {
+        let (walker, at) = (self.walker.clone(), directory.clone());
+        let entries = self.ask(directory, move |_| walker.entries(&at));
+        if entries.is_err() {
+            self.stalled.add_directory(directory);
+        }
+        entries.unwrap_or_default().into_iter()
     }
 
     fn watch(&mut self, found: &[FoundName]) -> Result<(), Trouble> {

@@ -9,8 +9,12 @@ use std::{
 };
 
 use fimk_core::path::BytePath;
+use smallvec::SmallVec;
 
 use crate::identity::Object;
+
+/// Nearly every object has one name, which needs no allocation of its own.
+type Names = SmallVec<[BytePath; 1]>;
 
 /// What is known of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +29,8 @@ pub struct Entry {
 #[derive(Default)]
 pub struct Tree {
     names: BTreeMap<BytePath, Entry>,
-    objects: HashMap<Object, Vec<BytePath>>,
+    /// Ordered, because a hash table that grows needs thrice its room for a moment, and half of it is empty then.
+    objects: BTreeMap<Object, Names>,
     /// What the layers of an overlay have below a name, and the other way round.
     layers: HashMap<BytePath, Vec<Object>>,
     merged: HashMap<Object, Vec<BytePath>>,
@@ -44,7 +49,7 @@ impl Tree {
 
     /// All names of an object.
     pub fn names_of(&self, object: Object) -> &[BytePath] {
-        self.objects.get(&object).map_or(&[], Vec::as_slice)
+        self.objects.get(&object).map_or(&[], SmallVec::as_slice)
     }
 
     /// The first name of an object.
