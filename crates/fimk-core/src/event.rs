@@ -155,7 +155,7 @@ pub struct Words {
     pub default_acl: Vec<String>,
     /// `cap_net_raw+ep`.
     pub capabilities: Option<String>,
-    /// The label of SELinux.
+    /// The label of `SELinux`.
     pub selinux: Option<String>,
     /// Other extended attributes, names and values.
     pub xattrs: Vec<(String, String)>,

@@ -118,14 +118,14 @@ impl Engine {
 
     /// The names that the walk would not come to, without those below them.
     fn unreached(&self) -> Vec<BytePath> {
-        let mut tops: Vec<BytePath> = Vec::new();
-        for (path, entry) in self.tree.below(&BytePath::new(b"/")) {
-            let is_below = tops.last().is_some_and(|top| path.is_in(top));
-            if !is_below && self.walker.reaches(&path, entry.directory).is_none() {
-                tops.push(path);
-            }
-        }
-        tops
+        let is_reached =
+            |path: &BytePath, directory| self.walker.reaches(path, directory).is_some();
+        let names = self.tree.iter();
+        let unreached = names.filter(|(path, entry)| {
+            let above = || path.parent().is_none_or(|above| is_reached(&above, true));
+            !is_reached(path, entry.directory) && above()
+        });
+        unreached.map(|(path, _)| path.clone()).collect()
     }
 
     /// What is not asked for again and again, but was handed out.
@@ -134,6 +134,15 @@ impl Engine {
             configuration::redact(config);
             // What is on record is read again, and then replaced.
             self.look.compare_soon();
+        }
+        for output in &config.outputs {
+            let lane = self
+                .lanes
+                .iter_mut()
+                .find(|it| it.output.name == output.name);
+            if let Some(lane) = lane {
+                lane.output.select(output.filter.clone());
+            }
         }
         self.settle.wait_for(Times::of(config));
         self.attempts
