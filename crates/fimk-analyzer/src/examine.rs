@@ -68,8 +68,7 @@ impl Engine {
         let gone = pending.present == Some(false) && !self.stands_after_all(path)?;
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
-        let grown = looked.has_grown();
-        let digests = looked.digests();
+        let (grown, digests) = (looked.has_grown(), looked.digests());
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);

@@ -201,13 +201,21 @@ fn file(file: &File) -> Object {
         object.set("owner", user(Some(attributes.uid), owner));
     }
     set_words(&mut object, &file.further.now);
-    if let Some(Digest::Plain(digest)) = &file.digest {
-        object.set(
-            "hashes",
-            json!([{ "algorithm_id": 3, "algorithm": "SHA-256", "value": hex(digest) }]),
-        );
-    }
+    let digests = file.digest.iter().chain(&file.further.digests);
+    object.set("hashes", digests.filter_map(hash).collect::<Vec<Value>>());
     object
+}
+
+/// A digest for which the schema has a number.
+fn hash(digest: &Digest) -> Option<Value> {
+    let (id, name, digest) = match digest {
+        Digest::Md5(digest) => (1, "MD5", hex(digest)),
+        Digest::Sha1(digest) => (2, "SHA-1", hex(digest)),
+        Digest::Plain(digest) => (3, "SHA-256", hex(digest)),
+        Digest::Sha512(halves) => (4, "SHA-512", halves.map(|it| hex(&it)).concat()),
+        Digest::Keyed(_) | Digest::Blake3(_) => return None,
+    };
+    Some(json!({ "algorithm_id": id, "algorithm": name, "value": digest }))
 }
 
 /// The class has a place for an access list and for extended attributes; the flags are in `unmapped`, as the rest is.

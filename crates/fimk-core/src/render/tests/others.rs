@@ -470,6 +470,7 @@ fn an_ocsf_file_has_its_access_list_its_attributes_and_what_was_before() {
     let value: Value =
         serde_json::from_str(&ocsf_line(&changed(told), &host())).expect("it is JSON");
     let file = &value["file"];
+    assert_eq!(file["hashes"][1]["algorithm"], "MD5");
     assert_eq!(file["security_descriptor"], "user:b:rw-,mask::rw-");
     assert_eq!(
         file["xattributes"],
