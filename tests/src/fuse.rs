@@ -1,4 +1,4 @@
-//! A file system whose server does not answer when a file is read, or answers with what no attribute shows.
+//! A file system whose server does not answer when a file is read.
 
 use std::{
     fs::File,
@@ -34,11 +34,8 @@ const ENOSYS: i32 = 38;
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
 
-/// What the file holds once it is read, until it is [exchanged](Silent::exchange).
+/// What the file holds once it is read.
 pub const CONTENT: &str = "at last\n";
-
-/// What it holds then: of the same length, so that no attribute shows it.
-pub const OTHER: &str = "changed\n";
 
 /// A mounted file system with one file, `stuck`. Unmounted when dropped.
 pub struct Silent {
@@ -49,7 +46,6 @@ pub struct Silent {
 #[derive(Default)]
 struct State {
     answers: bool,
-    exchanged: bool,
     /// Numbers of the reads that wait.
     waiting: Vec<u64>,
 }
@@ -86,11 +82,6 @@ impl Silent {
         !lock(&self.state).waiting.is_empty()
     }
 
-    /// From now on the file holds [`OTHER`], as if the far side of a network had written it.
-    pub fn exchange(&self) {
-        lock(&self.state).exchanged = true;
-    }
-
     /// From now on reads are answered, those that wait too.
     pub fn answer(&self) {
         lock(&self.state).answers = true;
@@ -116,23 +107,22 @@ fn serve(mut device: File, state: &Mutex<State>) {
         let Some(request) = Request::of(&buffer[..length]) else {
             return;
         };
-        let (answers, content) = {
+        let answers = {
             let mut state = lock(state);
             if request.operation == READ && !state.answers {
                 state.waiting.push(request.number);
                 continue;
             }
-            let waiting = if state.answers {
+            if state.answers {
                 std::mem::take(&mut state.waiting)
             } else {
                 Vec::new()
-            };
-            (waiting, if state.exchanged { OTHER } else { CONTENT })
+            }
         };
         for number in answers {
-            let _ = device.write_all(&answer(number, Ok(content.as_bytes().to_vec())));
+            let _ = device.write_all(&answer(number, Ok(CONTENT.as_bytes().to_vec())));
         }
-        if let Some(body) = request.body(content) {
+        if let Some(body) = request.body() {
             // A request that was interrupted takes no answer.
             let _ = device.write_all(&answer(request.number, body));
         }
@@ -171,7 +161,7 @@ impl Request {
     }
 
     /// None where no answer is expected.
-    fn body(&self, content: &str) -> Option<Result<Vec<u8>, i32>> {
+    fn body(&self) -> Option<Result<Vec<u8>, i32>> {
         Some(match self.operation {
             FORGET | INTERRUPT => return None,
             INIT => Ok(init()),
@@ -180,7 +170,7 @@ impl Request {
             GETATTR => Ok([vec![0; 16], attributes(self.object)].concat()),
             OPEN | OPENDIR => Ok(vec![0; 16]),
             READ => Ok(if self.offset() == 0 {
-                content.as_bytes().to_vec()
+                CONTENT.as_bytes().to_vec()
             } else {
                 Vec::new()
             }),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Expect, Monitor, Site, append_line, deadline, fuse::Silent, not_run, rule};
+use fimk_tests::{Expect, Monitor, Site, append_line, deadline, rule};
 use serde_json::Value;
 
 /// Of each file. At a mebibyte a second four are read in that time.
@@ -138,27 +138,3 @@ fn another_hash_is_no_change_and_each_is_told_in_a_field_of_its_own() {
 
 const MD5: &str = "2094b601daac3d68f5aed51d3c20f7cd";
 const BLAKE3: &str = "04d2649eb72531af4fa85b201f6610814cb48e8ffb171b64bea1be6051ee8ba5";
-
-#[test]
-fn what_no_attribute_shows_is_found_at_the_interval_of_its_rule() {
-    let site = Site::new();
-    let point = site.file("far");
-    fs::create_dir(&point).expect("it is ours");
-    let far = match Silent::mount(&point) {
-        Ok(far) => far,
-        Err(error) => {
-            let test = "what_no_attribute_shows_is_found_at_the_interval_of_its_rule";
-            not_run(test, &format!("FUSE cannot be mounted here: {error}"));
-            return;
-        }
-    };
-    far.answer();
-    let config = rule(&[&far.file()]);
-    let config = config.replace("[[output]]", "compare_interval_s = 2\n[[output]]");
-    let monitor = site.start(&config);
-    far.exchange();
-    let found = Expect::action("modified").of(&far.file());
-    let found = found.field("fimk.detected_by", "late").without("process");
-    monitor.expect(found.removes("at last").adds("changed"));
-    monitor.stop();
-}
