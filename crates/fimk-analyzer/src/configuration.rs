@@ -84,6 +84,7 @@ pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     keep("objects_max", new.objects_max != old.objects_max);
     let elsewhere = !differ_in_filters_only(&new.outputs, &old.outputs);
     keep("output", elsewhere);
+    keep("metrics", new.metrics != old.metrics);
     new.source = old.source;
     new.coverage = old.coverage;
     new.state_dir.clone_from(&old.state_dir);
@@ -92,6 +93,7 @@ pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     if elsewhere {
         new.outputs.clone_from(&old.outputs);
     }
+    new.metrics.clone_from(&old.metrics);
     kept
 }
 

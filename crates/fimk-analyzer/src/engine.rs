@@ -1,10 +1,12 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod baseline;
 mod checkpoint;
 mod deliver;
 mod heartbeat;
 mod keep;
 mod lane;
+mod orders;
 mod packets;
 mod pulse;
 mod questions;
@@ -13,6 +15,7 @@ mod status;
 mod storing;
 mod wait;
 
+pub use baseline::accepted;
 pub use keep::{AGE, ALIVE};
 pub use lane::Lane;
 
@@ -35,6 +38,7 @@ use crate::{
     homes::Table,
     identity::ActorKey,
     looks,
+    metrics::Metrics,
     mounts::Mounts,
     notify::Notify,
     patience::Patience,
@@ -52,6 +56,7 @@ use crate::{
 };
 use fimk_consumers::Token;
 use fimk_core::{
+    accepted::Accepted,
     config::Config,
     event::{Action, Body, Event, Notice, Source},
     path::BytePath,
@@ -120,6 +125,11 @@ pub struct Engine {
     pub(crate) scan_pause: Duration,
     /// What the kernel has no room to watch.
     pub(crate) unwatched: crate::unwatched::Unwatched,
+    /// Comparisons that somebody asked for.
+    orders: orders::Orders,
+    /// What somebody has looked at.
+    accepted: Accepted,
+    metrics: Option<Metrics>,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     /// How far it has come, while everything is compared.
@@ -177,6 +187,8 @@ pub struct Parts {
     pub about: About,
     pub mounts: Mounts,
     pub notify: Notify,
+    pub accepted: Accepted,
+    pub metrics: Option<Metrics>,
 }
 
 impl Engine {
@@ -216,6 +228,9 @@ impl Engine {
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
             unwatched: crate::unwatched::Unwatched::default(),
+            orders: orders::Orders::default(),
+            accepted: parts.accepted,
+            metrics: parts.metrics,
             compared: clock::now(),
             scanning: None,
             commits: 0,
@@ -277,6 +292,7 @@ impl Engine {
         self.report_attempts()?;
         self.look_at_holders()?;
         self.scan_if_wanted()?;
+        self.scan_if_ordered()?;
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
@@ -286,6 +302,7 @@ impl Engine {
         self.recover_if_due()?;
         self.deliver()?;
         self.serve_control();
+        self.write_metrics();
         self.reload_if_asked()?;
         self.watch_loader()?;
         self.sign_of_life()?;

@@ -23,6 +23,7 @@ mod key;
 mod look;
 mod looks;
 mod losses;
+mod metrics;
 mod mounts;
 mod names;
 // What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
@@ -153,6 +154,8 @@ fn run() -> Result<(), Failure> {
     };
     let host = host_name();
     let lanes = lanes(&config, &host, &mut store)?;
+    let metrics = metrics(&config)?;
+    let accepted = engine::accepted(&store)?;
     let mut engine = Engine::new(Parts {
         rules,
         age: start::age(&store)?,
@@ -174,6 +177,8 @@ fn run() -> Result<(), Failure> {
         hangup,
         mounts,
         notify,
+        accepted,
+        metrics,
         config,
     });
     match engine.start(&ready, &past, &text) {
@@ -202,6 +207,15 @@ fn lanes(config: &Config, host: &str, store: &mut Store) -> Result<Vec<Lane>, Fa
         Lane::new(output, store)
     };
     config.outputs.iter().map(lane).collect()
+}
+
+/// The file of metrics, if one is wanted.
+fn metrics(config: &Config) -> Result<Option<metrics::Metrics>, Failure> {
+    let started = config.metrics.clone().map(metrics::Metrics::start);
+    started.transpose().map_err(|error| {
+        let sentence = format!("no thread can be started ({error}): raise the limit of processes");
+        Failure::new(Status::Internal, sentence)
+    })
 }
 
 /// The loader's end is ours, also before there is anything to keep.
@@ -265,6 +279,9 @@ fn places(config: &Config) -> sandbox::Places {
             OutputKind::Stdout => {}
         }
     }
+    places
+        .files
+        .extend(config.metrics.iter().map(|it| it.path.clone()));
     places
 }
 

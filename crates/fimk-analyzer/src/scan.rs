@@ -66,6 +66,8 @@ pub struct Tally {
     pub compared: u64,
     /// Records of what no rule covers any more.
     pub dropped: u64,
+    /// Changes that nothing had told of before.
+    pub differences: u64,
 }
 
 /// What a thread found.
@@ -150,7 +152,7 @@ impl Engine {
         compared?;
         self.put_baseline(&mut scan.baseline, true)?;
         self.compare_differing(&mut scan)?;
-        scan.tally.dropped = self.compare_absent(&scan.paths, gap, below)?;
+        self.compare_absent(&scan.paths, gap, below, &mut scan.tally)?;
         if scan.remembers {
             self.store
                 .set_meta(COMPARED_TO, b"")
@@ -175,9 +177,10 @@ impl Engine {
         // is not read, so that a flood that provokes losses cannot make us read everything again and again. What a
         // first baseline that was cut short has recorded is as new as its record.
         let periodic = matches!(self.eyes, Eyes::Periodic);
-        let reads_all = past.watched_until.is_some() && (gap.is_some() || periodic);
+        let reads_all =
+            past.watched_until.is_some() && (gap.is_some() || periodic || past.thorough);
         let compared_to = self.store.meta(COMPARED_TO).map_err(Failure::from)?;
-        let compared_to = compared_to.filter(|path| whole && !path.is_empty());
+        let compared_to = compared_to.filter(|path| whole && !past.thorough && !path.is_empty());
         let now = Instant::now();
         Ok(Scan {
             paths,
@@ -187,7 +190,8 @@ impl Engine {
             past,
             gap,
             reads_all,
-            remembers: whole && reads_all,
+            // Who asks for one wants it whole.
+            remembers: whole && reads_all && !past.thorough,
             compared_to: compared_to.map(|path| BytePath::new(&path)),
             last: None,
             baseline: Baseline::default(),
@@ -349,7 +353,7 @@ impl Engine {
                 self.breathe();
             }
             if !self.settle.waits(path) {
-                self.examine_in(path, &found_by_scan(), scan.gap)?;
+                self.examine_found(path, scan.gap, &mut scan.tally)?;
             } else if scan.gap.is_some()
                 && !is_new_ground(path, scan.past)
                 && self.store.record(path).map_err(Failure::from)?.is_none()
@@ -357,6 +361,19 @@ impl Engine {
                 self.settle.found_by_comparing(path);
             }
         }
+        Ok(())
+    }
+
+    /// Counts what it finds.
+    fn examine_found(
+        &mut self,
+        path: &BytePath,
+        gap: Option<Gap>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
+        let before = self.repairs.done().differences;
+        self.examine_in(path, &found_by_scan(), gap)?;
+        tally.differences += self.repairs.done().differences - before;
         Ok(())
     }
 
@@ -373,6 +390,7 @@ impl Engine {
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
+        self.write_metrics();
         self.breathe();
         if !self.started {
             return Ok(());
@@ -421,7 +439,8 @@ impl Engine {
         present: &[&BytePath],
         gap: Option<Gap>,
         below: Option<&[BytePath]>,
-    ) -> Result<u64, Trouble> {
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
         let everything = [None];
         let tops: Vec<Option<&BytePath>> = below.map_or_else(
             || everything.to_vec(),
@@ -449,7 +468,7 @@ impl Engine {
                 continue;
             }
             if self.rules.covers(&path).is_some() {
-                self.examine_in(&path, &found_by_scan(), gap)?;
+                self.examine_found(&path, gap, tally)?;
             } else {
                 uncovered.push(path);
             }
@@ -460,7 +479,8 @@ impl Engine {
                 ..Commit::default()
             })?;
         }
-        Ok(uncovered.len() as u64)
+        tally.dropped = uncovered.len() as u64;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ mod cares;
 mod error;
 mod growing;
 mod homes;
+mod metrics;
 mod output;
 mod redact;
 mod report;
@@ -25,6 +26,7 @@ pub use self::{
     error::ConfigError,
     growing::Growing,
     homes::home,
+    metrics::Metrics,
     output::{
         BURST_EVENTS_MAX, Burst, FACILITIES, FORMATS, Filter, Format, OUTPUTS_MAX, Output,
         OutputKind, UNFOLDED, numbered,
@@ -55,8 +57,10 @@ const OUTPUT: &str = "[[output]]";
 
 const STORE: &str = "[store]";
 
+const METRICS: &str = "[metrics]";
+
 /// Every key, by section.
-pub const KEYS: [(&str, &[&str]); 5] = [
+pub const KEYS: [(&str, &[&str]); 6] = [
     (
         TOP,
         &[
@@ -79,6 +83,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "rule",
             "output",
             "store",
+            "metrics",
         ],
     ),
     (DROP_IN, &["rule"]),
@@ -134,6 +139,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "keep_days_critical",
         ],
     ),
+    (METRICS, &["path", "interval_s"]),
 ];
 
 /// Up to a week: the longest that PCI DSS 11.5.2 allows between two comparisons.
@@ -185,6 +191,8 @@ pub struct Config {
     pub outputs: Vec<Output>,
     /// How much of events is kept.
     pub store: Store,
+    /// Where metrics are written, if they are.
+    pub metrics: Option<Metrics>,
 }
 
 /// `source`.
@@ -283,6 +291,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         outputs: output::outputs(top, &rules)?,
         rules,
         store: store::store(top)?,
+        metrics: metrics::metrics(top)?,
     };
     rule::check_exclusions(sections, &config)?;
     Ok(config)

@@ -37,6 +37,8 @@ pub enum Action {
     EventsRemoved,
     ConfigReloaded,
     ConfigRejected,
+    ScanFinished,
+    BaselineAccepted,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -296,6 +298,34 @@ pub struct Configured {
     pub error: Option<String>,
 }
 
+/// What somebody asked for over the control socket, and got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The sentence, and what came of it in numbers.
+    pub notice: Notice,
+    /// Who asked.
+    pub by: Asker,
+    /// The rule that it was about, if it was about one.
+    pub rule: Option<String>,
+    /// What was accepted: everything up to this event,
+    pub through: Option<u64>,
+    /// and only of these paths: a path or a glob.
+    pub path: Option<String>,
+    /// What they wrote about it.
+    pub note: Option<String>,
+}
+
+/// Who asked for something over the control socket, as the kernel says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// As of connecting.
+    pub uid: u32,
+    /// Its name in /etc/passwd.
+    pub user: Option<String>,
+    /// Who logged in, whatever su and sudo did since.
+    pub login_uid: Option<u32>,
+}
+
 /// What an event is about. Stored events hold the place in this list: new ones go to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -305,6 +335,7 @@ pub enum Body {
     Attempt(Box<Attempt>),
     Burst(Box<Burst>),
     Configured(Box<Configured>),
+    Asked(Box<Asked>),
 }
 
 impl Body {
@@ -313,7 +344,7 @@ impl Body {
         match self {
             Self::Change(change) => Some(change),
             Self::Attempt(attempt) => Some(&attempt.on),
-            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) => None,
+            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) | Self::Asked(_) => None,
         }
     }
 
@@ -322,7 +353,7 @@ impl Body {
         match self {
             Self::Change(change) => Some(change),
             Self::Attempt(attempt) => Some(&mut attempt.on),
-            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) => None,
+            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) | Self::Asked(_) => None,
         }
     }
 }
@@ -348,7 +379,7 @@ pub struct Event {
 
 impl Action {
     /// Every action, in the order of the list.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Created,
         Self::Deleted,
         Self::Renamed,
@@ -372,6 +403,8 @@ impl Action {
         Self::EventsRemoved,
         Self::ConfigReloaded,
         Self::ConfigRejected,
+        Self::ScanFinished,
+        Self::BaselineAccepted,
     ];
 
     /// The action of this name.
@@ -405,6 +438,8 @@ impl Action {
             Self::EventsRemoved => "events_removed",
             Self::ConfigReloaded => "config_reloaded",
             Self::ConfigRejected => "config_rejected",
+            Self::ScanFinished => "scan_finished",
+            Self::BaselineAccepted => "baseline_accepted",
         }
     }
 
@@ -461,7 +496,9 @@ impl Action {
             | Self::Heartbeat
             | Self::Recovered
             | Self::EventsRemoved
-            | Self::ConfigRejected => "info",
+            | Self::ConfigRejected
+            | Self::ScanFinished
+            | Self::BaselineAccepted => "info",
         }
     }
 }

@@ -13,6 +13,8 @@ mod line;
 mod message;
 mod ocsf;
 mod process;
+mod prometheus;
+mod record;
 mod severity;
 mod syslog;
 #[cfg(test)]
@@ -26,6 +28,8 @@ pub use self::{
     json::{harmless, is_active, one_line},
     line::{sentence, table_head, table_row, text_line},
     ocsf::ocsf_line,
+    prometheus::metrics,
+    record::record_value,
     severity::{severity_word, syslog_severity},
     syslog::{SYSLOG_BYTES_MAX, SYSLOG_ELEMENT, syslog_message},
 };

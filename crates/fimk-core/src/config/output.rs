@@ -5,6 +5,7 @@ mod place;
 
 use super::{ConfigError, OUTPUT, Rule, section::Section};
 
+pub(super) use self::place::absolute;
 pub use self::{
     filter::Filter,
     place::{FACILITIES, OutputKind, numbered},

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     event::{
-        Action, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source,
+        Action, Asked, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice,
+        Source,
     },
     path::{BytePath, escaped},
     record::{Attributes, Digest, FileKind},
@@ -51,6 +52,7 @@ pub(super) fn message(event: &Event) -> String {
         Body::Burst(burst) => burst_sentence(burst),
         Body::Notice(notice) => shown(&notice.message, MESSAGE_BYTES_MAX),
         Body::Configured(configured) => shown(&configured.notice.message, MESSAGE_BYTES_MAX),
+        Body::Asked(asked) => shown(&asked.notice.message, MESSAGE_BYTES_MAX),
     }
 }
 
@@ -77,6 +79,7 @@ pub(super) fn document(event: &Event, host: &Host) -> Object {
             fimk.set("previous_config_digest", configured.previous_digest.clone());
             fimk.set("not_reloaded", configured.not_reloaded.clone());
         }
+        Body::Asked(asked) => set_asked(&mut document, &mut fimk, asked),
     }
     document.set("message", message(event));
     let times = times(event);
@@ -95,7 +98,7 @@ pub(super) fn document(event: &Event, host: &Host) -> Object {
 
 /// What an event about a watched object says beside its sentence.
 fn set_object(document: &mut Object, fimk: &mut Object, change: &Change) {
-    document.set("file", file(&change.file));
+    document.set("file", of_file(&change.file));
     document.set("tags", change.tags.clone());
     if let Some(actor) = &change.actor {
         document.set("process", process(actor));
@@ -123,6 +126,21 @@ fn set_burst(document: &mut Object, fimk: &mut Object, burst: &Burst) {
     fimk.set("burst", of);
 }
 
+/// What somebody asked for says beside its sentence.
+fn set_asked(document: &mut Object, fimk: &mut Object, asked: &Asked) {
+    set_notice(fimk, &asked.notice);
+    let mut user = nested("id", asked.by.uid.to_string());
+    user.set("name", asked.by.user.clone());
+    document.set("user", user);
+    fimk.set("login_uid", asked.by.login_uid);
+    fimk.set("rule", asked.rule.clone());
+    let mut accepted = Object::default();
+    accepted.set("through", asked.through);
+    accepted.set("path", asked.path.clone());
+    fimk.set("accepted", accepted);
+    fimk.set("note", asked.note.clone());
+}
+
 /// `EACCES`: of those with which a call is refused.
 fn error_name(errno: u32) -> String {
     match errno {
@@ -134,7 +152,7 @@ fn error_name(errno: u32) -> String {
     }
 }
 
-fn nested(key: &str, value: impl Into<Value>) -> Object {
+pub(super) fn nested(key: &str, value: impl Into<Value>) -> Object {
     let mut object = Object::default();
     object.set(key, value);
     object
@@ -190,7 +208,7 @@ fn event_fields(event: &Event, times: &Times) -> Object {
     object
 }
 
-fn file(file: &File) -> Object {
+pub(super) fn of_file(file: &File) -> Object {
     let mut object = Object::default();
     object.set("path", file.path.escaped());
     object.set(
@@ -257,7 +275,7 @@ fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 11] {
 }
 
 /// Type and mode as `ls -l` has them: `-rw-r-----`.
-fn symbolic(attributes: &Attributes) -> String {
+pub(super) fn symbolic(attributes: &Attributes) -> String {
     let kind = match attributes.kind {
         FileKind::File => '-',
         FileKind::Directory => 'd',
@@ -377,7 +395,7 @@ fn set_paths(fimk: &mut Object, change: &Change) {
 }
 
 /// The bytes of a path that could not be written as it is.
-fn lossless(path: &BytePath) -> Option<String> {
+pub(super) fn lossless(path: &BytePath) -> Option<String> {
     path.needs_escape().then(|| STANDARD.encode(path.bytes()))
 }
 

@@ -26,7 +26,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 128] = [
+pub const FIELDS: [(&str, Kind); 131] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -65,6 +65,8 @@ pub const FIELDS: [(&str, Kind); 128] = [
     ("file.target_path", Text),
     ("file.type", Text),
     ("file.uid", Text),
+    ("fimk.accepted.path", Text),
+    ("fimk.accepted.through", Integer),
     ("fimk.accessed_path", Text),
     ("fimk.accessed_path_bytes", Text),
     ("fimk.acl", Texts),
@@ -120,6 +122,7 @@ pub const FIELDS: [(&str, Kind); 128] = [
     ("fimk.new_path", Text),
     ("fimk.new_path_bytes", Text),
     ("fimk.not_reloaded", Texts),
+    ("fimk.note", Text),
     ("fimk.observed", Flag),
     ("fimk.operations", Texts),
     ("fimk.path_bytes", Text),

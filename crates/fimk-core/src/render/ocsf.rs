@@ -35,7 +35,7 @@ const ANCESTORS_MAX: usize = 16;
 pub fn ocsf_line(event: &Event, host: &Host) -> String {
     let mut object = base(event, host);
     match &event.body {
-        Body::Notice(_) | Body::Configured(_) => {}
+        Body::Notice(_) | Body::Configured(_) | Body::Asked(_) => {}
         Body::Change(change) => set_change(&mut object, event, change),
         Body::Attempt(attempt) => set_change(&mut object, event, &attempt.on),
         Body::Burst(burst) => {

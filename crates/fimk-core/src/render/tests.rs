@@ -2,6 +2,8 @@
 
 mod limits;
 mod others;
+mod published;
+mod siem;
 
 use std::collections::BTreeSet;
 
@@ -11,8 +13,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     event::{
-        Action, Actor, Attempt, Body, Burst, Change, Configured, ContentVerdict, DetectedBy, Event,
-        File, Further, Gap, Notice, Process, Source, Words,
+        Action, Actor, Asked, Asker, Attempt, Body, Burst, Change, Configured, ContentVerdict,
+        DetectedBy, Event, File, Further, Gap, Notice, Process, Source, Words,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -444,6 +446,7 @@ fn every_known_field_occurs_and_no_other() {
     seen.append(&mut check(&parsed(&denied())));
     seen.append(&mut check(&parsed(&burst())));
     seen.append(&mut check(&parsed(&rejected())));
+    seen.append(&mut check(&parsed(&accepted())));
     let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(seen, known);
 }
@@ -459,6 +462,22 @@ fn rejected() -> Event {
         Action::ConfigRejected,
         Body::Configured(Box::new(configured)),
     )
+}
+
+fn accepted() -> Event {
+    let asked = Asked {
+        notice: notice(),
+        by: Asker {
+            uid: 0,
+            user: Some("root".into()),
+            login_uid: Some(1000),
+        },
+        rule: Some("accounts".into()),
+        through: Some(42),
+        path: Some("/etc/*".into()),
+        note: Some("CHG-1".into()),
+    };
+    event(Action::BaselineAccepted, Body::Asked(Box::new(asked)))
 }
 
 fn burst() -> Event {

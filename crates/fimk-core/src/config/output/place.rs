@@ -181,7 +181,11 @@ fn file(section: &Section<'_>) -> Result<OutputKind, ConfigError> {
     })
 }
 
-fn absolute(section: &Section<'_>, key: &str, text: Text<'_>) -> Result<PathBuf, ConfigError> {
+pub(in crate::config) fn absolute(
+    section: &Section<'_>,
+    key: &str,
+    text: Text<'_>,
+) -> Result<PathBuf, ConfigError> {
     let wrong =
         |why: &str| section.error_at(text, format!("`{key}` \"{}\" {why}", shown(text.text)));
     if text.text.contains(['*', '?', '[', '{']) {

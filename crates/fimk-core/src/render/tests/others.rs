@@ -59,7 +59,30 @@ fn forged(name: &str) -> Vec<Event> {
         on: one.clone(),
         error: Some(13),
     };
+    let configured = Configured {
+        notice: notice.clone(),
+        previous_digest: Some(name.into()),
+        not_reloaded: vec![name.into()],
+        error: Some(name.into()),
+    };
+    let asked = Asked {
+        notice: notice.clone(),
+        by: Asker {
+            uid: 0,
+            user: Some(name.into()),
+            login_uid: None,
+        },
+        rule: Some(name.into()),
+        through: None,
+        path: Some(name.into()),
+        note: Some(name.into()),
+    };
     vec![
+        event(
+            Action::ConfigRejected,
+            Body::Configured(Box::new(configured)),
+        ),
+        event(Action::BaselineAccepted, Body::Asked(Box::new(asked))),
         changed(one),
         burst,
         event(Action::Degraded, Body::Notice(notice)),
@@ -100,6 +123,36 @@ fn no_name_gives_a_rendering_another_line_or_acts_on_a_terminal() {
         for line in lines {
             assert!(is_one_harmless_line(&line), "{line:?}");
         }
+    }
+}
+
+#[test]
+fn no_name_gives_metrics_another_line_or_label() {
+    for name in HOSTILE {
+        let status = serde_json::json!({
+            "version": name,
+            "events": { "by_rule": { name: 7 } },
+            "outputs": [{ "name": name, "lag": 1 }],
+        });
+        let text = metrics(&status);
+        let escaped = name
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        for line in [
+            format!("fimk_events_by_rule_total{{rule=\"{escaped}\"}} 7"),
+            format!("fimk_output_lag_events{{output=\"{escaped}\"}} 1"),
+        ] {
+            assert_eq!(
+                text.split('\n').filter(|it| **it == line).count(),
+                1,
+                "{text}"
+            );
+        }
+        let samples = text
+            .split('\n')
+            .filter(|it| !it.starts_with('#') && !it.is_empty());
+        assert_eq!(samples.count(), 5, "{text}");
     }
 }
 
