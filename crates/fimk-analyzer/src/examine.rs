@@ -10,7 +10,7 @@ use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
     path::BytePath,
-    record::{Content, Record, Snapshot},
+    record::{Content, Digest, Record, Snapshot},
     rules::RuleSet,
     time::Timestamp,
 };
@@ -74,7 +74,7 @@ impl Engine {
         let begun = clock::now();
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
-        let grown = looked.has_grown();
+        let (grown, digests) = (looked.has_grown(), looked.digests());
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
@@ -129,6 +129,7 @@ impl Engine {
             compared: self.compared,
             show_private: matched.rule.content == ContentMode::Diff,
             cut: self.cut(matched.rule, after.as_ref()),
+            digests: &digests,
             names_lag: matches!(self.eyes, Eyes::Fanotify(_)),
             adrift: after.is_none() && self.is_adrift(path),
         };
@@ -471,6 +472,14 @@ impl Looked {
         matches!(self, Self::There(read) if read.grown)
     }
 
+    /// By further hashes.
+    fn digests(&self) -> Vec<Digest> {
+        match self {
+            Self::There(read) => read.digests.clone(),
+            Self::Gone | Self::Silent(_) => Vec::new(),
+        }
+    }
+
     /// What was read.
     pub fn snapshot(self) -> Option<Snapshot> {
         match self {
@@ -536,6 +545,7 @@ fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Rea
         consistent: true,
         rehashed: false,
         grown: false,
+        digests: Vec::new(),
     })
 }
 

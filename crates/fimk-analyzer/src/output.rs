@@ -69,6 +69,11 @@ impl Output {
         self.filter.passes(event)
     }
 
+    /// From now on these events are for it.
+    pub fn select(&mut self, filter: config::Filter) {
+        self.filter = filter;
+    }
+
     /// Takes the next stored event: gives it to be written, or keeps it back for a while. False when too many wait already,
     /// and it is to be offered again.
     pub fn offer(&mut self, event: &Event) -> bool {

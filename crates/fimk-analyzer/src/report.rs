@@ -1,17 +1,19 @@
 //! From what was hinted and what differs to the events that say so: one process, one event.
 
 mod describe;
+mod further;
 mod rotation;
 
 pub(crate) use describe::described;
 pub use describe::is_public;
+pub(crate) use further::as_recorded;
 pub use rotation::lower;
 
 use fimk_core::{
     config::Attribute,
     event::{Action, Change, ContentVerdict, Gap},
     path::BytePath,
-    record::{Record, Snapshot},
+    record::{Digest, Record, Snapshot},
     rules::Match,
     time::Timestamp,
 };
@@ -56,6 +58,8 @@ pub struct Case<'a> {
     pub show_private: bool,
     /// What of the content was not compared: a sentence.
     pub cut: Option<String>,
+    /// Of the content now, by further hashes.
+    pub digests: &'a [Digest],
     /// The source names objects by what their directories were called, which may be another's name by now.
     pub names_lag: bool,
     /// Nothing is there, and what was touched may have moved on with its directory.

@@ -281,7 +281,9 @@ impl Engine {
         let own = crate::own::Directories::of(&self.config);
         self.walker = Walker::new(&rules, &self.homes).sparing(own);
         let before = std::mem::replace(&mut self.rules, rules);
-        self.scan(Some(before), false)
+        let tally = self.scan(Some(before), false)?;
+        self.let_go()?;
+        Ok(tally)
     }
 
     /// Compares everything, and reads also what looks as recorded.

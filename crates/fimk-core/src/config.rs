@@ -196,6 +196,8 @@ pub struct Config {
     pub scan_bytes_per_s: Option<u64>,
     /// What contents are recorded by.
     pub hash: Hash,
+    /// What else is made of a content that is told of, and neither recorded nor compared; each once.
+    pub also_hash: Vec<Hash>,
     /// Between two events that only say that fimk lives, in seconds; 0: there are none.
     pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
@@ -277,6 +279,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
 fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
     let top = &sections[0];
     let rules = rule::rules(sections)?;
+    let (hash, also_hash) = hashes(top)?;
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
         coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
@@ -295,7 +298,8 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         cpu_quota: cpu_quota(top)?,
         // Slower, and a reader that keeps to it could not be told from one that hangs.
         scan_bytes_per_s: top.integer("scan_bytes_per_s", 1 << 20..=1 << 40)?,
-        hash: top.word("hash", &HASHES)?.unwrap_or_default(),
+        hash,
+        also_hash,
         // Often enough to notice within a shift that it was silenced, and no burden: 24 lines a day.
         heartbeat_interval_s: top
             .integer("heartbeat_interval_s", 0..=604_800)?
@@ -312,6 +316,17 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
     };
     rule::check_exclusions(sections, &config)?;
     Ok(config)
+}
+
+/// The first is what is compared.
+fn hashes(top: &Section<'_>) -> Result<(Hash, Vec<Hash>), ConfigError> {
+    let all = top.word_or_words("hash", &HASHES)?;
+    let mut all = all.into_iter();
+    let first = all.next().unwrap_or_default();
+    let mut others: Vec<Hash> = all.filter(|it| *it != first).collect();
+    others.sort_unstable();
+    others.dedup();
+    Ok((first, others))
 }
 
 fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, ConfigError> {

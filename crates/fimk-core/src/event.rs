@@ -139,6 +139,43 @@ pub struct File {
     pub group: Option<String>,
     /// Where a symbolic link leads.
     pub target: Option<BytePath>,
+    /// What else is known of it. Stored behind the event, see `fimk-store`: older ones end without it.
+    #[serde(skip)]
+    pub further: Further,
+}
+
+/// What an object has beside its [`Attributes`], in words. What is not known is empty, as what is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// The type of its file system: `ext4`.
+    pub file_system: Option<String>,
+    /// Flags: `immutable`.
+    pub flags: Vec<String>,
+    /// Entries of the access control list: `user:alice:rw-`.
+    pub acl: Vec<String>,
+    /// Of a directory: entries of the list that what is made in it begins with.
+    pub default_acl: Vec<String>,
+    /// `cap_net_raw+ep`.
+    pub capabilities: Option<String>,
+    /// The label of `SELinux`.
+    pub selinux: Option<String>,
+    /// Other extended attributes, names and values.
+    pub xattrs: Vec<(String, String)>,
+}
+
+/// The [`Words`] of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Further {
+    /// As now; for a deleted object, as last known.
+    pub now: Words,
+    /// Those that were other before.
+    pub before: Words,
+    /// The owner's name before, if it was another owner.
+    pub owner_before: Option<String>,
+    /// Likewise the group's.
+    pub group_before: Option<String>,
+    /// Of the content now, by further hashes: neither recorded nor compared.
+    pub digests: Vec<Digest>,
 }
 
 /// A change of a watched object.
@@ -307,6 +344,15 @@ impl Body {
         match self {
             Self::Change(change) => Some(change),
             Self::Attempt(attempt) => Some(&attempt.on),
+            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) | Self::Asked(_) => None,
+        }
+    }
+
+    /// The same, to be altered.
+    pub fn change_mut(&mut self) -> Option<&mut Change> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Attempt(attempt) => Some(&mut attempt.on),
             Self::Notice(_) | Self::Burst(_) | Self::Configured(_) | Self::Asked(_) => None,
         }
     }

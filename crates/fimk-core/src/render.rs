@@ -6,6 +6,7 @@ mod cut;
 mod ecs;
 mod fields;
 mod flat;
+mod further;
 mod journal;
 mod json;
 mod line;

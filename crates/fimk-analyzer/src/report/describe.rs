@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use fimk_consumers::{Difference, Finding, findings::gravest, redact};
 use fimk_core::{
-    event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
+    event::{Action, Change, ContentVerdict, DetectedBy, File, Further, Gap},
     path::BytePath,
     record::{Attributes, Content, FileKind, Record, Snapshot},
 };
 
-use super::{Case, Group, Part, gap};
+use super::{Case, Group, Part, further, gap};
 use crate::{
     actors::Actors, identity::ActorKey, pending::Found, signal::Fact, users::Users,
     verdict::Verdict,
@@ -76,6 +76,8 @@ pub(super) fn describe(
     let unreadable = unreadable(&group.facts);
     change.changes.extend(unreadable);
     redact_configured(&mut change);
+    let cut = further::add(&mut change.file, case, (gone, private), users);
+    change.truncated.extend(cut.into_iter().map(str::to_owned));
     if !gone {
         let (findings, more) = gravest(findings(case, part, tells));
         change.findings = findings;
@@ -226,6 +228,7 @@ fn file(case: &Case<'_>, group: &Group, gone: bool, part: Part, users: &mut User
             Content::Link(target) => Some(without_secret(target)),
             _ => None,
         }),
+        further: Further::default(),
     }
 }
 

@@ -105,6 +105,7 @@ fn told_since(
         read,
         compared: Timestamp(0),
         show_private: false,
+        digests: &[],
         cut: None,
         names_lag: lags,
         adrift: lags && after.is_none(),

@@ -531,3 +531,24 @@ fn what_only_grows_may_have_rotators_and_must_be_read() {
         rule_of(lines).expect_err(lines);
     }
 }
+
+#[test]
+fn several_hashes_are_a_list_of_which_the_first_is_compared() {
+    let rule = "[[rule]]\nname = \"a\"\npaths = [\"/a\"]\n";
+    let hashes = |line: &str| {
+        let config = parse(&format!("{line}\n{rule}"), "test")?;
+        Ok((config.hash, config.also_hash))
+    };
+    assert_eq!(hashes(""), Ok((Hash::Sha256, vec![])));
+    assert_eq!(hashes("hash = \"md5\""), Ok((Hash::Md5, vec![])));
+    let list = "hash = [\"sha256\", \"md5\", \"sha1\", \"md5\", \"sha256\"]";
+    let mut others = vec![Hash::Sha1, Hash::Md5];
+    others.sort_unstable();
+    assert_eq!(hashes(list), Ok((Hash::Sha256, others)));
+    let error: Result<_, ConfigError> = hashes("hash = [\"sha256\", \"md4\"]");
+    let error = error.expect_err("there is no md4").to_string();
+    assert!(
+        error.contains("1:19") && error.contains("not \"md4\""),
+        "{error}"
+    );
+}

@@ -15,8 +15,14 @@ const NAMES_BYTES_MAX: usize = 2 * 1024;
 const TEXT_BYTES_MIN: usize = 64;
 
 /// All that can be long, what is missed least first. What it was and who did it goes last.
-const CUT_ORDER: [&str; 40] = [
+const CUT_ORDER: [&str; 46] = [
     "fimk.diff",
+    "fimk.before.xattrs",
+    "fimk.xattrs",
+    "fimk.before.default_acl",
+    "fimk.default_acl",
+    "fimk.before.acl",
+    "fimk.acl",
     "fimk.changes",
     "process.args",
     "process.command_line",
@@ -151,7 +157,11 @@ fn cut_field(object: &mut Map<String, Value>, name: &str, excess: usize) -> usiz
         let Some(Value::Object(inner)) = object.get_mut(first) else {
             return 0;
         };
-        return cut_field(inner, rest, excess);
+        let freed = cut_field(inner, rest, excess);
+        if inner.is_empty() {
+            object.remove(first);
+        }
+        return freed;
     }
     let Some(value) = object.get_mut(name) else {
         return 0;

@@ -5,7 +5,7 @@ use fimk_consumers::{Difference, Finding};
 use serde_json::Value;
 
 use super::{
-    cut,
+    cut, further,
     json::{self, Object},
     message::{MESSAGE_BYTES_MAX, attempt_sentence, burst_sentence, sentence},
     process::{actor, ancestors, container, process, set_circumstances, user},
@@ -236,20 +236,25 @@ pub(super) fn of_file(file: &File) -> Object {
         object.0.remove("links");
         object.0.remove("mode_symbolic");
     }
+    object.set("attributes", file.further.now.flags.clone());
     object.set("owner", file.owner.clone());
     object.set("group", file.group.clone());
     object.set("target_path", file.target.as_ref().map(BytePath::escaped));
-    let hash = match &file.digest {
-        Some(Digest::Plain(digest)) => Some(("sha256", hex(digest))),
-        Some(Digest::Sha512(halves)) => Some(("sha512", halves.map(|it| hex(&it)).concat())),
-        Some(Digest::Sha1(digest)) => Some(("sha1", hex(digest))),
-        Some(Digest::Md5(digest)) => Some(("md5", hex(digest))),
-        Some(Digest::Keyed(_) | Digest::Blake3(_)) | None => None,
-    };
-    if let Some((name, digest)) = hash {
-        object.set("hash", nested(name, digest));
-    }
+    let digests = file.digest.iter().chain(&file.further.digests);
+    object.set("hash", digests.filter_map(hash).collect::<Object>());
     object
+}
+
+/// A digest for which ECS has a field, with its name.
+fn hash(digest: &Digest) -> Option<(String, Value)> {
+    let (name, digest) = match digest {
+        Digest::Plain(digest) => ("sha256", hex(digest)),
+        Digest::Sha512(halves) => ("sha512", halves.map(|it| hex(&it)).concat()),
+        Digest::Sha1(digest) => ("sha1", hex(digest)),
+        Digest::Md5(digest) => ("md5", hex(digest)),
+        Digest::Keyed(_) | Digest::Blake3(_) => return None,
+    };
+    Some((name.to_owned(), digest.into()))
 }
 
 /// What follows the last dot, unless the name begins with it.
@@ -310,15 +315,16 @@ pub(super) fn symbolic(attributes: &Attributes) -> String {
 
 /// Those that were other before; all of them when nothing is there to compare with.
 fn before(file: &File) -> Object {
-    let Some(before) = &file.before else {
-        return Object::default();
-    };
     let now = file.attributes.as_ref().map(attribute_members);
-    attribute_members(before)
+    let members = file.before.as_ref().map(attribute_members);
+    let mut before: Object = members
         .into_iter()
+        .flatten()
         .filter(|member| now.as_ref().is_none_or(|now| !now.contains(member)))
         .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+        .collect();
+    further::set_before(&mut before, &file.further);
+    before
 }
 
 fn set_change(fimk: &mut Object, change: &Change) {
@@ -358,11 +364,19 @@ fn set_change(fimk: &mut Object, change: &Change) {
     );
     let attributes = change.file.attributes.as_ref();
     fimk.set("mode_symbolic", attributes.map(symbolic));
-    match &change.file.digest {
-        Some(Digest::Keyed(digest)) => fimk.set("digest", hex(digest)),
-        // ECS has no field for it.
-        Some(Digest::Blake3(digest)) => fimk.set("hash", nested("blake3", hex(digest))),
-        Some(Digest::Plain(_) | Digest::Sha512(_) | Digest::Sha1(_) | Digest::Md5(_)) | None => {}
+    further::set_words(fimk, &change.file.further.now);
+    for digest in change
+        .file
+        .digest
+        .iter()
+        .chain(&change.file.further.digests)
+    {
+        match digest {
+            Digest::Keyed(digest) => fimk.set("digest", hex(digest)),
+            // ECS has no field for it.
+            Digest::Blake3(digest) => fimk.set("hash", nested("blake3", hex(digest))),
+            Digest::Plain(_) | Digest::Sha512(_) | Digest::Sha1(_) | Digest::Md5(_) => {}
+        }
     }
     set_paths(fimk, change);
     set_actor(fimk, change);

@@ -7,7 +7,7 @@ use super::{
     json::Object,
 };
 use crate::{
-    event::File,
+    event::{File, Further},
     path::BytePath,
     record::{AclEntry, AclWho, Content, Digest, Extended, Record, Xattr},
 };
@@ -32,6 +32,7 @@ pub fn record_value(path: &BytePath, record: &Record, rule: Option<&str>, names:
         owner,
         group,
         target,
+        further: Further::default(),
     };
     let mut fimk = Object::default();
     fimk.set("rule", rule);

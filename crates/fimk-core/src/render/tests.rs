@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     event::{
         Action, Actor, Asked, Asker, Attempt, Body, Burst, Change, Configured, ContentVerdict,
-        DetectedBy, Event, File, Gap, Notice, Process, Source,
+        DetectedBy, Event, File, Further, Gap, Notice, Process, Source, Words,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -86,6 +86,7 @@ fn change() -> Change {
             owner: Some("root".into()),
             group: Some("root".into()),
             target: None,
+            further: Further::default(),
         },
         actor: Some(Actor {
             process: usermod,
@@ -142,6 +143,19 @@ fn changed(change: Change) -> Event {
     event(Action::Modified, Body::Change(Box::new(change)))
 }
 
+/// All that an object can have beside its attributes, told apart by a letter.
+fn words(letter: &str) -> Words {
+    Words {
+        file_system: Some(format!("ext{letter}")),
+        flags: vec!["immutable".into(), format!("flag-{letter}")],
+        acl: vec![format!("user:{letter}:rw-"), "mask::rw-".into()],
+        default_acl: vec![format!("group:{letter}:r--")],
+        capabilities: Some(format!("cap_{letter}+ep")),
+        selinux: Some(format!("system_u:object_r:{letter}_t:s0")),
+        xattrs: vec![("user.note".into(), letter.into())],
+    }
+}
+
 /// A change with every field that can stand beside the others.
 fn full() -> Change {
     let mut full = change();
@@ -161,6 +175,13 @@ fn full() -> Change {
         ctime: at(-9),
     });
     (full.previous_path, full.new_path, full.accessed_path) = (odd(), odd(), odd());
+    full.file.further = Further {
+        now: words("b"),
+        before: words("a"),
+        owner_before: Some("bin".into()),
+        group_before: Some("bin".into()),
+        digests: vec![Digest::Md5([5; 16])],
+    };
     full.gap = Some(Gap {
         from: at(-100),
         to: at(0),
@@ -367,6 +388,37 @@ fn a_mode_is_told_as_ls_does() {
         assert_eq!(line["fimk"]["mode_symbolic"], text);
         assert_eq!(line["fimk"]["before"]["mode_symbolic"], "-rw-------");
     }
+}
+
+#[test]
+fn what_an_object_has_is_told_as_now_and_as_before() {
+    let line = parsed(&changed(full()));
+    assert_eq!(
+        line["file"]["attributes"],
+        serde_json::json!(["immutable", "flag-b"])
+    );
+    let now = &line["fimk"];
+    let before = &now["before"];
+    for (side, letter) in [(now, "b"), (before, "a")] {
+        assert_eq!(side["file_system"], format!("ext{letter}"));
+        assert_eq!(side["acl"][0], format!("user:{letter}:rw-"));
+        assert_eq!(side["default_acl"][0], format!("group:{letter}:r--"));
+        assert_eq!(side["capabilities"], format!("cap_{letter}+ep"));
+        assert_eq!(side["selinux"], format!("system_u:object_r:{letter}_t:s0"));
+        assert_eq!(
+            side["xattrs"],
+            serde_json::json!([{ "name": "user.note", "value": letter }])
+        );
+    }
+    let hashes = line["file"]["hash"].as_object().map(serde_json::Map::len);
+    assert_eq!(
+        (hashes, before["attributes"][1].as_str()),
+        (Some(2), Some("flag-a"))
+    );
+    assert_eq!(
+        (&before["owner"], &before["group"]),
+        (&"bin".into(), &"bin".into())
+    );
 }
 
 #[test]

@@ -21,6 +21,7 @@ event.sequence long
 event.severity long
 event.start date
 event.type keyword[]
+file.attributes keyword[]
 file.ctime date
 file.device keyword
 file.directory keyword
