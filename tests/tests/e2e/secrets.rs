@@ -175,21 +175,29 @@ fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
     let site = Site::new();
     let out = site.outside("out");
     run("install", &["-d", "-o", "fimk", text(&out)]);
-    let [a, b, c, d, e, f, g] = PLANTED;
-    let settings = site.write("etc/app.conf", &format!("port=1\npassword={a}\n"));
+    let [
+        password,
+        next_password,
+        in_key,
+        in_url,
+        in_next_key,
+        argument,
+        by_sed,
+    ] = PLANTED;
+    let settings = site.write("etc/app.conf", &format!("port=1\npassword={password}\n"));
     let sources = site.write("etc/apt/sources.list", "deb https://example.org/ a main\n");
-    let key = site.write("home/.ssh/id_ed25519", &private_key(c));
+    let key = site.write("home/.ssh/id_ed25519", &private_key(in_key));
     let formats = ["json", "ocsf", "text", "table"].map(|format| output(&out, format));
     let monitor = site.start(&(rule(&[&site.files()]) + &formats.concat()));
 
-    site.replace(&settings, &format!("port=2\npassword={b}\n"));
+    site.replace(&settings, &format!("port=2\npassword={next_password}\n"));
     monitor.expect(Expect::action("modified").of(&settings).adds("port=2"));
     // The temporaries of editors lie beside the file, and the secret is among what they write and are told.
     let sed = run(
         "sed",
         &[
             "-i",
-            &format!("s|^password=.*|password={g}|"),
+            &format!("s|^password=.*|password={by_sed}|"),
             text(&settings),
         ],
     );
@@ -205,13 +213,13 @@ fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
     }
     site.replace(
         &sources,
-        &format!("deb https://bob:{d}@example.org/ a main\n"),
+        &format!("deb https://bob:{in_url}@example.org/ a main\n"),
     );
     monitor.expect(Expect::action("modified").of(&sources));
-    site.replace(&key, &private_key(e));
+    site.replace(&key, &private_key(in_next_key));
     monitor.expect(Expect::action("modified").of(&key));
     let script = "echo port=4 >>\"$1\"";
-    let told = format!("--password={f}");
+    let told = format!("--password={argument}");
     let sh = run("sh", &["-c", script, "sh", text(&settings), &told]);
     let written = Expect::action("modified").of(&settings).by(&sh);
     let event = monitor.expect(written.adds("port=4"));
