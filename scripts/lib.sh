@@ -39,11 +39,14 @@ build() {
 	(cd "$root" && cargo build --release --workspace "${@:---all-targets}")
 }
 
-# The user that the analyzer becomes.
+# The users that the analyzer and the forwarder become.
 ensure_user() {
-	getent passwd fimk >/dev/null && return 0
-	say "creating the system user fimk"
-	useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fimk
+	local user
+	for user in fimk fimk-forwarder; do
+		getent passwd "$user" >/dev/null && continue
+		say "creating the system user $user"
+		useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+	done
 }
 
 # Programs, maps and links are pinned there. systemd mounts it; containers and small guests often lack it.

@@ -17,6 +17,11 @@ impl Event {
             .map(Self)
     }
 
+    /// All of it.
+    pub fn whole(&self) -> &Value {
+        &self.0
+    }
+
     /// The value at a dotted name: `process.pid`.
     pub fn get(&self, name: &str) -> Option<&Value> {
         name.split('.')

@@ -14,6 +14,7 @@ mod burden;
 mod direct;
 mod event;
 mod expect;
+pub mod exposition;
 pub mod fuse;
 mod monitor;
 mod ran;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fimk_consumers::redact;
 use fimk_core::{
-    config::{Config, Rule, Texts},
+    config::{Config, Output, Rule, Texts},
     event::{Configured, Notice},
 };
 
@@ -69,7 +69,7 @@ pub fn redact(config: &Config) {
 }
 
 /// Puts back into a new configuration what a running fimk cannot change, and names it: what was asked for at HELLO, what the
-/// sandbox was made for, and the outputs, which have their places in the store.
+/// sandbox was made for, and the outputs, which have their places in the store. Which events go to each may be exchanged.
 pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     let mut kept = Vec::new();
     let mut keep = |key: &str, differs: bool| {
@@ -82,14 +82,29 @@ pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     keep("state_dir", new.state_dir != old.state_dir);
     keep("run_dir", new.run_dir != old.run_dir);
     keep("objects_max", new.objects_max != old.objects_max);
-    keep("output", new.outputs != old.outputs);
+    let elsewhere = !differ_in_filters_only(&new.outputs, &old.outputs);
+    keep("output", elsewhere);
+    keep("metrics", new.metrics != old.metrics);
     new.source = old.source;
     new.coverage = old.coverage;
     new.state_dir.clone_from(&old.state_dir);
     new.run_dir.clone_from(&old.run_dir);
     new.objects_max = old.objects_max;
-    new.outputs.clone_from(&old.outputs);
+    if elsewhere {
+        new.outputs.clone_from(&old.outputs);
+    }
+    new.metrics.clone_from(&old.metrics);
     kept
+}
+
+/// Whether the same outputs are written to in the same form.
+fn differ_in_filters_only(new: &[Output], old: &[Output]) -> bool {
+    let filtered = |new: &Output, old: &Output| Output {
+        filter: new.filter.clone(),
+        ..old.clone()
+    };
+    let mut pairs = new.iter().zip(old);
+    new.len() == old.len() && pairs.all(|(new, old)| *new == filtered(new, old))
 }
 
 /// How many rules came, went and became others, by their names.
@@ -267,12 +282,27 @@ mod tests {
     fn what_cannot_be_changed_while_running_keeps_its_value_and_is_named() {
         let old = config(ONE);
         let mut new = config(&format!(
-            "objects_max = 2048\nstate_dir = \"/s\"\nsettle_ms = 7\n{ONE}[[output]]\ntype = \"stdout\"\nseverity = 9\n"
+            "objects_max = 2048\nstate_dir = \"/s\"\nsettle_ms = 7\n{ONE}[[output]]\ntype = \"stdout\"\nformat = \"text\"\n"
         ));
         let kept = keep_what_stands(&mut new, &old);
         assert_eq!(kept, ["state_dir", "objects_max", "output"]);
         let settle_ms = 7;
         assert_eq!(new, Config { settle_ms, ..old });
+    }
+
+    #[test]
+    fn which_events_an_output_takes_can_be_changed_while_running() {
+        let old = config(ONE);
+        let mut new = config(&format!(
+            "{ONE}[[output]]\ntype = \"stdout\"\nseverity = 9\n"
+        ));
+        assert_eq!(keep_what_stands(&mut new, &old), [""; 0]);
+        assert_ne!(new.outputs, old.outputs);
+        let mut two = config(&format!(
+            "{ONE}[[output]]\ntype = \"stdout\"\n[[output]]\ntype = \"journald\"\n"
+        ));
+        assert_eq!(keep_what_stands(&mut two, &old), ["output"]);
+        assert_eq!(two.outputs, old.outputs);
     }
 
     #[test]

@@ -9,10 +9,14 @@ mod place;
 mod tests;
 
 use std::{
+    fs,
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::PermissionsExt as _,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::Path,
     time::{Duration, Instant},
@@ -140,6 +144,8 @@ pub struct Control {
     next_number: u64,
     paused_until: Option<Instant>,
     counts: Counts,
+    /// The user whose place nobody takes, beside root's and our own.
+    forwarder: Option<u32>,
 }
 
 impl Control {
@@ -157,7 +163,33 @@ impl Control {
             next_number: 0,
             paused_until: None,
             counts: Counts::default(),
+            forwarder: None,
         })
+    }
+
+    /// Lets other users pass through the run directory, which lists nothing for them: fimk-forwarder is one, and who may ask
+    /// what is for us to say.
+    ///
+    /// # Errors
+    /// A sentence: the directory is not ours.
+    pub fn open_to_others(run_dir: &Path) -> Result<(), String> {
+        let failed = |error: io::Error| {
+            format!(
+                "others cannot be let through {} to the control socket ({error}), and fimk-forwarder is one: chmod o+x it",
+                run_dir.display()
+            )
+        };
+        let mode = fs::metadata(run_dir).map_err(failed)?.permissions().mode() & 0o7777;
+        let passable = mode | 0o11;
+        if passable == mode {
+            return Ok(());
+        }
+        fs::set_permissions(run_dir, fs::Permissions::from_mode(passable)).map_err(failed)
+    }
+
+    /// Keeps a place free for this user, whose events would wait.
+    pub fn keep_a_place_for(&mut self, forwarder: Option<u32>) {
+        self.forwarder = forwarder;
     }
 
     /// What poll is to look at.
@@ -242,7 +274,9 @@ impl Control {
         };
         self.next_number += 1;
         let others: Vec<_> = self.connections.iter().map(Connection::user).collect();
-        if has_place(connection.user(), &others) {
+        let user = connection.user();
+        let is_forwarder = Some(user.uid) == self.forwarder;
+        if is_forwarder && others.len() < CONNECTIONS_MAX || has_place(user, &others) {
             self.connections.push(connection);
         } else {
             self.counts.refused(Refusal::Busy);

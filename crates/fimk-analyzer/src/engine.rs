@@ -1,10 +1,13 @@
 //! The loop: packets and events come in, settle, are examined, committed, written, and done.
 
+mod baseline;
 mod checkpoint;
 mod deliver;
+mod forward;
 mod heartbeat;
 mod keep;
 mod lane;
+mod orders;
 mod packets;
 mod pulse;
 mod questions;
@@ -13,8 +16,10 @@ mod status;
 mod storing;
 mod wait;
 
+pub use baseline::accepted;
+pub use forward::Meter;
 pub use keep::{AGE, ALIVE};
-pub use lane::Lane;
+pub use lane::{Lane, Lost};
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -31,10 +36,12 @@ use crate::{
     clock,
     configuration::Origin,
     control::Control,
+    examine::Examined,
     exit::{Failure, Status, log},
     homes::Table,
     identity::ActorKey,
     looks,
+    metrics::Metrics,
     mounts::Mounts,
     notify::Notify,
     patience::Patience,
@@ -52,9 +59,11 @@ use crate::{
 };
 use fimk_consumers::Token;
 use fimk_core::{
+    accepted::Accepted,
     config::Config,
     event::{Action, Body, Event, Notice, Source},
     path::BytePath,
+    request::FORWARDER,
     rules::RuleSet,
     time::Timestamp,
 };
@@ -65,7 +74,7 @@ use fimk_wire::raw;
 const EXAMINE_AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How long something that differs waits for the touch of who did it: the kernel makes it right after the change.
-const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
+pub(crate) const EXPLAINED_WITHIN: Duration = Duration::from_millis(50);
 
 /// What serves.
 pub enum Eyes {
@@ -98,8 +107,10 @@ pub struct Engine {
     pub(crate) settle: Settle,
     pub(crate) attempts: Attempts,
     pub(crate) eyes: Eyes,
-    /// The outputs, as configured.
+    /// The outputs of events, as configured.
     lanes: Vec<Lane>,
+    /// Those of counters.
+    meters: Vec<Meter>,
     /// The loader does not answer: who did what is not waited for.
     pub(crate) alone: bool,
     heartbeat_at: Instant,
@@ -113,6 +124,7 @@ pub struct Engine {
     pub(crate) held: crate::held::Held,
     pub(crate) looks: looks::Looks,
     pub(crate) look: crate::look::Look,
+    pub(crate) others: crate::others::Others,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
     pub(crate) last_scan: Instant,
@@ -120,6 +132,11 @@ pub struct Engine {
     pub(crate) scan_pause: Duration,
     /// What the kernel has no room to watch.
     pub(crate) unwatched: crate::unwatched::Unwatched,
+    /// Comparisons that somebody asked for.
+    orders: orders::Orders,
+    /// What somebody has looked at.
+    accepted: Accepted,
+    metrics: Option<Metrics>,
     /// When everything was last compared.
     pub(crate) compared: Timestamp,
     /// How far it has come, while everything is compared.
@@ -168,6 +185,7 @@ pub struct Parts {
     pub channel: Channel,
     pub eyes: Eyes,
     pub lanes: Vec<Lane>,
+    pub meters: Vec<Meter>,
     pub boot: String,
     pub stash: Stash,
     pub stop: UnixStream,
@@ -177,6 +195,8 @@ pub struct Parts {
     pub about: About,
     pub mounts: Mounts,
     pub notify: Notify,
+    pub accepted: Accepted,
+    pub metrics: Option<Metrics>,
 }
 
 impl Engine {
@@ -184,6 +204,9 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let removed_told = crate::retention::Told::new(parts.store.removed());
         let times = Times::of(&parts.config);
+        let users = Users::default();
+        let mut control = parts.control;
+        control.keep_a_place_for(users.number_of(FORWARDER));
         Self {
             walker: Walker::new(&parts.rules, &parts.homes)
                 .sparing(crate::own::Directories::of(&parts.config)),
@@ -195,7 +218,7 @@ impl Engine {
             patience: parts.patience,
             stalled: crate::stalled::Stalled::default(),
             key_id: parts.key_id,
-            users: Users::default(),
+            users,
             actors: Actors::default(),
             channel: parts.channel,
             tree: Tree::default(),
@@ -203,6 +226,7 @@ impl Engine {
             attempts: Attempts::new(times.window),
             eyes: parts.eyes,
             lanes: parts.lanes,
+            meters: parts.meters,
             alone: false,
             heartbeat_at: Instant::now(),
             own: crate::own::Own::of_this_process(),
@@ -212,16 +236,20 @@ impl Engine {
             held: crate::held::Held::default(),
             looks: looks::Looks::default(),
             look: crate::look::Look::new(),
+            others: crate::others::Others::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
             unwatched: crate::unwatched::Unwatched::default(),
+            orders: orders::Orders::default(),
+            accepted: parts.accepted,
+            metrics: parts.metrics,
             compared: clock::now(),
             scanning: None,
             commits: 0,
             losses: crate::losses::Losses::default(),
             repairs: crate::repairs::Repairs::default(),
-            control: parts.control,
+            control,
             about: parts.about,
             activity: Activity::default(),
             mounts: parts.mounts,
@@ -277,6 +305,7 @@ impl Engine {
         self.report_attempts()?;
         self.look_at_holders()?;
         self.scan_if_wanted()?;
+        self.scan_if_ordered()?;
         self.tell_losses(false)?;
         self.say_unwatched()?;
         self.say_hanging()?;
@@ -286,6 +315,7 @@ impl Engine {
         self.recover_if_due()?;
         self.deliver()?;
         self.serve_control();
+        self.write_metrics();
         self.reload_if_asked()?;
         self.watch_loader()?;
         self.sign_of_life()?;
@@ -313,8 +343,12 @@ impl Engine {
                 known &= self.want(touch.actor)?;
             }
             if known {
-                if !self.examine(&path, seen)? {
-                    self.wait_for_who(path, pending)?;
+                match self.examine(&path, seen)? {
+                    Examined::Done => {}
+                    Examined::Unexplained => self.wait_for_who(path, pending)?,
+                    Examined::OthersToCome => {
+                        self.wait_for_others(path, pending, EXPLAINED_WITHIN);
+                    }
                 }
             } else {
                 self.settle

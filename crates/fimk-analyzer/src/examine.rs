@@ -10,8 +10,9 @@ use fimk_core::{
     config::{ContentMode, Rule},
     event::{Body, Event, Gap},
     path::BytePath,
-    record::{Content, Record, Snapshot},
+    record::{Content, Digest, Record, Snapshot},
     rules::RuleSet,
+    time::Timestamp,
 };
 use fimk_store::Commit;
 
@@ -24,6 +25,7 @@ use crate::{
     read::{Known, LEASED, Read, ReadError, Reader, Wanted, unchanged},
     report::{Case, Report, awaits_reason, puts},
     signal::{Fact, Operations},
+    verdict::Verdict,
     wanted::Seen,
 };
 
@@ -37,9 +39,12 @@ const GROWING_REST: u32 = 20;
 const GROWING_REST_MAX: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// What waited about a path becomes events, if anything shows; false when it has to wait for a touch that
-    /// explains what shows.
-    pub(crate) fn examine(&mut self, path: &BytePath, pending: &Pending) -> Result<bool, Trouble> {
+    /// What waited about a path becomes events, if anything shows, or has to wait for a touch that explains what shows.
+    pub(crate) fn examine(
+        &mut self,
+        path: &BytePath,
+        pending: &Pending,
+    ) -> Result<Examined, Trouble> {
         self.settle.mark_read(path, pending.count());
         self.examine_in(path, pending, None)
     }
@@ -50,40 +55,41 @@ impl Engine {
         path: &BytePath,
         pending: &Pending,
         gap: Option<Gap>,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<Examined, Trouble> {
         let rules = Arc::clone(&self.rules);
         let mut commit = Commit {
             remove: self.still_former(pending)?,
             ..Commit::default()
         };
         let Some(matched) = rules.covers(path) else {
-            return self.commit(commit).map(|()| true);
+            return self.commit(commit).map(|()| Examined::Done);
         };
         let stored = self.store.record(path).map_err(Failure::from)?;
         let had_record = stored.is_some();
         let mut before = pending.base.clone().or(stored);
         if self.nothing_can_differ(path, pending, before.as_ref()) {
-            return Ok(true);
+            return Ok(Examined::Done);
         }
         let gone = pending.present == Some(false) && !self.stands_after_all(path)?;
+        let begun = clock::now();
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
-        let grown = looked.has_grown();
+        let (grown, digests) = (looked.has_grown(), looked.digests());
         let stalled = looked.is_stalled();
         if stalled {
             let news = self.stalled.add(path);
             if !news && pending.touches.is_empty() {
-                return self.commit(commit).map(|()| true);
+                return self.commit(commit).map(|()| Examined::Done);
             }
         } else if self.stalled.remove(path) && !had_record && pending.touches.is_empty() {
-            commit.put.extend(self.recorded(path, looked));
-            return self.commit(commit).map(|()| true);
+            commit.put.extend(self.recorded(path, looked, begun));
+            return self.commit(commit).map(|()| Examined::Done);
         }
         let after = match looked {
             // Whether it is still there is not known, and it is not called gone.
             Looked::Silent(hangs) => match &before {
                 Some(record) => Some(without_content(&record.snapshot, hangs)),
-                None => return self.commit(commit).map(|()| true),
+                None => return self.commit(commit).map(|()| Examined::Done),
             },
             looked => looked.snapshot(),
         };
@@ -91,11 +97,11 @@ impl Engine {
         if ours && had_record && pending.touches.is_empty() && gap.is_none() {
             commit
                 .put
-                .extend(after.map(|snapshot| self.as_of_now(path, snapshot)));
-            return self.commit(commit).map(|()| true);
+                .extend(after.map(|snapshot| self.recorded_at(begun, path, snapshot)));
+            return self.commit(commit).map(|()| Examined::Done);
         }
         if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
-            return Ok(false);
+            return Ok(Examined::Unexplained);
         }
         let tokens_fit = self.has_tokens_of(before.as_ref());
         let seen = Seen {
@@ -106,17 +112,9 @@ impl Engine {
             tokens_fit,
         };
         let (verdict, forgiven) = self.judged_for(matched.rule, &seen);
-        if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
-            // Who holds it now is asked first, and what others did to it meanwhile is heard.
-            return Ok(false);
-        }
-        if awaits_reason(pending, before.as_ref(), after.as_ref(), &verdict) {
-            // Another process did it, and its touch is on the way: it is not put on whoever came first.
-            return Ok(false);
-        }
-        let new = before.is_none() && pending.found.is_some();
-        if (verdict.differs() || new) && self.others_are_on_the_way(path, pending)? {
-            return Ok(false);
+        let read = self.read_before(pending, before.as_ref());
+        if let Some(waits) = self.waits(path, pending, &seen, &verdict, read)? {
+            return Ok(waits);
         }
         let case = Case {
             path,
@@ -127,9 +125,11 @@ impl Engine {
             matched: &matched,
             // What was done until it was read shows as well.
             gap: gap.map(|it| crate::report::gap(it.from)),
+            read,
             compared: self.compared,
             show_private: matched.rule.content == ContentMode::Diff,
             cut: self.cut(matched.rule, after.as_ref()),
+            digests: &digests,
             names_lag: matches!(self.eyes, Eyes::Fanotify(_)),
             adrift: after.is_none() && self.is_adrift(path),
         };
@@ -143,18 +143,43 @@ impl Engine {
                     || !had_record
                     || rehashed =>
             {
-                commit.put.push(self.as_of_now(path, snapshot));
+                commit.put.push(self.recorded_at(begun, path, snapshot));
             }
             None if had_record => commit.remove.push(path.clone()),
             _ => {}
         }
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
-            return Ok(true);
+            return Ok(Examined::Done);
         }
         if leads_elsewhere {
-            return self.commit_of_link(path, commit).map(|()| true);
+            return self.commit_of_link(path, commit).map(|()| Examined::Done);
         }
-        self.commit(commit).map(|()| true)
+        self.commit(commit).map(|()| Examined::Done)
+    }
+
+    /// Whether what differs is to be told once more is known of who did it.
+    fn waits(
+        &mut self,
+        path: &BytePath,
+        pending: &Pending,
+        seen: &Seen<'_>,
+        verdict: &Verdict,
+        read: Option<Timestamp>,
+    ) -> Result<Option<Examined>, Trouble> {
+        if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
+            // Who holds it now is asked first, and what others did to it meanwhile is heard.
+            return Ok(Some(Examined::Unexplained));
+        }
+        let new = seen.before.is_none() && pending.found.is_some();
+        if verdict.differs() || new {
+            let waits = self.others_are_on_the_way(path, pending, seen.after)?;
+            if waits.is_some() {
+                return Ok(waits);
+            }
+        }
+        // Another process did it, and its touch is on the way: it is not put on whoever came first.
+        let awaits = awaits_reason(pending, seen.before, seen.after, verdict, read);
+        Ok(awaits.then_some(Examined::Unexplained))
     }
 
     /// Of a link that a rule spells out, and that leads elsewhere now.
@@ -172,17 +197,29 @@ impl Engine {
     }
 
     /// The first record of what could not be read before.
-    fn recorded(&self, path: &BytePath, looked: Looked) -> Option<(BytePath, Record)> {
-        Some(self.as_of_now(path, looked.snapshot()?))
+    fn recorded(
+        &self,
+        path: &BytePath,
+        looked: Looked,
+        begun: Timestamp,
+    ) -> Option<(BytePath, Record)> {
+        Some(self.recorded_at(begun, path, looked.snapshot()?))
     }
 
-    fn as_of_now(&self, path: &BytePath, snapshot: Snapshot) -> (BytePath, Record) {
-        let record = Record {
-            snapshot,
-            seen: clock::now(),
-            key_id: self.key_id,
-        };
-        (path.clone(), record)
+    fn recorded_at(
+        &self,
+        begun: Timestamp,
+        path: &BytePath,
+        snapshot: Snapshot,
+    ) -> (BytePath, Record) {
+        (path.clone(), self.new_record(snapshot, begun))
+    }
+
+    /// When that was read with which is compared now, if what happened before is known to show in it: the BPF programs run
+    /// after the change.
+    fn read_before(&self, pending: &Pending, before: Option<&Record>) -> Option<Timestamp> {
+        let tells_times = matches!(self.eyes, Eyes::Bpf(_)) && pending.found.is_none();
+        before.filter(|_| tells_times).map(|record| record.seen)
     }
 
     /// What a link leads to now is watched before anybody reads that it leads there.
@@ -265,30 +302,6 @@ impl Engine {
                 let now = self.ask(path, move |reader| reader.attributes(&at));
                 matches!(now, Ok(Ok(now)) if unchanged(&record.snapshot.attributes, &now))
             })
-    }
-
-    /// Whether the fanotify queue holds events of other processes about what was just read: theirs are older than the
-    /// reading, so what differs may be their work. (A BPF entry is taken before the reading, with everybody in it.)
-    fn others_are_on_the_way(
-        &mut self,
-        path: &BytePath,
-        pending: &Pending,
-    ) -> Result<bool, Trouble> {
-        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
-            return Ok(false);
-        };
-        if pending.unexplained || pending.found.is_none() && pending.touches.is_empty() {
-            return Ok(false);
-        }
-        // A group that fails says so again at the next turn, which ends us.
-        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
-        // Who was merely near when it was found is not known to have done anything.
-        let touches = pending.touches.iter();
-        let actors = touches
-            .filter(|_| pending.found.is_none())
-            .filter_map(|touch| touch.actor);
-        let known: Vec<u32> = actors.map(|actor| actor.pid).collect();
-        Ok(fanotify.awaits_another(path, &known))
     }
 
     /// Whether what fanotify names so may have moved on with its directory: one that was removed has no name in the tree, and lay in
@@ -409,6 +422,17 @@ impl Engine {
     }
 }
 
+/// What came of examining what waited about a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Examined {
+    /// It is told, as far as there was anything to tell.
+    Done,
+    /// Something differs that nothing which waits has caused.
+    Unexplained,
+    /// Something differs, and others are on record for whom it may be, too.
+    OthersToCome,
+}
+
 /// What came of looking at a path.
 pub enum Looked {
     /// It is there.
@@ -446,6 +470,14 @@ impl Looked {
     /// Whether what is on record is still the beginning of it.
     fn has_grown(&self) -> bool {
         matches!(self, Self::There(read) if read.grown)
+    }
+
+    /// By further hashes.
+    fn digests(&self) -> Vec<Digest> {
+        match self {
+            Self::There(read) => read.digests.clone(),
+            Self::Gone | Self::Silent(_) => Vec::new(),
+        }
     }
 
     /// What was read.
@@ -513,6 +545,7 @@ fn unreadable(reader: &Reader, path: &BytePath, error: &ReadError) -> Option<Rea
         consistent: true,
         rehashed: false,
         grown: false,
+        digests: Vec::new(),
     })
 }
 

@@ -14,7 +14,7 @@ use fimk_core::path::BytePath;
 use fimk_wire::raw;
 
 use crate::{
-    engine::{Engine, Eyes, Trouble},
+    engine::{EXPLAINED_WITHIN, Engine, Eyes, Trouble},
     exit::log,
     held::How,
     identity::{ActorKey, Object, device_of},
@@ -264,8 +264,12 @@ const PUT_OFF_MAX: u8 = 5;
 const PUT_OFF: Duration = Duration::from_millis(150);
 
 impl Engine {
-    /// What was found late may be on record as somebody's doing, which is not taken yet: it waits for that.
+    /// What is on record as somebody's doing, and not taken yet, is waited for.
     pub(crate) fn put_off(&mut self, path: &BytePath, pending: Pending) -> Option<Pending> {
+        if self.is_to_wait_for_others(path, &pending) {
+            self.wait_for_others(path.clone(), pending, EXPLAINED_WITHIN);
+            return None;
+        }
         let Eyes::Bpf(bpf) = &self.eyes else {
             return Some(pending);
         };

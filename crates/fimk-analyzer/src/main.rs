@@ -23,11 +23,13 @@ mod key;
 mod look;
 mod looks;
 mod losses;
+mod metrics;
 mod mounts;
 mod names;
 // What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;
+mod others;
 mod output;
 mod own;
 mod patience;
@@ -63,7 +65,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{Config, Coverage, OutputKind, Report, SourceWanted},
+    config::{self, Config, Coverage, OutputKind, Report, SourceWanted},
     path::BytePath,
     pattern::Pattern,
     render::Host,
@@ -78,7 +80,7 @@ use crate::{
     channel::{Channel, ChannelError, no_key},
     configuration::{Configuration, Origin},
     control::Control,
-    engine::{Engine, Eyes, Lane, Parts, Trouble},
+    engine::{Engine, Eyes, Lane, Meter, Parts, Trouble},
     exit::{Failure, Status, log},
     fanotify::Group,
     homes::{Homes, Table},
@@ -128,6 +130,11 @@ fn run() -> Result<(), Failure> {
             .map_err(|sentence| Failure::new(Status::Configuration, sentence))?,
     );
     let control = Control::bind(&config.run_dir)?;
+    if config.outputs.iter().any(|it| it.kind.remote().is_some())
+        && let Err(sentence) = Control::open_to_others(&config.run_dir)
+    {
+        log(sentence);
+    }
     let mounts = Mounts::open();
     let notify = Notify::from_environment();
     let report = sandbox::enter(&config.state_dir, &config.run_dir, &places(&config))
@@ -153,6 +160,8 @@ fn run() -> Result<(), Failure> {
     };
     let host = host_name();
     let lanes = lanes(&config, &host, &mut store)?;
+    let metrics = metrics(&config)?;
+    let accepted = engine::accepted(&store)?;
     let mut engine = Engine::new(Parts {
         rules,
         age: start::age(&store)?,
@@ -165,6 +174,7 @@ fn run() -> Result<(), Failure> {
         channel,
         eyes: eyes(&ready, group)?,
         lanes,
+        meters: config.outputs.iter().filter_map(Meter::of).collect(),
         boot,
         stash,
         stop,
@@ -174,6 +184,8 @@ fn run() -> Result<(), Failure> {
         hangup,
         mounts,
         notify,
+        accepted,
+        metrics,
         config,
     });
     match engine.start(&ready, &past, &text) {
@@ -201,7 +213,17 @@ fn lanes(config: &Config, host: &str, store: &mut Store) -> Result<Vec<Lane>, Fa
         })?;
         Lane::new(output, store)
     };
-    config.outputs.iter().map(lane).collect()
+    let has_events = |output: &&config::Output| output.takes_events();
+    config.outputs.iter().filter(has_events).map(lane).collect()
+}
+
+/// The file of metrics, if one is wanted.
+fn metrics(config: &Config) -> Result<Option<metrics::Metrics>, Failure> {
+    let started = config.metrics.clone().map(metrics::Metrics::start);
+    started.transpose().map_err(|error| {
+        let sentence = format!("no thread can be started ({error}): raise the limit of processes");
+        Failure::new(Status::Internal, sentence)
+    })
 }
 
 /// The loader's end is ours, also before there is anything to keep.
@@ -262,9 +284,12 @@ fn places(config: &Config) -> sandbox::Places {
                 places.sockets.push(socket.clone());
             }
             OutputKind::File { path, .. } => places.files.push(path.clone()),
-            OutputKind::Stdout => {}
+            OutputKind::Stdout | OutputKind::Remote(_) => {}
         }
     }
+    places
+        .files
+        .extend(config.metrics.iter().map(|it| it.path.clone()));
     places
 }
 

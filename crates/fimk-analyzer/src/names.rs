@@ -52,7 +52,12 @@ impl Engine {
     }
 
     fn touched(&mut self, path: &BytePath, touch: Touch) {
-        if !self.covered(path) || touch.fact.is_none() && self.own.did(touch.actor) {
+        let former = touch.is_of_former();
+        if !self.covered(path) || (former || touch.fact.is_none()) && self.own.did(touch.actor) {
+            return;
+        }
+        if former {
+            self.settle.entry(path, false).add(touch);
             return;
         }
         if matches!(
@@ -88,6 +93,9 @@ impl Engine {
             pending.explain();
         }
         pending.add(touch);
+        if std::mem::take(&mut pending.waits_for_others) {
+            self.settle.hasten(path);
+        }
     }
 
     fn moved(
@@ -149,7 +157,7 @@ impl Engine {
         }
         let answerable = Operations::CONTENT.with(Operations::ATTRIBUTES);
         for it in &prior.touches {
-            if it.operations.meets(answerable) {
+            if it.operations.meets(answerable) && !it.is_of_former() {
                 here.add(Touch {
                     operations: it.operations.without(Operations::NAMES),
                     fact: None,
@@ -176,7 +184,8 @@ impl Engine {
             (one, other) => one.min(other),
         };
         self.settle.put(to.clone(), here);
-        let tells = |it: &Touch| it.fact.as_ref().is_some_and(Fact::tells_of_name);
+        let tells =
+            |it: &Touch| it.is_of_former() || it.fact.as_ref().is_some_and(Fact::tells_of_name);
         if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
             // How it came by its old name is a fact that is told, though it is gone from there by now.
             self.settle.put(
@@ -383,7 +392,7 @@ impl Engine {
     fn leave(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
         let gone = self.tree.below(path);
         match &mut self.eyes {
-            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path),
+            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path, crate::clock::now()),
             Eyes::Fanotify(_) | Eyes::Periodic => drop(self.tree.remove_below(path)),
         }
         gone

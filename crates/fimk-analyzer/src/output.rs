@@ -2,10 +2,15 @@
 
 mod burst;
 mod form;
+mod handed;
 mod sink;
 mod writer;
 
-use std::{collections::VecDeque, io, time::Instant};
+use std::{
+    collections::VecDeque,
+    io,
+    time::{Duration, Instant},
+};
 
 use fimk_core::{
     config,
@@ -17,6 +22,7 @@ use self::{burst::Bursts, form::Form, writer::Writer};
 pub use self::{
     burst::Due,
     form::line,
+    handed::Handed,
     sink::MEMORY_FILE,
     writer::{Blocked, RECORDS_MAX},
 };
@@ -51,8 +57,21 @@ impl Output {
             bursts: config.burst.map(Bursts::new),
             ripe: VecDeque::new(),
             taken: 0,
-            writer: Writer::start(sink::open(&config.kind)?)?,
+            writer: match sink::open(&config.kind)? {
+                Some(sink) => Writer::start(sink)?,
+                None => Writer::of_another_process(),
+            },
         })
+    }
+
+    /// Whether an event is for it.
+    pub fn wants(&self, event: &Event) -> bool {
+        self.filter.passes(event)
+    }
+
+    /// From now on these events are for it.
+    pub fn select(&mut self, filter: config::Filter) {
+        self.filter = filter;
     }
 
     /// Takes the next stored event: gives it to be written, or keeps it back for a while. False when too many wait already,
@@ -131,6 +150,26 @@ impl Output {
         self.writer.written()
     }
 
+    /// Gives what waits to fimk-forwarder; see [`Writer::hand_out`].
+    pub fn hand_out(&self, limit: usize, problem: Option<String>) -> Handed {
+        self.writer.hand_out(limit, problem)
+    }
+
+    /// Whether fimk-forwarder sends what goes there.
+    pub fn is_fetched(&self) -> bool {
+        self.writer.is_fetched()
+    }
+
+    /// For how long who sends has not asked, if it is to.
+    pub fn unasked(&self) -> Option<Duration> {
+        self.writer.unasked()
+    }
+
+    /// Its receiver has all up to this ticket.
+    pub fn acknowledge(&self, upto: u64) {
+        self.writer.acknowledge(upto);
+    }
+
     /// Whether everything that was taken is written or kept back.
     pub fn is_idle(&self) -> bool {
         self.ripe.is_empty() && self.writer.is_idle()
@@ -139,6 +178,11 @@ impl Output {
     /// Events to be written that are not.
     pub fn waiting(&self) -> usize {
         self.ripe.len() + self.writer.waiting()
+    }
+
+    /// Events that were cut because a datagram has no room for more.
+    pub fn cut(&self) -> u64 {
+        self.form.cut()
     }
 
     /// What keeps events from being written, if some wait.

@@ -13,7 +13,12 @@ use std::{
     path::PathBuf,
 };
 
-use fimk_core::{config::Config, path::BytePath, record::Attributes, rules::RuleSet};
+use fimk_core::{
+    config::{Config, Metrics},
+    path::BytePath,
+    record::Attributes,
+    rules::RuleSet,
+};
 
 use crate::identity::ActorKey;
 
@@ -39,6 +44,7 @@ impl Directories {
 /// What every rule leaves out: the state and the run directory and the files of outputs, those that were full among them.
 pub fn names(config: &Config) -> Vec<BytePath> {
     let files = config.outputs.iter().flat_map(|it| it.kind.files());
+    let files = files.chain(config.metrics.iter().flat_map(Metrics::files));
     let directories = [&config.state_dir, &config.run_dir].map(PathBuf::clone);
     real(directories.into_iter().chain(files))
 }

@@ -62,6 +62,10 @@ pub struct Pending {
     pub asked: bool,
     /// How often it was put off since, because records of others are on their way.
     pub put_off: u8,
+    /// It is put off for what others did, and examined as soon as that comes.
+    pub waits_for_others: bool,
+    /// It changed after all that waits here, and was put off for that.
+    pub changed_since: bool,
 }
 
 /// How something was found that no event named.
@@ -83,11 +87,11 @@ impl Pending {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;
-        match self
-            .touches
-            .iter_mut()
-            .rfind(|it| it.actor == touch.actor && it.uid == touch.uid)
-        {
+        match self.touches.iter_mut().rfind(|it| {
+            it.actor == touch.actor
+                && it.uid == touch.uid
+                && it.is_of_former() == touch.is_of_former()
+        }) {
             Some(known) if mergeable => {
                 let fact = touch.fact.clone().filter(|_| known.fact.is_none());
                 known.absorb(touch);

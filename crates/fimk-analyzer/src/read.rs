@@ -96,6 +96,8 @@ pub struct Read {
     pub rehashed: bool,
     /// It is a growing file that begins with the content on record.
     pub grown: bool,
+    /// Digests of it by the further hashes that are configured; none of what holds secrets.
+    pub digests: Vec<Digest>,
 }
 
 /// Why there is no reading at all. (An object that shows its attributes but not its content is [`Content::Unread`].)
@@ -130,7 +132,8 @@ pub struct Reader {
     homes: Arc<Mutex<Homes>>,
     homes_age: Duration,
     included: Arc<Mutex<Included>>,
-    hash: Hash,
+    /// The first is that of records.
+    hashes: Vec<Hash>,
     progress: Progress,
 }
 
@@ -144,7 +147,7 @@ impl Reader {
             homes: Arc::new(Mutex::new(homes)),
             homes_age: Duration::ZERO,
             included: Arc::default(),
-            hash: Hash::default(),
+            hashes: vec![Hash::default()],
             progress: Progress::default(),
         }
     }
@@ -154,7 +157,9 @@ impl Reader {
     pub fn heeding(self, config: &Config) -> Self {
         Self {
             read_bytes_max: config.read_bytes_max,
-            hash: config.hash,
+            hashes: std::iter::once(config.hash)
+                .chain(config.also_hash.iter().copied())
+                .collect(),
             ..self
         }
     }
@@ -164,9 +169,14 @@ impl Reader {
         &self.progress
     }
 
-    /// The same for a thread of its own, which keeps to this pace.
+    fn hash(&self) -> Hash {
+        self.hashes.first().copied().unwrap_or_default()
+    }
+
+    /// The same for a thread of its own, which keeps to this pace. What it reads is not told.
     pub fn paced(&self, pace: &Arc<Pace>) -> Self {
         Self {
+            hashes: vec![self.hash()],
             progress: Progress::paced(Arc::clone(pace)),
             homes_age: HOMES_AGE_MAX,
             ..self.clone()
@@ -279,7 +289,7 @@ impl Reader {
         wanted: &Wanted,
         known: Option<Known>,
     ) -> Result<Read, ReadError> {
-        let (mut rehashed, mut opened) = (false, None);
+        let (mut rehashed, mut opened, mut digests) = (false, None, Vec::new());
         let place = place::find(path, &self.homes())?;
         let object = &place.object;
         let before = attributes::of(object)?;
@@ -300,11 +310,12 @@ impl Reader {
                     &before,
                     self.read_bytes_max,
                     wanted.consumer.is_some(),
-                    Hashing::new(self.hash, known, may_be_keyed),
+                    Hashing::new(&self.hashes, known, may_be_keyed),
                     &self.progress,
                 );
                 let (content, known_again) = self.file(path, &stream, wanted, known);
                 rehashed = known_again;
+                digests = self.further(&stream, &content);
                 opened = stream.content();
                 content
             }
@@ -316,6 +327,7 @@ impl Reader {
             consistent: unchanged(&before, &after),
             rehashed,
             grown: false,
+            digests,
             snapshot: Snapshot {
                 attributes: after,
                 content,
@@ -338,7 +350,7 @@ impl Reader {
                 self.key.keyed_digest(&digests.input_of_keyed(text)) == known
             }
             Some(known) if secrets => digests.has(known),
-            known => digests.is_known_as(known, self.hash),
+            known => digests.is_known_as(known, self.hash()),
         }
     }
 
@@ -353,7 +365,7 @@ impl Reader {
         let mark = known.map(|known| known.bytes.min(self.read_bytes_max));
         let digest = known.map(|known| known.digest);
         let most = before.size.min(self.read_bytes_max);
-        let hashing = Hashing::new(Hash::Sha256, digest, true);
+        let hashing = Hashing::new(&[Hash::Sha256], digest, true);
         let (content, grown, whole) = match content::beginning(
             &place.object,
             before,
@@ -385,6 +397,7 @@ impl Reader {
             consistent: whole && same && after.size >= before.size,
             rehashed: false,
             grown,
+            digests: Vec::new(),
             snapshot: Snapshot {
                 attributes: Attributes {
                     size: before.size,
@@ -400,6 +413,22 @@ impl Reader {
         match known {
             Digest::Keyed(known) => self.key.keyed_digest(&there.input_of_keyed(None)) == known,
             known => there.has(known),
+        }
+    }
+
+    /// What else was made of it.
+    fn further(&self, stream: &Stream, content: &Content) -> Vec<Digest> {
+        let further = self.hashes.get(1..).unwrap_or_default();
+        match (stream, content) {
+            (
+                _,
+                Content::Read {
+                    digest: Digest::Keyed(_),
+                    ..
+                },
+            )
+            | (Stream::Unread(_), _) => Vec::new(),
+            (Stream::Read { digests, .. }, _) => digests.by_each(further),
         }
     }
 
@@ -431,7 +460,7 @@ impl Reader {
             let digest = digests.input_of_keyed(text.as_deref());
             Digest::Keyed(self.key.keyed_digest(&digest))
         } else {
-            digests.by(self.hash)
+            digests.by(self.hash())
         };
         let state = reading
             .filter(|_| wanted.content != ContentMode::Hash)

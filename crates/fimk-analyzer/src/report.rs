@@ -1,17 +1,19 @@
 //! From what was hinted and what differs to the events that say so: one process, one event.
 
 mod describe;
+mod further;
 mod rotation;
 
 pub(crate) use describe::described;
 pub use describe::is_public;
+pub(crate) use further::as_recorded;
 pub use rotation::lower;
 
 use fimk_core::{
     config::Attribute,
     event::{Action, Change, ContentVerdict, Gap},
     path::BytePath,
-    record::{Record, Snapshot},
+    record::{Digest, Record, Snapshot},
     rules::Match,
     time::Timestamp,
 };
@@ -20,6 +22,7 @@ use self::describe::describe;
 use crate::{
     actors::Actors,
     identity::ActorKey,
+    others::is_past,
     pending::{Found, Pending},
     signal::{Fact, Operations, Touch},
     users::Users,
@@ -47,12 +50,16 @@ pub struct Case<'a> {
     pub matched: &'a Match<'a>,
     /// The window, when nobody was watching.
     pub gap: Option<Gap>,
+    /// When that was read with which is compared: what was done before explains no difference.
+    pub read: Option<Timestamp>,
     /// When everything was last compared.
     pub compared: Timestamp,
     /// Whether a text difference may be shown though others cannot read the file.
     pub show_private: bool,
     /// What of the content was not compared: a sentence.
     pub cut: Option<String>,
+    /// Of the content now, by further hashes.
+    pub digests: &'a [Digest],
     /// The source names objects by what their directories were called, which may be another's name by now.
     pub names_lag: bool,
     /// Nothing is there, and what was touched may have moved on with its directory.
@@ -64,18 +71,23 @@ pub type Report = (Action, u8, Change);
 
 /// What is to be reported: an event for each actor that did something that shows.
 pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Report> {
-    let mut groups = by_actor(&case.pending.touches);
+    let mut groups = by_actor(case);
     if groups.is_empty() {
         groups.push(Group::nobody(case));
     }
     let candidates = one_of(case, &mut groups);
-    if unexplained(case.pending, case.verdict) {
+    if unexplained(case.pending, case.verdict, case.read) {
         groups.push(Group::nobody(case));
     }
-    let content = share(&groups, Operations::CONTENT);
-    let attributes = share(&groups, Operations::ATTRIBUTES);
+    let verdict = case.verdict;
+    let content = share(&groups, Operations::CONTENT, verdict.content_changed());
+    let attributes = share(
+        &groups,
+        Operations::ATTRIBUTES,
+        !verdict.attributes.is_empty(),
+    );
     let suspects: Vec<ActorKey> = content.iter().filter_map(|&at| groups[at].actor).collect();
-    let shared = case.verdict.content_changed() && suspects.len() > 1;
+    let shared = verdict.content_changed() && suspects.len() > 1;
     groups
         .iter()
         .enumerate()
@@ -112,6 +124,10 @@ struct Group {
     actor: Option<ActorKey>,
     touch: Touch,
     facts: Vec<Fact>,
+    /// It explains nothing that differs.
+    past: bool,
+    /// It is about what stood here before.
+    former: bool,
 }
 
 impl Group {
@@ -132,6 +148,8 @@ impl Group {
             actor: None,
             touch,
             facts: Vec::new(),
+            past: false,
+            former: false,
         }
     }
 }
@@ -155,11 +173,12 @@ fn one_of(case: &Case<'_>, groups: &mut Vec<Group>) -> Vec<ActorKey> {
 }
 
 /// Whether something differs that nothing which waited can have caused: who caused it is still to be heard of.
-pub fn unexplained(pending: &Pending, verdict: &Verdict) -> bool {
+pub fn unexplained(pending: &Pending, verdict: &Verdict, read: Option<Timestamp>) -> bool {
     let able = |operations: Operations| {
         pending
             .touches
             .iter()
+            .filter(|it| !is_past(it, read))
             .any(|it| it.operations.meets(operations) || it.fact.as_ref().is_some_and(puts))
     };
     pending.found.is_none()
@@ -175,8 +194,10 @@ pub fn awaits_reason(
     before: Option<&Record>,
     after: Option<&Snapshot>,
     verdict: &Verdict,
+    read: Option<Timestamp>,
 ) -> bool {
-    !pending.unexplained && (vanished(pending, before, after) || unexplained(pending, verdict))
+    !pending.unexplained
+        && (vanished(pending, before, after) || unexplained(pending, verdict, read))
 }
 
 /// Whether it is gone, and nothing that waited says why: that it was removed or moved is still to be heard of.
@@ -197,20 +218,29 @@ pub fn puts(fact: &Fact) -> bool {
     )
 }
 
-fn by_actor(touches: &[Touch]) -> Vec<Group> {
+fn by_actor(case: &Case<'_>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for touch in touches {
+    for touch in &case.pending.touches {
+        let past = is_past(touch, case.read);
+        // Where nothing stands, nothing can be put on the wrong one.
+        let former = touch.is_of_former() && case.after.is_some();
         let mut touch = touch.clone();
         let fact = touch.fact.take();
-        match groups.iter_mut().find(|group| group.actor == touch.actor) {
+        let known = groups
+            .iter_mut()
+            .find(|group| group.actor == touch.actor && group.former == former);
+        match known {
             Some(group) => {
                 group.touch.absorb(touch);
                 group.facts.extend(fact);
+                group.past &= past;
             }
             None => groups.push(Group {
                 actor: touch.actor,
                 touch,
                 facts: fact.into_iter().collect(),
+                past,
+                former,
             }),
         }
     }
@@ -218,9 +248,10 @@ fn by_actor(touches: &[Touch]) -> Vec<Group> {
 }
 
 /// Which groups answer for a kind of difference: those whose operations can cause it; if none, those whose
-/// facts put something else there; if none, the last.
-fn share(groups: &[Group], operations: Operations) -> Vec<usize> {
-    let all = || 0..groups.len();
+/// facts put something else there; if none, the last. `differs`: something of this kind does, and what was done before
+/// the reading with which is compared has not caused it.
+fn share(groups: &[Group], operations: Operations, differs: bool) -> Vec<usize> {
+    let all = || (0..groups.len()).filter(|&at| !(differs && groups[at].past));
     let strong = operations.without(Operations::of(&[
         fimk_wire::raw::FIMK_OP_MAP,
         fimk_wire::raw::FIMK_OP_CLOSE,
@@ -254,6 +285,9 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     let severity = case.matched.rule.severity;
     if told_already(case, group) {
         return Some((Action::Modified, SILENT));
+    }
+    if group.former {
+        return Some(done_to_former(group, severity));
     }
     let verdict = case.verdict;
     let modified = part.content && verdict.content_changed();
@@ -304,8 +338,25 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
             None => (Action::Modified, severity),
         });
     }
-    let action = unrecorded(case, operations)?;
-    Some((action, severity))
+    if let Some(action) = unrecorded(case, operations) {
+        return Some((action, severity));
+    }
+    let former = |fact: &Fact| matches!(fact, Fact::Former(_));
+    let of_former = group.facts.iter().any(former);
+    of_former.then(|| done_to_former(group, severity))
+}
+
+/// What was done to what is gone from here.
+fn done_to_former(group: &Group, severity: u8) -> (Action, u8) {
+    let operations = group.touch.operations;
+    if operations.meets(Operations::WRITES) {
+        (Action::Modified, severity)
+    } else if operations.meets(Operations::ATTRIBUTES) {
+        (Action::AttributesModified, severity)
+    } else {
+        // Mapped, or opened: whether anything was stored nobody knows any more.
+        (Action::Modified, SILENT)
+    }
 }
 
 /// Of what was never recorded under this name, and of which nobody says that it came or went: nobody can say either that the
@@ -374,6 +425,7 @@ fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
         Fact::Linked(_) => Action::Linked,
         Fact::Attributes(_) if !case.matched.rule.cares.about(Attribute::Xattrs) => return None,
         Fact::Attributes(_) => Action::AttributesModified,
+        Fact::Former(_) => return None,
         Fact::Beneath => match (case.before, case.after) {
             (None, Some(_)) => Action::Created,
             (Some(_), None) => Action::Deleted,

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use fimk_core::{
     config::Config,
-    event::{Action, Notice},
+    event::{Action, Event, Notice},
     time::Timestamp,
 };
 use fimk_store::{CLASSES, Commit, Removed, Retention};
 
 use crate::{
-    engine::{Engine, Trouble},
+    engine::{Engine, Lost, Trouble},
     severity,
 };
 
@@ -85,6 +85,43 @@ impl Engine {
             events: vec![event],
             ..Commit::default()
         })
+    }
+}
+
+impl Engine {
+    /// Says what outputs lost because it was removed before they took it.
+    pub(crate) fn say_lost(&mut self) -> Result<(), Trouble> {
+        let events: Vec<Event> = self
+            .take_lost()
+            .into_iter()
+            .map(|(output, lost)| self.lost_notice(&output, lost))
+            .collect();
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.commit(Commit {
+            events,
+            ..Commit::default()
+        })
+    }
+
+    fn lost_notice(&self, output: &str, lost: Lost) -> Event {
+        let Lost { count, first, last } = lost;
+        let notice = Notice {
+            message: format!(
+                "the output \"{output}\" will never get {count} events with numbers from {first} to {last}: they were removed, \
+                 by age or to make room, before it took them; see why it takes nothing, or keep more ([store])"
+            ),
+            counts: [
+                ("undelivered", count),
+                ("undelivered_first", first),
+                ("undelivered_last", last),
+            ]
+            .map(|(name, number)| (name.to_owned(), number))
+            .into(),
+            ..Notice::default()
+        };
+        self.notice(Action::EventsRemoved, severity::DEGRADED, notice)
     }
 }
 

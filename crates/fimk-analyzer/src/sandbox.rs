@@ -3,7 +3,7 @@
 //! | layer | what is left |
 //! |---|---|
 //! | capabilities | `CAP_DAC_READ_SEARCH`, which reads and marks, and nothing to inherit |
-//! | not dumpable | no core dump, no ptrace by others of the same user, `/proc/self` is root's |
+//! | not dumpable, `RLIMIT_CORE` 0 | no core dump, no ptrace by others of the same user, `/proc/self` is root's |
 //! | landlock | writing only beneath the state and the run directory and that of an output's file; no TCP, no abstract sockets, no signals to others |
 //! | seccomp | the calls listed in `sandbox/syscalls.rs`; everything else is `EPERM` |
 //!
@@ -21,7 +21,13 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
-use nix::{sys::prctl, unistd::getresuid};
+use nix::{
+    sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+    },
+    unistd::getresuid,
+};
 
 pub use self::places::Places;
 
@@ -58,6 +64,8 @@ fn restrict_thread(state_dir: &Path, run_dir: &Path, places: &Places) -> Result<
     prctl::set_dumpable(false).map_err(|errno| {
         format!("The kernel refused to protect the process from dumps ({errno}).")
     })?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+        .map_err(|errno| format!("The kernel refused to forbid core dumps ({errno})."))?;
     let reads_everything = keep_one_capability()?;
     let (landlock_abi, landlock_complete) = restrict_files(state_dir, run_dir, places)?;
     filter::apply()?;

@@ -22,6 +22,7 @@ use fimk_core::{
     path::BytePath,
     record::{Content, Record, Snapshot},
     rules::RuleSet,
+    time::Timestamp,
 };
 use fimk_store::Commit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -66,14 +67,16 @@ pub struct Tally {
     pub compared: u64,
     /// Records of what no rule covers any more.
     pub dropped: u64,
+    /// Changes that nothing had told of before.
+    pub differences: u64,
 }
 
 /// What a thread found.
 enum Inspected {
     /// Nothing differs.
     AsRecorded,
-    /// There was no record; what is there now.
-    New(Option<Box<Snapshot>>),
+    /// There was no record; what is there now, and when reading it began.
+    New(Option<Box<Snapshot>>, Timestamp),
     /// Something differs, or may.
     Differs,
 }
@@ -150,7 +153,7 @@ impl Engine {
         compared?;
         self.put_baseline(&mut scan.baseline, true)?;
         self.compare_differing(&mut scan)?;
-        scan.tally.dropped = self.compare_absent(&scan.paths, gap, below)?;
+        self.compare_absent(&scan.paths, gap, below, &mut scan.tally)?;
         if scan.remembers {
             self.store
                 .set_meta(COMPARED_TO, b"")
@@ -175,9 +178,10 @@ impl Engine {
         // is not read, so that a flood that provokes losses cannot make us read everything again and again. What a
         // first baseline that was cut short has recorded is as new as its record.
         let periodic = matches!(self.eyes, Eyes::Periodic);
-        let reads_all = past.watched_until.is_some() && (gap.is_some() || periodic);
+        let reads_all =
+            past.watched_until.is_some() && (gap.is_some() || periodic || past.thorough);
         let compared_to = self.store.meta(COMPARED_TO).map_err(Failure::from)?;
-        let compared_to = compared_to.filter(|path| whole && !path.is_empty());
+        let compared_to = compared_to.filter(|path| whole && !past.thorough && !path.is_empty());
         let now = Instant::now();
         Ok(Scan {
             paths,
@@ -187,7 +191,8 @@ impl Engine {
             past,
             gap,
             reads_all,
-            remembers: whole && reads_all,
+            // Who asks for one wants it whole.
+            remembers: whole && reads_all && !past.thorough,
             compared_to: compared_to.map(|path| BytePath::new(&path)),
             last: None,
             baseline: Baseline::default(),
@@ -245,7 +250,7 @@ impl Engine {
             let job = move |reader: &Reader| {
                 let found = inspect(reader, &at, &rules, record, looks);
                 let kept = match &found {
-                    Inspected::New(Some(snapshot)) => text_bytes(snapshot),
+                    Inspected::New(Some(snapshot), _) => text_bytes(snapshot),
                     _ => 0,
                 };
                 ((at, found), kept)
@@ -278,18 +283,18 @@ impl Engine {
             Inspected::AsRecorded => {
                 scan.tally.resumed += u64::from(scan.past.watched_until.is_none());
             }
-            Inspected::New(snapshot) if !self.settle.waits(&path) => {
+            Inspected::New(snapshot, begun) if !self.settle.waits(&path) => {
                 if let Some(snapshot) = snapshot {
                     if is_leased(&snapshot) {
                         self.stalled.add_unrecorded(&path);
                     }
                     scan.baseline
-                        .add((path.clone(), self.new_record(*snapshot)));
+                        .add((path.clone(), self.new_record(*snapshot, begun)));
                     scan.tally.baseline += 1;
                 }
                 self.put_baseline(&mut scan.baseline, false)?;
             }
-            Inspected::New(_) | Inspected::Differs => scan.differing.push(path.clone()),
+            Inspected::New(..) | Inspected::Differs => scan.differing.push(path.clone()),
         }
         scan.last = Some(path);
         Ok(())
@@ -349,7 +354,7 @@ impl Engine {
                 self.breathe();
             }
             if !self.settle.waits(path) {
-                self.examine_in(path, &found_by_scan(), scan.gap)?;
+                self.examine_found(path, scan.gap, &mut scan.tally)?;
             } else if scan.gap.is_some()
                 && !is_new_ground(path, scan.past)
                 && self.store.record(path).map_err(Failure::from)?.is_none()
@@ -357,6 +362,19 @@ impl Engine {
                 self.settle.found_by_comparing(path);
             }
         }
+        Ok(())
+    }
+
+    /// Counts what it finds.
+    fn examine_found(
+        &mut self,
+        path: &BytePath,
+        gap: Option<Gap>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
+        let before = self.repairs.done().differences;
+        self.examine_in(path, &found_by_scan(), gap)?;
+        tally.differences += self.repairs.done().differences - before;
         Ok(())
     }
 
@@ -373,6 +391,7 @@ impl Engine {
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
+        self.write_metrics();
         self.breathe();
         if !self.started {
             return Ok(());
@@ -398,18 +417,20 @@ impl Engine {
     pub(crate) fn first_record(&mut self, path: &BytePath) -> Option<(BytePath, Record)> {
         let rules = Arc::clone(&self.rules);
         let matched = rules.covers(path)?;
+        let begun = clock::now();
         let looked = self.snapshot(path, matched.rule, None, false);
         if looked.is_stalled() {
             self.stalled.add_unrecorded(path);
         }
         let snapshot = looked.snapshot()?;
-        Some((path.clone(), self.new_record(snapshot)))
+        Some((path.clone(), self.new_record(snapshot, begun)))
     }
 
-    pub(crate) fn new_record(&self, snapshot: Snapshot) -> Record {
+    /// `seen`: when reading it began. What was done before shows in it.
+    pub(crate) fn new_record(&self, snapshot: Snapshot, seen: Timestamp) -> Record {
         Record {
             snapshot,
-            seen: clock::now(),
+            seen,
             key_id: self.key_id,
         }
     }
@@ -421,7 +442,8 @@ impl Engine {
         present: &[&BytePath],
         gap: Option<Gap>,
         below: Option<&[BytePath]>,
-    ) -> Result<u64, Trouble> {
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
         let everything = [None];
         let tops: Vec<Option<&BytePath>> = below.map_or_else(
             || everything.to_vec(),
@@ -449,7 +471,7 @@ impl Engine {
                 continue;
             }
             if self.rules.covers(&path).is_some() {
-                self.examine_in(&path, &found_by_scan(), gap)?;
+                self.examine_found(&path, gap, tally)?;
             } else {
                 uncovered.push(path);
             }
@@ -460,7 +482,8 @@ impl Engine {
                 ..Commit::default()
             })?;
         }
-        Ok(uncovered.len() as u64)
+        tally.dropped = uncovered.len() as u64;
+        Ok(())
     }
 }
 
@@ -478,8 +501,9 @@ fn inspect(
     let manner = Manner::of(matched.rule);
     let as_recorded = match record {
         None => {
+            let begun = clock::now();
             let read = read_under(reader, path, manner, None);
-            return Inspected::New(read.map(|it| Box::new(it.snapshot)));
+            return Inspected::New(read.map(|it| Box::new(it.snapshot)), begun);
         }
         Some(record) if only_looks => reader.looks_like(path, &record.snapshot),
         Some(record) => read_under(reader, path, manner, Known::of(&record))

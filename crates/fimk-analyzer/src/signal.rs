@@ -134,7 +134,7 @@ pub struct Touch {
     pub fact: Option<Fact>,
 }
 
-/// A fact of the kernel's record: about a name, but for the last.
+/// A fact of the kernel's record: about a name, but for the last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// It is new.
@@ -154,12 +154,14 @@ pub enum Fact {
     Beneath,
     /// Extended attributes that cannot be read were set or removed. Those of which the names are known.
     Attributes(Vec<String>),
+    /// It was done to an object that stood here before, with this inode number: it explains nothing of what stands here now.
+    Former(u64),
 }
 
 impl Fact {
     /// Whether it says for itself what became of the name.
     pub fn tells_of_name(&self) -> bool {
-        !matches!(self, Self::Beneath | Self::Attributes(_))
+        !matches!(self, Self::Beneath | Self::Attributes(_) | Self::Former(_))
     }
 }
 
@@ -209,6 +211,11 @@ pub struct Attempted {
 }
 
 impl Touch {
+    /// Whether it was done to an object that stands here no more.
+    pub fn is_of_former(&self) -> bool {
+        matches!(self.fact, Some(Fact::Former(_)))
+    }
+
     /// Takes in a later touch of the same actor.
     pub fn absorb(&mut self, later: Self) {
         self.operations = self.operations.with(later.operations);

@@ -58,6 +58,8 @@ pub struct Past {
     pub rules: Option<Arc<RuleSet>>,
     /// The digest of the configuration of then, and the rules as they stood in it as far as they are known.
     pub config: Option<(String, Vec<Rule>)>,
+    /// Everything is read, also what looks as recorded: somebody asked for that.
+    pub thorough: bool,
     /// What the store said when it was opened.
     pub opened: Opened,
     /// What is odd about it: sentences.
@@ -76,6 +78,9 @@ impl Engine {
         let begun = clock::now();
         self.checkpoint.reach(past.watched_until.unwrap_or(begun));
         self.recall_losses(ready.load)?;
+        if let Eyes::Bpf(bpf) = &mut self.eyes {
+            bpf.begins_to_walk();
+        }
         let found = self.watch_everything()?;
         if matches!(self.eyes, Eyes::Fanotify(_)) {
             self.looks.want();
@@ -243,7 +248,7 @@ impl Engine {
         if !reason.is_empty() {
             log(format!("everything is compared, because {reason}"));
         }
-        let tally = self.scan(None)?;
+        let tally = self.scan(None, false)?;
         self.say_baseline(&tally)
     }
 
@@ -258,7 +263,8 @@ impl Engine {
             "what {} covers is compared, because the kernel's map of changes was full",
             names.join(", ")
         ));
-        self.scan_rules(&rules)
+        let tally = self.scan_rules(&rules, false)?;
+        self.say_baseline(&tally)
     }
 
     /// A link in a rule's own path leads elsewhere: what is there now is watched, and recorded without an
@@ -275,22 +281,37 @@ impl Engine {
         let own = crate::own::Directories::of(&self.config);
         self.walker = Walker::new(&rules, &self.homes).sparing(own);
         let before = std::mem::replace(&mut self.rules, rules);
-        self.scan(Some(before))
+        let tally = self.scan(Some(before), false)?;
+        self.let_go()?;
+        Ok(tally)
     }
 
-    fn scan(&mut self, rules_before: Option<Arc<RuleSet>>) -> Result<Tally, Trouble> {
+    /// Compares everything, and reads also what looks as recorded.
+    pub(crate) fn scan_thoroughly(&mut self) -> Result<Tally, Trouble> {
+        self.scan(None, true)
+    }
+
+    fn scan(
+        &mut self,
+        rules_before: Option<Arc<RuleSet>>,
+        thorough: bool,
+    ) -> Result<Tally, Trouble> {
         let (timer, begun) = (Instant::now(), clock::now());
         // What is lost from here on is not found by this.
         self.repairs.take_rules();
         let found = self.watch_everything()?;
-        let tally = self.compare_found(&found, rules_before, None)?;
+        let tally = self.compare_found(&found, (rules_before, thorough), None)?;
         self.rest_after(timer);
         self.compared = begun;
         Ok(tally)
     }
 
     /// Compares what these rules cover.
-    fn scan_rules(&mut self, numbers: &BTreeSet<u32>) -> Result<(), Trouble> {
+    pub(crate) fn scan_rules(
+        &mut self,
+        numbers: &BTreeSet<u32>,
+        thorough: bool,
+    ) -> Result<Tally, Trouble> {
         let timer = Instant::now();
         let tops = self.roots_of(numbers);
         let found: Vec<_> = self
@@ -298,15 +319,15 @@ impl Engine {
             .into_iter()
             .flatten()
             .collect();
-        let tally = self.compare_found(&found, None, Some(&tops))?;
+        let tally = self.compare_found(&found, (None, thorough), Some(&tops))?;
         self.rest_after(timer);
-        self.say_baseline(&tally)
+        Ok(tally)
     }
 
     fn compare_found(
         &mut self,
         found: &[crate::walk::Found],
-        rules_before: Option<Arc<RuleSet>>,
+        (rules_before, thorough): (Option<Arc<RuleSet>>, bool),
         below: Option<&[BytePath]>,
     ) -> Result<Tally, Trouble> {
         self.gather(false)?;
@@ -315,6 +336,7 @@ impl Engine {
             rebooted: false,
             rules: rules_before,
             config: None,
+            thorough,
             opened: Opened {
                 created: false,
                 lost: None,
@@ -324,7 +346,9 @@ impl Engine {
         };
         let covered = found.iter().filter(|it| it.covered).map(|it| &it.path);
         let tally = self.compare_all(covered, &past, None, below)?;
-        self.repairs.compared(tally.compared);
+        if !thorough || self.repairs.next_due().is_some() {
+            self.repairs.compared(tally.compared);
+        }
         Ok(tally)
     }
 
@@ -513,6 +537,7 @@ pub fn past(
         rebooted: before.is_some_and(|before| before != boot.as_bytes()),
         rules,
         config,
+        thorough: false,
         opened,
         odd,
     })

@@ -3,13 +3,17 @@
 //! Beyond the limit a record is reduced to the dirty entry that it announces. The kernel holds that entry until it
 //! is taken: nothing is lost, only the names in the record have to be found by comparing the directory.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fimk_wire::Packet;
 
 use crate::{
     channel::Received,
-    source::{bpf, takes::Key},
+    identity::{ActorKey, Object},
+    source::{
+        bpf,
+        takes::{self, Key},
+    },
 };
 
 /// Whole records kept: at no more than 2.7 KiB each, 44 MiB.
@@ -20,7 +24,9 @@ pub const PACKETS_MAX: usize = 16_384;
 pub struct Stash {
     packets: VecDeque<Received>,
     /// No more than the kernel's dirty map holds.
-    announced: HashSet<Key>,
+    announced: BTreeSet<Key>,
+    /// How many of the records kept announce which dirty entry.
+    kept: BTreeMap<Key, u32>,
 }
 
 impl Stash {
@@ -32,17 +38,37 @@ impl Stash {
                 self.announced.insert(bpf::key_of(touch.key));
             }
             Packet::Name(name) if full => self.announced.extend(bpf::keys_of(name)),
-            _ => self.packets.push_back(received),
+            _ => {
+                if let Packet::Touch(touch) = &received.0 {
+                    *self.kept.entry(bpf::key_of(touch.key)).or_default() += 1;
+                }
+                self.packets.push_back(received);
+            }
         }
     }
 
     /// The oldest.
     pub fn pop(&mut self) -> Option<Received> {
-        self.packets.pop_front()
+        let received = self.packets.pop_front()?;
+        if let Packet::Touch(touch) = &received.0 {
+            let key = bpf::key_of(touch.key);
+            match self.kept.get_mut(&key) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.kept.remove(&key)),
+            }
+        }
+        Some(received)
+    }
+
+    /// Whether what is kept announces an entry of this object and of a process that is none of these.
+    pub fn tells_of_another(&self, object: Object, known: &[Option<ActorKey>]) -> bool {
+        let kept = self.kept.range(takes::from(object)).map(|(key, _)| key);
+        let announced = self.announced.range(takes::from(object));
+        takes::has_another(kept, object, known) || takes::has_another(announced, object, known)
     }
 
     /// The dirty entries whose records were not kept.
-    pub fn take_announced(&mut self) -> HashSet<Key> {
+    pub fn take_announced(&mut self) -> BTreeSet<Key> {
         std::mem::take(&mut self.announced)
     }
 
@@ -84,6 +110,30 @@ mod tests {
         assert!(!stash.is_empty());
         assert_eq!(stash.take_announced().len(), 20_000 - PACKETS_MAX);
         assert!(stash.is_empty());
+    }
+
+    #[test]
+    fn a_record_that_is_kept_tells_of_its_process_until_it_is_handled() {
+        let (inode, mut stash) = (5, Stash::default());
+        stash.push(touch(inode));
+        stash.push(touch(inode));
+        let (object, actor) = bpf::key_of(match touch(inode).0 {
+            Packet::Touch(touch) => touch.key,
+            _ => raw::fimk_key::new_zeroed(),
+        });
+        let known = [ActorKey::of(actor.wire())];
+        assert!(stash.tells_of_another(object, &[]));
+        assert!(!stash.tells_of_another(object, &known));
+        assert!(stash.pop().is_some());
+        assert!(stash.tells_of_another(object, &[]));
+        assert!(stash.pop().is_some() && stash.pop().is_none());
+        assert!(!stash.tells_of_another(object, &[]));
+        (0..20_000).for_each(|inode| stash.push(touch(inode)));
+        let last = Object {
+            inode: 19_999,
+            ..object
+        };
+        assert!(stash.tells_of_another(last, &[]));
     }
 
     #[test]

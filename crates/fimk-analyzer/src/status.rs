@@ -13,8 +13,10 @@ use std::{
 };
 
 use fimk_core::{
-    event::{Action, Body, Event},
+    config::RULES_MAX,
+    event::{Action, Body, DetectedBy, Event},
     path::{BytePath, escaped},
+    render::severity_word,
     time::Timestamp,
 };
 use fimk_wire::{COUNT_NAMES, HOOK_NAMES, raw};
@@ -90,6 +92,10 @@ impl About {
 #[derive(Debug, Default)]
 pub struct Activity {
     by_action: BTreeMap<&'static str, u64>,
+    /// Of those about a watched object, by the rule that decided.
+    by_rule: BTreeMap<String, u64>,
+    by_severity: BTreeMap<&'static str, u64>,
+    latency: Latency,
     /// The last sentence that said `degraded`, and when.
     degraded: Option<(Timestamp, String)>,
 }
@@ -98,9 +104,42 @@ impl Activity {
     /// An event was stored.
     pub fn note(&mut self, event: &Event) {
         *self.by_action.entry(event.action.name()).or_default() += 1;
+        *self
+            .by_severity
+            .entry(severity_word(event.severity))
+            .or_default() += 1;
+        if let Some(change) = event.body.change() {
+            self.note_rule(&change.rule);
+            if change.detected_by == DetectedBy::Event {
+                self.latency
+                    .note(event.created.0.saturating_sub(change.end.0));
+            }
+        }
         if let (Action::Degraded, Body::Notice(notice)) = (event.action, &event.body) {
             self.degraded = Some((event.created, shown(notice.message.as_bytes())));
         }
+    }
+
+    /// Other configurations have other rules; beyond a limit new ones are counted as one.
+    fn note_rule(&mut self, rule: &str) {
+        let known = self.by_rule.len() < RULES_MAX || self.by_rule.contains_key(rule);
+        let rule = if known { rule } else { "(others)" };
+        *self.by_rule.entry(rule.to_owned()).or_default() += 1;
+    }
+
+    /// Rule → events about what it decides on.
+    pub fn by_rule(&self) -> Value {
+        json!(self.by_rule)
+    }
+
+    /// Severity as a word → events.
+    pub fn by_severity(&self) -> Value {
+        json!(self.by_severity)
+    }
+
+    /// How long it took from the last touch to the event, of those that a source told of.
+    pub fn latency(&self) -> Value {
+        self.latency.json()
     }
 
     /// How many events of an action.
@@ -118,6 +157,57 @@ impl Activity {
         self.degraded
             .as_ref()
             .map(|(when, message)| json!({ "time": when.rfc3339(), "message": message }))
+    }
+}
+
+/// Upper bounds of its buckets, in microseconds, and as the status names them: in seconds.
+const LATENCIES: [(u64, &str); 12] = [
+    (1_000, "0.001"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (25_000, "0.025"),
+    (50_000, "0.05"),
+    (100_000, "0.1"),
+    (250_000, "0.25"),
+    (500_000, "0.5"),
+    (1_000_000, "1"),
+    (2_500_000, "2.5"),
+    (5_000_000, "5"),
+    (10_000_000, "10"),
+];
+
+/// How many took how long.
+#[derive(Debug, Default)]
+struct Latency {
+    /// In each bucket, without those in the ones before.
+    buckets: [u64; LATENCIES.len()],
+    count: u64,
+    sum_us: u64,
+}
+
+impl Latency {
+    /// A clock that was set back makes it negative: that is none.
+    fn note(&mut self, nanoseconds: i64) {
+        let us = u64::try_from(nanoseconds).unwrap_or(0) / 1_000;
+        self.count += 1;
+        self.sum_us = self.sum_us.saturating_add(us);
+        let fits = LATENCIES.iter().position(|(bound, _)| us <= *bound);
+        if let Some(bucket) = fits.and_then(|at| self.buckets.get_mut(at)) {
+            *bucket += 1;
+        }
+    }
+
+    fn json(&self) -> Value {
+        let mut below = 0;
+        let buckets = LATENCIES
+            .iter()
+            .zip(self.buckets)
+            .map(|((_, name), count)| {
+                below += count;
+                ((*name).to_owned(), json!(below))
+            });
+        let buckets: Map<String, Value> = buckets.collect();
+        json!({ "count": self.count, "sum_us": self.sum_us, "le": buckets })
     }
 }
 
@@ -144,6 +234,7 @@ pub fn event(event: &Event) -> Value {
         Body::Burst(burst) => (Some(shown(burst.directory.bytes())), None),
         Body::Notice(notice) => (None, Some(shown(notice.message.as_bytes()))),
         Body::Configured(it) => (None, Some(shown(it.notice.message.as_bytes()))),
+        Body::Asked(it) => (None, Some(shown(it.notice.message.as_bytes()))),
     };
     known([
         ("sequence", json!(event.sequence)),
@@ -204,6 +295,10 @@ pub fn leave_out_names(status: &mut Value) {
     for (holder, member) in [
         ("/config", "path"),
         ("/events", "last_degraded"),
+        ("/events", "by_rule"),
+        ("/last_scan", "rule"),
+        ("/accepted", "note"),
+        ("/metrics", "path"),
         ("/events/last", "path"),
         ("/events/last", "message"),
     ] {
@@ -263,6 +358,8 @@ pub struct Signs<'a> {
     pub alone: Option<String>,
     /// That nothing can be stored, and why.
     pub unstored: Option<String>,
+    /// That no metrics can be written.
+    pub unmeasured: Option<String>,
 }
 
 /// What is wrong, each as a word and a sentence that says what to do; nothing if all is well.
@@ -320,6 +417,9 @@ pub fn problems(signs: &Signs<'_>) -> Vec<Value> {
     }
     if let Some(sentence) = &signs.output {
         say("output_blocked", sentence.clone());
+    }
+    if let Some(sentence) = &signs.unmeasured {
+        say("metrics_unwritten", sentence.clone());
     }
     if let Some(reason) = signs.comparing {
         say(

@@ -42,6 +42,11 @@ impl Tree {
         self.names.len()
     }
 
+    /// All names in the order of their bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (&BytePath, &Entry)> {
+        self.names.iter()
+    }
+
     /// The entry of a name.
     pub fn get(&self, path: &BytePath) -> Option<Entry> {
         self.names.get(path).copied()

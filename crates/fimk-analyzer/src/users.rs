@@ -54,6 +54,13 @@ impl Users {
         members(&text, group).any(|member| member == user.as_bytes())
     }
 
+    /// The number of a user, as of now.
+    pub fn number_of(&self, user: &str) -> Option<u32> {
+        let names = parse(&read(&self.users.path).ok()?);
+        let of_it = |(uid, name): (u32, Arc<str>)| (*name == *user).then_some(uid);
+        names.into_iter().find_map(of_it)
+    }
+
     /// The name of a group.
     pub fn group(&mut self, gid: u32) -> Option<Arc<str>> {
         self.groups.name(gid)
@@ -195,6 +202,10 @@ mod tests {
         assert_eq!(users.user(0).as_deref(), Some("root"));
         assert_eq!(users.user(1000).as_deref(), Some("alice"));
         assert_eq!(users.user(4), None);
+        assert_eq!(
+            (users.number_of("alice"), users.number_of("al")),
+            (Some(1000), None)
+        );
         assert_eq!(users.group(4).as_deref(), Some("adm"));
     }
 

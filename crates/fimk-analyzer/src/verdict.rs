@@ -11,7 +11,7 @@ use fimk_core::{
     record::{Attributes, Content, FileKind, Record, Snapshot},
 };
 
-pub use self::extended::Values;
+pub use self::extended::{Values, words};
 
 /// The differences, sorted by what causes them.
 #[derive(Debug, Default)]

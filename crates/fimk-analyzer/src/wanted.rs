@@ -60,6 +60,9 @@ impl Engine {
             has_shrunk(case.before, case.after),
         );
         reports.retain(|report| is_wanted(report, case, forgiven));
+        for (_, _, change) in &mut reports {
+            self.tell_file_system(&mut change.file);
+        }
         reports
             .into_iter()
             .map(|report| self.event(report))

@@ -1,16 +1,17 @@
 //! The command line.
 
+mod baseline;
 mod filters;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Command, builder::PossibleValuesParser, error::ErrorKind,
-    value_parser,
+    Arg, ArgAction, ArgMatches, Command, ValueHint, builder::PossibleValuesParser,
+    error::ErrorKind, value_parser,
 };
 use clap_complete::Shell;
 
-use crate::{check, events};
+use crate::{baseline as records, check, events, top};
 
 /// Where the monitor's socket is if nothing else is said; also the analyzer's default.
 const RUN_DIR: &str = "/run/fimk";
@@ -50,12 +51,31 @@ pub struct Wanted {
 #[derive(Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum What {
-    Status { format: Format, check: bool },
+    Status {
+        format: Format,
+        check: bool,
+    },
     Events(Box<events::Wanted>),
-    Show { sequence: u64, format: Format },
-    Rules { format: Format },
-    Explain { path: String, format: Format },
-    Legend { format: Format },
+    Show {
+        sequence: u64,
+        format: Format,
+    },
+    Rules {
+        format: Format,
+    },
+    Explain {
+        path: String,
+        format: Format,
+    },
+    Scan {
+        rule: Option<String>,
+        format: Format,
+    },
+    Baseline(records::Wanted),
+    Top(top::Wanted),
+    Legend {
+        format: Format,
+    },
 }
 
 /// What a command line comes to.
@@ -82,7 +102,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Parsed {
             Some((name, of)) => match what(name, of) {
                 Ok(Some(what)) => Parsed::Run(Wanted {
                     what,
-                    run_dir: run_dir(of),
+                    run_dir: run_dir(of.subcommand().map_or(of, |(_, of)| of)),
                 }),
                 Ok(None) => Parsed::Wrong(usage()),
                 Err(why) => Parsed::Wrong(format!("error: {why}\n")),
@@ -106,6 +126,16 @@ fn what(name: &str, matches: &ArgMatches) -> Result<Option<What>, String> {
     if let Some(events) = filters::wanted(name, matches)? {
         return Ok(Some(What::Events(Box::new(events))));
     }
+    if name == baseline::NAME {
+        return Ok(baseline::wanted(matches).map(What::Baseline));
+    }
+    if name == "top" {
+        let seconds = matches.get_one::<u64>("interval").copied().unwrap_or(2);
+        return Ok(Some(What::Top(top::Wanted {
+            once: matches.get_flag("once"),
+            interval: Duration::from_secs(seconds),
+        })));
+    }
     Ok(Format::of(matches).and_then(|format| {
         Some(match name {
             "status" => What::Status {
@@ -119,6 +149,10 @@ fn what(name: &str, matches: &ArgMatches) -> Result<Option<What>, String> {
             "rules" => What::Rules { format },
             "explain" => What::Explain {
                 path: matches.get_one::<String>("path")?.clone(),
+                format,
+            },
+            "scan" => What::Scan {
+                rule: matches.get_one::<String>("rule").cloned(),
                 format,
             },
             "legend" => What::Legend { format },
@@ -173,9 +207,24 @@ fn command() -> Command {
                 Arg::new("path")
                     .value_name("PATH")
                     .required(true)
+                    .value_hint(ValueHint::AnyPath)
                     .help("An absolute path"),
             ),
         )
+        .subcommand(
+            asking(
+                "scan",
+                "Compares what is watched with what is recorded, now",
+            )
+            .arg(format_flag())
+            .arg(
+                Arg::new("rule")
+                    .value_name("RULE")
+                    .help("Only what this rule covers"),
+            ),
+        )
+        .subcommand(baseline::command())
+        .subcommand(top())
         .subcommand(
             Command::new("legend")
                 .about("Prints every field of an event, and what it means")
@@ -201,6 +250,7 @@ fn asking(name: &'static str, about: &'static str) -> Command {
             .long("run-dir")
             .value_name("DIR")
             .value_parser(value_parser!(PathBuf))
+            .value_hint(ValueHint::DirPath)
             .default_value(RUN_DIR)
             .help("The monitor's run directory, in which its socket is"),
     )
@@ -228,6 +278,27 @@ fn status() -> Command {
             .long("check")
             .action(ArgAction::SetTrue)
             .help("Exit with status 1 if not all is well"),
+    )
+}
+
+fn top() -> Command {
+    asking(
+        "top",
+        "Shows the busiest processes and files, and what waits or was lost",
+    )
+    .arg(
+        Arg::new("once")
+            .long("once")
+            .action(ArgAction::SetTrue)
+            .help("Print one picture, and end"),
+    )
+    .arg(
+        Arg::new("interval")
+            .long("interval")
+            .value_name("SECONDS")
+            .value_parser(value_parser!(u64).range(1..=3_600))
+            .default_value("2")
+            .help("Between two pictures"),
     )
 }
 
@@ -323,8 +394,10 @@ mod tests {
     fn the_manual_page_has_every_flag_and_no_other() {
         let mut command = command();
         command.build();
+        let below = command.get_subcommands().flat_map(Command::get_subcommands);
         let flags: BTreeSet<String> = command
             .get_subcommands()
+            .chain(below)
             .flat_map(Command::get_arguments)
             .chain(command.get_arguments())
             .filter_map(|flag| flag.get_long().map(str::to_owned))

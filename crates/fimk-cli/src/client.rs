@@ -59,13 +59,18 @@ fn ask_within(run_dir: &Path, request: &Request, patience: Duration) -> Result<V
 fn refused(error: &Value) -> Failure {
     let text = |key| error.get(key).and_then(Value::as_str);
     let status = match text("code") {
-        Some("busy" | "too_slow") => Status::Unavailable,
+        Some("busy" | "too_slow" | "no_such_scan") => Status::Unavailable,
         Some("not_allowed") => Status::Permission,
         Some("bad_query" | "no_such_event") => Status::Usage,
         _ => Status::Io,
     };
-    let message = text("message").unwrap_or("it does not say why");
-    Failure::new(status, format!("the monitor does not answer: {message}"))
+    let message = text("message").unwrap_or("the monitor does not say why it refuses");
+    match status {
+        Status::Unavailable => {
+            Failure::new(status, format!("the monitor does not answer: {message}"))
+        }
+        status => Failure::new(status, message),
+    }
 }
 
 /// The answer's line, without its end where one came.

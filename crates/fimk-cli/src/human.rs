@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
+use crate::baseline::by_whom;
 use crate::words::{bytes, counted, grouped, moment, shown, span};
 
 /// Width of the labels, with the space behind them.
@@ -28,12 +29,16 @@ pub fn status(answer: &Value) -> String {
         ("objects", answer.objects()),
         ("last event", answer.last_event()),
         ("events", answer.events()),
+        ("latency", answer.latency()),
+        ("accepted", answer.accepted()),
+        ("hooks", answer.hooks()),
         ("kernel", answer.counters()),
         ("repaired", answer.repairs()),
         ("memory", answer.memory()),
         ("queues", answer.queues()),
         ("outputs", answer.outputs()),
         ("compared", answer.compared()),
+        ("scan", answer.scan()),
         ("database", answer.number("/database/bytes").map(bytes)),
         ("rules", answer.rules()),
         ("sandbox", answer.sandbox()),
@@ -43,6 +48,26 @@ pub fn status(answer: &Value) -> String {
     ];
     let mut text = answer.verdict();
     text.push('\n');
+    put_rows(&mut text, rows);
+    text
+}
+
+/// Whether all is well, and what waits or was lost.
+pub fn brief(answer: &Value) -> String {
+    let answer = Answer(answer);
+    let mut text = answer.verdict();
+    put_rows(
+        &mut text,
+        [
+            ("kernel", answer.counters()),
+            ("queues", answer.queues()),
+            ("outputs", answer.outputs()),
+        ],
+    );
+    text
+}
+
+fn put_rows<const N: usize>(text: &mut String, rows: [(&str, Option<String>); N]) {
     for (label, lines) in rows {
         for (at, line) in lines.iter().flat_map(|it| it.lines()).enumerate() {
             let label = if at == 0 { label } else { "" };
@@ -50,7 +75,6 @@ pub fn status(answer: &Value) -> String {
             let _ = writeln!(text, "{label:LABEL$}{line}");
         }
     }
-    text
 }
 
 /// An answer, of which nothing need be there or be what it should.
@@ -205,6 +229,65 @@ impl Answer<'_> {
         Some(stored.map_or_else(String::new, |it| it + "\n") + &since)
     }
 
+    /// How soon a change was told, in the words of the smallest bucket that holds nearly all.
+    fn latency(&self) -> Option<String> {
+        let count = self.number("/events/latency/count").filter(|it| *it > 0)?;
+        let members = self.members("/events/latency/le")?.iter();
+        let mut buckets: Vec<(f64, &String, u64)> = members
+            .filter_map(|(bound, below)| Some((bound.parse().ok()?, bound, below.as_u64()?)))
+            .collect();
+        buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let within = |percent: u64| {
+            let enough = count.saturating_mul(percent).div_ceil(100);
+            let found = buckets.iter().find(|(.., below)| *below >= enough);
+            found.map_or_else(
+                || "more than the last bound".to_owned(),
+                |(_, bound, _)| format!("{} s", shown(bound)),
+            )
+        };
+        Some(format!(
+            "half of the changes told within {}, 99 % within {}",
+            within(50),
+            within(99)
+        ))
+    }
+
+    fn accepted(&self) -> Option<String> {
+        let accepted = self.0.get("accepted")?;
+        let through = grouped(accepted.get("through")?.as_u64()?);
+        Some(format!("events up to {through}, {}", by_whom(accepted)))
+    }
+
+    /// How often each program saw a watched object touched.
+    fn hooks(&self) -> Option<String> {
+        let hooks = self.members("/counters/hooks")?.iter();
+        let seen: Vec<String> = hooks
+            .filter_map(|(hook, causes)| {
+                Some(format!(
+                    "{} {}",
+                    shown(hook),
+                    grouped(causes.get("seen")?.as_u64()?)
+                ))
+            })
+            .collect();
+        (!seen.is_empty()).then(|| wrapped("seen by", with_commas(seen)))
+    }
+
+    /// The comparison that is under way, else the last that somebody asked for.
+    fn scan(&self) -> Option<String> {
+        let number = |pointer: &str| self.number(pointer).map(grouped);
+        if let (Some(done), Some(of)) = (number("/scan/done"), number("/scan/of")) {
+            let kind = self.text("/scan/kind").unwrap_or_default();
+            return Some(format!("{kind} under way: {done} of {of} objects"));
+        }
+        let compared = number("/last_scan/compared")?;
+        let found = number("/last_scan/differences")?;
+        let when = moment(&self.text("/last_scan/finished")?);
+        Some(format!(
+            "asked for, last at {when}: {compared} objects, {found} changes found"
+        ))
+    }
+
     /// What the kernel counted: how much was seen, and what was lost.
     fn counters(&self) -> Option<String> {
         let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
@@ -285,13 +368,17 @@ impl Answer<'_> {
             .filter_map(|output| {
                 let output = Answer(output);
                 let name = output.text("/name")?;
-                let cursor = grouped(output.number("/cursor")?);
-                Some(match output.number("/lag")? {
-                    0 => format!("{name} has all up to {cursor}"),
-                    lag => format!(
+                let far = match (output.number("/cursor").map(grouped), output.number("/lag")) {
+                    (Some(cursor), Some(0)) => format!("{name} has all up to {cursor}"),
+                    (Some(cursor), Some(lag)) => format!(
                         "{name} has all up to {cursor}, and {} to come",
                         grouped(lag)
                     ),
+                    _ => format!("{name} gets counters"),
+                };
+                Some(match output.text("/problem") {
+                    Some(problem) => format!("{far}: {problem}"),
+                    None => far,
                 })
             })
             .collect();

@@ -1,6 +1,7 @@
 //! `fimk`: asks the monitor that runs on this host, and prints what it answers.
 
 mod arguments;
+mod baseline;
 mod check;
 mod client;
 mod events;
@@ -8,8 +9,9 @@ mod exit;
 mod human;
 mod legend;
 mod lists;
-mod prometheus;
+mod scan;
 mod show;
+mod top;
 mod words;
 
 use std::{
@@ -18,7 +20,10 @@ use std::{
     process::ExitCode,
 };
 
-use fimk_core::{render::one_line, request::Request};
+use fimk_core::{
+    render::{metrics, one_line},
+    request::Request,
+};
 use serde_json::Value;
 
 use crate::{
@@ -57,7 +62,14 @@ fn run(wanted: &Wanted) -> Result<(), Failure> {
         What::Show { sequence, format } => {
             let sequence = *sequence;
             let answer = client::ask(run_dir, &Request::Show { sequence })?;
-            print_as(*format, &answer["event"], show::event)
+            let accepted = &answer["accepted"];
+            print_as(*format, &answer["event"], |event| {
+                let mut text = show::event(event);
+                if accepted.is_object() {
+                    text = text + "\nAccepted " + &baseline::by_whom(accepted) + "\n";
+                }
+                text
+            })
         }
         What::Rules { format } => {
             let answer = client::ask(run_dir, &Request::Rules {})?;
@@ -68,6 +80,9 @@ fn run(wanted: &Wanted) -> Result<(), Failure> {
             let answer = client::ask(run_dir, &Request::Explain { path })?;
             print_as(*format, &answer, lists::explanation)
         }
+        What::Scan { rule, format } => scan::run(run_dir, rule.as_deref(), *format),
+        What::Baseline(wanted) => baseline::run(run_dir, wanted),
+        What::Top(wanted) => top::run(run_dir, wanted),
         What::Legend { format } => print_as(*format, &legend::legend(), lists::legend),
     }
 }
@@ -76,7 +91,8 @@ fn status(run_dir: &Path, format: Format, check: bool) -> Result<(), Failure> {
     let answer = client::ask(run_dir, &Request::Status {})?;
     print_as(format, &answer, human::status)?;
     let problems = answer["problems"].as_array();
-    if check && problems.is_none_or(|problems| !problems.is_empty()) {
+    let tells = check || format == Format::Human;
+    if tells && problems.is_none_or(|problems| !problems.is_empty()) {
         return Err(Failure::new(Status::NotWell, ""));
     }
     Ok(())
@@ -90,7 +106,7 @@ fn print_as(
     print(&match format {
         Format::Human => human(answer),
         Format::Json => one_line(answer) + "\n",
-        Format::Prometheus => prometheus::metrics(answer),
+        Format::Prometheus => metrics(answer),
     })
 }
 

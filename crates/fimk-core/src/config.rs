@@ -6,6 +6,7 @@ mod cares;
 mod error;
 mod growing;
 mod homes;
+mod metrics;
 mod output;
 mod redact;
 mod report;
@@ -25,9 +26,11 @@ pub use self::{
     error::ConfigError,
     growing::Growing,
     homes::home,
+    metrics::Metrics,
     output::{
-        BURST_EVENTS_MAX, Burst, FACILITIES, FORMATS, Filter, Format, OUTPUTS_MAX, Output,
-        OutputKind, UNFOLDED, numbered,
+        Address, BURST_EVENTS_MAX, Burst, FACILITIES, FORMATS, Filter, Format, Graphite, Http,
+        HttpBody, OUTPUTS_MAX, Output, OutputKind, Remote, Syslog, Tls, Transport, UNFOLDED, Udp,
+        Way, numbered,
     },
     report::{KINDS, Kind, Report},
     rule::{
@@ -55,8 +58,10 @@ const OUTPUT: &str = "[[output]]";
 
 const STORE: &str = "[store]";
 
+const METRICS: &str = "[metrics]";
+
 /// Every key, by section.
-pub const KEYS: [(&str, &[&str]); 5] = [
+pub const KEYS: [(&str, &[&str]); 6] = [
     (
         TOP,
         &[
@@ -79,6 +84,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "rule",
             "output",
             "store",
+            "metrics",
         ],
     ),
     (DROP_IN, &["rule"]),
@@ -121,6 +127,26 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "path",
             "rotate_bytes",
             "rotate_keep",
+            "address",
+            "transport",
+            "addresses",
+            "datagram_bytes",
+            "url",
+            "headers",
+            "token_file",
+            "token_scheme",
+            "body",
+            "gzip",
+            "batch_events",
+            "batch_ms",
+            "tls_ca",
+            "tls_certificate",
+            "tls_key",
+            "tls_name",
+            "timeout_ms",
+            "prefix",
+            "role",
+            "interval_s",
         ],
     ),
     (
@@ -134,6 +160,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
             "keep_days_critical",
         ],
     ),
+    (METRICS, &["path", "interval_s"]),
 ];
 
 /// Up to a week: the longest that PCI DSS 11.5.2 allows between two comparisons.
@@ -169,6 +196,8 @@ pub struct Config {
     pub scan_bytes_per_s: Option<u64>,
     /// What contents are recorded by.
     pub hash: Hash,
+    /// What else is made of a content that is told of, and neither recorded nor compared; each once.
+    pub also_hash: Vec<Hash>,
     /// Between two events that only say that fimk lives, in seconds; 0: there are none.
     pub heartbeat_interval_s: u64,
     /// Content longer than this is not read.
@@ -183,6 +212,8 @@ pub struct Config {
     pub outputs: Vec<Output>,
     /// How much of events is kept.
     pub store: Store,
+    /// Where metrics are written, if they are.
+    pub metrics: Option<Metrics>,
 }
 
 /// `source`.
@@ -248,6 +279,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
 fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
     let top = &sections[0];
     let rules = rule::rules(sections)?;
+    let (hash, also_hash) = hashes(top)?;
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
         coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
@@ -266,7 +298,8 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         cpu_quota: cpu_quota(top)?,
         // Slower, and a reader that keeps to it could not be told from one that hangs.
         scan_bytes_per_s: top.integer("scan_bytes_per_s", 1 << 20..=1 << 40)?,
-        hash: top.word("hash", &HASHES)?.unwrap_or_default(),
+        hash,
+        also_hash,
         // Often enough to notice within a shift that it was silenced, and no burden: 24 lines a day.
         heartbeat_interval_s: top
             .integer("heartbeat_interval_s", 0..=604_800)?
@@ -279,9 +312,21 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
         outputs: output::outputs(top, &rules)?,
         rules,
         store: store::store(top)?,
+        metrics: metrics::metrics(top)?,
     };
     rule::check_exclusions(sections, &config)?;
     Ok(config)
+}
+
+/// The first is what is compared.
+fn hashes(top: &Section<'_>) -> Result<(Hash, Vec<Hash>), ConfigError> {
+    let all = top.word_or_words("hash", &HASHES)?;
+    let mut all = all.into_iter();
+    let first = all.next().unwrap_or_default();
+    let mut others: Vec<Hash> = all.filter(|it| *it != first).collect();
+    others.sort_unstable();
+    others.dedup();
+    Ok((first, others))
 }
 
 fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, ConfigError> {

@@ -37,6 +37,8 @@ pub enum Action {
     EventsRemoved,
     ConfigReloaded,
     ConfigRejected,
+    ScanFinished,
+    BaselineAccepted,
 }
 
 /// How a change came to our notice: `fimk.detected_by`.
@@ -137,6 +139,43 @@ pub struct File {
     pub group: Option<String>,
     /// Where a symbolic link leads.
     pub target: Option<BytePath>,
+    /// What else is known of it. Stored behind the event, see `fimk-store`: older ones end without it.
+    #[serde(skip)]
+    pub further: Further,
+}
+
+/// What an object has beside its [`Attributes`], in words. What is not known is empty, as what is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// The type of its file system: `ext4`.
+    pub file_system: Option<String>,
+    /// Flags: `immutable`.
+    pub flags: Vec<String>,
+    /// Entries of the access control list: `user:alice:rw-`.
+    pub acl: Vec<String>,
+    /// Of a directory: entries of the list that what is made in it begins with.
+    pub default_acl: Vec<String>,
+    /// `cap_net_raw+ep`.
+    pub capabilities: Option<String>,
+    /// The label of `SELinux`.
+    pub selinux: Option<String>,
+    /// Other extended attributes, names and values.
+    pub xattrs: Vec<(String, String)>,
+}
+
+/// The [`Words`] of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Further {
+    /// As now; for a deleted object, as last known.
+    pub now: Words,
+    /// Those that were other before.
+    pub before: Words,
+    /// The owner's name before, if it was another owner.
+    pub owner_before: Option<String>,
+    /// Likewise the group's.
+    pub group_before: Option<String>,
+    /// Of the content now, by further hashes: neither recorded nor compared.
+    pub digests: Vec<Digest>,
 }
 
 /// A change of a watched object.
@@ -259,6 +298,34 @@ pub struct Configured {
     pub error: Option<String>,
 }
 
+/// What somebody asked for over the control socket, and got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The sentence, and what came of it in numbers.
+    pub notice: Notice,
+    /// Who asked.
+    pub by: Asker,
+    /// The rule that it was about, if it was about one.
+    pub rule: Option<String>,
+    /// What was accepted: everything up to this event,
+    pub through: Option<u64>,
+    /// and only of these paths: a path or a glob.
+    pub path: Option<String>,
+    /// What they wrote about it.
+    pub note: Option<String>,
+}
+
+/// Who asked for something over the control socket, as the kernel says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// As of connecting.
+    pub uid: u32,
+    /// Its name in /etc/passwd.
+    pub user: Option<String>,
+    /// Who logged in, whatever su and sudo did since.
+    pub login_uid: Option<u32>,
+}
+
 /// What an event is about. Stored events hold the place in this list: new ones go to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -268,6 +335,7 @@ pub enum Body {
     Attempt(Box<Attempt>),
     Burst(Box<Burst>),
     Configured(Box<Configured>),
+    Asked(Box<Asked>),
 }
 
 impl Body {
@@ -276,7 +344,16 @@ impl Body {
         match self {
             Self::Change(change) => Some(change),
             Self::Attempt(attempt) => Some(&attempt.on),
-            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) => None,
+            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) | Self::Asked(_) => None,
+        }
+    }
+
+    /// The same, to be altered.
+    pub fn change_mut(&mut self) -> Option<&mut Change> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Attempt(attempt) => Some(&mut attempt.on),
+            Self::Notice(_) | Self::Burst(_) | Self::Configured(_) | Self::Asked(_) => None,
         }
     }
 }
@@ -302,7 +379,7 @@ pub struct Event {
 
 impl Action {
     /// Every action, in the order of the list.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Created,
         Self::Deleted,
         Self::Renamed,
@@ -326,6 +403,8 @@ impl Action {
         Self::EventsRemoved,
         Self::ConfigReloaded,
         Self::ConfigRejected,
+        Self::ScanFinished,
+        Self::BaselineAccepted,
     ];
 
     /// The action of this name.
@@ -359,6 +438,8 @@ impl Action {
             Self::EventsRemoved => "events_removed",
             Self::ConfigReloaded => "config_reloaded",
             Self::ConfigRejected => "config_rejected",
+            Self::ScanFinished => "scan_finished",
+            Self::BaselineAccepted => "baseline_accepted",
         }
     }
 
@@ -415,7 +496,9 @@ impl Action {
             | Self::Heartbeat
             | Self::Recovered
             | Self::EventsRemoved
-            | Self::ConfigRejected => "info",
+            | Self::ConfigRejected
+            | Self::ScanFinished
+            | Self::BaselineAccepted => "info",
         }
     }
 }

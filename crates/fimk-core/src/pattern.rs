@@ -83,6 +83,11 @@ impl PathGlob {
         })
     }
 
+    /// The directory that holds everything it can match.
+    pub fn base(&self) -> &BytePath {
+        &self.base
+    }
+
     /// Matches the paths meant.
     pub fn glob(&self) -> &Glob {
         &self.glob

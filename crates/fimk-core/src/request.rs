@@ -1,5 +1,6 @@
 //! What is asked over the control socket: one JSON object on a line, whose member `command` names a [`Request`].
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,6 +13,12 @@ use crate::{
 
 /// Events in one answer at most.
 pub const PAGE_EVENTS_MAX: usize = 256;
+
+/// The user that fimk-forwarder runs as.
+pub const FORWARDER: &str = "fimk-forwarder";
+
+/// Recorded objects in one answer at most.
+pub const PAGE_RECORDS_MAX: usize = 256;
 
 /// A question. A member that this build does not know makes it none, for it may change what is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +40,100 @@ pub enum Request {
         /// Absolute.
         path: String,
     },
+    /// Compare now, and say under which number that is known.
+    Scan {
+        /// What this rule covers; without it, everything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+    },
+    /// How far that has come.
+    ScanState {
+        /// Its number.
+        scan: u64,
+    },
+    /// Recorded objects.
+    Records(Box<Records>),
+    /// Somebody has looked at changes and found them right.
+    Accept(Box<Accept>),
+    /// Events of an output that fimk-forwarder sends; only that may ask.
+    Forward(Box<Forward>),
+}
+
+/// What was sent of an output's events, and that more are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    /// Its name.
+    pub output: String,
+    /// `epoch` of the last answer: the tickets of another life of the monitor mean nothing to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// The ticket up to which all was taken by the receiver: these are never handed out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// What keeps the receiver from taking more now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Events at most; 0: none are wanted now.
+    pub limit: usize,
+}
+
+impl Request {
+    /// Whether more is done than to answer it.
+    pub fn does_something(&self) -> bool {
+        matches!(self, Self::Scan { .. } | Self::Accept(_))
+    }
+}
+
+/// Which recorded objects. What is absent asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Records {
+    /// A path or a glob of paths; all that lies below it as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// On which this rule decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Only what comes after this one in the order of their bytes: see [`Self::place`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// How many at most; beyond [`PAGE_RECORDS_MAX`] it is that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl Records {
+    /// A path as [`Self::after`] has it: its bytes in base64, for it need not be text.
+    pub fn place(path: &BytePath) -> String {
+        STANDARD.encode(path.bytes())
+    }
+
+    /// The path of [`Self::after`].
+    ///
+    /// # Errors
+    /// A sentence: it is none.
+    pub fn begin(&self) -> Result<Option<BytePath>, String> {
+        let bytes = self.after.as_ref().map(|text| STANDARD.decode(text));
+        let bytes = bytes.transpose();
+        let bytes = bytes.map_err(|_| "`after` is no `next` of an answer".to_owned())?;
+        Ok(bytes.map(|bytes| BytePath::new(&bytes)))
+    }
+}
+
+/// Which changes. One of `through` and `path` is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accept {
+    /// Events up to this one; without it, all that there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<u64>,
+    /// Only of this path or glob, and of all below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What to remember of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Which stored events, and in what form. What is absent asks for nothing.
@@ -72,6 +173,9 @@ pub struct Query {
     /// On behalf of the user of this name or number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Only what nobody has accepted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unaccepted: bool,
     /// Of the lines: a word of [`FORMATS`]; without it, `json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
@@ -86,9 +190,13 @@ pub struct Search {
     pub format: Format,
 }
 
-enum Paths {
+/// A path and all below it, or a glob and all below what it matches.
+#[derive(Debug, Clone)]
+pub enum Paths {
+    /// This path, and below.
     Below(BytePath),
-    Globs([globset::GlobMatcher; 2]),
+    /// What matches one of them; all of it lies in this directory.
+    Globs(BytePath, [globset::GlobMatcher; 2]),
 }
 
 impl Search {
@@ -139,6 +247,11 @@ impl Search {
         since.is_some_and(|since| event.created < Timestamp(since))
     }
 
+    /// Whether only events are wanted that nobody has accepted.
+    pub fn wants_unaccepted(&self) -> bool {
+        self.query.unaccepted
+    }
+
     fn matches_actor(&self, event: &Event) -> bool {
         let (process, user) = (&self.query.process, &self.query.user);
         if process.is_none() && user.is_none() {
@@ -160,18 +273,21 @@ impl Search {
 }
 
 impl Paths {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// # Errors
+    /// A sentence: it is not absolute, or a glob that is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
         match Pattern::parse(text) {
             Ok(Pattern::Path(path)) => Ok(Self::Below(path)),
-            Ok(Pattern::Glob(glob)) => Ok(Self::Globs([
-                glob.glob().compile_matcher(),
-                glob.below().compile_matcher(),
-            ])),
+            Ok(Pattern::Glob(glob)) => {
+                let matchers = [glob.glob(), glob.below()].map(globset::Glob::compile_matcher);
+                Ok(Self::Globs(glob.base().clone(), matchers))
+            }
             Err(why) => Err(format!("the path {why}")),
         }
     }
 
-    fn match_of(&self, event: &Event) -> bool {
+    /// Whether an event is about one of them, be it under an old name.
+    pub(crate) fn match_of(&self, event: &Event) -> bool {
         if let Body::Burst(burst) = &event.body {
             return self.matches(&burst.directory);
         }
@@ -183,10 +299,18 @@ impl Paths {
         all.any(|path| self.matches(path))
     }
 
-    fn matches(&self, path: &BytePath) -> bool {
+    /// Where all of them lie.
+    pub fn base(&self) -> &BytePath {
+        match self {
+            Self::Below(base) | Self::Globs(base, _) => base,
+        }
+    }
+
+    /// Whether it is one of them.
+    pub fn matches(&self, path: &BytePath) -> bool {
         match self {
             Self::Below(above) => path.is_in(above),
-            Self::Globs(globs) => globs.iter().any(|glob| glob.is_match(path.as_path())),
+            Self::Globs(_, globs) => globs.iter().any(|glob| glob.is_match(path.as_path())),
         }
     }
 }

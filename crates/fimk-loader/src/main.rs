@@ -188,6 +188,9 @@ fn harden() -> Result<()> {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
     system::close_from(3).map_err(internal)?;
     nix::sys::prctl::set_no_new_privs().map_err(internal)?;
+    // Holds across exec, which the next does not.
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)
+        .map_err(internal)?;
     nix::sys::prctl::set_dumpable(false).map_err(internal)
 }
 

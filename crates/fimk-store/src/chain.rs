@@ -47,7 +47,7 @@ impl Link {
 
     /// The event as it is stored, `[schema][hash][bincode]`, and its link.
     pub(crate) fn seal(&self, event: &Event) -> Result<(Self, Vec<u8>), Fault> {
-        let mut value = codec::encode(event)?;
+        let mut value = codec::encode_event(event)?;
         let (schema, body) = codec::parts_of(&value)?;
         let link = self.next(event.sequence, schema, body);
         value.splice(1..1, link.hash);

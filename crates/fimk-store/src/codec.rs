@@ -1,7 +1,10 @@
 //! Values as bytes: the schema's version, then bincode. The only module that names bincode.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use fimk_core::{event::Event, record::Record};
+use fimk_core::{
+    event::{Event, Further},
+    record::Record,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::v1;
@@ -37,6 +40,11 @@ pub(crate) trait Stored: DeserializeOwned {
     fn from_v1(body: &[u8]) -> Result<Self, Fault> {
         decode_body(body)
     }
+
+    /// From the body of a value of today's schema.
+    fn from_today(body: &[u8]) -> Result<Self, Fault> {
+        decode_body(body)
+    }
 }
 
 impl Stored for u64 {}
@@ -51,6 +59,18 @@ impl Stored for Record {
 impl Stored for Event {
     fn from_v1(body: &[u8]) -> Result<Self, Fault> {
         decode_body::<v1::Event>(body).map(Into::into)
+    }
+
+    fn from_today(body: &[u8]) -> Result<Self, Fault> {
+        let (mut event, used) = decode_beginning::<Self>(body)?;
+        let rest = body.get(used..).unwrap_or_default();
+        if !rest.is_empty() {
+            let further = decode_body(rest)?;
+            let change = event.body.change_mut();
+            let change = change.ok_or_else(|| Fault::Damaged(followed_by(rest)))?;
+            change.file.further = further;
+        }
+        Ok(event)
     }
 }
 
@@ -67,7 +87,17 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-/// The reverse of [`encode`]; every byte must be used.
+/// As [`encode`]; what is known of the object beside its attributes follows the event, if there is any.
+pub(crate) fn encode_event(event: &Event) -> Result<Vec<u8>, Fault> {
+    let mut bytes = encode(event)?;
+    let further = event.body.change().map(|change| &change.file.further);
+    if let Some(further) = further.filter(|further| **further != Further::default()) {
+        bytes.extend_from_slice(encode(further)?.get(1..).unwrap_or_default());
+    }
+    Ok(bytes)
+}
+
+/// The reverse of [`encode`] and [`encode_event`]; every byte must be used.
 pub(crate) fn decode<T: Stored>(bytes: &[u8]) -> Result<T, Fault> {
     let (version, body) = parts_of(bytes)?;
     decode_version(version, body)
@@ -88,24 +118,29 @@ pub(crate) fn parts_of(bytes: &[u8]) -> Result<(u8, &[u8]), Fault> {
 /// A value whose version was seen to by [`parts_of`].
 pub(crate) fn decode_version<T: Stored>(version: u8, body: &[u8]) -> Result<T, Fault> {
     if version == SCHEMA {
-        decode_body(body)
+        T::from_today(body)
     } else {
         T::from_v1(body)
     }
 }
 
 fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    let (value, used) = decode_beginning(body)?;
+    match body.get(used..) {
+        Some([]) | None => Ok(value),
+        Some(rest) => Err(Fault::Damaged(followed_by(rest))),
+    }
+}
+
+/// A value, and how many bytes it took.
+fn decode_beginning<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), Fault> {
     if body.len() > VALUE_BYTES_MAX {
         return Err(Fault::Damaged(format!("a value of {} bytes", body.len())));
     }
-    let (value, used) = bincode::serde::decode_from_slice(body, CONFIG)
-        .map_err(|error| Fault::Damaged(format!("a value that is none: {error}")))?;
-    if used == body.len() {
-        Ok(value)
-    } else {
-        Err(Fault::Damaged(format!(
-            "a value followed by {} bytes",
-            body.len() - used
-        )))
-    }
+    bincode::serde::decode_from_slice(body, CONFIG)
+        .map_err(|error| Fault::Damaged(format!("a value that is none: {error}")))
+}
+
+fn followed_by(rest: &[u8]) -> String {
+    format!("a value followed by {} bytes", rest.len())
 }

@@ -3,12 +3,12 @@
 //! By age, each kind has its own limit. By size, all share one, and the kind that takes most for its weight loses
 //! its oldest first: a flood of one kind pushes out itself. See [`Kind`](crate::kinds::Kind) for what a kind is.
 //!
-//! What an output has still to get is never removed, so an output that is stuck lets the database grow until the
-//! disk is full. Space comes back when RocksDB next compacts.
+//! What an output has still to get goes like all else, and whoever asks is told of it; but what is on its way stays.
+//! Space comes back when RocksDB next compacts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use fimk_core::time::Timestamp;
+use fimk_core::{event::Event, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -89,6 +89,8 @@ struct Chosen {
     changed: Changed,
     removed: Removed,
     batch: Batch,
+    /// Numbers behind the first up to the second of each pair stay.
+    spared: Vec<(u64, u64)>,
 }
 
 /// One event that could go.
@@ -113,34 +115,66 @@ impl Store {
     /// 1000 of them; returns how many. Call it again until it returns 0. While the disk takes nothing it removes
     /// nothing.
     pub fn retain(&mut self, keep: &Retention) -> Result<usize, StoreError> {
+        let cursors = self.cursors()?.into_iter().map(|(_, sequence)| sequence);
+        let delivered = cursors.min().unwrap_or(u64::MAX);
+        self.forget(keep, &[(delivered, u64::MAX)], &mut |_| ())
+    }
+
+    /// The same, whatever outputs have still to get: `lost` is given each event that not all have passed. Those with a
+    /// number behind the first, up to the second, of a pair in `on_their_way` stay.
+    pub fn retain_beyond(
+        &mut self,
+        keep: &Retention,
+        on_their_way: &[(u64, u64)],
+        lost: &mut dyn FnMut(&Event),
+    ) -> Result<usize, StoreError> {
+        self.forget(keep, on_their_way, lost)
+    }
+
+    fn forget(
+        &mut self,
+        keep: &Retention,
+        spared: &[(u64, u64)],
+        lost: &mut dyn FnMut(&Event),
+    ) -> Result<usize, StoreError> {
         if self.trouble.is_some() {
             return Ok(0);
         }
-        let cursors = self.cursors()?.into_iter().map(|(_, sequence)| sequence);
-        let delivered = cursors.min().unwrap_or(u64::MAX);
         // The newest stays: the head of the chain is held against it.
-        let upto = delivered.min(self.head.sequence.saturating_sub(1));
+        let newest = (self.head.sequence.saturating_sub(1), u64::MAX);
+        let spared: Vec<(u64, u64)> = spared.iter().copied().chain([newest]).collect();
         let mut chosen = Chosen {
             removed: self.removed,
+            spared,
             ..Chosen::default()
         };
-        self.choose_expired(keep, upto, &mut chosen)?;
-        self.choose_surplus(keep, upto, &mut chosen)?;
+        self.choose_expired(keep, &mut chosen)?;
+        self.choose_surplus(keep, &mut chosen)?;
         let count = chosen.sequences.len();
         if count > 0 {
+            let undelivered = self.undelivered(&chosen)?;
             self.at(Point::BeforeRemoval)?;
             self.take_out(chosen)?;
             self.at(Point::AfterRemoval)?;
+            undelivered.iter().for_each(lost);
         }
         Ok(count)
     }
 
-    fn choose_expired(
-        &self,
-        keep: &Retention,
-        upto: u64,
-        chosen: &mut Chosen,
-    ) -> Result<(), StoreError> {
+    /// Those among the chosen that an output has still to get.
+    fn undelivered(&self, chosen: &Chosen) -> Result<Vec<Event>, StoreError> {
+        let cursors = self.cursors()?.into_iter().map(|(_, sequence)| sequence);
+        let Some(behind) = cursors.min().and_then(|cursor| cursor.checked_add(1)) else {
+            return Ok(Vec::new());
+        };
+        let mut events = Vec::new();
+        for &sequence in chosen.sequences.range(behind..) {
+            events.extend(self.events_after(sequence.saturating_sub(1), 1)?);
+        }
+        Ok(events)
+    }
+
+    fn choose_expired(&self, keep: &Retention, chosen: &mut Chosen) -> Result<(), StoreError> {
         for kind in self.totals.0.keys() {
             let Some(before) = keep.before(kind) else {
                 continue;
@@ -148,7 +182,7 @@ impl Store {
             let left = STEP.saturating_sub(chosen.sequences.len());
             // Where the clock was set back, up to the first that is younger.
             let old = |it: &Candidate| it.sorted.created < before;
-            for candidate in self.candidates(kind, 0, upto, left, old)? {
+            for candidate in self.candidates(kind, 0, (left, &chosen.spared), old)? {
                 chosen.removed.by_age[kind.class() as usize] += 1;
                 chosen.add(&self.totals, kind, &candidate)?;
             }
@@ -156,12 +190,7 @@ impl Store {
         Ok(())
     }
 
-    fn choose_surplus(
-        &self,
-        keep: &Retention,
-        upto: u64,
-        chosen: &mut Chosen,
-    ) -> Result<(), StoreError> {
+    fn choose_surplus(&self, keep: &Retention, chosen: &mut Chosen) -> Result<(), StoreError> {
         let mut sum: u64 = self
             .totals
             .0
@@ -181,7 +210,7 @@ impl Store {
             };
             let from = chosen.next.get(kind).copied().unwrap_or(0);
             let left = STEP.saturating_sub(chosen.sequences.len()).min(RUN);
-            let found = self.candidates(kind, from, upto, left, |_| true)?;
+            let found = self.candidates(kind, from, (left, &chosen.spared), |_| true)?;
             if found.is_empty() {
                 exhausted.insert(kind);
             }
@@ -197,18 +226,19 @@ impl Store {
         Ok(())
     }
 
-    /// The oldest of a kind, from one sequence to another, as long as they are as wanted.
+    /// The oldest of a kind that are not spared, from a sequence on, as long as they are as wanted.
     fn candidates(
         &self,
         kind: &Kind,
         from: u64,
-        upto: u64,
-        limit: usize,
+        (limit, spared): (usize, &[(u64, u64)]),
         wanted: impl Fn(&Candidate) -> bool,
     ) -> Result<Vec<Candidate>, StoreError> {
         let mut found = Vec::new();
         let (_, end) = kind.bounds();
-        for item in self.scan(KINDS, &kind.key(from), Some(&end)).take(limit) {
+        let for_ever = spared.iter().filter(|(_, upto)| *upto == u64::MAX);
+        let last = for_ever.map(|(after, _)| *after).min();
+        for item in self.scan(KINDS, &kind.key(from), Some(&end)) {
             let (key, value) = item?;
             let sequence = key
                 .last_chunk()
@@ -216,10 +246,14 @@ impl Store {
                 .map_or(u64::MAX, u64::from_be_bytes);
             let sorted = codec::decode(&value).map_err(|fault| self.fault(fault))?;
             let candidate = Candidate { sequence, sorted };
-            if sequence > upto || !wanted(&candidate) {
+            let beyond = last.is_some_and(|last| sequence > last);
+            if found.len() >= limit || beyond || !wanted(&candidate) {
                 break;
             }
-            found.push(candidate);
+            let is_spared = |(after, upto): &(u64, u64)| sequence > *after && sequence <= *upto;
+            if !spared.iter().any(is_spared) {
+                found.push(candidate);
+            }
         }
         Ok(found)
     }

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use fimk_consumers::{Difference, State, Token};
 use fimk_core::{
     event::{
-        Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Process,
-        Source,
+        Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Further, Gap, Notice,
+        Process, Source, Words,
     },
     path::BytePath,
     record::{
@@ -149,6 +149,28 @@ fn process(pid: u32) -> Process {
     }
 }
 
+fn further() -> Further {
+    let now = Words {
+        file_system: Some("ext4".into()),
+        flags: vec!["immutable".into()],
+        acl: vec!["user:alice:rw-".into()],
+        default_acl: vec!["mask::r--".into()],
+        capabilities: Some("cap_net_raw+ep".into()),
+        selinux: Some("passwd_file_t".into()),
+        xattrs: vec![("user.note".into(), "é".into())],
+    };
+    Further {
+        before: Words {
+            flags: Vec::new(),
+            ..now.clone()
+        },
+        now,
+        owner_before: Some("alice".into()),
+        group_before: None,
+        digests: vec![Digest::Sha512([[1; 32], [2; 32]])],
+    }
+}
+
 /// Every field is set.
 fn change() -> Event {
     let actor = Actor {
@@ -170,6 +192,7 @@ fn change() -> Event {
         owner: Some("root".into()),
         group: Some("wheel".into()),
         target: Some(path("/target")),
+        further: further(),
     };
     let difference = Difference {
         subject: "user alice".into(),

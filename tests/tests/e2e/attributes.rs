@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use fimk_tests::{Expect, Monitor, Ran, Site, attempt, not_run, run, text};
 
 /// `cap_net_raw+ep`, as `setcap` writes it.
@@ -39,7 +41,14 @@ fn an_extended_attribute_is_named_with_both_values() {
     ];
     for (arguments, before, after) in steps {
         let ran = run("setfattr", &[&arguments[..], &[text(&path)]].concat());
-        monitor.expect(changed(&path, &ran).says("file", "xattr user.note", before, after));
+        let mut told = changed(&path, &ran).says("file", "xattr user.note", before, after);
+        for (field, value) in [("fimk.before.xattrs", before), ("fimk.xattrs", after)] {
+            told = match value {
+                Some(value) => told.field(field, json!([{ "name": "user.note", "value": value }])),
+                None => told.without(field),
+            };
+        }
+        monitor.expect(told);
     }
     let ran = run("setfattr", &["-x", "user.note", text(&path)]);
     monitor.expect(changed(&path, &ran).says("file", "xattr user.note", Some("two"), None));
@@ -72,14 +81,16 @@ fn a_capability_is_told_in_words_and_that_a_write_takes_it_away() {
     let setfattr = run("setfattr", &[&set[..], &[text(&path)]].concat());
     let words = "cap_net_raw+ep";
     let given = changed(&path, &setfattr).says("file", "capabilities", None, Some(words));
+    let given = given.field("fimk.capabilities", words);
     monitor.expect(given.field("event.severity", 73));
     let shell = fimk_tests::append_line(&path, "two");
-    monitor.expect(Expect::action("modified").of(&path).by(&shell).says(
-        "file",
-        "capabilities",
-        Some(words),
-        None,
-    ));
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&shell)
+            .says("file", "capabilities", Some(words), None)
+            .field("fimk.before.capabilities", words),
+    );
     let events = monitor.stop();
     let nobodys = events
         .iter()
@@ -101,7 +112,16 @@ fn an_access_list_is_told_entry_by_entry() {
     let given = setfacl("u:daemon:rw", &path);
     monitor.expect(changed(&path, &given).says("file", field, None, Some("rw-")));
     let lowered = setfacl("u:daemon:r", &path);
-    monitor.expect(changed(&path, &lowered).says("file", field, Some("rw-"), Some("r--")));
+    let list = |daemon: &str, mask: &str| {
+        let (daemon, mask) = (format!("user:daemon:{daemon}"), format!("mask::{mask}"));
+        json!(["user::rw-", daemon, "group::r--", mask, "other::r--"])
+    };
+    monitor.expect(
+        changed(&path, &lowered)
+            .says("file", field, Some("rw-"), Some("r--"))
+            .field("fimk.before.acl", list("rw-", "rw-"))
+            .field("fimk.acl", list("r--", "r--")),
+    );
     let taken = run("setfacl", &["-b", text(&path)]);
     monitor.expect(changed(&path, &taken).says("file", field, Some("r--"), None));
     let default = setfacl("d:u:daemon:rwx", &directory);
@@ -157,8 +177,74 @@ fn told_of_flags(
         site.watch()
     };
     let told = Expect::action("attributes_modified").of(path);
-    monitor.expect(told.says("file", "flags", before, after));
+    let told = told.says("file", "flags", before, after);
+    let words = |words: Option<&str>| words.map(|it| json!(it.split(", ").collect::<Vec<_>>()));
+    let told = match words(after) {
+        Some(now) => told.field("file.attributes", now),
+        None => told.without("file.attributes"),
+    };
+    monitor.expect(match words(before) {
+        Some(before) => told.field("fimk.before.attributes", before),
+        None => told.without("fimk.before.attributes"),
+    });
     monitor
+}
+
+#[test]
+fn an_event_has_all_that_an_object_has_also_where_nothing_of_it_changed() {
+    let site = Site::new();
+    let test = "an_event_has_all_that_an_object_has_also_where_nothing_of_it_changed";
+    let set = ["-n", "user.note", "-v", "one"];
+    let acl = ["-m", "u:daemon:r"];
+    let given = file_for(test, &site, "setfattr", &set);
+    let Some(path) = given.and_then(|_| file_for(test, &site, "setfacl", &acl)) else {
+        return;
+    };
+    run("setfattr", &[&set[..], &[text(&path)]].concat());
+    run("setfacl", &[&acl[..], &[text(&path)]].concat());
+    let printed = run("df", &["--output=fstype", text(&path)]).output;
+    let file_system = printed.lines().last().expect("df prints it").trim();
+    let monitor = site.watch();
+    let whole = |expected: Expect| {
+        let list = [
+            "user::rw-",
+            "user:daemon:r--",
+            "group::r--",
+            "mask::r--",
+            "other::r--",
+        ];
+        expected
+            .of(&path)
+            .field("fimk.acl", json!(list))
+            .field(
+                "fimk.xattrs",
+                json!([{ "name": "user.note", "value": "one" }]),
+            )
+            .field("fimk.file_system", file_system)
+    };
+    let shell = fimk_tests::append_line(&path, "two");
+    let written = whole(Expect::action("modified")).by(&shell);
+    monitor.expect(
+        written
+            .without("fimk.before.acl")
+            .without("fimk.before.xattrs"),
+    );
+    let chown = run("chown", &["daemon:daemon", text(&path)]);
+    monitor.expect(
+        whole(Expect::action("attributes_modified"))
+            .by(&chown)
+            .field("file.owner", "daemon")
+            .field("fimk.before.owner", "root")
+            .field("fimk.before.group", "root")
+            .field("fimk.before.uid", "0"),
+    );
+    let rm = run("rm", &[&path]);
+    monitor.expect(
+        whole(Expect::action("deleted"))
+            .by(&rm)
+            .field("file.owner", "daemon"),
+    );
+    monitor.stop();
 }
 
 #[test]

@@ -1,8 +1,14 @@
 //! Who did it: right, or not at all.
 
-use std::{collections::HashMap, fs, path::PathBuf, thread};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
-use fimk_tests::{Expect, Ran, Site, append_line, attempt, myself, run, text};
+use fimk_tests::{Expect, Monitor, Ran, Site, append_line, attempt, deadline, myself, run, text};
 
 const WRITERS: usize = 1000;
 const AT_ONCE: usize = 4;
@@ -240,4 +246,37 @@ fn what_is_made_in_a_new_directory_is_not_put_on_whoever_made_the_directory() {
         let found = event.text("fimk.detected_by") == Some("scan");
         assert_eq!(found, event.text("fimk.gap.from").is_some(), "{event:?}");
     }
+}
+
+/// Reading this takes long enough for another process to write meanwhile.
+const LONG: u64 = 128 << 20;
+
+/// Waits until the analyzer reads the file, or has told of it.
+fn await_reading(monitor: &Monitor, path: &Path) {
+    let descriptors = monitor.analyzer_pid().map(|pid| format!("/proc/{pid}/fd"));
+    let is_open = || {
+        let all = descriptors.iter().filter_map(|it| fs::read_dir(it).ok());
+        let mut links = all.flatten().flatten().map(|it| fs::read_link(it.path()));
+        links.any(|it| it.is_ok_and(|it| it == path))
+    };
+    let end = Instant::now() + deadline();
+    while !is_open() && Instant::now() < end && !monitor.events().iter().any(|it| it.is_about(path))
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_another_process_wrote_while_a_file_was_read_is_not_put_on_the_first_alone() {
+    let site = Site::new();
+    let path = site.file("long");
+    let file = fs::File::create(&path).expect("it is ours");
+    file.set_len(LONG).expect("it has no blocks");
+    let monitor = site.watch();
+    let first = append_line(&path, "one");
+    await_reading(&monitor, &path);
+    let second = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&first));
+    monitor.expect(Expect::action("modified").of(&path).by(&second));
+    monitor.stop();
 }

@@ -1,5 +1,10 @@
 //! The command `fimk`: what happened, what is known of a path, and for whom.
 
+mod baseline;
+mod crowd;
+mod metrics;
+mod scan;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},

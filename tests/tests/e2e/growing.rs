@@ -68,6 +68,14 @@ fn adding_to_a_log_is_no_event_and_changing_what_was_there_is() {
     );
     let chmod = run("chmod", &["0666", text(&log)]);
     monitor.expect(Expect::action("attributes_modified").of(&log).by(&chmod));
+    let text = fs::read_to_string(&log).expect("it is ours");
+    site.replace(&log, &(text + "and more\n"));
+    monitor.expect(
+        Expect::action("modified")
+            .of(&log)
+            .by(&myself())
+            .field("fimk.replaced", true),
+    );
     assert_eq!(
         told(&monitor.stop()),
         [
@@ -75,7 +83,8 @@ fn adding_to_a_log_is_no_event_and_changing_what_was_there_is() {
             "modified app.log 73",
             "created again 73",
             "modified app.log 73",
-            "attributes_modified app.log 73"
+            "attributes_modified app.log 73",
+            "modified app.log 73"
         ]
     );
     // What was added while nobody watched is fine, what was changed is not.

@@ -107,6 +107,27 @@ fn a_link_in_a_rule_path_is_watched_as_well_as_its_target() {
 }
 
 #[test]
+fn a_link_that_a_rule_does_not_follow_is_watched_and_its_target_is_not() {
+    let site = Site::new();
+    let target = site.outside("real.conf");
+    fs::write(&target, "one\n").expect("it is ours");
+    let link = site.file("link.conf");
+    symlink(&target, &link).expect("it is ours");
+    let config = rule(&[&link]).replace("[[output]]", "follow_symlinks = false\n[[output]]");
+    let monitor = site.start(&config);
+    append_line(&target, "two");
+    let ln = run("ln", &["-sfn", "/elsewhere", text(&link)]);
+    monitor.expect(
+        Expect::any_of(&["modified", "created", "renamed"])
+            .of(&link)
+            .by(&ln),
+    );
+    let events = monitor.stop();
+    let of_target = events.iter().filter(|event| event.is_about(&target));
+    assert_eq!(of_target.count(), 0, "{events:?}");
+}
+
+#[test]
 fn a_linked_directory_in_a_rule_path_is_watched() {
     let site = Site::new();
     let real = site.outside("real");

@@ -14,6 +14,7 @@ mod command;
 mod containers;
 mod content;
 mod floods;
+mod forwarder;
 mod growing;
 mod guard;
 mod hanging;

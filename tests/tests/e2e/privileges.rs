@@ -1,6 +1,6 @@
 //! Root does almost nothing, and the analyzer has one capability.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, os::unix::fs::MetadataExt as _};
 
 use fimk_tests::{Site, attempt};
 use nix::unistd::User;
@@ -95,6 +95,26 @@ fn the_loader_keeps_only_what_it_needs() {
     }
     assert_eq!(status.text("NoNewPrivs"), "1");
     assert_eq!(status.text("Seccomp"), "2");
+    monitor.stop();
+}
+
+#[test]
+fn neither_process_leaves_a_core_and_the_analyzers_memory_is_its_own() {
+    let site = Site::new();
+    let monitor = site.watch();
+    let analyzer = monitor.analyzer_pid().expect("it runs");
+    for pid in [monitor.loader_pid(), analyzer] {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+        let core = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max core file size"))
+            .expect("the kernel prints it");
+        let values: Vec<&str> = core.split_whitespace().take(2).collect();
+        assert_eq!(values, ["0", "0"], "of {pid}");
+    }
+    // What is not dumpable has files in /proc that are root's: proc(5).
+    let owner = fs::metadata(format!("/proc/{analyzer}/mem")).expect("it runs");
+    assert_eq!(owner.uid(), 0);
     monitor.stop();
 }
 

@@ -263,10 +263,6 @@ fn odd_objects_in_a_watched_directory_do_not_disturb() {
 #[test]
 fn the_packaged_configuration_is_accepted() {
     let site = Site::new();
-    let packaged = std::env::var_os("FIMK_CONFIG").map_or_else(
-        || concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/fimk.toml").into(),
-        std::path::PathBuf::from,
-    );
-    let monitor = site.start(&fs::read_to_string(&packaged).expect("it is in the tree"));
+    let monitor = site.start(include_str!("../../../packaging/fimk.toml"));
     monitor.stop();
 }

@@ -110,23 +110,24 @@ fn a_killed_baseline_goes_on_where_it_was_and_a_swapped_directory_is_not_followe
 }
 
 #[test]
-fn another_hash_is_no_change_and_is_told_in_a_field_of_its_own() {
+fn another_hash_is_no_change_and_each_is_told_in_a_field_of_its_own() {
     let site = Site::new();
     let path = site.write("file", "one\n");
     let quiet = site.write("quiet", "one\n");
     let config = rule(&[&site.files()]);
     site.start(&config).stop();
 
-    let other = format!("hash = \"blake3\"\n{config}");
+    let other = format!("hash = [\"blake3\", \"md5\"]\n{config}");
     let monitor = site.start(&other);
     let shell = append_line(&path, "two");
-    // What b3sum says of "one\ntwo\n".
+    // What b3sum and md5sum say of "one\ntwo\n".
     monitor.expect(
         Expect::action("modified")
             .of(&path)
             .by(&shell)
             .adds("two")
-            .without("file.hash")
+            .without("file.hash.sha256")
+            .field("file.hash.md5", MD5)
             .field("fimk.hash.blake3", BLAKE3),
     );
     let events = monitor.stop();
@@ -135,4 +136,5 @@ fn another_hash_is_no_change_and_is_told_in_a_field_of_its_own() {
     assert!(!told, "{events:?}");
 }
 
+const MD5: &str = "2094b601daac3d68f5aed51d3c20f7cd";
 const BLAKE3: &str = "04d2649eb72531af4fa85b201f6610814cb48e8ffb171b64bea1be6051ee8ba5";

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_tests::{Account, Expect, Site, rule, run, run_with_input, text};
+use fimk_tests::{Account, Expect, Site, attempt, rule, run, run_with_input, text, which};
 
 /// yescrypt, SHA-512 and DES, of no passwords that anybody knows.
 const HASHES: [&str; 3] = [
@@ -130,6 +130,132 @@ fn no_piece_of_a_hash_is_printed_logged_or_stored() {
     for file in files {
         let bytes = fs::read(&file).expect("tests run as root");
         assert_no_leak(&file.display().to_string(), &bytes, &pieces);
+    }
+}
+
+/// Secrets by what stands before them, each with nothing in common with another.
+const PLANTED: [&str; 7] = [
+    "Zq8wJx3Tn6Vb1Rk5",
+    "hG4mPs9Lc2Yd7Xf0",
+    "Ub5eWt1Qo8Ni3Ka6",
+    "rD7zMv2Hj9Sg4Bl1",
+    "Ey6cTf0Xp3Wu8Nq5",
+    "kL1aVb7Rm4Oi9Jd2",
+    "Fx3sCn8Gz5Th0Pw6",
+];
+
+fn planted(what: &str, bytes: &[u8]) {
+    for secret in PLANTED {
+        let found = bytes
+            .windows(secret.len())
+            .position(|window| window == secret.as_bytes());
+        if let Some(at) = found {
+            let near = &bytes[at.saturating_sub(60)..(at + 80).min(bytes.len())];
+            panic!("{what} has {secret}: {}", String::from_utf8_lossy(near));
+        }
+    }
+}
+
+fn output(path: &Path, format: &str) -> String {
+    format!(
+        "[[output]]\ntype = \"file\"\nname = \"{format}\"\npath = \"{}\"\nformat = \"{format}\"\nseverity = 0\n",
+        path.join(format).display()
+    )
+}
+
+/// A key in form, not in content.
+fn private_key(secret: &str) -> String {
+    format!(
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU{secret}AAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+    )
+}
+
+#[test]
+fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
+    let site = Site::new();
+    let out = site.outside("out");
+    run("install", &["-d", "-o", "fimk", text(&out)]);
+    let [
+        password,
+        next_password,
+        in_key,
+        in_url,
+        in_next_key,
+        argument,
+        by_sed,
+    ] = PLANTED;
+    let settings = site.write("etc/app.conf", &format!("port=1\npassword={password}\n"));
+    let sources = site.write("etc/apt/sources.list", "deb https://example.org/ a main\n");
+    let key = site.write("home/.ssh/id_ed25519", &private_key(in_key));
+    let formats = ["json", "ocsf", "text", "table"].map(|format| output(&out, format));
+    let monitor = site.start(&(rule(&[&site.files()]) + &formats.concat()));
+
+    site.replace(&settings, &format!("port=2\npassword={next_password}\n"));
+    monitor.expect(Expect::action("modified").of(&settings).adds("port=2"));
+    // The temporaries of editors lie beside the file, and the secret is among what they write and are told.
+    let sed = run(
+        "sed",
+        &[
+            "-i",
+            &format!("s|^password=.*|password={by_sed}|"),
+            text(&settings),
+        ],
+    );
+    monitor.expect(Expect::action("modified").of(&settings).by(&sed));
+    if which("vim.tiny".as_ref()).is_some() {
+        let edit = ["-u", "NONE", "-es", "-c", "normal Goport=3", "-c", "wq"];
+        attempt("vim.tiny", &[&edit[..], &[text(&settings)]].concat());
+        monitor.expect(
+            Expect::any_of(&["created", "modified", "renamed"])
+                .of(&settings)
+                .adds("port=3"),
+        );
+    }
+    site.replace(
+        &sources,
+        &format!("deb https://bob:{in_url}@example.org/ a main\n"),
+    );
+    monitor.expect(Expect::action("modified").of(&sources));
+    site.replace(&key, &private_key(in_next_key));
+    monitor.expect(Expect::action("modified").of(&key));
+    let script = "echo port=4 >>\"$1\"";
+    let told = format!("--password={argument}");
+    let sh = run("sh", &["-c", script, "sh", text(&settings), &told]);
+    let written = Expect::action("modified").of(&settings).by(&sh);
+    let event = monitor.expect(written.adds("port=4"));
+
+    let number = event
+        .number("event.sequence")
+        .expect("it has one")
+        .to_string();
+    let path = text(&settings);
+    for words in [
+        &["events", "--limit", "0", "--format", "json"][..],
+        &["events", "--limit", "0"],
+        &["show", &number],
+        &["log", path],
+        &["explain", path],
+        &["status", "--format", "json"],
+    ] {
+        let run_dir = site.run_dir();
+        let asked = [words, &["--run-dir", text(&run_dir)]].concat();
+        let answer = run(site.fimk(), &asked);
+        assert!(!answer.output.is_empty(), "{words:?}");
+        planted(&format!("{words:?}"), answer.output.as_bytes());
+    }
+    planted("stdout or stderr", &monitor.raw());
+    planted("the log", monitor.errors().as_bytes());
+    monitor.stop();
+    let written = files_below(&out);
+    assert_eq!(written.len(), 4, "each output wrote");
+    for file in written.into_iter().chain(files_below(&site.state())) {
+        let bytes = fs::read(&file).expect("tests run as root");
+        assert!(
+            !file.starts_with(&out) || !bytes.is_empty(),
+            "{}",
+            file.display()
+        );
+        planted(&file.display().to_string(), &bytes);
     }
 }
 

@@ -71,6 +71,32 @@ fn a_stopped_loader_lets_the_analyzer_end_in_order() {
 }
 
 #[test]
+fn an_analyzer_by_itself_takes_another_configuration_at_sighup() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let other = site.outside("other");
+    fs::write(&other, "one\n").expect("it is ours");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    fs::write(&launch.config, rule(&[&other])).expect("it is ours");
+    // The loader knows no configuration, and says who does.
+    loader.signal(Signal::SIGHUP);
+    loader.await_log("SIGHUP is for the analyzer");
+    analyzer.signal(Signal::SIGHUP);
+    analyzer.expect(Expect::action("config_reloaded").field("fimk.counts.objects_dropped", 2));
+    append_line(&path, "not watched any more");
+    let shell = append_line(&other, "two");
+    analyzer.expect(Expect::action("modified").of(&other).by(&shell).adds("two"));
+    fs::write(&launch.config, "nonsense").expect("it is ours");
+    analyzer.signal(Signal::SIGHUP);
+    analyzer.expect(Expect::action("config_rejected"));
+    let (_, analyzer) = stop_services(loader, analyzer);
+    let events = analyzer.events();
+    assert!(!events.iter().any(|event| event.is_about(&path)));
+}
+
+#[test]
 fn a_second_analyzer_is_refused_with_status_75() {
     let site = Site::new();
     let launch = launch(&site);

@@ -32,6 +32,41 @@ impl Disk {
         Some(Self(point.to_owned()))
     }
 
+    /// ext4 in this file, which is made if need be.
+    fn of_image(image: &Path, point: &Path, test: &str) -> Option<Self> {
+        fs::create_dir_all(point).expect("it is ours");
+        if !image.exists() {
+            let file = fs::File::create(image).expect("it is ours");
+            file.set_len(64 << 20).expect("it has no blocks");
+            if !attempt("mkfs.ext4", &["-q", "-F", text(image)]).succeeded {
+                not_run(test, "there is no mkfs.ext4");
+                return None;
+            }
+        }
+        if !attempt("mount", &["-o", "loop", text(image), text(point)]).succeeded {
+            not_run(test, "no image can be mounted here");
+            return None;
+        }
+        run("chown", &["fimk:", text(point)]);
+        run("chmod", &["700", text(point)]);
+        Some(Self(point.to_owned()))
+    }
+
+    /// As the kernel does when it finds the file system damaged.
+    fn make_read_only(&self) {
+        run("mount", &["-o", "remount,abort", text(&self.0)]);
+    }
+
+    /// Once nobody uses it any more.
+    fn unmount(self) {
+        let end = Instant::now() + deadline();
+        while !attempt("umount", &[text(&self.0)]).succeeded {
+            assert!(Instant::now() < end, "it is still used");
+            thread::sleep(Duration::from_millis(100));
+        }
+        std::mem::forget(self);
+    }
+
     fn filler(&self) -> PathBuf {
         self.0.join("filler")
     }
@@ -171,6 +206,40 @@ fn on_a_full_disk_changes_are_told_and_kept_and_nothing_is_lost_when_it_has_spac
                 .all(|it| !different.contains(it))
     });
     assert_eq!(again.count(), 0, "{events:?}");
+}
+
+#[test]
+fn on_a_disk_that_became_read_only_changes_are_told_and_none_is_lost_when_it_is_mounted_again() {
+    let name = "on_a_disk_that_became_read_only_changes_are_told_and_none_is_lost_when_it_is_mounted_again";
+    let site = Site::new();
+    let image = site.outside("image");
+    let Some(disk) = Disk::of_image(&image, &site.state(), name) else {
+        return;
+    };
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    run("sync", &["-f", text(&site.state())]);
+    disk.make_read_only();
+    for line in ["two", "three"] {
+        let shell = append_line(&path, line);
+        monitor.expect(Expect::action("modified").of(&path).by(&shell).adds(line));
+    }
+    monitor.expect(Expect::action("degraded"));
+    assert!(is_unstored(&status(&site)), "{}", monitor.account());
+    monitor.kill9();
+    disk.unmount();
+    let Some(disk) = Disk::of_image(&image, &site.state(), name) else {
+        return;
+    };
+    let monitor = site.watch();
+    let again = |event: &Event| event.diff_has("+two") && event.diff_has("+three");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .and("tells both lines again".to_owned(), again),
+    );
+    monitor.stop();
+    drop(disk);
 }
 
 #[test]

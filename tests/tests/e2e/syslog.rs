@@ -16,14 +16,14 @@ use fimk_tests::{
 };
 use serde_json::Value;
 
-/// An rsyslogd that reads a socket and writes what it understood as JSON lines. Dropped, it ends.
-struct Rsyslog {
+/// An rsyslogd that writes what it understood as JSON lines. Dropped, it ends.
+pub struct Rsyslog {
     process: Child,
     directory: PathBuf,
 }
 
 impl Rsyslog {
-    fn is_here(test: &str) -> bool {
+    pub fn is_here(test: &str) -> bool {
         let here = attempt("rsyslogd", &["-v"]).succeeded;
         if !here {
             not_run(test, "there is no rsyslogd");
@@ -31,8 +31,26 @@ impl Rsyslog {
         here
     }
 
+    /// That reads a socket.
     fn start(site: &Site) -> Self {
         let directory = site.outside("rsyslog");
+        let socket = directory.join("log");
+        let input = format!(
+            "module(load=\"imuxsock\" SysSock.Use=\"off\")\n\
+             input(type=\"imuxsock\" Socket=\"{}\" UseSpecialParser=\"off\" IgnoreTimestamp=\"off\" RateLimit.Interval=\"0\")\n",
+            text(&socket)
+        );
+        let this = Self::with(directory, &input);
+        let end = Instant::now() + deadline();
+        while !socket.exists() {
+            assert!(Instant::now() < end, "rsyslogd does not start");
+            thread::sleep(Duration::from_millis(20));
+        }
+        this
+    }
+
+    /// That reads from where these lines of its configuration say.
+    pub fn with(directory: PathBuf, input: &str) -> Self {
         fs::create_dir_all(&directory).expect("it is ours");
         let at = text(&directory).to_owned();
         let property = |name: &str| {
@@ -52,9 +70,7 @@ impl Rsyslog {
         let properties: String = names.into_iter().map(property).collect();
         let config = format!(
             "global(workDirectory=\"{at}\" maxMessageSize=\"64k\")\n\
-             module(load=\"imuxsock\" SysSock.Use=\"off\")\n\
-             input(type=\"imuxsock\" Socket=\"{at}/log\" UseSpecialParser=\"off\" IgnoreTimestamp=\"off\" RateLimit.Interval=\"0\")\n\
-             template(name=\"fields\" type=\"list\") {{\n\
+             {input}template(name=\"fields\" type=\"list\") {{\n\
              constant(value=\"{{\\\"msg\\\":\\\"\") property(name=\"msg\" format=\"json\")\n\
              constant(value=\"\\\",\\\"time\\\":\\\"\") property(name=\"timereported\" dateFormat=\"rfc3339\")\n\
              {properties}constant(value=\"\\\"}}\\n\")\n}}\n\
@@ -71,16 +87,11 @@ impl Rsyslog {
             .stderr(Stdio::null())
             .spawn()
             .expect("rsyslogd is there");
-        let end = Instant::now() + deadline();
-        while !directory.join("log").exists() {
-            assert!(Instant::now() < end, "rsyslogd does not start");
-            thread::sleep(Duration::from_millis(20));
-        }
         Self { process, directory }
     }
 
     /// What came, each message by the number of its event; and how many lines that is.
-    fn messages(&self) -> (BTreeMap<u64, Message>, usize) {
+    pub fn messages(&self) -> (BTreeMap<u64, Message>, usize) {
         let text = fs::read_to_string(self.directory.join("out")).unwrap_or_default();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let lines: Vec<&str> = whole.lines().collect();
@@ -92,7 +103,11 @@ impl Rsyslog {
         (lines.iter().map(of).collect(), lines.len())
     }
 
-    fn await_all(&self, events: &[Event], monitor: &Monitor) -> (BTreeMap<u64, Message>, usize) {
+    pub fn await_all(
+        &self,
+        events: &[Event],
+        monitor: &Monitor,
+    ) -> (BTreeMap<u64, Message>, usize) {
         let end = Instant::now() + deadline();
         loop {
             let (messages, lines) = self.messages();
@@ -119,7 +134,7 @@ impl Drop for Rsyslog {
 }
 
 /// What rsyslog made of a message.
-struct Message {
+pub struct Message {
     fields: Value,
     parameters: BTreeMap<String, Vec<String>>,
 }
@@ -164,7 +179,7 @@ fn parameters(element: &str) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-fn sequence(event: &Event) -> u64 {
+pub fn sequence(event: &Event) -> u64 {
     event.number("event.sequence").expect("every event has one")
 }
 
@@ -179,7 +194,7 @@ fn expected(value: &Value) -> Vec<String> {
 }
 
 /// Holds a message against what was printed of the same event, field by field.
-fn compare(event: &Event, message: &Message) {
+pub fn compare(event: &Event, message: &Message) {
     for (name, value) in [
         ("app-name", "fimk"),
         ("msgid", event.action()),

@@ -230,7 +230,7 @@ fn a_capability_that_setcap_gives_is_told_by_name() {
     monitor.stop();
 }
 
-/// Makes a package with these files and installs it below a root of its own, as `apt` has `dpkg` do it.
+/// Makes a package with these files and has apt install it below a root of its own, or dpkg where there is no apt.
 fn install(site: &Site, version: &str, files: &[(&str, &str, &str)]) {
     let tree = site.outside(&format!("tree-{version}"));
     let put = |name: &str, content: &str, mode: &str| {
@@ -252,10 +252,38 @@ fn install(site: &Site, version: &str, files: &[(&str, &str, &str)]) {
         &["--root-owner-group", "--build", text(&tree), text(&package)],
     );
     let root = format!("--root={}", text(&site.files()));
-    run(
-        "dpkg",
-        &[root.as_str(), "--log=/dev/null", "-i", text(&package)],
-    );
+    if which(Path::new("apt-get")).is_none() {
+        run("dpkg", &[&root, "--log=/dev/null", "-i", text(&package)]);
+        return;
+    }
+    let own = site.outside("apt");
+    for directory in [
+        "state/lists/partial",
+        "cache/archives/partial",
+        "etc",
+        "log",
+    ] {
+        fs::create_dir_all(own.join(directory)).expect("it is made");
+    }
+    let at = |name: &str, directory: &str| format!("Dir::{name}={}/{directory}", text(&own));
+    let status = site.file("var/lib/dpkg/status");
+    let options = [
+        at("State", "state"),
+        at("Cache", "cache"),
+        at("Etc", "etc"),
+        at("Log", "log"),
+        format!("Dir::State::status={}", text(&status)),
+        format!("Dpkg::Options::={root}"),
+        "Dpkg::Options::=--log=/dev/null".to_owned(),
+        // Its own user for downloads may not pass our directories.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let mut arguments = vec!["-q", "-y"];
+    for option in &options {
+        arguments.extend(["-o", option]);
+    }
+    arguments.extend(["install", text(&package)]);
+    run("apt-get", &arguments);
 }
 
 #[test]
@@ -291,6 +319,11 @@ fn what_a_package_installs_and_upgrades_is_told_in_words_and_by_dpkg() {
     let command = added(any(), "[Service] ExecStart", "/usr/bin/sample");
     let event = monitor.expect(found(command, "unit-command").of(&service));
     assert_eq!(event.text("process.name"), Some("dpkg"));
+    if which(Path::new("apt-get")).is_some() {
+        let above = event.get("fimk.ancestors").map(ToString::to_string);
+        let above = above.unwrap_or_default();
+        assert!(above.contains("\"apt-get\""), "{above}");
+    }
     let job = added(any(), "job /usr/bin/sample", "user root");
     monitor.expect(found(job, "cron-root-job").of(&cron));
     monitor.expect(any().of(&tool));

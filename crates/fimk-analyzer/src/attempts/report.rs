@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fimk_core::{
     config::{KINDS, Kind},
-    event::{Attempt, Body, Change, DetectedBy, Event, File},
+    event::{Attempt, Body, Change, DetectedBy, Event, File, Further, Words},
     path::BytePath,
     record::Record,
     rules::Match,
@@ -20,7 +20,7 @@ use crate::{
     clock,
     engine::{Engine, Trouble},
     exit::{Failure, log},
-    report::described,
+    report::{as_recorded, described},
     signal::Attempted,
 };
 
@@ -118,11 +118,14 @@ impl Engine {
     }
 
     fn file_as_recorded(&mut self, path: BytePath, record: Option<Record>) -> File {
+        let now = record.as_ref().map_or_else(Words::default, |record| {
+            as_recorded(&record.snapshot, &mut self.users)
+        });
         let attributes = record.map(|record| record.snapshot.attributes);
         let (owner, group) = attributes.as_ref().map_or((None, None), |it| {
             (self.users.user(it.uid), self.users.group(it.gid))
         });
-        File {
+        let mut file = File {
             path,
             owner: owner.map(|name| name.to_string()),
             group: group.map(|name| name.to_string()),
@@ -130,7 +133,13 @@ impl Engine {
             before: None,
             digest: None,
             target: None,
-        }
+            further: Further {
+                now,
+                ..Further::default()
+            },
+        };
+        self.tell_file_system(&mut file);
+        file
     }
 
     /// Says which of the attempts that rules ask for are not seen, once.
@@ -158,6 +167,7 @@ fn nothing_differs(matched: &Match<'_>) -> Change {
             owner: None,
             group: None,
             target: None,
+            further: Further::default(),
         },
         actor: None,
         actors: Vec::new(),

@@ -15,8 +15,8 @@ use nix::{
 
 use super::Refusal;
 
-/// Of a request, with its line end: hundreds of times what one needs.
-pub const REQUEST_BYTES_MAX: usize = 4_096;
+/// Of a request, with its line end: the longest path fits, also in base64.
+pub const REQUEST_BYTES_MAX: usize = 8_192;
 
 /// From the first to the last byte: a program on the same machine needs milliseconds.
 pub const LIFETIME: Duration = Duration::from_secs(5);
@@ -45,6 +45,8 @@ pub struct User {
     pub gid: u32,
     /// Root or our own user.
     pub trusted: bool,
+    /// Its process, which may have ended.
+    pub pid: i32,
 }
 
 enum Phase {
@@ -102,7 +104,13 @@ impl Connection {
         let uid = self.peer.uid();
         let trusted = uid == 0 || uid == geteuid().as_raw();
         let gid = self.peer.gid();
-        User { uid, gid, trusted }
+        let pid = self.peer.pid();
+        User {
+            uid,
+            gid,
+            trusted,
+            pid,
+        }
     }
 
     /// Whether root or our own user is there.

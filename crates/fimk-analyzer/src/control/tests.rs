@@ -189,6 +189,7 @@ fn no_user_takes_the_place_of_another_nor_all_of_them_that_of_root() {
         gid: 100,
         uid,
         trusted: uid == 0,
+        pid: 1,
     };
     let mut connected = vec![user(1), user(1)];
     assert!(!has_place(user(1), &connected) && has_place(user(2), &connected));

@@ -9,7 +9,10 @@ use std::{
 
 use fimk_core::event::Event;
 
-use super::{Engine, Trouble, lane::Lane};
+use super::{
+    Engine, Trouble,
+    lane::{Lane, Lost},
+};
 use crate::exit::log;
 
 /// At the end, what waits is written for so long. The loader kills us after 10 seconds, of which other things take some.
@@ -71,6 +74,13 @@ impl Engine {
         newest.saturating_sub(slowest.unwrap_or(newest))
     }
 
+    /// What outputs lost and was not said, each with its name.
+    pub(crate) fn take_lost(&mut self) -> Vec<(String, Lost)> {
+        let lanes = self.lanes.iter_mut();
+        let lost = lanes.filter_map(|lane| Some((lane.output.name.clone(), lane.take_lost()?)));
+        lost.collect()
+    }
+
     /// At the end: what is left, as long as somebody takes it.
     pub(super) fn deliver_rest(&mut self) -> Result<(), Trouble> {
         let end = Instant::now() + END_WITHIN;
@@ -78,11 +88,14 @@ impl Engine {
         loop {
             self.deliver()?;
             self.deliver_kept(true)?;
+            // Who sends over the network fetches the rest.
+            self.serve_control();
             if Instant::now() >= end || !self.lanes.iter().any(left) {
                 break;
             }
             thread::sleep(Duration::from_millis(1));
         }
+        self.serve_control();
         self.deliver()?;
         for lane in self.lanes.iter().filter(|lane| !lane.is_done()) {
             log(format!(

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use fimk_core::{event::Body, record::Content, time::Timestamp};
+use fimk_core::{
+    event::{Body, Event},
+    record::Content,
+    time::Timestamp,
+};
 use fimk_store::{Commit, StoreError};
 use fimk_wire::raw;
 
-use super::{Engine, Eyes, Trouble};
+use super::{Engine, Eyes, Lane, Trouble};
 use crate::{clock, exit::Failure, retention::retention};
 
 /// How long a commit may wait for the disk; DONE is said only after. Not sooner either: the next change would have to
@@ -118,7 +122,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The database must not fill the disk. What an output has still to get is never removed.
+    /// The database must not fill the disk: what an output has still to get goes as well, and is said.
     fn forget_old_events(&mut self) -> Result<(), Trouble> {
         let now = self.age.now(clock::now(), clock::since_boot_ns());
         self.store
@@ -127,11 +131,22 @@ impl Engine {
         let keep = retention(&self.config, now);
         let begun = Instant::now();
         self.forget_at = None;
-        while self.store.retain(&keep).map_err(Failure::from)? > 0 {
+        let ways: Vec<(u64, u64)> = self.lanes.iter().map(Lane::on_its_way).collect();
+        let lanes = &mut self.lanes;
+        let mut lost = |event: &Event| lanes.iter_mut().for_each(|lane| lane.lose(event));
+        let store = &mut self.store;
+        while store
+            .retain_beyond(&keep, &ways, &mut lost)
+            .map_err(Failure::from)?
+            > 0
+        {
             if begun.elapsed() >= FORGET_AT_ONCE {
                 self.forget_at = Some(begun + FORGET_AGAIN);
                 break;
             }
+        }
+        if self.forget_at.is_none() {
+            self.say_lost()?;
         }
         self.say_removed()
     }

@@ -40,6 +40,19 @@ pub struct Lane {
     early: Option<u64>,
     /// What keeps it from being written was said.
     said: bool,
+    /// Removed before it was offered: the count since the start, and what was not said yet.
+    lost: (u64, Option<Lost>),
+}
+
+/// Events that an output has still to get and never will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub count: u64,
+    /// The smallest number among them,
+    pub first: u64,
+    /// and the largest.
+    pub last: u64,
 }
 
 impl Lane {
@@ -61,7 +74,40 @@ impl Lane {
             behind: true,
             early: None,
             said: false,
+            lost: (0, None),
         })
+    }
+
+    /// Numbers behind the first, up to the second, were offered, and may have to be fetched again.
+    pub(super) fn on_its_way(&self) -> (u64, u64) {
+        (self.cursor, self.offered)
+    }
+
+    /// The event was removed from the store.
+    pub(super) fn lose(&mut self, event: &Event) {
+        let sequence = event.sequence;
+        if sequence <= self.offered || !self.output.wants(event) {
+            return;
+        }
+        self.lost.0 += 1;
+        let lost = self.lost.1.get_or_insert(Lost {
+            count: 0,
+            first: sequence,
+            last: sequence,
+        });
+        lost.count += 1;
+        lost.first = lost.first.min(sequence);
+        lost.last = lost.last.max(sequence);
+    }
+
+    /// How many were lost since the start.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.0
+    }
+
+    /// What was lost and not said; it is said now.
+    pub(super) fn take_lost(&mut self) -> Option<Lost> {
+        self.lost.1.take()
     }
 
     /// The newest event that was written, as far as is known.
@@ -171,8 +217,9 @@ impl Lane {
     pub(super) fn next_due(&self, started: bool) -> Option<Instant> {
         let waits = started && (self.behind || self.output.written() > self.cursor)
             || !self.output.is_idle();
+        // Who fetches makes us look by asking.
         let slow = |blocked: Blocked| blocked.since >= SLOW_AFTER;
-        let every = if self.output.blocked().is_some_and(slow) {
+        let every = if self.output.is_fetched() || self.output.blocked().is_some_and(slow) {
             LOOK_SLOWLY_EVERY
         } else {
             LOOK_EVERY
@@ -190,6 +237,10 @@ impl Lane {
     pub(super) fn is_silent(&self) -> bool {
         let blocked = self.output.blocked();
         blocked.is_some_and(|it| it.error.is_some() || it.since >= END_SILENCE)
+            || self
+                .output
+                .unasked()
+                .is_some_and(|time| time >= END_SILENCE)
     }
 }
 

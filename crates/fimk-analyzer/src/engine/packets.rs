@@ -201,6 +201,7 @@ impl Engine {
     }
 
     fn answered(&mut self, cookie: u64) -> Result<(), Trouble> {
+        self.others.answered(cookie);
         if let Some(key) = self.asked.remove(&cookie) {
             self.asked_for.remove(&key);
             if self.actors.get(key).is_none() {

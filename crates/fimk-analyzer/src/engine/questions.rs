@@ -1,7 +1,7 @@
 //! Answers over the control socket. Nobody is waited for: each is made at once, and is as long as its limit at most.
 
 use fimk_core::{
-    event::Event,
+    event::{Asker, Event},
     path::BytePath,
     pattern::Pattern,
     render::{Host, ecs_line, one_line},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Engine;
 use crate::{
-    control::Question,
+    control::{Question, User},
     output::line,
     status::{self, known},
 };
@@ -27,7 +27,7 @@ const LOOKED_AT_MAX: usize = 2_048;
 const FETCHED_AT_ONCE: usize = 256;
 
 /// Of an answer, but for its last line.
-const PAGE_BYTES_MAX: usize = 256 << 10;
+pub(super) const PAGE_BYTES_MAX: usize = 256 << 10;
 
 /// Rules in an answer: some have thousands of paths.
 const PATHS_TOLD_MAX: usize = 100;
@@ -51,6 +51,9 @@ impl Engine {
             return answer;
         }
         let user = question.user;
+        if let Request::Forward(asked) = question.request {
+            return self.hand_out(user, *asked);
+        }
         if !question.trusted && !self.users.is_in((user.uid, user.gid), READERS) {
             return refusal(
                 "not_allowed",
@@ -59,19 +62,38 @@ impl Engine {
                 ),
             );
         }
+        if question.request.does_something() && user.uid != 0 {
+            let sentence =
+                "a comparison is started, and changes are accepted, by root only: ask as root";
+            return refusal("not_allowed", sentence);
+        }
         let answer = match question.request {
-            Request::Status {} => Ok(self.status()),
+            Request::Status {} | Request::Forward(_) => Ok(self.status()),
             Request::Events(query) => return self.events(*query),
             Request::Show { sequence } => self.show(sequence),
             Request::Rules {} => Ok(self.rules_told()),
             Request::Explain { path } => self.explain(&path),
+            Request::Scan { rule } => {
+                let by = self.asker(user);
+                Ok(self.order_scan(rule, by))
+            }
+            Request::ScanState { scan } => Ok(self.scan_state(scan)),
+            Request::Records(records) => Ok(self.records(&records)),
+            Request::Accept(accept) => {
+                let by = self.asker(user);
+                Ok(self.accept(*accept, by))
+            }
         };
-        answer.unwrap_or_else(|error| {
-            refusal(
-                "unreadable",
-                &format!("the database cannot be read: {error}"),
-            )
-        })
+        answer.unwrap_or_else(|error| unreadable(&error))
+    }
+
+    /// Who asks, by name, and as whom they once logged in.
+    fn asker(&mut self, user: User) -> Asker {
+        Asker {
+            uid: user.uid,
+            user: self.users.user(user.uid).map(|name| name.to_string()),
+            login_uid: login_uid(user.pid),
+        }
     }
 
     fn own_host(&self) -> Host {
@@ -103,10 +125,7 @@ impl Engine {
             Ok((sequence, more)) => {
                 json!({ "lines": page.lines, "sequence": sequence, "more": more })
             }
-            Err(error) => refusal(
-                "unreadable",
-                &format!("the database cannot be read: {error}"),
-            ),
+            Err(error) => unreadable(&error),
         }
     }
 
@@ -120,7 +139,7 @@ impl Engine {
                 if page.is_full() {
                     return Ok((after, true));
                 }
-                page.take(event);
+                self.take(event, page);
                 after = event.sequence;
             }
         }
@@ -138,7 +157,7 @@ impl Engine {
                 if page.is_full() {
                     return Ok((before, true));
                 }
-                page.take(event);
+                self.take(event, page);
                 before = event.sequence;
             }
             before = begin;
@@ -152,6 +171,14 @@ impl Engine {
             }
         }
         Ok((before, false))
+    }
+
+    fn take(&self, event: &Event, page: &mut Page) {
+        page.looked_at += 1;
+        let known = || page.search.wants_unaccepted() && self.accepted.of(event).is_some();
+        if page.search.matches(event) && !known() {
+            page.take(event);
+        }
     }
 
     /// All events from one number on, up to another.
@@ -174,7 +201,7 @@ impl Engine {
             Some(before) => self.store.events_after(before, 1)?,
             None => Vec::new(),
         };
-        let Some(event) = events.iter().find(|it| it.sequence == sequence) else {
+        let Some(stored) = events.iter().find(|it| it.sequence == sequence) else {
             let range = self.store.event_range()?;
             let there = range.map_or_else(
                 || "there is none yet".to_owned(),
@@ -188,8 +215,9 @@ impl Engine {
             return Ok(refusal("no_such_event", &sentence));
         };
         let event: Value =
-            serde_json::from_str(&ecs_line(event, &self.own_host())).unwrap_or_default();
-        Ok(json!({ "event": event }))
+            serde_json::from_str(&ecs_line(stored, &self.own_host())).unwrap_or_default();
+        let accepted = self.accepted.of(stored).map(super::baseline::one);
+        Ok(known([("event", event), ("accepted", json!(accepted))]))
     }
 
     fn rules_told(&self) -> Value {
@@ -260,12 +288,9 @@ impl Page {
     }
 
     fn take(&mut self, event: &Event) {
-        self.looked_at += 1;
-        if self.search.matches(event) {
-            let line = line(event, self.search.format, &self.host);
-            self.bytes += line.len();
-            self.lines.push(line);
-        }
+        let line = line(event, self.search.format, &self.host);
+        self.bytes += line.len();
+        self.lines.push(line);
     }
 }
 
@@ -276,6 +301,19 @@ fn pattern(pattern: &Pattern) -> String {
     }
 }
 
-fn refusal(code: &str, message: &str) -> Value {
+/// The answer where the database does not give one.
+pub(super) fn unreadable(error: &StoreError) -> Value {
+    let sentence = format!("the database cannot be read: {error}");
+    refusal("unreadable", &sentence)
+}
+
+/// As whom the user of a process once logged in; none who did not, as a daemon, or if it ended meanwhile.
+fn login_uid(pid: i32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?;
+    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
+}
+
+/// The answer that says why there is none.
+pub(super) fn refusal(code: &str, message: &str) -> Value {
     json!({ "error": { "code": code, "message": message } })
 }

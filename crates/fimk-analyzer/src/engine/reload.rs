@@ -5,11 +5,12 @@ use std::{io::Read as _, sync::Arc, time::Duration};
 use fimk_core::{
     config::Config,
     event::{Action, Body, Configured, Event},
+    path::BytePath,
     rules::RuleSet,
 };
 use fimk_store::Commit;
 
-use super::{Engine, Trouble};
+use super::{Engine, Eyes, Trouble};
 use crate::{
     clock,
     configuration::{self, Configuration, Objects, Rules},
@@ -101,12 +102,47 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes what the rules of today do not reach off the watch: the kernel need not tell of it any more. Marks of fanotify stay
+    /// until their objects go; what they tell is not heard.
+    pub(crate) fn let_go(&mut self) -> Result<(), Trouble> {
+        for path in self.unreached() {
+            match &mut self.eyes {
+                Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, &path, clock::now()),
+                Eyes::Fanotify(fanotify) => fanotify.forget(&mut self.tree, &path),
+                Eyes::Periodic => drop(self.tree.remove_below(&path)),
+            }
+            self.held.moved(&path, None);
+        }
+        self.keep_books()
+    }
+
+    /// The names that the walk would not come to, without those below them.
+    fn unreached(&self) -> Vec<BytePath> {
+        let is_reached =
+            |path: &BytePath, directory| self.walker.reaches(path, directory).is_some();
+        let names = self.tree.iter();
+        let unreached = names.filter(|(path, entry)| {
+            let above = || path.parent().is_none_or(|above| is_reached(&above, true));
+            !is_reached(path, entry.directory) && above()
+        });
+        unreached.map(|(path, _)| path.clone()).collect()
+    }
+
     /// What is not asked for again and again, but was handed out.
     fn heed(&mut self, config: &Config) {
         if config.redact != self.config.redact {
             configuration::redact(config);
             // What is on record is read again, and then replaced.
             self.look.compare_soon();
+        }
+        for output in &config.outputs {
+            let lane = self
+                .lanes
+                .iter_mut()
+                .find(|it| it.output.name == output.name);
+            if let Some(lane) = lane {
+                lane.output.select(output.filter.clone());
+            }
         }
         self.settle.wait_for(Times::of(config));
         self.attempts

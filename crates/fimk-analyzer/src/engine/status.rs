@@ -1,17 +1,21 @@
 //! How fimk is, for who asks over the control socket.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use fimk_core::{event::Action, path::BytePath};
+use fimk_core::{event::Action, path::BytePath, render::metrics};
 use fimk_store::{CLASSES, KEPT_BYTES_MAX};
 use fimk_wire::raw;
 use serde_json::{Map, Value, json};
 
-use super::{Engine, Eyes, Lane};
+use super::{Engine, Eyes, Lane, Meter};
 use crate::{
     channel::OUTBOX_MAX,
     control::CONNECTIONS_MAX,
     held::HELD_MAX,
+    metrics::Metrics,
     output::RECORDS_MAX,
     scan::Progress,
     source::takes::TAKEN_MAX,
@@ -47,6 +51,9 @@ impl Engine {
             ),
             ("events", self.reported()),
             ("last_comparison", json!(compared)),
+            ("last_scan", json!(self.orders.last())),
+            ("accepted", json!(self.accepted_told())),
+            ("metrics", json!(self.metrics.as_ref().map(Metrics::value))),
             ("scan", json!(self.scanning.as_ref().map(Progress::value))),
             ("counters", json!(self.losses.last().map(status::counters))),
             ("repairs", self.repairs.done().json()),
@@ -56,6 +63,18 @@ impl Engine {
             ("sandbox", status::sandbox(&about.sandbox)),
             ("control", self.connections()),
         ])
+    }
+
+    /// Has the status written as metrics, if it is time to.
+    pub(crate) fn write_metrics(&mut self) {
+        let now = Instant::now();
+        if self.metrics.as_ref().is_none_or(|it| now < it.next_due()) {
+            return;
+        }
+        let text = metrics(&self.status());
+        if let Some(metrics) = &mut self.metrics {
+            metrics.offer(text);
+        }
     }
 
     fn problems(&self) -> Vec<Value> {
@@ -75,6 +94,7 @@ impl Engine {
             output: self.outputs_blocked(),
             alone: self.alone_sentence(),
             unstored: self.storing_problem(),
+            unmeasured: self.metrics.as_ref().and_then(Metrics::problem),
         })
     }
 
@@ -129,6 +149,9 @@ impl Engine {
             ("last_sequence", json!(range.map(|(_, last)| last))),
             ("last", json!(last)),
             ("since_start", self.activity.counts()),
+            ("by_rule", self.activity.by_rule()),
+            ("by_severity", self.activity.by_severity()),
+            ("latency", self.activity.latency()),
             ("own_writes", json!(self.own.writes)),
             ("last_degraded", json!(self.activity.last_degraded())),
         ])
@@ -143,10 +166,13 @@ impl Engine {
                 ("place", json!(lane.output.place)),
                 ("cursor", json!(lane.cursor())),
                 ("lag", json!(newest.saturating_sub(lane.cursor()))),
+                ("cut", json!(Some(lane.output.cut()).filter(|&cut| cut > 0))),
+                ("lost", json!(Some(lane.lost()).filter(|&lost| lost > 0))),
                 ("problem", json!(lane.blocked())),
             ])
         };
-        Some(self.lanes.iter().map(output).collect())
+        let lanes = self.lanes.iter().map(output);
+        Some(lanes.chain(self.meters.iter().map(Meter::value)).collect())
     }
 
     fn database(&self) -> Value {

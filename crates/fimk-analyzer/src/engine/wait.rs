@@ -14,7 +14,7 @@ use super::{
     Engine, Eyes, Trouble,
     keep::{ALIVE_EVERY, SYNC_WITHIN},
 };
-use crate::{channel::ChannelError, mounts};
+use crate::{channel::ChannelError, metrics::Metrics, mounts};
 
 impl Engine {
     /// Sleeps until something happens; false when a signal ended us.
@@ -103,6 +103,8 @@ impl Engine {
             self.mounts.next_due(),
             self.notify.next_due(),
             self.scan_due(),
+            self.orders.next_due(),
+            self.metrics.as_ref().map(Metrics::next_due),
             self.control.next_due(),
             self.deliver_due(),
             self.heartbeat_due(),

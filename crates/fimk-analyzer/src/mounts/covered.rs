@@ -6,7 +6,7 @@ use std::{
 };
 
 use fimk_core::{
-    event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File},
+    event::{Action, Body, Change, ContentVerdict, DetectedBy, Event, File, Further},
     path::BytePath,
 };
 use fimk_store::Commit;
@@ -107,6 +107,7 @@ impl Engine {
             owner: None,
             group: None,
             target: None,
+            further: Further::default(),
         };
         let change = Change {
             file,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fimk_core::{
     config::Rule,
-    event::{Action, Body, Change, DetectedBy, Event, File},
+    event::{Action, Body, Change, DetectedBy, Event, File, Further},
     path::BytePath,
     record::{FileKind, Record},
 };
@@ -155,7 +155,7 @@ impl Engine {
         let (owner, group) = attributes.as_ref().map_or((None, None), |it| {
             (self.users.user(it.uid), self.users.group(it.gid))
         });
-        Ok(File {
+        let mut file = File {
             path: point.clone(),
             owner: owner.map(|name| name.to_string()),
             group: group.map(|name| name.to_string()),
@@ -163,7 +163,10 @@ impl Engine {
             attributes,
             digest: None,
             target: None,
-        })
+            further: Further::default(),
+        };
+        self.tell_file_system(&mut file);
+        Ok(file)
     }
 
     /// The record of a directory that is covered.

@@ -145,6 +145,20 @@ impl Table {
         mounts.any(|mount| mount.device == (major, minor) && mount.file_system == "btrfs")
     }
 
+    /// The type of the file system that has this device.
+    pub fn file_system_of(&self, device: (u32, u32)) -> Option<&str> {
+        let mut mounts = self.mounts.values();
+        let mount = mounts.find(|mount| mount.device == device);
+        mount.map(|mount| mount.file_system.as_str())
+    }
+
+    /// The type of the file system on which an object of this device is, that was found at this path: subvolumes of btrfs
+    /// have devices of which the table knows nothing.
+    pub fn file_system_at(&self, path: &BytePath, device: (u32, u32)) -> Option<&str> {
+        self.file_system_of(device)
+            .or_else(|| Some(&*self.place_of(path)?.0.file_system))
+    }
+
     /// Whether a file system of this device is mounted anywhere.
     pub fn has_device(&self, device: (u32, u32)) -> bool {
         self.mounts.values().any(|mount| mount.device == device)
@@ -337,6 +351,19 @@ mod tests {
         assert_eq!(at(40, "/f").as_deref(), Some("/long/way/f"));
         assert_eq!(at(40, "/sub/f").as_deref(), Some("/bound/f"));
         assert_eq!((at(41, "/f"), at(99, "/f")), (None, None));
+    }
+
+    #[test]
+    fn a_file_system_is_known_by_its_device_or_else_by_the_place() {
+        let lines = [
+            "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+            "2 1 0:40 /@ /home rw - btrfs /dev/sdb rw",
+        ];
+        let table = Table::read(lines.join("\n").as_bytes()).expect("memory can be read");
+        let at = |path: &str, device| table.file_system_at(&BytePath::new(path.as_bytes()), device);
+        assert_eq!(at("/home/a", (8, 1)), Some("ext4"), "it lies elsewhere");
+        assert_eq!(at("/home/a", (0, 51)), Some("btrfs"), "a subvolume");
+        assert_eq!(table.file_system_of((0, 51)), None);
     }
 
     fn escape(path: &[u8]) -> Vec<u8> {

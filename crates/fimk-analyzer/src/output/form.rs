@@ -1,16 +1,26 @@
 //! What an output makes of an event.
 
+use std::cell::Cell;
+
 use fimk_core::{
-    config::{self, Format, OutputKind},
+    config::{self, Format, OutputKind, Remote, Transport, Way},
     event::Event,
-    render::{Host, ecs_line, journal_entry, ocsf_line, syslog_message, table_row, text_line},
+    render::{
+        Host, SYSLOG_BYTES_MAX, ecs_line, ecs_line_within, journal_entry, ocsf_line,
+        syslog_message, table_row, text_line,
+    },
 };
 
 /// How an event becomes a record.
 pub struct Form {
     host: Host,
     kind: Kind,
+    /// Records that were cut to fit into a datagram.
+    cut: Cell<u64>,
 }
+
+/// Of a syslog message before its words: they are some hundred bytes with the longest host name.
+const HEAD_BYTES_MAX: usize = 512;
 
 enum Kind {
     /// With a line end; on a terminal a progress bar makes room for it first.
@@ -22,6 +32,12 @@ enum Kind {
     Syslog {
         facility: u8,
         format: Format,
+        datagram: bool,
+    },
+    /// Without a line end: the protocol says where a record ends.
+    Bare {
+        format: Format,
+        bytes_max: Option<usize>,
     },
 }
 
@@ -42,9 +58,17 @@ impl Form {
             OutputKind::Syslog { facility, .. } => Kind::Syslog {
                 facility: *facility,
                 format,
+                datagram: false,
             },
+            OutputKind::Remote(remote) => Kind::of_remote(remote, format),
         };
-        Self { host, kind }
+        let cut = Cell::new(0);
+        Self { host, kind, cut }
+    }
+
+    /// How many records were cut because a datagram has no room for more.
+    pub fn cut(&self) -> u64 {
+        self.cut.get()
     }
 
     /// The record.
@@ -57,11 +81,48 @@ impl Form {
                 (line(event, format, &self.host) + "\n").into_bytes()
             }
             Kind::Journal => journal_entry(event, &self.host),
-            Kind::Syslog { facility, format } => {
-                let words = (format != Format::Text).then(|| line(event, format, &self.host));
+            Kind::Syslog {
+                facility,
+                format,
+                datagram,
+            } => {
+                let most = datagram.then_some(SYSLOG_BYTES_MAX - HEAD_BYTES_MAX);
+                let words = (format != Format::Text).then(|| self.line_within(event, format, most));
                 let pid = std::process::id();
                 syslog_message(event, &self.host, facility, pid, words.as_deref()).into_bytes()
             }
+            Kind::Bare { format, bytes_max } => {
+                self.line_within(event, format, bytes_max).into_bytes()
+            }
+        }
+    }
+
+    fn line_within(&self, event: &Event, format: Format, bytes_max: Option<usize>) -> String {
+        let whole = line(event, format, &self.host);
+        let Some(bytes_max) = bytes_max.filter(|most| whole.len() > *most) else {
+            return whole;
+        };
+        self.cut.set(self.cut.get() + 1);
+        ecs_line_within(event, &self.host, bytes_max)
+    }
+}
+
+impl Kind {
+    fn of_remote(remote: &Remote, format: Format) -> Self {
+        match &remote.way {
+            Way::Syslog(syslog) => Self::Syslog {
+                facility: syslog.facility,
+                format,
+                datagram: syslog.transport == Transport::Udp,
+            },
+            Way::Udp(udp) => Self::Bare {
+                format,
+                bytes_max: Some(udp.bytes_max),
+            },
+            Way::Http(_) | Way::Graphite(_) => Self::Bare {
+                format,
+                bytes_max: None,
+            },
         }
     }
 }

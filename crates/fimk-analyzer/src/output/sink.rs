@@ -31,12 +31,13 @@ pub trait Sink: Send {
     fn take(&mut self, records: &[&[u8]], moved: &mut dyn FnMut()) -> io::Result<usize>;
 }
 
-/// The sink of an output, as configured. What it needs from outside it gets when it is first given something.
+/// The sink of an output, as configured; none where another process sends. What it needs from outside it gets when it is
+/// first given something.
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn open(kind: &OutputKind) -> io::Result<Box<dyn Sink>> {
-    Ok(match kind {
+pub fn open(kind: &OutputKind) -> io::Result<Option<Box<dyn Sink>>> {
+    Ok(Some(match kind {
         OutputKind::Stdout => Box::new(Stream::stdout()?),
         OutputKind::Journald { socket } => Box::new(Journal::new(socket.clone())),
         OutputKind::Syslog { socket, .. } => Box::new(Syslog::new(socket.clone())),
@@ -45,7 +46,8 @@ pub fn open(kind: &OutputKind) -> io::Result<Box<dyn Sink>> {
             rotate_bytes,
             rotate_keep,
         } => Box::new(Lines::new(path.clone(), *rotate_bytes, *rotate_keep)),
-    })
+        OutputKind::Remote(_) => return Ok(None),
+    }))
 }
 
 /// Where it goes, for sentences.
@@ -58,5 +60,6 @@ pub fn place(kind: &OutputKind) -> String {
         OutputKind::Journald { socket } => format!("journald at {}", shown(socket)),
         OutputKind::Syslog { socket, .. } => format!("syslog at {}", shown(socket)),
         OutputKind::File { path, .. } => format!("the file {}", shown(path)),
+        OutputKind::Remote(remote) => remote.place(),
     }
 }

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::sink::{Record, Sink};
+use super::{
+    handed::Fetched,
+    sink::{Record, Sink},
+};
 
 /// Records given and not yet written: a burst that a receiver who keeps up takes in at once.
 pub const RECORDS_MAX: usize = 1_024;
@@ -26,16 +29,18 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(8);
 
 #[derive(Default)]
-struct State {
-    records: VecDeque<Record>,
-    bytes: usize,
+pub(super) struct State {
+    pub(super) records: VecDeque<Record>,
+    pub(super) bytes: usize,
     /// The thread has taken these and is not done with them.
     writing: usize,
     /// The highest sequence written.
-    written: u64,
+    pub(super) written: u64,
     /// When something was written last, or when there was nothing to write.
-    moved: Option<Instant>,
-    error: Option<String>,
+    pub(super) moved: Option<Instant>,
+    pub(super) error: Option<String>,
+    /// Where no thread of ours writes.
+    pub(super) fetched: Option<Fetched>,
 }
 
 #[derive(Default)]
@@ -64,12 +69,21 @@ impl Writer {
     /// # Errors
     /// When there can be no thread.
     pub fn start(sink: Box<dyn Sink>) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
+        let writer = Self::idle();
+        let theirs = Arc::clone(&writer.shared);
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || serve(&theirs, sink))?;
-        Ok(Self { shared })
+        Ok(writer)
+    }
+
+    pub(super) fn idle() -> Self {
+        let shared = Arc::default();
+        Self { shared }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
     }
 
     /// Gives it a record; an empty one only stands for its sequence. False: there is no room now.
@@ -117,9 +131,16 @@ impl Writer {
     pub fn blocked(&self) -> Option<Blocked> {
         let state = self.shared.state();
         let moved = state.moved.filter(|_| !state.is_idle())?;
+        let since = moved.elapsed();
+        let error = state.error.clone();
+        let Some(fetched) = &state.fetched else {
+            return Some(Blocked { since, error });
+        };
+        // Who fetches may keep events together for a while, and says when it cannot send.
+        let error = error.or_else(|| fetched.problem())?;
         Some(Blocked {
-            since: moved.elapsed(),
-            error: state.error.clone(),
+            since,
+            error: Some(error),
         })
     }
 }

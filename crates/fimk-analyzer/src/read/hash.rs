@@ -75,10 +75,10 @@ pub(super) struct Hashing(Vec<Hasher>);
 pub(super) struct Digests(Vec<Digest>);
 
 impl Hashing {
-    /// By this, by what is on record already, and by SHA-256 if the digest may have to be a keyed one.
-    pub(super) fn new(hash: Hash, known: Option<Digest>, may_be_keyed: bool) -> Self {
+    /// By these, by what is on record already, and by SHA-256 if the digest may have to be a keyed one.
+    pub(super) fn new(hashes: &[Hash], known: Option<Digest>, may_be_keyed: bool) -> Self {
         let known = known.filter(|known| !matches!(known, Digest::Keyed(_)));
-        let mut wanted = vec![hash];
+        let mut wanted = hashes.to_vec();
         wanted.extend(known.map(hash_of));
         wanted.extend(may_be_keyed.then_some(Hash::Sha256));
         wanted.sort_unstable();
@@ -110,6 +110,11 @@ impl Digests {
             .unwrap_or(Digest::Plain([0; 32]))
     }
 
+    /// Those by these.
+    pub(super) fn by_each(&self, hashes: &[Hash]) -> Vec<Digest> {
+        hashes.iter().filter_map(|it| self.made_by(*it)).collect()
+    }
+
     /// Whether this is among them.
     pub(super) fn has(&self, digest: Digest) -> bool {
         self.0.contains(&digest)
@@ -138,7 +143,7 @@ mod tests {
     use super::*;
 
     fn digests(hash: Hash, known: Option<Digest>) -> Digests {
-        let mut hashing = Hashing::new(hash, known, false);
+        let mut hashing = Hashing::new(&[hash], known, false);
         hashing.update(b"ab");
         hashing.update(b"c");
         hashing.digests()
@@ -157,6 +162,19 @@ mod tests {
         assert_eq!(both.by(Hash::Blake3), blake3.by(Hash::Blake3));
         assert!(!both.is_known_as(Some(Digest::Plain([0; 32])), Hash::Blake3));
         assert!(!sha256.is_known_as(known, Hash::Sha256));
+    }
+
+    #[test]
+    fn several_are_made_in_one_pass() {
+        let mut hashing = Hashing::new(&[Hash::Sha256, Hash::Md5], None, false);
+        hashing.update(b"abc");
+        let all = hashing.digests();
+        let md5 = digests(Hash::Md5, None).by(Hash::Md5);
+        assert_eq!(all.by_each(&[Hash::Md5, Hash::Sha1]), [md5]);
+        assert_eq!(
+            all.by(Hash::Sha256),
+            digests(Hash::Sha256, None).by(Hash::Sha256)
+        );
     }
 
     /// RFC 1321, FIPS 180: the digests of "abc".

@@ -7,7 +7,10 @@ use std::{
     fs::{self, File},
     io::Write,
     iter,
-    os::unix::{ffi::OsStrExt, fs::symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt as _, symlink},
+    },
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -191,7 +194,7 @@ fn what_is_larger_than_the_limit_is_not_read_however_sparse() {
 fn a_file_without_an_end_is_left_at_the_limit() {
     let endless = open_path(&BytePath::new(b"/dev/zero"), OFlag::O_PATH).expect("opened");
     let attributes = attributes::of(&endless).expect("it is there");
-    let hashing = Hashing::new(Hash::Sha256, None, false);
+    let hashing = Hashing::new(&[Hash::Sha256], None, false);
     let stream = content::file(
         &endless,
         &attributes,
@@ -336,6 +339,32 @@ fn a_file_written_without_a_pause_gives_a_reading_in_the_end_and_says_so() {
     });
     assert!(inconsistent.is_some_and(|read| !read.consistent));
     assert!(read().consistent);
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_read_all_the_same() {
+    let directory = tempdir().expect("a directory");
+    let path = directory.path().join("cut");
+    let lines = "user:x:1000:1000\n".repeat(30_000);
+    fs::write(&path, &lines).expect("written");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = File::options().write(true).open(&path).expect("opened");
+            while !stop.load(Ordering::Relaxed) {
+                file.set_len(0).expect("cut");
+                file.write_all_at(lines.as_bytes(), 0).expect("written");
+            }
+        });
+        let readings = iter::repeat_with(|| read(&path, &TEXT)).take(100);
+        let all = readings
+            .filter(|read| matches!(read.snapshot.content, Content::Read { .. }))
+            .count();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(all, 100);
+    });
+    let whole = read(&path, &TEXT);
+    assert!(whole.consistent && whole.snapshot.attributes.size == lines.len() as u64);
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use fimk_consumers::{Difference, Finding, findings::gravest, redact};
 use fimk_core::{
-    event::{Action, Change, ContentVerdict, DetectedBy, File, Gap},
+    event::{Action, Change, ContentVerdict, DetectedBy, File, Further, Gap},
     path::BytePath,
     record::{Attributes, Content, FileKind, Record, Snapshot},
 };
 
-use super::{Case, Group, Part, gap};
+use super::{Case, Group, Part, further, gap};
 use crate::{
     actors::Actors, identity::ActorKey, pending::Found, signal::Fact, users::Users,
     verdict::Verdict,
@@ -23,12 +23,14 @@ pub(super) fn describe(
     users: &mut Users,
 ) -> Change {
     let verdict = case.verdict;
-    let gone = action == Action::Deleted || case.after.is_none();
+    let gone = action == Action::Deleted || case.after.is_none() || group.former;
     let whole = matches!(action, Action::Created | Action::Deleted | Action::Linked);
-    let tells = part.content && (verdict.content_changed() || whole || verdict.content.is_none());
+    let tells = part.content
+        && !group.former
+        && (verdict.content_changed() || whole || verdict.content.is_none());
     let private = !(case.show_private || is_public(case.before, case.after));
     let mut change = Change {
-        file: file(case, gone, part, users),
+        file: file(case, group, gone, part, users),
         actor: None,
         actors: Vec::new(),
         operations: group.touch.operations.names(),
@@ -60,9 +62,9 @@ pub(super) fn describe(
             .map(|&field| field.to_owned())
             .filter(|_| tells)
             .collect(),
-        observed: action == Action::Deleted || case.after.is_some(),
-        content: content(case, part, action),
-        unread: unread(case, part, action),
+        observed: action == Action::Deleted || case.after.is_some() && !group.former,
+        content: content(case, group, part, action),
+        unread: unread(case, group, part, action),
         previous_path: None,
         new_path: None,
         accessed_path: group.touch.accessed.clone(),
@@ -74,6 +76,8 @@ pub(super) fn describe(
     let unreadable = unreadable(&group.facts);
     change.changes.extend(unreadable);
     redact_configured(&mut change);
+    let cut = further::add(&mut change.file, case, (gone, private), users);
+    change.truncated.extend(cut.into_iter().map(str::to_owned));
     if !gone {
         let (findings, more) = gravest(findings(case, part, tells));
         change.findings = findings;
@@ -141,12 +145,12 @@ fn tell_names(change: &mut Change, path: &BytePath, fact: &Fact) {
             change.new_path.clone_from(to);
         }
         Fact::Linked(other) => change.new_path = other.clone().filter(|other| other != path),
-        Fact::Created | Fact::Deleted | Fact::Beneath | Fact::Attributes(_) => {}
+        Fact::Created | Fact::Deleted | Fact::Beneath | Fact::Attributes(_) | Fact::Former(_) => {}
     }
 }
 
-fn content(case: &Case<'_>, part: Part, action: Action) -> Option<ContentVerdict> {
-    if action == Action::Deleted || case.after.is_none() {
+fn content(case: &Case<'_>, group: &Group, part: Part, action: Action) -> Option<ContentVerdict> {
+    if action == Action::Deleted || case.after.is_none() || group.former {
         return None;
     }
     match case.verdict.content {
@@ -156,8 +160,8 @@ fn content(case: &Case<'_>, part: Part, action: Action) -> Option<ContentVerdict
 }
 
 /// Also of what is known to have changed, by its size.
-fn unread(case: &Case<'_>, part: Part, action: Action) -> Option<String> {
-    content(case, part, action)?;
+fn unread(case: &Case<'_>, group: &Group, part: Part, action: Action) -> Option<String> {
+    content(case, group, part, action)?;
     match case.after {
         Some(Snapshot {
             content: Content::Unread(why),
@@ -192,8 +196,14 @@ fn window(case: &Case<'_>) -> Option<Gap> {
     (case.pending.found == Some(Found::Scan)).then(|| gap(from))
 }
 
-fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {
+fn file(case: &Case<'_>, group: &Group, gone: bool, part: Part, users: &mut Users) -> File {
+    // What is on record may be what took the place of a former object.
+    let same = |inode: u64| {
+        let former = |fact: &Fact| matches!(fact, Fact::Former(former) if *former == inode);
+        !group.former || group.facts.iter().any(former)
+    };
     let before = case.before.map(|record| &record.snapshot);
+    let before = before.filter(|it| same(it.attributes.inode));
     let shown = if gone { before } else { case.after };
     let attributes = shown.map(|snapshot| snapshot.attributes.clone());
     File {
@@ -218,6 +228,7 @@ fn file(case: &Case<'_>, gone: bool, part: Part, users: &mut Users) -> File {
             Content::Link(target) => Some(without_secret(target)),
             _ => None,
         }),
+        further: Further::default(),
     }
 }
 

@@ -73,6 +73,17 @@ fn told_where(
     after: Option<&Snapshot>,
     lags: bool,
 ) -> Vec<Told> {
+    told_since(pending, before, after, lags, None)
+}
+
+/// `read`: when that was read with which is compared.
+fn told_since(
+    pending: &Pending,
+    before: Option<Snapshot>,
+    after: Option<&Snapshot>,
+    lags: bool,
+    read: Option<Timestamp>,
+) -> Vec<Told> {
     let text =
         "[[rule]]\nname = \"r\"\npaths = [\"/w\"]\nseverity = 40\n[[output]]\ntype = \"stdout\"\n";
     let rules = RuleSet::new(&config::parse(text, "test").expect("valid")).expect("simple");
@@ -91,8 +102,10 @@ fn told_where(
         verdict: &verdict,
         matched: &rules.covers(&path).expect("covered"),
         gap: None,
+        read,
         compared: Timestamp(0),
         show_private: false,
+        digests: &[],
         cut: None,
         names_lag: lags,
         adrift: lags && after.is_none(),
@@ -296,4 +309,78 @@ fn what_was_never_recorded_and_only_touched_is_told_where_names_may_be_former_on
     }
     let closed = pending(vec![touch(1, raw::FIMK_OP_CLOSE, None)]);
     assert!(told(&closed, None, Some(&there)).is_empty());
+}
+
+#[test]
+fn what_was_done_before_the_last_reading_is_not_blamed_for_what_came_after() {
+    let read = Some(Timestamp(1_000_000_000));
+    let fresh = Touch {
+        last: Timestamp(1_000_000_001),
+        ..touch(2, raw::FIMK_OP_WRITE, None)
+    };
+    let before = || Some(snapshot(1, 0o644));
+    let after = snapshot(2, 0o644);
+    let silent = (Action::AttributesModified, SILENT, Some(1), vec![]);
+    let both = pending(vec![touch(1, raw::FIMK_OP_WRITE, None), fresh]);
+    assert_eq!(
+        told_since(&both, before(), Some(&after), false, read),
+        [silent.clone(), (Action::Modified, 40, Some(2), vec![])]
+    );
+    // Who did it is still to be heard of; if nobody is, nobody is named.
+    let alone = pending(vec![touch(1, raw::FIMK_OP_WRITE, None)]);
+    let verdict = judge(
+        Some(&Record {
+            snapshot: snapshot(1, 0o644),
+            seen: Timestamp(1),
+            key_id: Token([0; 16]),
+        }),
+        Some(&after),
+        true,
+    );
+    assert!(unexplained(&alone, &verdict, read) && !unexplained(&alone, &verdict, None));
+    assert_eq!(
+        told_since(&alone, before(), Some(&after), false, read),
+        [silent, (Action::Modified, 40, None, vec![])]
+    );
+    let mapped = pending(vec![touch(1, raw::FIMK_OP_MAP, None)]);
+    let told = told_since(&mapped, before(), Some(&after), false, read);
+    assert_eq!(told, [(Action::Modified, 40, Some(1), vec![])], "it lasts");
+}
+
+#[test]
+fn a_write_to_what_was_replaced_is_told_and_explains_nothing_of_what_stands_here_now() {
+    let write = || touch(1, raw::FIMK_OP_WRITE, Some(Fact::Former(6)));
+    let replace = || touch(2, raw::FIMK_OP_RENAME, Some(Fact::Replaced(None)));
+    let before = || Some(snapshot(1, 0o644));
+    let after = snapshot(2, 0o644);
+    assert_eq!(
+        told(&pending(vec![write(), replace()]), before(), Some(&after)),
+        [
+            (Action::Modified, 40, Some(1), vec![]),
+            (Action::Modified, 40, Some(2), vec![]),
+        ]
+    );
+    let late = pending(vec![write()]);
+    assert_eq!(
+        told(&late, before(), before().as_ref()),
+        [(Action::Modified, 40, Some(1), vec![])]
+    );
+    assert_eq!(
+        told(&late, None, None),
+        [(Action::Modified, 40, Some(1), vec![])]
+    );
+    let removed = pending(vec![
+        touch(1, raw::FIMK_OP_UNLINK, Some(Fact::Deleted)),
+        write(),
+    ]);
+    assert_eq!(
+        told(&removed, before(), None),
+        [(Action::Deleted, 40, Some(1), vec![])],
+        "one process, one event"
+    );
+    let mapped = pending(vec![touch(1, raw::FIMK_OP_MAP, Some(Fact::Former(6)))]);
+    assert_eq!(
+        told(&mapped, before(), before().as_ref()),
+        [(Action::Modified, SILENT, Some(1), vec![])]
+    );
 }

@@ -1,20 +1,23 @@
 //! The BPF source: records of the kernel → signals, with take–read–commit–done on the way.
 
 mod accessed;
+mod former;
 mod layers;
+mod past;
 mod record;
 mod unreadable;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
-use fimk_core::path::BytePath;
+use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::{actor_of_attempt, error_of, raw};
 
 use self::{
     accessed::Accessed,
+    former::{Forgotten, Former},
     record::NameRecord,
     unreadable::{Unreadable, seen_above},
 };
@@ -40,10 +43,6 @@ pub const NAME_PATIENCE: Duration = Duration::from_millis(10);
 /// Names used by actors, kept from TOUCH to TAKEN; beyond, an event merely lacks `accessed_path`.
 const ACCESSED_MAX: usize = 8_192;
 
-/// Objects the kernel was told to forget, kept so that one of the same identity that appears after is watched
-/// anew. More than there are records in a full ring.
-const FORGOTTEN_MAX: usize = 32_768;
-
 /// A directory whose count says that records of it are missing, or that is to be compared for another reason.
 struct Short {
     until: Instant,
@@ -62,8 +61,9 @@ pub struct Bpf {
     names_seen: HashMap<Key, u64>,
     /// Directories whose count said that records are missing; for [`NAME_PATIENCE`].
     short: HashMap<Key, Short>,
-    forgotten: HashSet<Object>,
-    forgotten_order: VecDeque<Object>,
+    forgotten: Forgotten,
+    /// When our own walk began, in nanoseconds since boot.
+    walked_from_ns: u64,
     /// What was mounted over.
     pub covered: Covered,
     /// Taken and to be told DONE.
@@ -111,6 +111,11 @@ impl Bpf {
             channel.ask(raw::FIMK_REQUEST_TAKE, 0, key, 0)?;
         }
         Ok(())
+    }
+
+    /// Whether entries of this object are to come that are of another process than these.
+    pub fn awaits_another(&self, object: Object, known: &[Option<ActorKey>]) -> bool {
+        self.takes.awaits_another(object, known)
     }
 
     /// Whether answers to [`Self::take`] are out.
@@ -192,6 +197,9 @@ impl Bpf {
                 .chain(signals(tree, object, touch.clone(), accessed.as_ref()))
                 .collect();
         }
+        if tree.is_strange(object) {
+            return self.forgotten.touched(object, &touch).into_iter().collect();
+        }
         signals(tree, object, touch, accessed.as_ref())
     }
 
@@ -253,31 +261,34 @@ impl Bpf {
     }
 
     /// Lets the kernel forget an object that has no watched name any more: it never does by itself, and its
-    /// map is limited.
-    pub fn forget(&mut self, tree: &Tree, object: Object) {
+    /// map is limited. Whether it was one.
+    pub fn forget(&mut self, tree: &Tree, object: Object) -> bool {
         if !tree.is_strange(object) || !self.covered.names_of(object).is_empty() {
-            return;
+            return false;
         }
         self.unwanted.push(object);
         self.unwalked.remove(&object);
-        if self.forgotten.insert(object) {
-            self.forgotten_order.push_back(object);
-        }
-        if self.forgotten_order.len() > FORGOTTEN_MAX
-            && let Some(oldest) = self.forgotten_order.pop_front()
-        {
-            self.forgotten.remove(&oldest);
-        }
+        self.forgotten.add(object);
+        true
     }
 
-    /// Takes a name and all below it out of the tree.
-    pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath) {
+    /// Takes a name and all below it out of the tree, which it left at that time.
+    pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath, went: Timestamp) {
         for (name, _) in tree.below(path) {
             self.lift(tree, &name);
         }
-        for (_, entry) in tree.remove_below(path) {
-            if let Some(object) = entry.object {
-                self.forget(tree, object);
+        for (path, entry) in tree.remove_below(path) {
+            let Some(object) = entry.object else {
+                continue;
+            };
+            if self.forget(tree, object) {
+                let directory = entry.directory;
+                let former = Former {
+                    path,
+                    directory,
+                    went,
+                };
+                self.forgotten.had_name(object, former);
             }
         }
     }
@@ -287,7 +298,7 @@ impl Bpf {
     fn watch_again(&mut self, path: &BytePath, named: bool, record: &NameRecord) {
         // Of what is not named, and has no room, the counters tell.
         let kept_out = record.is_unwatched() && named;
-        if self.forgotten.remove(&record.object) || kept_out {
+        if self.forgotten.remove(record.object) || kept_out {
             self.to_walk.push((path.clone(), record.touch(None)));
         }
     }
@@ -333,7 +344,11 @@ impl Bpf {
         }
         let mut signals = self.changed_covered(&record);
         signals.extend(self.changed_beneath(tree, walker, &record));
-        signals.extend(self.changed(tree, walker, table, &record));
+        signals.extend(if self.is_past(&record) {
+            self.changed_before(tree, walker, table, &record)
+        } else {
+            self.changed(tree, walker, table, &record)
+        });
         signals
     }
 
@@ -411,11 +426,11 @@ impl Bpf {
                 .get(&path)
                 .is_some_and(|entry| entry.object.is_none_or(|it| it == record.object));
             if gone {
-                self.drop_names(tree, &path);
+                self.drop_names(tree, &path, record.time());
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
         }
-        if !self.forgotten.contains(&record.object) {
+        if !self.forgotten.has(record.object) {
             self.forget(tree, record.object);
         }
         signals
@@ -437,14 +452,14 @@ impl Bpf {
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
-            self.drop_names(tree, path);
+            self.drop_names(tree, path, record.time());
         }
         let known = old_reached
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
         match (&old_reached, &new_reached) {
             (Some(old), Some(new)) if known => tree.rename(old, new),
-            (Some(old), None) => self.drop_names(tree, old),
+            (Some(old), None) => self.drop_names(tree, old, record.time()),
             _ => {}
         }
         if let Some(path) = &new_reached {

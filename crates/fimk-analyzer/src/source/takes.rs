@@ -1,8 +1,11 @@
 //! Which dirty entries are to be taken, each once at a time, and no more than the loader has room for.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::identity::{ActorKey, Object};
+use crate::{
+    attempts,
+    identity::{ActorKey, Object},
+};
 
 /// A dirty entry.
 pub type Key = (Object, ActorKey);
@@ -16,8 +19,8 @@ pub const TAKEN_MAX: usize = 8_192;
 #[derive(Default)]
 pub struct Takes {
     queue: VecDeque<Key>,
-    queued: HashSet<Key>,
-    asked: HashMap<Key, u32>,
+    queued: BTreeSet<Key>,
+    asked: BTreeMap<Key, u32>,
     in_flight: usize,
 }
 
@@ -59,10 +62,39 @@ impl Takes {
         self.queued.contains(&key) || self.asked.contains_key(&key)
     }
 
+    /// Whether an answer is to come about this object and a process that is none of these.
+    pub fn awaits_another(&self, object: Object, known: &[Option<ActorKey>]) -> bool {
+        let queued = self.queued.range(from(object));
+        let asked = self.asked.range(from(object)).map(|(key, _)| key);
+        has_another(queued, object, known) || has_another(asked, object, known)
+    }
+
     /// Whether answers are out.
     pub fn in_flight(&self) -> bool {
         self.in_flight > 0
     }
+}
+
+/// The keys of an object and those behind it, in their order.
+pub fn from(object: Object) -> std::ops::RangeFrom<Key> {
+    let first = ActorKey {
+        pid: 0,
+        image: 0,
+        start_ns: 0,
+    };
+    (object, first)..
+}
+
+/// Whether among these keys, which begin with those of the object, is one of a process that changed it and is none of
+/// those known.
+pub fn has_another<'a>(
+    keys: impl Iterator<Item = &'a Key>,
+    object: Object,
+    known: &[Option<ActorKey>],
+) -> bool {
+    keys.take_while(|(it, _)| *it == object)
+        .filter(|(_, actor)| attempts::kind_of(actor.wire()).is_none())
+        .any(|(_, actor)| !known.contains(&ActorKey::of(actor.wire())))
 }
 
 #[cfg(test)]
@@ -103,6 +135,25 @@ mod tests {
         assert!(takes.answered(key(0)));
         assert!(takes.next(100).is_some());
         assert_eq!(takes.next(TAKEN_MAX), None);
+    }
+
+    #[test]
+    fn another_process_is_awaited_until_its_entry_is_here_and_one_that_is_known_is_not() {
+        let mut takes = Takes::default();
+        let (object, first) = key(2);
+        let second = ActorKey { pid: 8, ..first };
+        takes.want((object, first));
+        assert!(!takes.awaits_another(object, &[Some(first)]));
+        takes.want((object, second));
+        takes.want((key(3).0, ActorKey { pid: 9, ..first }));
+        assert!(takes.awaits_another(object, &[Some(first)]));
+        assert!(!takes.awaits_another(object, &[Some(second), Some(first)]));
+        while takes.next(0).is_some() {}
+        assert!(takes.awaits_another(object, &[Some(first)]));
+        assert!(takes.answered((object, second)));
+        assert!(!takes.awaits_another(object, &[Some(first)]));
+        assert!(takes.awaits_another(key(3).0, &[Some(first)]));
+        assert!(!takes.awaits_another(key(1).0, &[]));
     }
 
     #[test]

@@ -38,6 +38,7 @@ fn well(activity: &Activity) -> Signs<'_> {
         output: None,
         alone: None,
         unstored: None,
+        unmeasured: None,
     }
 }
 
@@ -56,6 +57,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
         output: Some("nobody reads".to_owned()),
         alone: Some("nobody answers".to_owned()),
         unstored: Some("no space is left".to_owned()),
+        unmeasured: Some("refused".to_owned()),
         ..well(&activity)
     };
     assert_eq!(
@@ -69,6 +71,7 @@ fn what_is_well_has_no_problem_and_each_sign_is_one() {
             "events_lost",
             "loader_silent",
             "output_blocked",
+            "metrics_unwritten",
             "comparing"
         ]
     );

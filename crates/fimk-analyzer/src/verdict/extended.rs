@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use fimk_consumers::Difference;
-use fimk_core::record::{AclEntry, AclWho, Extended, Record, Snapshot, XattrValue};
+use fimk_core::{
+    event::Words,
+    record::{AclEntry, AclWho, Extended, Record, Snapshot, XattrValue},
+};
 
 use super::{Verdict, difference_of};
 use crate::users::Users;
@@ -11,8 +14,14 @@ use crate::users::Users;
 /// Differences told of one event; the others are counted. A list may have thousands of entries.
 const TOLD_MAX: usize = 100;
 
+/// Entries of one list, and attributes, of one state in an event: far more than anybody sets by hand, and with the longest
+/// names and values a third of a line.
+const STATE_MAX: usize = 32;
+
+const SELINUX: &str = "security.selinux";
+
 /// What all may see of a file whatever its mode is: labels, which are names and no data.
-const LABELS: [&str; 3] = ["security.selinux", "security.SMACK64", "security.apparmor"];
+const LABELS: [&str; 3] = [SELINUX, "security.SMACK64", "security.apparmor"];
 
 /// How values are compared and told.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +64,62 @@ impl Verdict {
 }
 
 const CAPABILITIES: &str = "capabilities";
+
+/// All of it in words, and the fields of which there was more than is told. `shown`: see [`Values`].
+pub fn words(
+    extended: &Extended,
+    shown: bool,
+    users: &mut Users,
+) -> (Words, impl Iterator<Item = &'static str> + use<>) {
+    let list = |entries: &[AclEntry], users: &mut Users| -> Vec<String> {
+        let entries = entries.iter().take(STATE_MAX);
+        entries.map(|entry| entry_words(*entry, users)).collect()
+    };
+    let value =
+        |name: &str, value: &XattrValue| self::shown(value, shown || LABELS.contains(&name));
+    let xattrs = extended.xattrs.iter();
+    let (labels, others): (Vec<_>, Vec<_>) = xattrs
+        .filter_map(|it| Some((it.name.as_str(), it.value.as_ref()?)))
+        .partition(|(name, _)| *name == SELINUX);
+    let more = [
+        (extended.acl.len() > STATE_MAX, "fimk.acl"),
+        (extended.default_acl.len() > STATE_MAX, "fimk.default_acl"),
+        (extended.more > 0 || others.len() > STATE_MAX, "fimk.xattrs"),
+    ];
+    let words = Words {
+        file_system: None,
+        flags: extended
+            .flags
+            .iter()
+            .map(|it| it.word().to_owned())
+            .collect(),
+        acl: list(&extended.acl, users),
+        default_acl: list(&extended.default_acl, users),
+        capabilities: extended.capabilities.clone(),
+        selinux: labels.first().map(|(name, it)| value(name, it)),
+        xattrs: others
+            .into_iter()
+            .take(STATE_MAX)
+            .map(|(name, it)| (name.to_owned(), value(name, it)))
+            .collect(),
+    };
+    let more = more.into_iter();
+    (
+        words,
+        more.filter_map(|(more, field)| more.then_some(field)),
+    )
+}
+
+/// As getfacl(1) has it: `user:alice:rw-`.
+fn entry_words(entry: AclEntry, users: &mut Users) -> String {
+    let who = match entry.who {
+        AclWho::Owner => "user:".to_owned(),
+        AclWho::OwningGroup => "group:".to_owned(),
+        AclWho::Mask | AclWho::Other => whom(entry.who, users) + ":",
+        AclWho::User(_) | AclWho::Group(_) => whom(entry.who, users),
+    };
+    format!("{who}:{}", permissions(entry.permissions))
+}
 
 fn differences(
     old: &Extended,
@@ -370,6 +435,55 @@ mod tests {
             told[TOLD_MAX].contains("7900 that differ"),
             "{}",
             told[TOLD_MAX]
+        );
+    }
+
+    #[test]
+    fn a_state_is_told_in_words_and_what_is_too_much_is_said() {
+        let entry = |who, permissions| AclEntry { who, permissions };
+        let mut extended = Extended {
+            flags: vec![FileFlag::Immutable],
+            acl: vec![
+                entry(AclWho::Owner, 6),
+                entry(AclWho::User(4_000_000_000), 4),
+                entry(AclWho::OwningGroup, 0),
+                entry(AclWho::Group(4_000_000_000), 1),
+                entry(AclWho::Mask, 7),
+                entry(AclWho::Other, 0),
+            ],
+            capabilities: Some("cap_net_raw+ep".to_owned()),
+            xattrs: vec![
+                xattr(SELINUX, 1, Some("a_t")),
+                xattr("user.a", 1, Some("x")),
+            ],
+            ..Extended::default()
+        };
+        let told = |extended: &Extended, shown| {
+            let (words, more) = super::words(extended, shown, &mut Users::default());
+            (words, more.collect::<Vec<_>>())
+        };
+        let (words, more) = told(&extended, false);
+        assert_eq!(
+            words.acl,
+            [
+                "user::rw-",
+                "user:4000000000:r--",
+                "group::---",
+                "group:4000000000:--x",
+                "mask::rwx",
+                "other::---"
+            ]
+        );
+        assert_eq!((words.flags, more), (vec!["immutable".to_owned()], vec![]));
+        assert_eq!(words.selinux.as_deref(), Some("a_t"), "a label is no data");
+        assert!(words.xattrs[0].1.starts_with("3 bytes, digest "));
+        assert_eq!(told(&extended, true).0.xattrs[0].1, "x");
+        extended.acl = vec![entry(AclWho::Other, 0); STATE_MAX + 1];
+        extended.more = 1;
+        let (words, more) = told(&extended, true);
+        assert_eq!(
+            (words.acl.len(), more),
+            (STATE_MAX, vec!["fimk.acl", "fimk.xattrs"])
         );
     }
 }

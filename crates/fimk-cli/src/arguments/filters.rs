@@ -29,6 +29,10 @@ pub(super) fn commands() -> [Command; 2] {
             text("rule", "RULE", "Of this rule"),
             text("process", "PROCESS", "By a process with this number, name or executable, or by what it started"),
             text("user", "USER", "On behalf of this user, by name or number"),
+            Arg::new("unaccepted")
+                .long("unaccepted")
+                .action(ArgAction::SetTrue)
+                .help("That nobody has accepted: see fimk baseline accept"),
             Arg::new("follow")
                 .long("follow")
                 .action(ArgAction::SetTrue)
@@ -84,6 +88,7 @@ pub(super) fn wanted(name: &str, matches: &ArgMatches) -> Result<Option<Wanted>,
                 .collect();
             (query.path, query.rule) = (one("path"), one("rule"));
             (query.process, query.user) = (one("process"), one("user"));
+            query.unaccepted = matches.get_flag("unaccepted");
             follow = matches.get_flag("follow");
         }
         _ => return Ok(None),

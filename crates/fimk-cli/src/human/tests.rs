@@ -53,6 +53,7 @@ objects      1,234 of at most 262,144 watched; about 1,230 recorded
 last event   2026-11-21 16:54:00 UTC: attributes modified /etc/passwd (severity 99)
 events       numbers 1 to 1,012 stored
              since the start: 2 attributes modified, 1 monitor started
+hooks        seen by d_move 1, vfs_write 7
 kernel       8 seen, 6 announced, 2 coalesced
              lost: nothing
 memory       58.1 MiB in the maps of the kernel

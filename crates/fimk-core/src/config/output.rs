@@ -2,12 +2,15 @@
 
 mod filter;
 mod place;
+mod remote;
 
 use super::{ConfigError, OUTPUT, Rule, section::Section};
 
+pub(super) use self::place::absolute;
 pub use self::{
     filter::Filter,
     place::{FACILITIES, OutputKind, numbered},
+    remote::{Address, Graphite, Http, HttpBody, Remote, Syslog, Tls, Transport, Udp, Way},
 };
 
 /// Each has a queue of a mebibyte and a thread.
@@ -150,8 +153,41 @@ fn format(section: &Section<'_>, kind: &OutputKind) -> Result<Format, ConfigErro
         (OutputKind::Syslog { .. }, Some(Format::Table)) => Err(section.error(
             "columns are for people; for syslog `format` is \"text\", \"json\" or \"ocsf\"",
         )),
+        (OutputKind::Remote(remote), format) => remote_format(section, remote, format),
         (OutputKind::Syslog { .. } | OutputKind::Journald { .. }, None) => Ok(Format::Text),
         (_, format) => Ok(format.unwrap_or(Format::Json)),
+    }
+}
+
+fn remote_format(
+    section: &Section<'_>,
+    remote: &Remote,
+    format: Option<Format>,
+) -> Result<Format, ConfigError> {
+    match (&remote.way, format) {
+        (Way::Syslog(_), Some(Format::Table)) => Err(section.error(
+            "columns are for people; for syslog `format` is \"text\", \"json\" or \"ocsf\"",
+        )),
+        (Way::Syslog(syslog), Some(Format::Ocsf)) if syslog.transport == Transport::Udp => {
+            Err(section.error(
+                "objects of OCSF may be too large for a datagram, and cannot be cut; write transport = \"tcp\", or another `format`",
+            ))
+        }
+        (Way::Syslog(_), format) => Ok(format.unwrap_or(Format::Text)),
+        (Way::Udp(_), Some(Format::Ocsf | Format::Text | Format::Table)) => Err(section.error(
+            "for udp `format` is \"json\": what is too large for a datagram is cut, and only there it can be said how",
+        )),
+        (_, Some(Format::Text | Format::Table)) => Err(section.error(
+            "programs read this one; for http `format` is \"json\" or \"ocsf\"",
+        )),
+        (_, format) => Ok(format.unwrap_or(Format::Json)),
+    }
+}
+
+impl Output {
+    /// Whether events go there, so that there is a cursor; to others go counters.
+    pub fn takes_events(&self) -> bool {
+        self.kind.remote().is_none_or(Remote::takes_events)
     }
 }
 

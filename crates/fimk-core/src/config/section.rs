@@ -135,11 +135,32 @@ impl<'t> Section<'t> {
         key: &str,
         words: &[(&str, T)],
     ) -> Result<Option<T>, ConfigError> {
-        let Some(text) = self.string(key)? else {
-            return Ok(None);
-        };
+        let text = self.string(key)?;
+        text.map(|text| self.meaning(key, text, words)).transpose()
+    }
+
+    /// One of a few words, or a list of them.
+    pub(super) fn word_or_words<T: Copy>(
+        &self,
+        key: &str,
+        words: &[(&str, T)],
+    ) -> Result<Vec<T>, ConfigError> {
+        let is_list = |value: &Spanned<DeValue<'_>>| value.get_ref().as_array().is_some();
+        if !self.value(key).is_some_and(is_list) {
+            return Ok(self.word(key, words)?.into_iter().collect());
+        }
+        let texts = self.strings(key)?.into_iter();
+        texts.map(|text| self.meaning(key, text, words)).collect()
+    }
+
+    fn meaning<T: Copy>(
+        &self,
+        key: &str,
+        text: Text<'_>,
+        words: &[(&str, T)],
+    ) -> Result<T, ConfigError> {
         let found = words.iter().find(|(word, _)| *word == text.text);
-        found.map(|&(_, meaning)| Some(meaning)).ok_or_else(|| {
+        found.map(|&(_, meaning)| meaning).ok_or_else(|| {
             let known: Vec<String> = words
                 .iter()
                 .map(|(word, _)| format!("\"{word}\""))

@@ -189,7 +189,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, rule, output, store"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, rule, output, store, metrics"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 
@@ -397,6 +397,7 @@ fn the_manual_describes_exactly_the_keys_there_are() {
                 "Section rule" => RULE,
                 "Section output" => OUTPUT,
                 "Section store" => STORE,
+                "Section metrics" => METRICS,
                 _ => "",
             };
         } else if line.starts_with(".Sh ") {
@@ -529,4 +530,25 @@ fn what_only_grows_may_have_rotators_and_must_be_read() {
     ] {
         rule_of(lines).expect_err(lines);
     }
+}
+
+#[test]
+fn several_hashes_are_a_list_of_which_the_first_is_compared() {
+    let rule = "[[rule]]\nname = \"a\"\npaths = [\"/a\"]\n";
+    let hashes = |line: &str| {
+        let config = parse(&format!("{line}\n{rule}"), "test")?;
+        Ok((config.hash, config.also_hash))
+    };
+    assert_eq!(hashes(""), Ok((Hash::Sha256, vec![])));
+    assert_eq!(hashes("hash = \"md5\""), Ok((Hash::Md5, vec![])));
+    let list = "hash = [\"sha256\", \"md5\", \"sha1\", \"md5\", \"sha256\"]";
+    let mut others = vec![Hash::Sha1, Hash::Md5];
+    others.sort_unstable();
+    assert_eq!(hashes(list), Ok((Hash::Sha256, others)));
+    let error: Result<_, ConfigError> = hashes("hash = [\"sha256\", \"md4\"]");
+    let error = error.expect_err("there is no md4").to_string();
+    assert!(
+        error.contains("1:19") && error.contains("not \"md4\""),
+        "{error}"
+    );
 }

@@ -1,6 +1,6 @@
 //! A line that would be too long loses what is worth least, and says so.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::json::{Object, character_length, is_unset, length};
 
@@ -15,8 +15,14 @@ const NAMES_BYTES_MAX: usize = 2 * 1024;
 const TEXT_BYTES_MIN: usize = 64;
 
 /// All that can be long, what is missed least first. What it was and who did it goes last.
-const CUT_ORDER: [&str; 40] = [
+const CUT_ORDER: [&str; 46] = [
     "fimk.diff",
+    "fimk.before.xattrs",
+    "fimk.xattrs",
+    "fimk.before.default_acl",
+    "fimk.default_acl",
+    "fimk.before.acl",
+    "fimk.acl",
     "fimk.changes",
     "process.args",
     "process.command_line",
@@ -60,11 +66,16 @@ const CUT_ORDER: [&str; 40] = [
 
 /// Cuts a document that is longer than a line may be, in time linear in its length.
 pub(super) fn to_fit(document: &mut Object) {
+    to_fit_in(document, LINE_BYTES_MAX);
+}
+
+/// The same for a line of another length; below some KiB it may still be longer: see [`essence`].
+pub(super) fn to_fit_in(document: &mut Object, bytes_max: usize) {
     let whole = length(&document.0);
-    if whole <= LINE_BYTES_MAX {
+    if whole <= bytes_max {
         return;
     }
-    let mut excess = whole.saturating_sub(LINE_BYTES_MAX - NAMES_BYTES_MAX);
+    let mut excess = whole.saturating_sub(bytes_max.saturating_sub(NAMES_BYTES_MAX));
     let mut names = Vec::new();
     for name in CUT_ORDER {
         let freed = cut_field(&mut document.0, name, excess);
@@ -89,6 +100,47 @@ pub(super) fn to_fit(document: &mut Object) {
     }
 }
 
+/// In `fimk.truncated`: all that is not there.
+const EVERYTHING: &str = "*";
+
+/// Of a host's name where there is hardly any room.
+const NAME_BYTES_MAX: usize = 64;
+
+/// What it was, when and to what, where nothing else fits: at most `bytes_max`, if that is a KiB.
+pub(super) fn essence(document: &Object, bytes_max: usize) -> Object {
+    let mut short = Object::default();
+    for name in ["@timestamp", "ecs", "event"] {
+        short.set(name, document.0.get(name).cloned().unwrap_or_default());
+    }
+    short.set("fimk", json!({ "truncated": [EVERYTHING] }));
+    let text = |outer: &str, name: &str| {
+        let text = document.0.get(outer)?.get(name)?.as_str()?;
+        Some(text.to_owned())
+    };
+    for (outer, name, most) in [
+        ("host", "name", NAME_BYTES_MAX),
+        ("file", "path", usize::MAX),
+    ] {
+        // The braces, quotes and names of a member.
+        let room = bytes_max.saturating_sub(length(&short.0) + outer.len() + name.len() + 16);
+        let room = room.min(most);
+        if let Some(text) = text(outer, name) {
+            short.set(outer, json!({ name: beginning(&text, room) }));
+        }
+    }
+    short
+}
+
+/// As much of a text as takes no more than so many bytes in a line.
+fn beginning(text: &str, room: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find(|&(_, character)| {
+        taken += character_length(character);
+        taken > room
+    });
+    end.map_or(text, |(at, _)| text.get(..at).unwrap_or_default())
+}
+
 /// How much a field is missed: those that are never cut most.
 pub(super) fn worth(name: &str) -> usize {
     let place = CUT_ORDER.iter().position(|cut| *cut == name);
@@ -105,7 +157,11 @@ fn cut_field(object: &mut Map<String, Value>, name: &str, excess: usize) -> usiz
         let Some(Value::Object(inner)) = object.get_mut(first) else {
             return 0;
         };
-        return cut_field(inner, rest, excess);
+        let freed = cut_field(inner, rest, excess);
+        if inner.is_empty() {
+            object.remove(first);
+        }
+        return freed;
     }
     let Some(value) = object.get_mut(name) else {
         return 0;

@@ -5,14 +5,15 @@ use fimk_consumers::{Difference, Finding};
 use serde_json::Value;
 
 use super::{
-    cut,
+    cut, further,
     json::{self, Object},
     message::{MESSAGE_BYTES_MAX, attempt_sentence, burst_sentence, sentence},
     process::{actor, ancestors, container, process, set_circumstances, user},
 };
 use crate::{
     event::{
-        Action, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice, Source,
+        Action, Asked, Body, Burst, Change, ContentVerdict, DetectedBy, Event, File, Gap, Notice,
+        Source,
     },
     path::{BytePath, escaped},
     record::{Attributes, Digest, FileKind},
@@ -40,6 +41,17 @@ pub fn ecs_line(event: &Event, host: &Host) -> String {
     json::line(&document)
 }
 
+/// The same, for receivers that take less: at most `bytes_max` bytes, of which there is a KiB at least.
+pub fn ecs_line_within(event: &Event, host: &Host, bytes_max: usize) -> String {
+    let mut document = document(event, host);
+    cut::to_fit_in(&mut document, bytes_max);
+    let line = json::line(&document);
+    if line.len() <= bytes_max {
+        return line;
+    }
+    json::line(&cut::essence(&document, bytes_max))
+}
+
 /// The sentence of an event, which may still hold what acts on a terminal.
 pub(super) fn message(event: &Event) -> String {
     match &event.body {
@@ -51,6 +63,7 @@ pub(super) fn message(event: &Event) -> String {
         Body::Burst(burst) => burst_sentence(burst),
         Body::Notice(notice) => shown(&notice.message, MESSAGE_BYTES_MAX),
         Body::Configured(configured) => shown(&configured.notice.message, MESSAGE_BYTES_MAX),
+        Body::Asked(asked) => shown(&asked.notice.message, MESSAGE_BYTES_MAX),
     }
 }
 
@@ -77,6 +90,7 @@ pub(super) fn document(event: &Event, host: &Host) -> Object {
             fimk.set("previous_config_digest", configured.previous_digest.clone());
             fimk.set("not_reloaded", configured.not_reloaded.clone());
         }
+        Body::Asked(asked) => set_asked(&mut document, &mut fimk, asked),
     }
     document.set("message", message(event));
     let times = times(event);
@@ -95,7 +109,7 @@ pub(super) fn document(event: &Event, host: &Host) -> Object {
 
 /// What an event about a watched object says beside its sentence.
 fn set_object(document: &mut Object, fimk: &mut Object, change: &Change) {
-    document.set("file", file(&change.file));
+    document.set("file", of_file(&change.file));
     document.set("tags", change.tags.clone());
     if let Some(actor) = &change.actor {
         document.set("process", process(actor));
@@ -123,6 +137,21 @@ fn set_burst(document: &mut Object, fimk: &mut Object, burst: &Burst) {
     fimk.set("burst", of);
 }
 
+/// What somebody asked for says beside its sentence.
+fn set_asked(document: &mut Object, fimk: &mut Object, asked: &Asked) {
+    set_notice(fimk, &asked.notice);
+    let mut user = nested("id", asked.by.uid.to_string());
+    user.set("name", asked.by.user.clone());
+    document.set("user", user);
+    fimk.set("login_uid", asked.by.login_uid);
+    fimk.set("rule", asked.rule.clone());
+    let mut accepted = Object::default();
+    accepted.set("through", asked.through);
+    accepted.set("path", asked.path.clone());
+    fimk.set("accepted", accepted);
+    fimk.set("note", asked.note.clone());
+}
+
 /// `EACCES`: of those with which a call is refused.
 fn error_name(errno: u32) -> String {
     match errno {
@@ -134,7 +163,7 @@ fn error_name(errno: u32) -> String {
     }
 }
 
-fn nested(key: &str, value: impl Into<Value>) -> Object {
+pub(super) fn nested(key: &str, value: impl Into<Value>) -> Object {
     let mut object = Object::default();
     object.set(key, value);
     object
@@ -190,7 +219,7 @@ fn event_fields(event: &Event, times: &Times) -> Object {
     object
 }
 
-fn file(file: &File) -> Object {
+pub(super) fn of_file(file: &File) -> Object {
     let mut object = Object::default();
     object.set("path", file.path.escaped());
     object.set(
@@ -207,20 +236,25 @@ fn file(file: &File) -> Object {
         object.0.remove("links");
         object.0.remove("mode_symbolic");
     }
+    object.set("attributes", file.further.now.flags.clone());
     object.set("owner", file.owner.clone());
     object.set("group", file.group.clone());
     object.set("target_path", file.target.as_ref().map(BytePath::escaped));
-    let hash = match &file.digest {
-        Some(Digest::Plain(digest)) => Some(("sha256", hex(digest))),
-        Some(Digest::Sha512(halves)) => Some(("sha512", halves.map(|it| hex(&it)).concat())),
-        Some(Digest::Sha1(digest)) => Some(("sha1", hex(digest))),
-        Some(Digest::Md5(digest)) => Some(("md5", hex(digest))),
-        Some(Digest::Keyed(_) | Digest::Blake3(_)) | None => None,
-    };
-    if let Some((name, digest)) = hash {
-        object.set("hash", nested(name, digest));
-    }
+    let digests = file.digest.iter().chain(&file.further.digests);
+    object.set("hash", digests.filter_map(hash).collect::<Object>());
     object
+}
+
+/// A digest for which ECS has a field, with its name.
+fn hash(digest: &Digest) -> Option<(String, Value)> {
+    let (name, digest) = match digest {
+        Digest::Plain(digest) => ("sha256", hex(digest)),
+        Digest::Sha512(halves) => ("sha512", halves.map(|it| hex(&it)).concat()),
+        Digest::Sha1(digest) => ("sha1", hex(digest)),
+        Digest::Md5(digest) => ("md5", hex(digest)),
+        Digest::Keyed(_) | Digest::Blake3(_) => return None,
+    };
+    Some((name.to_owned(), digest.into()))
 }
 
 /// What follows the last dot, unless the name begins with it.
@@ -252,7 +286,7 @@ fn attribute_members(attributes: &Attributes) -> [(&'static str, Value); 11] {
 }
 
 /// Type and mode as `ls -l` has them: `-rw-r-----`.
-fn symbolic(attributes: &Attributes) -> String {
+pub(super) fn symbolic(attributes: &Attributes) -> String {
     let kind = match attributes.kind {
         FileKind::File => '-',
         FileKind::Directory => 'd',
@@ -281,15 +315,16 @@ fn symbolic(attributes: &Attributes) -> String {
 
 /// Those that were other before; all of them when nothing is there to compare with.
 fn before(file: &File) -> Object {
-    let Some(before) = &file.before else {
-        return Object::default();
-    };
     let now = file.attributes.as_ref().map(attribute_members);
-    attribute_members(before)
+    let members = file.before.as_ref().map(attribute_members);
+    let mut before: Object = members
         .into_iter()
+        .flatten()
         .filter(|member| now.as_ref().is_none_or(|now| !now.contains(member)))
         .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+        .collect();
+    further::set_before(&mut before, &file.further);
+    before
 }
 
 fn set_change(fimk: &mut Object, change: &Change) {
@@ -329,11 +364,19 @@ fn set_change(fimk: &mut Object, change: &Change) {
     );
     let attributes = change.file.attributes.as_ref();
     fimk.set("mode_symbolic", attributes.map(symbolic));
-    match &change.file.digest {
-        Some(Digest::Keyed(digest)) => fimk.set("digest", hex(digest)),
-        // ECS has no field for it.
-        Some(Digest::Blake3(digest)) => fimk.set("hash", nested("blake3", hex(digest))),
-        Some(Digest::Plain(_) | Digest::Sha512(_) | Digest::Sha1(_) | Digest::Md5(_)) | None => {}
+    further::set_words(fimk, &change.file.further.now);
+    for digest in change
+        .file
+        .digest
+        .iter()
+        .chain(&change.file.further.digests)
+    {
+        match digest {
+            Digest::Keyed(digest) => fimk.set("digest", hex(digest)),
+            // ECS has no field for it.
+            Digest::Blake3(digest) => fimk.set("hash", nested("blake3", hex(digest))),
+            Digest::Plain(_) | Digest::Sha512(_) | Digest::Sha1(_) | Digest::Md5(_) => {}
+        }
     }
     set_paths(fimk, change);
     set_actor(fimk, change);
@@ -363,7 +406,7 @@ fn set_paths(fimk: &mut Object, change: &Change) {
 }
 
 /// The bytes of a path that could not be written as it is.
-fn lossless(path: &BytePath) -> Option<String> {
+pub(super) fn lossless(path: &BytePath) -> Option<String> {
     path.needs_escape().then(|| STANDARD.encode(path.bytes()))
 }
 

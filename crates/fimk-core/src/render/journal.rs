@@ -85,5 +85,7 @@ pub fn message_id(action: Action) -> &'static str {
         Action::EventsRemoved => "c8bc2e9dc99b4fc7a9f55fd55103dfa7",
         Action::ConfigReloaded => "ceb6e72c2a86437883a4cc8a2fe9fa6b",
         Action::ConfigRejected => "6047174d2f7f4153a7291d1d22990c56",
+        Action::ScanFinished => "edf20ce49b804c93b44af2e1aedfaeea",
+        Action::BaselineAccepted => "3036bc6a3dbc4fa6b1e41a79301e0d3d",
     }
 }

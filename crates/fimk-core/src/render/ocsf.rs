@@ -10,7 +10,7 @@ use super::{
     severity::ocsf_severity,
 };
 use crate::{
-    event::{Action, Actor, Body, Change, Event, File, Process},
+    event::{Action, Actor, Body, Change, Event, File, Process, Words},
     path::{BytePath, escaped},
     record::{Digest, FileKind},
     text::head,
@@ -25,6 +25,9 @@ const SYSTEM_ACTIVITY: u32 = 1;
 
 /// Of any text in an object: a path. Everything else is shorter, or cut.
 const TEXT_BYTES_MAX: usize = 4096;
+/// As the kernel names them.
+const SELINUX: &str = "security.selinux";
+const CAPABILITIES: &str = "security.capability";
 /// Of processes above the one who did it.
 const ANCESTORS_MAX: usize = 16;
 
@@ -32,7 +35,7 @@ const ANCESTORS_MAX: usize = 16;
 pub fn ocsf_line(event: &Event, host: &Host) -> String {
     let mut object = base(event, host);
     match &event.body {
-        Body::Notice(_) | Body::Configured(_) => {}
+        Body::Notice(_) | Body::Configured(_) | Body::Asked(_) => {}
         Body::Change(change) => set_change(&mut object, event, change),
         Body::Attempt(attempt) => set_change(&mut object, event, &attempt.on),
         Body::Burst(burst) => {
@@ -45,6 +48,9 @@ pub fn ocsf_line(event: &Event, host: &Host) -> String {
     object.set("unmapped", unmapped(event, host));
     if length(&object.0) > LINE_BYTES_MAX {
         object.0.remove("unmapped");
+    }
+    if length(&object.0) > LINE_BYTES_MAX {
+        without_words(&mut object);
     }
     json::line(&object)
 }
@@ -194,13 +200,42 @@ fn file(file: &File) -> Object {
         let owner = file.owner.as_deref().map(text);
         object.set("owner", user(Some(attributes.uid), owner));
     }
-    if let Some(Digest::Plain(digest)) = &file.digest {
-        object.set(
-            "hashes",
-            json!([{ "algorithm_id": 3, "algorithm": "SHA-256", "value": hex(digest) }]),
-        );
-    }
+    set_words(&mut object, &file.further.now);
+    let digests = file.digest.iter().chain(&file.further.digests);
+    object.set("hashes", digests.filter_map(hash).collect::<Vec<Value>>());
     object
+}
+
+/// A digest for which the schema has a number.
+fn hash(digest: &Digest) -> Option<Value> {
+    let (id, name, digest) = match digest {
+        Digest::Md5(digest) => (1, "MD5", hex(digest)),
+        Digest::Sha1(digest) => (2, "SHA-1", hex(digest)),
+        Digest::Plain(digest) => (3, "SHA-256", hex(digest)),
+        Digest::Sha512(halves) => (4, "SHA-512", halves.map(|it| hex(&it)).concat()),
+        Digest::Keyed(_) | Digest::Blake3(_) => return None,
+    };
+    Some(json!({ "algorithm_id": id, "algorithm": name, "value": digest }))
+}
+
+/// The class has a place for an access list and for extended attributes; the flags are in `unmapped`, as the rest is.
+fn set_words(object: &mut Object, words: &Words) {
+    object.set("security_descriptor", text(&words.acl.join(",")));
+    let label = words.selinux.iter().map(|it| (SELINUX, it));
+    let capabilities = words.capabilities.iter().map(|it| (CAPABILITIES, it));
+    let others = words.xattrs.iter().map(|(name, value)| (&**name, value));
+    let all = label.chain(capabilities).chain(others);
+    let named = all.map(|(name, value)| (name.to_owned(), text(value).into()));
+    object.set("xattributes", named.collect::<Object>());
+}
+
+/// What is longest in a line that is too long even so.
+fn without_words(object: &mut Object) {
+    for file in ["file", "file_result"] {
+        if let Some(Value::Object(file)) = object.0.get_mut(file) {
+            file.remove("xattributes");
+        }
+    }
 }
 
 fn user(uid: Option<u32>, name: Option<String>) -> Object {
@@ -252,5 +287,12 @@ fn process(process: &Process) -> Object {
 fn unmapped(event: &Event, host: &Host) -> Value {
     let mut document = document(event, host);
     super::cut::to_fit(&mut document);
-    document.0.remove("fimk").unwrap_or_default()
+    let mut fimk = match document.0.remove("fimk") {
+        Some(Value::Object(members)) => Object(members),
+        _ => Object::default(),
+    };
+    let file = event.body.change().map(|change| &change.file);
+    let flags = file.map(|file| file.further.now.flags.clone());
+    fimk.set("file_attributes", flags);
+    fimk.into()
 }

@@ -2,6 +2,8 @@
 
 mod limits;
 mod others;
+mod published;
+mod siem;
 
 use std::collections::BTreeSet;
 
@@ -11,8 +13,8 @@ use serde_json::Value;
 use super::*;
 use crate::{
     event::{
-        Action, Actor, Attempt, Body, Burst, Change, Configured, ContentVerdict, DetectedBy, Event,
-        File, Gap, Notice, Process, Source,
+        Action, Actor, Asked, Asker, Attempt, Body, Burst, Change, Configured, ContentVerdict,
+        DetectedBy, Event, File, Further, Gap, Notice, Process, Source, Words,
     },
     path::BytePath,
     record::{Attributes, Digest, FileKind},
@@ -84,6 +86,7 @@ fn change() -> Change {
             owner: Some("root".into()),
             group: Some("root".into()),
             target: None,
+            further: Further::default(),
         },
         actor: Some(Actor {
             process: usermod,
@@ -140,6 +143,19 @@ fn changed(change: Change) -> Event {
     event(Action::Modified, Body::Change(Box::new(change)))
 }
 
+/// All that an object can have beside its attributes, told apart by a letter.
+fn words(letter: &str) -> Words {
+    Words {
+        file_system: Some(format!("ext{letter}")),
+        flags: vec!["immutable".into(), format!("flag-{letter}")],
+        acl: vec![format!("user:{letter}:rw-"), "mask::rw-".into()],
+        default_acl: vec![format!("group:{letter}:r--")],
+        capabilities: Some(format!("cap_{letter}+ep")),
+        selinux: Some(format!("system_u:object_r:{letter}_t:s0")),
+        xattrs: vec![("user.note".into(), letter.into())],
+    }
+}
+
 /// A change with every field that can stand beside the others.
 fn full() -> Change {
     let mut full = change();
@@ -159,6 +175,13 @@ fn full() -> Change {
         ctime: at(-9),
     });
     (full.previous_path, full.new_path, full.accessed_path) = (odd(), odd(), odd());
+    full.file.further = Further {
+        now: words("b"),
+        before: words("a"),
+        owner_before: Some("bin".into()),
+        group_before: Some("bin".into()),
+        digests: vec![Digest::Md5([5; 16])],
+    };
     full.gap = Some(Gap {
         from: at(-100),
         to: at(0),
@@ -368,6 +391,37 @@ fn a_mode_is_told_as_ls_does() {
 }
 
 #[test]
+fn what_an_object_has_is_told_as_now_and_as_before() {
+    let line = parsed(&changed(full()));
+    assert_eq!(
+        line["file"]["attributes"],
+        serde_json::json!(["immutable", "flag-b"])
+    );
+    let now = &line["fimk"];
+    let before = &now["before"];
+    for (side, letter) in [(now, "b"), (before, "a")] {
+        assert_eq!(side["file_system"], format!("ext{letter}"));
+        assert_eq!(side["acl"][0], format!("user:{letter}:rw-"));
+        assert_eq!(side["default_acl"][0], format!("group:{letter}:r--"));
+        assert_eq!(side["capabilities"], format!("cap_{letter}+ep"));
+        assert_eq!(side["selinux"], format!("system_u:object_r:{letter}_t:s0"));
+        assert_eq!(
+            side["xattrs"],
+            serde_json::json!([{ "name": "user.note", "value": letter }])
+        );
+    }
+    let hashes = line["file"]["hash"].as_object().map(serde_json::Map::len);
+    assert_eq!(
+        (hashes, before["attributes"][1].as_str()),
+        (Some(2), Some("flag-a"))
+    );
+    assert_eq!(
+        (&before["owner"], &before["group"]),
+        (&"bin".into(), &"bin".into())
+    );
+}
+
+#[test]
 fn every_known_field_occurs_and_no_other() {
     let mut seen = check(&parsed(&changed(full())));
     let mut keyed = change();
@@ -392,6 +446,7 @@ fn every_known_field_occurs_and_no_other() {
     seen.append(&mut check(&parsed(&denied())));
     seen.append(&mut check(&parsed(&burst())));
     seen.append(&mut check(&parsed(&rejected())));
+    seen.append(&mut check(&parsed(&accepted())));
     let known: BTreeSet<String> = FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(seen, known);
 }
@@ -407,6 +462,22 @@ fn rejected() -> Event {
         Action::ConfigRejected,
         Body::Configured(Box::new(configured)),
     )
+}
+
+fn accepted() -> Event {
+    let asked = Asked {
+        notice: notice(),
+        by: Asker {
+            uid: 0,
+            user: Some("root".into()),
+            login_uid: Some(1000),
+        },
+        rule: Some("accounts".into()),
+        through: Some(42),
+        path: Some("/etc/*".into()),
+        note: Some("CHG-1".into()),
+    };
+    event(Action::BaselineAccepted, Body::Asked(Box::new(asked)))
 }
 
 fn burst() -> Event {

@@ -10,6 +10,9 @@ use crate::{
 /// The values that fimk 0.1 wrote into it, as text: records of every kind, an event of every action.
 const SCHEMA_1: &str = include_str!("schema_1.txt");
 
+/// Its files, packed.
+const ARCHIVE: &[u8] = include_bytes!("schema_1.tar.gz");
+
 fn written(kind: &str) -> Vec<Vec<u8>> {
     let lines = SCHEMA_1
         .lines()
@@ -25,9 +28,12 @@ fn written(kind: &str) -> Vec<Vec<u8>> {
 /// A database as fimk 0.1 left it: its own files, made with the sources of schema 1 from the values below.
 fn old_database() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/schema_1.tar.gz");
+    let packed = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(packed.path(), ARCHIVE).unwrap();
     let unpacked = std::process::Command::new("tar")
-        .args(["--no-same-owner", "-xzf", archive, "-C"])
+        .args(["--no-same-owner", "-xzf"])
+        .arg(packed.path())
+        .arg("-C")
         .arg(dir.path())
         .status();
     assert!(unpacked.unwrap().success());
@@ -104,6 +110,7 @@ fn events_of_schema_1_keep_their_chain_and_new_ones_follow() {
 fn without_what_is_new(mut event: Event) -> Event {
     if let Body::Change(change) = &mut event.body {
         change.unread = None;
+        change.file.further = Further::default();
         let actors = change.actor.iter_mut().chain(&mut change.actors);
         for actor in actors {
             (actor.container, actor.cgroup, actor.pid_in_namespace) = (None, None, None);
@@ -164,4 +171,27 @@ fn a_cut_value_of_schema_1_is_damage() {
             let _ = crate::chain::unseal(&1_u64.to_be_bytes(), &altered);
         }
     }
+}
+
+#[test]
+fn an_event_of_schema_2_may_end_before_what_else_is_known_of_the_object() {
+    let whole = codec::encode_event(&change()).unwrap();
+    let bare = codec::encode(&change()).unwrap();
+    assert!(whole.len() > bare.len() && whole.starts_with(&bare));
+    let mut old = change();
+    assert_eq!(codec::decode::<Event>(&whole), Ok(old.clone()));
+    if let Some(change) = old.body.change_mut() {
+        change.file.further = Further::default();
+    }
+    assert_eq!(codec::decode::<Event>(&bare), Ok(old.clone()));
+    assert_eq!(codec::encode_event(&old).unwrap(), bare);
+    for length in bare.len() + 1..whole.len() {
+        assert!(codec::decode::<Event>(&whole[..length]).is_err());
+    }
+    let followed = [
+        &codec::encode(&notice("")).unwrap()[..],
+        &whole[bare.len()..],
+    ]
+    .concat();
+    assert!(codec::decode::<Event>(&followed).is_err());
 }

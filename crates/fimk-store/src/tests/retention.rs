@@ -82,6 +82,36 @@ fn old_events_go_but_never_before_they_were_delivered() {
 }
 
 #[test]
+fn what_is_beyond_the_limit_goes_though_somebody_has_still_to_get_it_and_is_told_but_not_what_is_on_its_way()
+ {
+    let dir = tempdir().unwrap();
+    let mut store = open(dir.path());
+    add_events(&mut store, 10);
+    store.set_cursor("slow", 2).unwrap();
+    store.set_cursor("fast", 9).unwrap();
+    let mut lost = Vec::new();
+    let mut tell = |event: &Event| lost.push(event.sequence);
+    let one = room_for(1);
+    assert_eq!(
+        store
+            .retain_beyond(&one, &[(2, 4), (6, 7)], &mut tell)
+            .unwrap(),
+        6
+    );
+    assert_eq!(sequences(&store, 0), [3, 4, 7, 10]);
+    assert_eq!(
+        store
+            .retain_beyond(&one, &[(2, 4), (6, 7)], &mut tell)
+            .unwrap(),
+        0
+    );
+    assert_eq!(store.retain_beyond(&one, &[], &mut tell).unwrap(), 3);
+    assert_eq!(lost, [5, 6, 8, 9, 3, 4, 7]);
+    assert_eq!(sequences(&store, 0), [10], "the newest stays");
+    store.verify_chain(0).unwrap();
+}
+
+#[test]
 fn a_flood_of_old_events_goes_in_steps() {
     let dir = tempdir().unwrap();
     let mut store = open(dir.path());

@@ -79,15 +79,14 @@ const MOMENT_NS: i64 = 5_000_000_000;
 #[derive(Default)]
 struct Standing {
     now: HashMap<PathBuf, Directory>,
+    /// Which object has which name.
+    names: HashMap<PathBuf, u64>,
     left: HashMap<u64, Vec<(i64, PathBuf)>>,
 }
 
 /// Fills in `later`, `former` and `directories`, of the deeds of one writer in their order.
 pub fn follow_directories(deeds: &mut [Deed]) {
-    let moves: Vec<(i64, u64, PathBuf, PathBuf)> = deeds
-        .iter()
-        .filter_map(|it| Some((it.begun, it.inode, it.from.clone()?, it.path.clone())))
-        .collect();
+    let steps: Vec<Step> = deeds.iter().filter_map(Step::of).collect();
     let mut standing = Standing::default();
     for deed in deeds {
         let sides = [Some(&deed.path), deed.from.as_ref()].into_iter().flatten();
@@ -98,37 +97,83 @@ pub fn follow_directories(deeds: &mut [Deed]) {
             .flat_map(|path| standing.former(path, since))
             .collect();
         standing.keep(deed);
-        let from = moves.partition_point(|(begun, ..)| *begun <= deed.begun);
-        let soon = moves[from..]
+        let from = steps.partition_point(|it| it.begun <= deed.begun);
+        let soon = steps[from..]
             .iter()
-            .take_while(|(begun, ..)| *begun < deed.ended + i64::from(crate::scale()) * MOMENT_NS);
-        deed.later = later_names(deed, soon);
+            .take_while(|it| it.begun < deed.ended + i64::from(crate::scale()) * MOMENT_NS);
+        deed.later = later_names(deed, standing.others(deed), soon);
     }
 }
 
-/// Where this deed may be told of, soon after.
+/// A name that came to be, went, or both: what becomes of the names of an object.
+struct Step {
+    begun: i64,
+    inode: u64,
+    old: Option<PathBuf>,
+    new: Option<PathBuf>,
+}
+
+impl Step {
+    fn of(deed: &Deed) -> Option<Self> {
+        let path = Some(deed.path.clone());
+        let (old, new) = match deed.kind {
+            Rename => (deed.from.clone(), path),
+            Link => (None, path),
+            Unlink => (path, None),
+            _ => return None,
+        };
+        Some(Self {
+            begun: deed.begun,
+            inode: deed.inode,
+            old,
+            new,
+        })
+    }
+}
+
+/// Where this deed may be told of, soon after, if the object has these names besides.
 fn later_names<'a>(
     deed: &Deed,
-    soon: impl Iterator<Item = &'a (i64, u64, PathBuf, PathBuf)>,
+    others: Vec<PathBuf>,
+    soon: impl Iterator<Item = &'a Step>,
 ) -> Vec<PathBuf> {
-    let mut later = Vec::new();
-    let mut names = vec![deed.path.clone()];
-    for (_, inode, old, new) in soon {
+    let mut later = others.clone();
+    // Each with whether it stands.
+    let all = [deed.path.clone()].into_iter().chain(others);
+    let mut names: Vec<(PathBuf, bool)> = all.map(|name| (name, true)).collect();
+    for step in soon {
         // Another may have the name by then. What waits of an object is told with its move, and how it came by the name that
         // it had under that name.
-        if *inode == deed.inode && names.contains(old) {
-            if !names.contains(new) {
-                names.push(new.clone());
+        let same = step.inode == deed.inode;
+        match (&step.old, &step.new) {
+            (Some(old), Some(new)) => {
+                let has = |path: &PathBuf| names.iter().any(|(name, _)| name == path);
+                if same && has(old) {
+                    if !has(new) {
+                        names.push((new.clone(), true));
+                    }
+                    later.push(new.clone());
+                }
+                for (name, _) in &mut names {
+                    if name != old
+                        && let Ok(rest) = name.strip_prefix(old)
+                    {
+                        *name = new.join(rest);
+                        later.push(name.clone());
+                    }
+                }
             }
-            later.push(new.clone());
-        }
-        for name in &mut names {
-            if name != old
-                && let Ok(rest) = name.strip_prefix(old)
-            {
-                *name = new.join(rest);
-                later.push(name.clone());
+            // What waits of an object is told under each of its names, or if it went meanwhile under the last. Once it is
+            // gone its number may serve another.
+            (None, Some(new)) if same && names.iter().any(|(_, stands)| *stands) => {
+                names.push((new.clone(), true));
+                later.push(new.clone());
             }
+            (Some(old), None) if same => {
+                let gone = names.iter_mut().filter(|(name, _)| name == old);
+                gone.for_each(|(_, stands)| *stands = false);
+            }
+            _ => {}
         }
     }
     later
@@ -150,8 +195,41 @@ impl Standing {
         lately.map(|(_, directory)| directory.join(name)).collect()
     }
 
+    /// What other names the object of this deed has.
+    fn others(&self, deed: &Deed) -> Vec<PathBuf> {
+        let all = self.names.iter();
+        let same = all.filter(|(name, inode)| **inode == deed.inode && **name != deed.path);
+        same.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn keep_names(&mut self, deed: &Deed) {
+        match (deed.kind, &deed.from) {
+            (Unlink | Rmdir, _) => drop(self.names.remove(&deed.path)),
+            (Rename, Some(from)) => {
+                let moved = self.names.iter().filter_map(|(name, inode)| {
+                    let rest = name.strip_prefix(from).ok()?;
+                    let new = if rest.as_os_str().is_empty() {
+                        deed.path.clone()
+                    } else {
+                        deed.path.join(rest)
+                    };
+                    Some((name.clone(), new, *inode))
+                });
+                for (old, new, inode) in moved.collect::<Vec<_>>() {
+                    self.names.remove(&old);
+                    self.names.insert(new, inode);
+                }
+            }
+            (Create | Symlink | Mkdir | Link, _) => {
+                self.names.insert(deed.path.clone(), deed.inode);
+            }
+            _ => {}
+        }
+    }
+
     /// Which directory stands where after this deed.
     fn keep(&mut self, deed: &Deed) {
+        self.keep_names(deed);
         match deed.kind {
             Mkdir => {
                 let directory = Directory {

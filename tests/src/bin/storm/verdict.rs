@@ -221,7 +221,12 @@ impl Change {
         if deed.kind == Kind::Store && read_within(&self.event) > 0 {
             to = self.created.max(to);
         }
-        overlap((from, to), deed) && self.operations.iter().any(|it| told.contains(&it.as_str()))
+        let is_told = |it: &String| {
+            // What is told as new was read after it.
+            told.contains(&it.as_str())
+                || deed.kind == Kind::Store && it == "create" && self.created > deed.ended
+        };
+        overlap((from, to), deed) && self.operations.iter().any(is_told)
     }
 
     fn inode(&self) -> Option<u64> {

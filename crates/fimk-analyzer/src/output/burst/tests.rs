@@ -1,6 +1,6 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
-use fimk_core::event::{DetectedBy, File};
+use fimk_core::event::{DetectedBy, File, Further};
 
 use super::*;
 
@@ -43,6 +43,7 @@ fn change(sequence: u64, path: &str, chain: &[u32]) -> Event {
                 owner: None,
                 group: None,
                 target: None,
+                further: Further::default(),
             },
             actor,
             actors: Vec::new(),

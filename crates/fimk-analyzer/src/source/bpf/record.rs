@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::ffi::OsStrExt as _};
 
-use fimk_core::path::BytePath;
+use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::{leaf_first_to_path, raw, spanned};
 
 use super::object_of;
@@ -134,6 +134,25 @@ impl NameRecord {
         Some(directory?.join(&self.old_name))
     }
 
+    /// The name that it had when this was made, where somebody sees that place.
+    pub(super) fn place_then(&self, table: &Table) -> Option<BytePath> {
+        self.seen_then(&self.path, &self.name, table)
+    }
+
+    pub(super) fn old_place_then(&self, table: &Table) -> Option<BytePath> {
+        self.old_directory?;
+        self.seen_then(&self.old_path, &self.old_name, table)
+    }
+
+    fn seen_then(&self, directory: &[u8], name: &[u8], table: &Table) -> Option<BytePath> {
+        let cut = self.path_flags & raw::FIMK_PATH_CUT != 0;
+        if cut || name.is_empty() {
+            return None;
+        }
+        let inside = BytePath::new(&leaf_first_to_path(directory)).join(name);
+        table.path_of(self.object.device, &inside)
+    }
+
     /// The name in a directory we do not know.
     pub(super) fn path_elsewhere(&self, table: &Table) -> Option<BytePath> {
         self.elsewhere(&self.path, &self.name, table)
@@ -166,8 +185,13 @@ impl NameRecord {
         }
     }
 
+    /// When it was made.
+    pub(super) fn time(&self) -> Timestamp {
+        clock::from_boot(self.time_ns)
+    }
+
     pub(super) fn touch(&self, fact: Option<Fact>) -> Touch {
-        let time = clock::from_boot(self.time_ns);
+        let time = self.time();
         Touch {
             actor: self.actor,
             uid: Some(self.uid),

@@ -473,3 +473,60 @@ fn another_name_is_told_also_where_the_kernel_knows_no_mount() {
     let alias = accessed_inside(b"alias\0", here);
     assert_eq!(alias.as_deref(), Some("/alias"));
 }
+
+#[test]
+fn what_was_done_before_the_last_name_went_is_told_under_it_and_what_came_after_is_not() {
+    let mut world = world();
+    world.name(&record(raw::FIMK_OP_CREATE, 20, "f", None));
+    world.name(&record(raw::FIMK_OP_CREATE, 21, "f.new", None));
+    let now = clock::since_boot_ns();
+    let mut replaced = record(raw::FIMK_OP_RENAME, 21, "f", Some("f.new"));
+    replaced.time_ns = now;
+    world.name(&replaced);
+    let write = |first_ns: u64, operation| {
+        let mut written = taken(20, operation, 1);
+        (written.entry.first_ns, written.entry.last_ns) = (first_ns, first_ns);
+        written
+    };
+    let before = now.saturating_sub(1_000_000_000);
+    let signals = world.taken(&write(before, raw::FIMK_OP_WRITE));
+    let former = ("/watched/f".to_owned(), Some(Fact::Former(20)));
+    assert_eq!(told(&signals), [former]);
+    let signals = world.taken(&write(before, raw::FIMK_OP_CLOSE));
+    assert!(signals.is_empty(), "nothing was written");
+    let signals = world.taken(&write(now + 1_000_000_000, raw::FIMK_OP_WRITE));
+    assert!(signals.is_empty(), "it was not watched any more");
+}
+
+#[test]
+fn a_record_from_before_the_walk_moves_nothing_that_the_walk_found() {
+    let mut world = world();
+    // The walk found `d`, in which the file lies now; it was called `c` when the record was made.
+    for (name, inode, directory) in [("d", 30, true), ("d/f", 20, false), ("c", 31, true)] {
+        let entry = Entry {
+            object: Some(object(inode)),
+            directory,
+        };
+        world
+            .tree
+            .insert(path("/watched").join(name.as_bytes()), entry);
+    }
+    world.bpf.begins_to_walk();
+    let mut moves = directory_moves("b", Some("c"));
+    moves.object = object(30).wire();
+    let signals = world.name(&moves);
+    assert!(
+        matches!(&signals[..], [Signal::Moved { old: Some(old), new: Some(new), directory: true, .. }]
+            if *old == path("/watched/c") && *new == path("/watched/b"))
+    );
+    assert_eq!(world.tree.names_of(object(30)), [path("/watched/d")]);
+    assert_eq!(world.tree.names_of(object(31)), [path("/watched/c")]);
+    assert_eq!(world.tree.names_of(object(20)), [path("/watched/d/f")]);
+    let mut unlinked = record(raw::FIMK_OP_UNLINK, 22, "gone", None);
+    unlinked.time_ns = 1_000;
+    let gone = ("/watched/gone".to_owned(), Some(Fact::Deleted));
+    assert_eq!(told(&world.name(&unlinked)), [gone]);
+    let written = taken(22, raw::FIMK_OP_WRITE, 1);
+    let former = ("/watched/gone".to_owned(), Some(Fact::Former(22)));
+    assert_eq!(told(&world.taken(&written)), [former]);
+}

@@ -150,9 +150,11 @@ impl Fanotify {
                 self.group.displaces(event, path);
             }
         }
-        let replaced = new_reached
-            .as_ref()
-            .is_some_and(|path| tree.get(path).is_some());
+        let meta = new_reached.as_ref().and_then(look);
+        // A walk may have found what moved where it is by now: then nothing stood there before.
+        let standing = entry(meta.as_ref(), directory).object;
+        let stood = new_reached.as_ref().and_then(|path| tree.get(path));
+        let replaced = stood.is_some_and(|it| it.object.is_none() || it.object != standing);
         let known = old.as_ref().is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
             tree.remove_below(path);
@@ -174,7 +176,6 @@ impl Fanotify {
             self.moves += u64::from(self.group.follow(event, new_reached.as_ref()));
         }
         if let Some(path) = &new_reached {
-            let meta = look(path);
             tree.insert(path.clone(), entry(meta.as_ref(), directory));
             if directory {
                 self.to_walk.push((path.clone(), touch.clone()));
@@ -356,9 +357,11 @@ fn operation(fact: &Fact) -> u32 {
         Fact::Linked(_) => raw::FIMK_OP_LINK,
         Fact::Deleted => raw::FIMK_OP_UNLINK,
         Fact::Attributes(_) => raw::FIMK_OP_SETTRUSTED,
-        Fact::Renamed(_) | Fact::Replaced(_) | Fact::MovedOut(_) | Fact::Beneath => {
-            raw::FIMK_OP_RENAME
-        }
+        Fact::Renamed(_)
+        | Fact::Replaced(_)
+        | Fact::MovedOut(_)
+        | Fact::Beneath
+        | Fact::Former(_) => raw::FIMK_OP_RENAME,
     }
 }
 

@@ -37,7 +37,7 @@ impl Filter {
     fn passes_rules(&self, event: &Event) -> bool {
         let wanted = |rule: &String| self.rules.contains(rule);
         match &event.body {
-            Body::Notice(_) | Body::Configured(_) => true,
+            Body::Notice(_) | Body::Configured(_) | Body::Asked(_) => true,
             Body::Burst(burst) => burst.rules.iter().any(wanted),
             Body::Change(_) | Body::Attempt(_) => {
                 let change = event.body.change();

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::super::{
-    ConfigError,
-    error::shown,
-    section::{Section, Text},
+use super::{
+    super::{
+        ConfigError,
+        error::shown,
+        section::{Section, Text},
+    },
+    remote::{self, Remote},
 };
 use crate::{path::BytePath, pattern::Pattern};
 
@@ -35,6 +38,8 @@ pub enum OutputKind {
         /// So many that were full are kept.
         rotate_keep: u32,
     },
+    /// Over the network: fimk-forwarder fetches the events and sends them.
+    Remote(Box<Remote>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,22 +48,51 @@ enum Word {
     Journald,
     Syslog,
     File,
+    Udp,
+    Http,
+    Graphite,
 }
 
-const WORDS: [(&str, Word); 4] = [
+const WORDS: [(&str, Word); 7] = [
     ("stdout", Word::Stdout),
     ("journald", Word::Journald),
     ("syslog", Word::Syslog),
     ("file", Word::File),
+    ("udp", Word::Udp),
+    ("http", Word::Http),
+    ("graphite", Word::Graphite),
 ];
 
 /// Keys that belong to some types only.
-const OWN_KEYS: [(&str, &[Word]); 5] = [
+const OWN_KEYS: [(&str, &[Word]); 25] = [
     ("socket", &[Word::Journald, Word::Syslog]),
     ("facility", &[Word::Syslog]),
     ("path", &[Word::File]),
     ("rotate_bytes", &[Word::File]),
     ("rotate_keep", &[Word::File]),
+    ("address", &[Word::Syslog, Word::Graphite]),
+    ("transport", &[Word::Syslog]),
+    ("addresses", &[Word::Udp]),
+    ("datagram_bytes", &[Word::Udp]),
+    ("url", &[Word::Http]),
+    ("headers", &[Word::Http]),
+    ("token_file", &[Word::Http]),
+    ("token_scheme", &[Word::Http]),
+    ("body", &[Word::Http]),
+    ("gzip", &[Word::Http]),
+    ("batch_events", &[Word::Http]),
+    ("batch_ms", &[Word::Http]),
+    ("tls_ca", &[Word::Syslog, Word::Http]),
+    ("tls_certificate", &[Word::Syslog, Word::Http]),
+    ("tls_key", &[Word::Syslog, Word::Http]),
+    ("tls_name", &[Word::Syslog, Word::Http]),
+    (
+        "timeout_ms",
+        &[Word::Syslog, Word::Udp, Word::Http, Word::Graphite],
+    ),
+    ("prefix", &[Word::Graphite]),
+    ("role", &[Word::Graphite]),
+    ("interval_s", &[Word::Graphite]),
 ];
 
 const JOURNALD_SOCKET: &str = "/run/systemd/journal/socket";
@@ -86,7 +120,7 @@ pub const FACILITIES: [(&str, u8); 14] = [
 ];
 
 /// `authpriv`: what changed may be nothing for everybody.
-const FACILITY_DEFAULT: u8 = 10;
+pub(super) const FACILITY_DEFAULT: u8 = 10;
 
 /// About fifty thousand events.
 const ROTATE_BYTES_DEFAULT: u64 = 100 << 20;
@@ -107,6 +141,12 @@ impl OutputKind {
             Self::Journald { .. } => "journald",
             Self::Syslog { .. } => "syslog",
             Self::File { .. } => "file",
+            Self::Remote(remote) => match remote.way {
+                remote::Way::Syslog(_) => "syslog",
+                remote::Way::Udp(_) => "udp",
+                remote::Way::Http(_) => "http",
+                remote::Way::Graphite(_) => "graphite",
+            },
         }
     }
 
@@ -130,14 +170,26 @@ pub(super) fn kind(section: &Section<'_>) -> Result<OutputKind, ConfigError> {
         Word::Journald => OutputKind::Journald {
             socket: socket(section, JOURNALD_SOCKET)?,
         },
-        Word::Syslog => OutputKind::Syslog {
-            socket: socket(section, SYSLOG_SOCKET)?,
-            facility: section
-                .word("facility", &FACILITIES)?
-                .unwrap_or(FACILITY_DEFAULT),
+        Word::Syslog => match remote::syslog(section)? {
+            Some(remote) => boxed(remote),
+            None => OutputKind::Syslog {
+                socket: socket(section, SYSLOG_SOCKET)?,
+                facility: facility(section)?.unwrap_or(FACILITY_DEFAULT),
+            },
         },
         Word::File => file(section)?,
+        Word::Udp => boxed(remote::udp(section)?),
+        Word::Http => boxed(remote::http(section)?),
+        Word::Graphite => boxed(remote::graphite(section)?),
     })
+}
+
+fn boxed(remote: Remote) -> OutputKind {
+    OutputKind::Remote(Box::new(remote))
+}
+
+pub(super) fn facility(section: &Section<'_>) -> Result<Option<u8>, ConfigError> {
+    section.word("facility", &FACILITIES)
 }
 
 /// A key that has no effect would be believed to have one.
@@ -181,7 +233,11 @@ fn file(section: &Section<'_>) -> Result<OutputKind, ConfigError> {
     })
 }
 
-fn absolute(section: &Section<'_>, key: &str, text: Text<'_>) -> Result<PathBuf, ConfigError> {
+pub(in crate::config) fn absolute(
+    section: &Section<'_>,
+    key: &str,
+    text: Text<'_>,
+) -> Result<PathBuf, ConfigError> {
     let wrong =
         |why: &str| section.error_at(text, format!("`{key}` \"{}\" {why}", shown(text.text)));
     if text.text.contains(['*', '?', '[', '{']) {
@@ -195,6 +251,14 @@ fn absolute(section: &Section<'_>, key: &str, text: Text<'_>) -> Result<PathBuf,
 }
 
 impl OutputKind {
+    /// What is to be sent over the network, if it is.
+    pub fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            _ => None,
+        }
+    }
+
     /// The directory in which it makes files, if it does.
     pub fn directory(&self) -> Option<BytePath> {
         let Self::File { path, .. } = self else {

@@ -27,7 +27,7 @@ const FILE: &str = "[[output]]\ntype = \"file\"\npath = \"/var/log/fimk/events\"
 fn an_output_that_does_not_exist_names_those_that_do() {
     refused(
         "[[output]]\ntype = \"kafka\"",
-        "`type` in [[output]] must be \"stdout\" or \"journald\" or \"syslog\" or \"file\", not",
+        "\"syslog\" or \"file\" or \"udp\" or \"http\" or \"graphite\", not",
     );
     refused("[[output]]\nseverity = 3", "no `type`");
 }
@@ -150,4 +150,194 @@ fn a_summary_of_bursts_has_limits_and_its_numbers_are_refused_without_it() {
         let error = of(lines).expect_err(lines).to_string();
         assert!(error.contains(word), "{error}");
     }
+}
+
+/// Its one output.
+fn remote(lines: &str) -> Remote {
+    let outputs = outputs(&format!("[[output]]\n{lines}")).expect(lines);
+    outputs[0].kind.remote().expect("over the network").clone()
+}
+
+fn address(host: &str, port: u16) -> Address {
+    let host = host.to_owned();
+    Address { host, port }
+}
+
+#[test]
+fn syslog_goes_over_the_network_where_it_has_an_address() {
+    let over = |lines: &str| {
+        let remote = remote(&format!("type = \"syslog\"\n{lines}"));
+        assert_eq!(remote.timeout_ms, 10_000);
+        match remote.way {
+            Way::Syslog(syslog) => *syslog,
+            other => panic!("{other:?}"),
+        }
+    };
+    let udp = over("address = \"[2001:db8::1]:514\"\ntransport = \"udp\"\nfacility = \"local7\"");
+    assert_eq!(udp.address, address("2001:db8::1", 514));
+    assert_eq!((udp.transport, udp.facility), (Transport::Udp, 23));
+    let tls = over(
+        "address = \"logs.example.org:6514\"\ntransport = \"tls\"\ntls_ca = \"/ca\"\n\
+         tls_certificate = \"/c\"\ntls_key = \"/k\"\ntls_name = \"other\"",
+    );
+    let keys = Tls {
+        ca: Some("/ca".into()),
+        own: Some(("/c".into(), "/k".into())),
+        name: Some("other".to_owned()),
+    };
+    assert_eq!(tls.transport, Transport::Tls(keys));
+    assert_eq!(tls.address.to_string(), "logs.example.org:6514");
+    let at = "address = \"a:1\"\n";
+    for (lines, word) in [
+        (at.to_owned(), "needs a `transport`"),
+        ("transport = \"tcp\"".to_owned(), "write an `address` too"),
+        ("tls_ca = \"/ca\"".to_owned(), "write an `address` too"),
+        (
+            format!("{at}transport = \"tcp\"\nsocket = \"/s\""),
+            "not to both",
+        ),
+        (
+            format!("{at}transport = \"tcp\"\ntls_ca = \"/ca\""),
+            "for TLS only",
+        ),
+        (
+            format!("{at}transport = \"tls\"\ntls_key = \"/k\""),
+            "belong together",
+        ),
+        (
+            format!("{at}transport = \"tls\"\ntls_ca = \"ca\""),
+            "`tls_ca`",
+        ),
+        (
+            format!("{at}transport = \"tls\"\ntls_name = \"a b\""),
+            "no host's name",
+        ),
+        (
+            format!("{at}transport = \"quic\""),
+            "\"udp\" or \"tcp\" or \"tls\"",
+        ),
+        (
+            format!("{at}transport = \"udp\"\nformat = \"ocsf\""),
+            "too large for a datagram",
+        ),
+        (
+            format!("{at}transport = \"tcp\"\nformat = \"table\""),
+            "columns are for people",
+        ),
+    ] {
+        refused(&format!("{SYSLOG}{lines}"), word);
+    }
+    for bad in [
+        "a", "a:0", "a:65536", "a:+1", ":1", "::1:1", "[::1]", "[::1]1", "[::g]:1", "a b:1",
+        "a..b:1", "u@a:1", "a:1/x",
+    ] {
+        refused(
+            &format!("{SYSLOG}transport = \"tcp\"\naddress = \"{bad}\""),
+            "x:10:11: `address`",
+        );
+    }
+}
+
+#[test]
+fn datagrams_go_to_several_addresses() {
+    let lines = "type = \"udp\"\naddresses = [\"127.0.0.1:1\", \"[::1]:2\"]\n";
+    let Way::Udp(udp) = remote(lines).way else {
+        panic!("it is of that type");
+    };
+    assert_eq!(udp.addresses, [address("127.0.0.1", 1), address("::1", 2)]);
+    assert_eq!(udp.bytes_max, 65_507);
+    for (more, word) in [
+        ("format = \"text\"", "`format` is \"json\""),
+        ("datagram_bytes = 1023", "from 1024 to 65507"),
+        ("url = \"http://a\"", "\"http\" only"),
+    ] {
+        refused(&format!("[[output]]\n{lines}{more}"), word);
+    }
+    refused("[[output]]\ntype = \"udp\"", "needs `addresses`");
+}
+
+#[test]
+fn batches_are_posted_to_a_url() {
+    let http = |lines: &str| match remote(&format!("type = \"http\"\n{lines}")).way {
+        Way::Http(http) => *http,
+        other => panic!("{other:?}"),
+    };
+    let plain = http("url = \"http://logs.example.org\"");
+    assert_eq!(
+        (plain.address, plain.path),
+        (address("logs.example.org", 80), "/".to_owned())
+    );
+    assert_eq!(
+        (plain.batch_events, plain.batch_ms, plain.gzip),
+        (500, 1_000, false)
+    );
+    let all = http(
+        "url = \"https://[::1]:8443/a/b?c=d\"\nheaders = [\"X-A: b c\"]\ntoken_file = \"/t\"\n\
+         token_scheme = \"Splunk\"\nbody = \"array\"\ngzip = true\nbatch_events = 7\nbatch_ms = 0\ntimeout_ms = 100",
+    );
+    assert_eq!(all.place(), "https://[::1]:8443/a/b");
+    assert_eq!(all.path, "/a/b?c=d");
+    assert_eq!(all.headers, [("X-A".to_owned(), "b c".to_owned())]);
+    assert_eq!(
+        (all.body, all.gzip, all.batch_events),
+        (HttpBody::Array, true, 7)
+    );
+    assert_eq!(all.tls, Some(Tls::default()));
+    let url = "[[output]]\ntype = \"http\"\nurl = \"https://a/\"\n";
+    for (more, word) in [
+        ("headers = [\"none\"]", "\"Name: value\""),
+        ("headers = [\"A B: c\"]", "name that is none"),
+        ("headers = [\"A: b\\nC: d\"]", "not printable ASCII"),
+        ("headers = [\"content-length: 3\"]", "sets itself"),
+        ("token_file = \"t\"", "`token_file`"),
+        ("token_scheme = \"Splunk\"", "write a `token_file`"),
+        (
+            "token_file = \"/t\"\nheaders = [\"authorization: x\"]",
+            "say the same",
+        ),
+        ("format = \"text\"", "`format` is \"json\" or \"ocsf\""),
+    ] {
+        refused(&format!("{url}{more}"), word);
+    }
+    for bad in [
+        "ftp://a",
+        "http://",
+        "http://a b",
+        "http://u:p@a/",
+        "http://a:b/",
+        "http://a/#x",
+        "http://a/\\u00e9",
+    ] {
+        refused(
+            &format!("[[output]]\ntype = \"http\"\nurl = \"{bad}\""),
+            "`url`",
+        );
+    }
+    let token = "\ntoken_file = \"/t\"";
+    refused(
+        &format!("[[output]]\ntype = \"http\"\nurl = \"http://a/\"{token}"),
+        "everybody on the way",
+    );
+    http(&format!("url = \"http://127.0.0.1:1/\"{token}"));
+    refused(
+        "[[output]]\ntype = \"http\"\nurl = \"http://a/\"\ntls_ca = \"/c\"",
+        "for TLS only",
+    );
+    refused("[[output]]\ntype = \"http\"", "needs a `url`");
+}
+
+#[test]
+fn graphite_gets_counters_and_no_events() {
+    let lines = "[[output]]\ntype = \"graphite\"\naddress = \"g:2003\"\n";
+    let all = outputs(&format!("{lines}prefix = \"a.b\"\nrole = \"web\"")).expect("valid");
+    assert!(!all[0].takes_events());
+    for (more, word) in [
+        ("severity = 3", "not events"),
+        ("prefix = \"a..b\"", "`prefix`"),
+        ("role = \"a.b\"", "`role`"),
+        ("interval_s = 0", "from 1 to 86400"),
+    ] {
+        refused(&format!("{lines}{more}"), word);
+    }
+    refused("[[output]]\ntype = \"graphite\"", "needs an `address`");
 }

@@ -43,6 +43,15 @@ proptest! {
         if on(6) { monster.boot.clone_from(&texts[3]); }
         parsed(&monster);
 
+        for bytes_max in [1_024, 1_400, 8_192, 65_507] {
+            let line = ecs_line_within(&monster, &Host { name: texts[2].clone() }, bytes_max);
+            prop_assert!(line.len() <= bytes_max);
+            let short = serde_json::from_str::<Value>(&line).expect("JSON");
+            prop_assert_eq!(&short["event"]["action"], "modified");
+            let is_whole = line == ecs_line(&monster, &Host { name: texts[2].clone() });
+            prop_assert!(is_whole || !short["fimk"]["truncated"].is_null());
+        }
+
         let pairs = || (0..many).map(|number| format!("{number}"));
         let notice = Notice {
             message: texts[0].clone(),

@@ -59,7 +59,30 @@ fn forged(name: &str) -> Vec<Event> {
         on: one.clone(),
         error: Some(13),
     };
+    let configured = Configured {
+        notice: notice.clone(),
+        previous_digest: Some(name.into()),
+        not_reloaded: vec![name.into()],
+        error: Some(name.into()),
+    };
+    let asked = Asked {
+        notice: notice.clone(),
+        by: Asker {
+            uid: 0,
+            user: Some(name.into()),
+            login_uid: None,
+        },
+        rule: Some(name.into()),
+        through: None,
+        path: Some(name.into()),
+        note: Some(name.into()),
+    };
     vec![
+        event(
+            Action::ConfigRejected,
+            Body::Configured(Box::new(configured)),
+        ),
+        event(Action::BaselineAccepted, Body::Asked(Box::new(asked))),
         changed(one),
         burst,
         event(Action::Degraded, Body::Notice(notice)),
@@ -100,6 +123,36 @@ fn no_name_gives_a_rendering_another_line_or_acts_on_a_terminal() {
         for line in lines {
             assert!(is_one_harmless_line(&line), "{line:?}");
         }
+    }
+}
+
+#[test]
+fn no_name_gives_metrics_another_line_or_label() {
+    for name in HOSTILE {
+        let status = serde_json::json!({
+            "version": name,
+            "events": { "by_rule": { name: 7 } },
+            "outputs": [{ "name": name, "lag": 1 }],
+        });
+        let text = metrics(&status);
+        let escaped = name
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace('\n', "\\n");
+        for line in [
+            format!("fimk_events_by_rule_total{{rule=\"{escaped}\"}} 7"),
+            format!("fimk_output_lag_events{{output=\"{escaped}\"}} 1"),
+        ] {
+            assert_eq!(
+                text.split('\n').filter(|it| **it == line).count(),
+                1,
+                "{text}"
+            );
+        }
+        let samples = text
+            .split('\n')
+            .filter(|it| !it.starts_with('#') && !it.is_empty());
+        assert_eq!(samples.count(), 5, "{text}");
     }
 }
 
@@ -360,7 +413,7 @@ fn the_catalog_explains_every_action_and_names_fields_of_ours_only() {
 
 /// What the schema of OCSF 1.4 wants of an object, by dotted names: `s` string, `i` integer, `o` object, `l` list;
 /// with `!` what is required.
-const OCSF: [(&str, &str); 44] = [
+const OCSF: [(&str, &str); 45] = [
     ("activity_id", "i!"),
     ("activity_name", "s"),
     ("actor", "o"),
@@ -384,6 +437,7 @@ const OCSF: [(&str, &str); 44] = [
     ("file.owner.uid", "s"),
     ("file.parent_folder", "s"),
     ("file.path", "s"),
+    ("file.security_descriptor", "s"),
     ("file.size", "i"),
     ("file.type", "s"),
     ("file.type_id", "i!"),
@@ -410,8 +464,12 @@ const OCSF: [(&str, &str); 44] = [
 fn check_ocsf(prefix: &str, value: &Value, schema: &BTreeMap<&str, &str>) {
     for (key, value) in value.as_object().expect("an object") {
         let name = format!("{prefix}{key}");
-        // Processes and files in processes are held to the rule of their own; `unmapped` is free.
-        if matches!(name.as_str(), "unmapped" | "actor" | "file_result") {
+        // Processes and files in processes are held to the rule of their own; `unmapped` is free, and so are names of
+        // attributes.
+        if matches!(
+            name.as_str(),
+            "unmapped" | "actor" | "file_result" | "file.xattributes"
+        ) {
             continue;
         }
         let kind = schema.get(name.as_str()).copied();
@@ -456,6 +514,80 @@ fn an_ocsf_line_is_as_the_schema_of_its_class_has_it() {
             assert!(actor.contains_key("process") || actor.contains_key("user"));
         }
     }
+}
+
+#[test]
+fn an_ocsf_file_has_its_access_list_its_attributes_and_what_was_before() {
+    let mut told = full();
+    (told.previous_path, told.diff) = (None, None);
+    let value: Value =
+        serde_json::from_str(&ocsf_line(&changed(told), &host())).expect("it is JSON");
+    let file = &value["file"];
+    assert_eq!(file["hashes"][1]["algorithm"], "MD5");
+    assert_eq!(file["security_descriptor"], "user:b:rw-,mask::rw-");
+    assert_eq!(
+        file["xattributes"],
+        serde_json::json!({
+            "security.selinux": "system_u:object_r:b_t:s0",
+            "security.capability": "cap_b+ep",
+            "user.note": "b",
+        })
+    );
+    let unmapped = &value["unmapped"];
+    assert_eq!(unmapped["file_attributes"][0], "immutable");
+    assert_eq!(unmapped["before"]["selinux"], "system_u:object_r:a_t:s0");
+}
+
+#[test]
+fn the_flat_renderings_have_every_entry_before_and_after() {
+    let event = changed(full());
+    let entry = String::from_utf8_lossy(&journal_entry(&event, &host())).into_owned();
+    for line in [
+        "FIMK_FILE_ATTRIBUTES=flag-b",
+        "FIMK_ACL=user:b:rw-",
+        "FIMK_BEFORE_ACL=user:a:rw-",
+        "FIMK_FILE_SYSTEM=extb",
+        "FIMK_BEFORE_CAPABILITIES=cap_a+ep",
+        "FIMK_BEFORE_OWNER=bin",
+        r#"FIMK_XATTRS=[{"name":"user.note","value":"b"}]"#,
+    ] {
+        assert!(entry.lines().any(|it| it == line), "{line}");
+    }
+    let message = syslog_message(&event, &host(), 10, 7, None);
+    let told = parse_syslog(&message).parameters;
+    for (name, value) in [
+        ("file.attributes", "immutable"),
+        ("fimk.before.selinux", "system_u:object_r:a_t:s0"),
+        ("fimk.default_acl", "group:b:r--"),
+    ] {
+        let wanted = (name.to_owned(), value.to_owned());
+        assert!(told.contains(&wanted), "{name}: {message}");
+    }
+}
+
+#[test]
+fn a_line_with_more_attributes_than_it_takes_loses_those_first() {
+    let mut long = full();
+    let many = |letter: &str| {
+        let name = |at| format!("user.{letter}{at}");
+        (0..400).map(|at| (name(at), "\u{1}".repeat(100))).collect()
+    };
+    long.file.further.now.xattrs = many("b");
+    long.file.further.before = Words {
+        xattrs: many("a"),
+        ..Words::default()
+    };
+    (long.previous_path, long.file.before) = (None, None);
+    (
+        long.file.further.owner_before,
+        long.file.further.group_before,
+    ) = (None, None);
+    let line = parsed(&changed(long.clone()));
+    let cut = line["fimk"]["truncated"].as_array().expect("it is cut");
+    assert!(cut.iter().any(|it| it == "fimk.before.xattrs"), "{cut:?}");
+    assert_eq!(line["fimk"]["changes"].as_array().map(Vec::len), Some(1));
+    let line = ocsf_line(&changed(long), &host());
+    assert!(line.len() <= LINE_BYTES_MAX, "{}", line.len());
 }
 
 #[test]

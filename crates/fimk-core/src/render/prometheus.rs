@@ -4,122 +4,235 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// Name, type, and where its value is in a status. A member of an object or a list at the end of the way is told by a label.
-const METRICS: [(&str, &str, &str, Labels); 19] = [
-    (
+use crate::time::Timestamp;
+
+/// One of them.
+struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    /// Where its value is in a status. A member of an object or a list at the end of the way is told by a label.
+    pointer: &'static str,
+    labels: Labels,
+    help: &'static str,
+}
+
+const fn metric(
+    name: &'static str,
+    kind: &'static str,
+    pointer: &'static str,
+    labels: Labels,
+    help: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind,
+        pointer,
+        labels,
+        help,
+    }
+}
+
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
+
+/// All of them that have a place in a status.
+const METRICS: [Metric; 27] = [
+    metric(
         "fimk_uptime_seconds",
-        "gauge",
+        GAUGE,
         "/uptime_seconds",
         Labels::None,
+        "How long the analyzer has run.",
     ),
-    (
+    metric(
+        "fimk_rules",
+        GAUGE,
+        "/config/rules",
+        Labels::None,
+        "Rules in force.",
+    ),
+    metric(
         "fimk_objects_watched",
-        "gauge",
+        GAUGE,
         "/objects/watched",
         Labels::None,
+        "Names watched.",
     ),
-    (
+    metric(
         "fimk_objects_limit",
-        "gauge",
+        GAUGE,
         "/objects/limit",
         Labels::None,
+        "Objects that the kernel has room to watch.",
     ),
-    (
+    metric(
         "fimk_objects_refused",
-        "gauge",
+        GAUGE,
         "/objects/refused",
         Labels::None,
+        "Objects for which the kernel had no room.",
     ),
-    (
+    metric(
+        "fimk_objects_recorded_about",
+        GAUGE,
+        "/objects/recorded_about",
+        Labels::None,
+        "About how many objects are recorded.",
+    ),
+    metric(
         "fimk_last_event_sequence",
-        "counter",
+        GAUGE,
         "/events/last_sequence",
         Labels::None,
+        "The number of the newest event.",
     ),
-    (
+    metric(
         "fimk_events_total",
-        "counter",
+        COUNTER,
         "/events/since_start",
         Labels::Keys("action"),
+        "Events since the start, by action.",
     ),
-    (
+    metric(
+        "fimk_events_by_rule_total",
+        COUNTER,
+        "/events/by_rule",
+        Labels::Keys("rule"),
+        "Events since the start, by rule.",
+    ),
+    metric(
+        "fimk_events_by_severity_total",
+        COUNTER,
+        "/events/by_severity",
+        Labels::Keys("severity"),
+        "Events since the start, by severity.",
+    ),
+    metric(
+        "fimk_event_latency_seconds",
+        "histogram",
+        "/events/latency",
+        Labels::Histogram,
+        "From the last touch of a change to its event.",
+    ),
+    metric(
         "fimk_kernel_map_bytes",
-        "gauge",
+        GAUGE,
         "/kernel/map_bytes",
         Labels::None,
+        "Memory of the kernel that all maps take.",
     ),
-    (
+    metric(
         "fimk_kernel_skipped_total",
-        "counter",
+        COUNTER,
         "/counters/skipped",
         Labels::None,
+        "Calls for which every program may have been skipped.",
     ),
-    (
+    metric(
         "fimk_kernel_records_total",
-        "counter",
+        COUNTER,
         "/counters/hooks",
         Labels::Pairs("hook", "cause"),
+        "Touches of watched objects, by hook and what became of them.",
     ),
-    (
+    metric(
         "fimk_repairs_total",
-        "counter",
+        COUNTER,
         "/repairs",
         Labels::Keys("repair"),
+        "What was done about what was lost.",
     ),
-    (
+    metric(
+        "fimk_scan_objects",
+        GAUGE,
+        "/scan/of",
+        Labels::None,
+        "Objects that the comparison under way is about.",
+    ),
+    metric(
+        "fimk_scan_objects_done",
+        GAUGE,
+        "/scan/done",
+        Labels::None,
+        "Those of them that are done.",
+    ),
+    metric(
+        "fimk_last_comparison_timestamp_seconds",
+        GAUGE,
+        "/last_comparison",
+        Labels::Time,
+        "When everything was last compared.",
+    ),
+    metric(
         "fimk_queue_length",
-        "gauge",
+        GAUGE,
         "/queues",
         Labels::Member("queue", "length"),
+        "What waits.",
     ),
-    (
+    metric(
         "fimk_queue_limit",
-        "gauge",
+        GAUGE,
         "/queues",
         Labels::Member("queue", "limit"),
+        "How much may wait.",
     ),
-    (
+    metric(
         "fimk_output_lag_events",
-        "gauge",
+        GAUGE,
         "/outputs",
         Labels::Named("output", "lag"),
+        "Stored events that an output has still to get.",
     ),
-    (
+    metric(
         "fimk_output_cursor",
-        "counter",
+        GAUGE,
         "/outputs",
         Labels::Named("output", "cursor"),
+        "The number of the last event that an output has.",
     ),
-    (
+    metric(
         "fimk_database_bytes",
-        "gauge",
+        GAUGE,
         "/database/bytes",
         Labels::None,
+        "What the database takes on the disk.",
     ),
-    (
+    metric(
         "fimk_database_events",
-        "gauge",
+        GAUGE,
         "/database/events",
         Labels::None,
+        "Events in the database.",
     ),
-    (
+    metric(
         "fimk_database_event_bytes",
-        "gauge",
+        GAUGE,
         "/database/event_bytes",
         Labels::None,
+        "Their size before compression.",
     ),
-    (
+    metric(
         "fimk_control_answered_total",
-        "counter",
+        COUNTER,
         "/control/answered",
         Labels::None,
+        "Requests that were answered.",
     ),
-    (
+    metric(
         "fimk_control_refused_total",
-        "counter",
+        COUNTER,
         "/control/refused",
         Labels::Keys("reason"),
+        "Requests that were refused.",
     ),
+];
+
+/// Those that are made of several members of it.
+const OWN: [(&str, &str); 3] = [
+    ("fimk_watching", "Whether everything is watched."),
+    ("fimk_well", "Whether nothing is wrong."),
+    ("fimk_info", "The version and the source that serves."),
 ];
 
 #[derive(Clone, Copy)]
@@ -134,25 +247,16 @@ enum Labels {
     Member(&'static str, &'static str),
     /// One member of each object of a list, by its `name`.
     Named(&'static str, &'static str),
+    /// RFC 3339, as seconds since 1970.
+    Time,
+    /// `le`, `count` and `sum_us`.
+    Histogram,
 }
 
 /// All of them that the status has.
 pub fn metrics(status: &Value) -> String {
     let well = status["problems"].as_array().is_some_and(Vec::is_empty);
     let watching = status["state"] == "watching";
-    let mut out = String::new();
-    put(
-        &mut out,
-        "fimk_watching",
-        "gauge",
-        &[(Vec::new(), u64::from(watching))],
-    );
-    put(
-        &mut out,
-        "fimk_well",
-        "gauge",
-        &[(Vec::new(), u64::from(well))],
-    );
     let text = |pointer: &str| {
         let text = status.pointer(pointer).and_then(Value::as_str);
         text.unwrap_or_default().to_owned()
@@ -161,15 +265,30 @@ pub fn metrics(status: &Value) -> String {
         ("version", text("/version")),
         ("source", text("/source/name")),
     ];
-    put(&mut out, "fimk_info", "gauge", &[(info, 1)]);
-    for (name, kind, pointer, labels) in METRICS {
-        let value = status.pointer(pointer).unwrap_or(&Value::Null);
-        put(&mut out, name, kind, &samples(value, labels));
+    let own = [
+        (Vec::new(), u64::from(watching)),
+        (Vec::new(), u64::from(well)),
+        (info, 1),
+    ];
+    let mut out = String::new();
+    for ((name, help), sample) in OWN.into_iter().zip(own) {
+        put(&mut out, (name, GAUGE, help), &[sample]);
+    }
+    for metric in METRICS {
+        let value = status.pointer(metric.pointer).unwrap_or(&Value::Null);
+        let about = (metric.name, metric.kind, metric.help);
+        match metric.labels {
+            Labels::Histogram => put_histogram(&mut out, about, value),
+            labels => put(&mut out, about, &samples(value, labels)),
+        }
     }
     out
 }
 
 type Sample = (Vec<(&'static str, String)>, u64);
+
+/// Name, type and help.
+type About = (&'static str, &'static str, &'static str);
 
 fn samples(value: &Value, labels: Labels) -> Vec<Sample> {
     let members = value.as_object().into_iter().flatten();
@@ -179,6 +298,12 @@ fn samples(value: &Value, labels: Labels) -> Vec<Sample> {
             .map(|it| (Vec::new(), it))
             .into_iter()
             .collect(),
+        Labels::Time => {
+            let time = value.as_str().and_then(Timestamp::parse);
+            let seconds = time.and_then(|time| u64::try_from(time.0 / 1_000_000_000).ok());
+            seconds.map(|it| (Vec::new(), it)).into_iter().collect()
+        }
+        Labels::Histogram => Vec::new(),
         Labels::Keys(label) => members
             .filter_map(|(key, it)| Some((vec![(label, key.clone())], it.as_u64()?)))
             .collect(),
@@ -206,12 +331,11 @@ fn samples(value: &Value, labels: Labels) -> Vec<Sample> {
 }
 
 /// One metric with all its samples; nothing if it has none.
-fn put(out: &mut String, name: &str, kind: &str, samples: &[Sample]) {
+fn put(out: &mut String, about: About, samples: &[Sample]) {
     if samples.is_empty() {
         return;
     }
-    // Writing to a string cannot fail.
-    let _ = writeln!(out, "# TYPE {name} {kind}");
+    head(out, about);
     for (labels, value) in samples {
         let labels: Vec<String> = labels
             .iter()
@@ -222,8 +346,33 @@ fn put(out: &mut String, name: &str, kind: &str, samples: &[Sample]) {
         } else {
             format!("{{{}}}", labels.join(","))
         };
-        let _ = writeln!(out, "{name}{labels} {value}");
+        let _ = writeln!(out, "{}{labels} {value}", about.0);
     }
+}
+
+/// Writing to a string cannot fail.
+fn head(out: &mut String, (name, kind, help): About) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+/// Buckets in the order of their bounds, each with all that is below its own.
+fn put_histogram(out: &mut String, about: About, value: &Value) {
+    let (Some(count), Some(sum)) = (value["count"].as_u64(), value["sum_us"].as_u64()) else {
+        return;
+    };
+    let members = value["le"].as_object().into_iter().flatten();
+    let mut buckets: Vec<(f64, &String, u64)> = members
+        .filter_map(|(bound, it)| Some((bound.parse().ok()?, bound, it.as_u64()?)))
+        .collect();
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let name = about.0;
+    head(out, about);
+    for (_, bound, below) in buckets {
+        let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {below}", escaped(bound));
+    }
+    let (seconds, rest) = (sum / 1_000_000, sum % 1_000_000);
+    let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
+    let _ = writeln!(out, "{name}_sum {seconds}.{rest:06}\n{name}_count {count}");
 }
 
 /// A label's value, in which a backslash, a quote and a newline have a backslash before them.
@@ -272,15 +421,14 @@ mod tests {
 
     #[test]
     fn the_manual_page_has_every_metric_and_no_other() {
-        let page = include_str!("../../../man/fimk.1");
+        let page = include_str!("../../../../man/fimk.1");
         let described: BTreeSet<&str> = page
             .lines()
             .filter_map(|line| line.strip_prefix(".It Li fimk_"))
             .collect();
-        let first = ["watching", "well", "info"];
-        let others = METRICS
-            .iter()
-            .filter_map(|(name, ..)| name.strip_prefix("fimk_"));
-        assert_eq!(described, others.chain(first).collect());
+        let names = METRICS.iter().map(|metric| metric.name);
+        let all = OWN.iter().map(|(name, _)| *name).chain(names);
+        let all = all.filter_map(|name| name.strip_prefix("fimk_"));
+        assert_eq!(described, all.collect());
     }
 }

@@ -1,0 +1,81 @@
+//! Objects that have no watched name any more: what was done to them while they had one is still to be told.
+
+use std::collections::{HashMap, VecDeque};
+
+use fimk_core::{path::BytePath, time::Timestamp};
+use fimk_wire::raw;
+
+use crate::{
+    identity::Object,
+    signal::{Fact, Operations, Signal, Touch},
+};
+
+/// Objects remembered, so that one of the same identity that appears after is watched anew, and an entry that is taken
+/// late finds its name. More than there are records in a full ring.
+const FORGOTTEN_MAX: usize = 32_768;
+
+/// The last name of an object.
+pub(super) struct Former {
+    pub path: BytePath,
+    pub directory: bool,
+    /// When it went, by the kernel's record; what was done to the object after is not ours to tell.
+    pub went: Timestamp,
+}
+
+/// The objects that the kernel was told to forget.
+#[derive(Default)]
+pub(super) struct Forgotten {
+    objects: HashMap<Object, Option<Former>>,
+    order: VecDeque<Object>,
+}
+
+impl Forgotten {
+    /// One more; the oldest goes when there are too many.
+    pub(super) fn add(&mut self, object: Object) {
+        if self.objects.contains_key(&object) {
+            return;
+        }
+        self.objects.insert(object, None);
+        self.order.push_back(object);
+        if self.order.len() > FORGOTTEN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.objects.remove(&oldest);
+        }
+    }
+
+    /// The name that it had.
+    pub(super) fn had_name(&mut self, object: Object, former: Former) {
+        if let Some(known) = self.objects.get_mut(&object) {
+            *known = Some(former);
+        }
+    }
+
+    pub(super) fn has(&self, object: Object) -> bool {
+        self.objects.contains_key(&object)
+    }
+
+    /// It is back, or another is in its place. Whether it was here.
+    pub(super) fn remove(&mut self, object: Object) -> bool {
+        self.objects.remove(&object).is_some()
+    }
+
+    /// What was done to an object before it lost its last name.
+    pub(super) fn touched(&self, object: Object, touch: &Touch) -> Option<Signal> {
+        let former = self.objects.get(&object)?.as_ref()?;
+        let mut operations = touch.operations.without(Operations::MOUNTS);
+        if former.directory {
+            operations = operations.without(Operations::NAMES);
+        }
+        let close = Operations::of(&[raw::FIMK_OP_CLOSE]);
+        if touch.first > former.went || operations.without(close).is_empty() {
+            return None;
+        }
+        let touch = Touch {
+            operations,
+            fact: Some(Fact::Former(object.inode)),
+            ..touch.clone()
+        };
+        Some(Signal::Touched(former.path.clone(), touch))
+    }
+}

@@ -1,0 +1,73 @@
+//! Syslog: RFC 5424 over TCP with octet counting (RFC 6587), over TLS (RFC 5425), over UDP (RFC 5426).
+
+use std::time::Duration;
+
+use fimk_core::config::{Syslog, Transport};
+
+use super::{Receiver, udp::Udp};
+use crate::link::Link;
+
+/// As configured.
+pub fn receiver(config: Syslog, timeout: Duration) -> Box<dyn Receiver> {
+    match config.transport {
+        Transport::Udp => Box::new(Udp::new(vec![config.address])),
+        Transport::Tcp | Transport::Tls(_) => Box::new(Counted {
+            config,
+            timeout,
+            link: None,
+        }),
+    }
+}
+
+/// Messages with their length before them.
+struct Counted {
+    config: Syslog,
+    timeout: Duration,
+    link: Option<Link>,
+}
+
+impl Receiver for Counted {
+    fn send(&mut self, records: &[String]) -> Result<usize, String> {
+        let mut link = match self.link.take().map(|mut link| (link.is_open(), link)) {
+            Some((true, link)) => link,
+            // Who closes when nothing is said for long is no trouble.
+            _ => self.open()?,
+        };
+        link.write(&framed(records))?;
+        link.confirm()?;
+        self.link = Some(link);
+        Ok(records.len())
+    }
+}
+
+impl Counted {
+    fn open(&self) -> Result<Link, String> {
+        let tls = match &self.config.transport {
+            Transport::Tls(tls) => Some(tls),
+            _ => None,
+        };
+        Link::open(&self.config.address, tls, self.timeout)
+    }
+}
+
+/// RFC 6587, 3.4.1: the number of octets, a space, the message.
+fn framed(records: &[String]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records {
+        bytes.extend_from_slice(record.len().to_string().as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(record.as_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_has_its_length_in_octets_before_it() {
+        let records = ["<1>1 a".to_owned(), "<1>1 \u{e9}\n".to_owned()];
+        assert_eq!(framed(&records), "6 <1>1 a8 <1>1 \u{e9}\n".as_bytes());
+    }
+}
