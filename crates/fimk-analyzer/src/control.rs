@@ -275,14 +275,20 @@ impl Control {
         self.next_number += 1;
         let others: Vec<_> = self.connections.iter().map(Connection::user).collect();
         let user = connection.user();
-        let is_forwarder = Some(user.uid) == self.forwarder;
-        if is_forwarder && others.len() < CONNECTIONS_MAX || has_place(user, &others) {
+        if self.has_own_place(user, &others) || has_place(user, &others) {
             self.connections.push(connection);
         } else {
             self.counts.refused(Refusal::Busy);
             connection.refuse(Refusal::Busy);
             connection.step(now);
         }
+    }
+
+    /// The forwarder asks one thing at a time: one place is its own, whoever holds the others. Who took it over gets no more.
+    fn has_own_place(&self, user: User, others: &[User]) -> bool {
+        Some(user.uid) == self.forwarder
+            && others.iter().all(|it| it.uid != user.uid)
+            && others.len() < CONNECTIONS_MAX
     }
 }
 

@@ -455,6 +455,7 @@ impl Engine {
             }
             self.tell_losses(true)?;
             self.deliver_kept(true)?;
+            self.say_lost(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()

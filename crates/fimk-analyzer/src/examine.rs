@@ -219,7 +219,10 @@ impl Engine {
     /// after the change.
     fn read_before(&self, pending: &Pending, before: Option<&Record>) -> Option<Timestamp> {
         let tells_times = matches!(self.eyes, Eyes::Bpf(_)) && pending.found.is_none();
-        before.filter(|_| tells_times).map(|record| record.seen)
+        // Where the clock was set back since, the two cannot be compared.
+        let now = clock::now();
+        let seen = before.filter(|_| tells_times).map(|record| record.seen);
+        seen.filter(|seen| *seen <= now)
     }
 
     /// What a link leads to now is watched before anybody reads that it leads there.

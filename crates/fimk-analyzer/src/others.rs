@@ -10,7 +10,6 @@ use fimk_core::{path::BytePath, record::Snapshot, time::Timestamp};
 use fimk_wire::Packet;
 
 use crate::{
-    channel::ChannelError,
     clock,
     engine::{Engine, Eyes, Trouble},
     examine::Examined,
@@ -73,7 +72,7 @@ impl Engine {
         }
         Ok(match &self.eyes {
             Eyes::Bpf(_) => self
-                .others_are_announced(path, pending, after)?
+                .others_are_announced(path, pending, after)
                 .then_some(Examined::OthersToCome),
             Eyes::Fanotify(_) => self
                 .others_are_queued(path, pending)?
@@ -102,18 +101,17 @@ impl Engine {
         path: &BytePath,
         pending: &Pending,
         after: Option<&Snapshot>,
-    ) -> Result<bool, Trouble> {
+    ) -> bool {
         let Some(after) = after else {
-            return Ok(false);
+            return false;
         };
         if self.alone || pending.found.is_some() {
-            return Ok(false);
+            return false;
         }
-        if self.others.unanswered.is_some() || !self.has_heard_of(after)? {
-            return Ok(true);
+        if self.others.unanswered.is_some() || !self.has_heard_of(after) {
+            return true;
         }
-        Ok(self.awaits_others(path, pending)
-            || !pending.changed_since && changed_since(pending, after))
+        self.awaits_others(path, pending) || !pending.changed_since && changed_since(pending, after)
     }
 
     /// Whether an entry of another process was announced and is not here yet. Without asking anybody.
@@ -140,27 +138,31 @@ impl Engine {
 
     /// Makes sure that everything has come that was recorded until it was read; false if the loader does not answer. What
     /// changed long enough ago is known to have come, so that a flood costs few questions.
-    fn has_heard_of(&mut self, after: &Snapshot) -> Result<bool, Trouble> {
-        let latest = after.attributes.ctime.0.saturating_add(TICK_NS);
-        if self.others.heard.is_some_and(|heard| latest < heard.0) {
-            return Ok(true);
-        }
+    fn has_heard_of(&mut self, after: &Snapshot) -> bool {
         let (asked, deadline) = (clock::now(), Instant::now() + HEARD_WITHIN);
-        let cookie = self.channel.sync()?;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+        let latest = after.attributes.ctime.0.saturating_add(TICK_NS);
+        // An answer of a time that is still to come is of a clock that was set back since: it says nothing.
+        let heard = self.others.heard.filter(|heard| *heard <= asked);
+        if heard.is_some_and(|heard| latest < heard.0) {
+            return true;
+        }
+        // A channel that ended or failed is met again by whoever reads it next: what is examined here is not lost for it.
+        let Ok(cookie) = self.channel.sync() else {
+            self.others.unanswered = Some(0);
+            return false;
+        };
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             match self.channel.wait(left) {
-                Ok((Packet::Synced(synced), _)) if synced.cookie == cookie => break,
-                Ok(other) => self.stash.push(other),
-                Err(ChannelError::Stuck) => {
-                    self.others.unanswered = Some(cookie);
-                    return Ok(false);
+                Ok((Packet::Synced(synced), _)) if synced.cookie == cookie => {
+                    self.others.heard = Some(asked);
+                    return true;
                 }
-                Err(error) => return Err(error.into()),
+                Ok(other) => self.stash.push(other),
+                Err(_) => break,
             }
         }
-        self.others.heard = Some(asked);
-        Ok(true)
+        self.others.unanswered = Some(cookie);
+        false
     }
 
     /// What was announced of others is waited for, as long as the loader may still say it.

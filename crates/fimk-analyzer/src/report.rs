@@ -4,8 +4,8 @@ mod describe;
 mod further;
 mod rotation;
 
-pub(crate) use describe::described;
 pub use describe::is_public;
+pub(crate) use describe::{described, without_secret};
 pub(crate) use further::as_recorded;
 pub use rotation::lower;
 

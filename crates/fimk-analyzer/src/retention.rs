@@ -89,10 +89,11 @@ impl Engine {
 }
 
 impl Engine {
-    /// Says what outputs lost because it was removed before they took it.
-    pub(crate) fn say_lost(&mut self) -> Result<(), Trouble> {
+    /// Says what outputs lost because it was removed before they took it: the first time at once, then once an hour, and
+    /// `at_last`.
+    pub(crate) fn say_lost(&mut self, at_last: bool) -> Result<(), Trouble> {
         let events: Vec<Event> = self
-            .take_lost()
+            .take_lost(at_last)
             .into_iter()
             .map(|(output, lost)| self.lost_notice(&output, lost))
             .collect();

@@ -97,6 +97,9 @@ impl Activity {
         let now = now();
         if self.newest == 0 {
             self.history(run_dir, now)?;
+            // Where nothing happened lately: what is older is not asked for.
+            let last = status["events"]["last_sequence"].as_u64();
+            self.newest = self.newest.max(last.unwrap_or(0));
         }
         for _ in 0..PAGES_MAX {
             let after = self.newest;

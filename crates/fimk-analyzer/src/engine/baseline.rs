@@ -6,6 +6,7 @@ use fimk_core::{
     accepted::{Acceptance, Accepted, NOTE_BYTES_MAX},
     event::{Action, Asked, Asker, Notice},
     path::{BytePath, escaped},
+    record::Content,
     render::{one_line, record_value},
     request::{Accept, PAGE_RECORDS_MAX, Paths, Records},
 };
@@ -17,7 +18,7 @@ use super::{
     orders::name,
     questions::{PAGE_BYTES_MAX, refusal, unreadable},
 };
-use crate::{clock, exit::Failure, status::known};
+use crate::{clock, exit::Failure, report::without_secret, status::known};
 
 /// Records are read for one answer: in which nothing else happens.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -81,9 +82,12 @@ impl Engine {
     ) -> Result<(Vec<Value>, Option<BytePath>), StoreError> {
         let (begun, mut page, mut bytes) = (Instant::now(), Vec::new(), 0);
         loop {
-            let Some((path, record)) = next_record(&self.store, &wanted)? else {
+            let Some((path, mut record)) = next_record(&self.store, &wanted)? else {
                 return Ok((page, None));
             };
+            if let Content::Link(target) = &mut record.snapshot.content {
+                *target = without_secret(target);
+            }
             let rules = self.rules.covers(&path);
             let rule = rules.map(|found| found.rule.name.clone());
             let of_paths = wanted.paths.as_ref().is_none_or(|it| it.matches(&path));
@@ -116,12 +120,13 @@ impl Engine {
             let why = "nothing can be stored now: see `fimk status`, and try again";
             return refusal("busy", why);
         }
+        let before = self.accepted.text();
         if let Err(why) = self.accepted.add(acceptance.clone()) {
             return refusal("bad_query", &why);
         }
-        let said = self.say_accepted(&acceptance);
         let kept = self.store.set_meta(ACCEPTED, &self.accepted.text());
-        if said.is_err() || kept.is_err() {
+        if kept.is_err() || self.say_accepted(&acceptance).is_err() {
+            self.accepted = Accepted::parse(&before);
             return refusal("unstored", "it could not be stored: see `fimk status`");
         }
         json!({ "accepted": one(&acceptance) })

@@ -75,9 +75,10 @@ impl Engine {
     }
 
     /// What outputs lost and was not said, each with its name.
-    pub(crate) fn take_lost(&mut self) -> Vec<(String, Lost)> {
+    pub(crate) fn take_lost(&mut self, at_last: bool) -> Vec<(String, Lost)> {
         let lanes = self.lanes.iter_mut();
-        let lost = lanes.filter_map(|lane| Some((lane.output.name.clone(), lane.take_lost()?)));
+        let lost =
+            lanes.filter_map(|lane| Some((lane.output.name.clone(), lane.take_lost(at_last)?)));
         lost.collect()
     }
 

@@ -146,7 +146,7 @@ impl Engine {
             }
         }
         if self.forget_at.is_none() {
-            self.say_lost()?;
+            self.say_lost(false)?;
         }
         self.say_removed()
     }

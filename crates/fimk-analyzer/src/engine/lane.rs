@@ -24,6 +24,9 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// When nothing was written for so long, it is said.
 const SAID_AFTER: Duration = Duration::from_secs(5);
 
+/// Between two events that tell what an output lost: each tells the sum, and takes room that others lose.
+const LOST_TOLD_EVERY: Duration = Duration::from_secs(3_600);
+
 /// At the end, who takes nothing for so long is not waited for.
 const END_SILENCE: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,8 @@ pub struct Lane {
     said: bool,
     /// Removed before it was offered: the count since the start, and what was not said yet.
     lost: (u64, Option<Lost>),
+    /// When that was said last.
+    lost_told: Option<Instant>,
 }
 
 /// Events that an output has still to get and never will.
@@ -75,6 +80,7 @@ impl Lane {
             early: None,
             said: false,
             lost: (0, None),
+            lost_told: None,
         })
     }
 
@@ -105,9 +111,15 @@ impl Lane {
         self.lost.0
     }
 
-    /// What was lost and not said; it is said now.
-    pub(super) fn take_lost(&mut self) -> Option<Lost> {
-        self.lost.1.take()
+    /// What was lost and not said; it is said now. Not `at_last`: only if that was not done a short while ago.
+    pub(super) fn take_lost(&mut self, at_last: bool) -> Option<Lost> {
+        let lately = |at: Instant| at.elapsed() < LOST_TOLD_EVERY;
+        if !at_last && self.lost_told.is_some_and(lately) {
+            return None;
+        }
+        let lost = self.lost.1.take()?;
+        self.lost_told = Some(Instant::now());
+        Some(lost)
     }
 
     /// The newest event that was written, as far as is known.

@@ -195,7 +195,7 @@ impl Engine {
     /// None if there is no such rule any more.
     fn scan_as_ordered(&mut self, order: &Order) -> Result<Option<Tally>, Trouble> {
         // Who asks must not make those wait that losses ask for.
-        let pause = self.scan_pause;
+        let (pause, last) = (self.scan_pause, self.last_scan);
         let tally = match &order.rule {
             None => self.scan_thoroughly()?,
             Some(rule) => {
@@ -206,6 +206,10 @@ impl Engine {
             }
         };
         self.scan_pause = pause;
+        if order.rule.is_some() {
+            // It was no comparison of everything.
+            self.last_scan = last;
+        }
         Ok(Some(tally))
     }
 

@@ -12,8 +12,8 @@ const BYTES_MAX: usize = 512 << 10;
 /// long as the largest `timeout_ms`.
 const ABSENT_AFTER: Duration = Duration::from_secs(75);
 
-/// The same for who never asked.
-const MISSING_AFTER: Duration = Duration::from_secs(10);
+/// The same for who never asked: one that waits for an analyzer asks every 15 seconds at least.
+const MISSING_AFTER: Duration = Duration::from_secs(20);
 
 /// What somebody is given.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -233,7 +233,7 @@ fn file(case: &Case<'_>, group: &Group, gone: bool, part: Part, users: &mut User
 }
 
 /// A target is a text of the owner's choice: what looks like a secret is not printed.
-fn without_secret(target: &BytePath) -> BytePath {
+pub(crate) fn without_secret(target: &BytePath) -> BytePath {
     let text = target.escaped();
     let line = redact::line(&text);
     if line == text {

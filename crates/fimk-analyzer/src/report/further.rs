@@ -19,7 +19,9 @@ pub(super) fn add(
     (gone, private): (bool, bool),
     users: &mut Users,
 ) -> BTreeSet<&'static str> {
-    let recorded = case.before.map(|record| &record.snapshot);
+    // What is on record may be what took the place of one that is gone: then nothing is known of that.
+    let recorded = case.before.filter(|_| !gone || file.attributes.is_some());
+    let recorded = recorded.map(|record| &record.snapshot);
     let (now, before) = if gone {
         (recorded, None)
     } else {

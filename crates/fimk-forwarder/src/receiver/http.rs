@@ -56,7 +56,11 @@ impl Http {
         // Who refuses may do so before it has read everything.
         let answer = answer(&mut link, Instant::now() + self.timeout);
         match written {
-            Err(why) => answer.map_err(|_| why),
+            // But who takes what it has not read has not taken it.
+            Err(why) => answer
+                .ok()
+                .filter(|it| !(200..300).contains(&it.status))
+                .ok_or(why),
             Ok(()) => answer,
         }
     }
@@ -126,7 +130,8 @@ impl Receiver for Http {
                 self.most = (self.most.saturating_mul(2)).min(self.config.batch_events);
                 Ok(records.len())
             }
-            413 if records.len() > 1 => {
+            // Too much at once, or one that is not to its liking: the others are not held up by it.
+            400 | 413 | 422 if records.len() > 1 => {
                 self.most = records.len() / 2;
                 self.send(records)
             }

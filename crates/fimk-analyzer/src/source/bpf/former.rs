@@ -14,6 +14,9 @@ use crate::{
 /// late finds its name. More than there are records in a full ring.
 const FORGOTTEN_MAX: usize = 32_768;
 
+/// What their names may take together: whoever may write somewhere chooses how long they are.
+const BYTES_MAX: usize = 4 << 20;
+
 /// The last name of an object.
 pub(super) struct Former {
     pub path: BytePath,
@@ -27,6 +30,7 @@ pub(super) struct Former {
 pub(super) struct Forgotten {
     objects: HashMap<Object, Option<Former>>,
     order: VecDeque<Object>,
+    bytes: usize,
 }
 
 impl Forgotten {
@@ -37,18 +41,28 @@ impl Forgotten {
         }
         self.objects.insert(object, None);
         self.order.push_back(object);
-        if self.order.len() > FORGOTTEN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.objects.remove(&oldest);
+        self.keep_within_limits();
+    }
+
+    /// The oldest go when there are too many, or their names are too long.
+    fn keep_within_limits(&mut self) {
+        while self.order.len() > FORGOTTEN_MAX || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            self.remove(oldest);
         }
     }
 
     /// The name that it had.
     pub(super) fn had_name(&mut self, object: Object, former: Former) {
         if let Some(known) = self.objects.get_mut(&object) {
-            *known = Some(former);
+            self.bytes += former.path.bytes().len();
+            if let Some(before) = known.replace(former) {
+                self.bytes -= before.path.bytes().len();
+            }
         }
+        self.keep_within_limits();
     }
 
     pub(super) fn has(&self, object: Object) -> bool {
@@ -57,7 +71,10 @@ impl Forgotten {
 
     /// It is back, or another is in its place. Whether it was here.
     pub(super) fn remove(&mut self, object: Object) -> bool {
-        self.objects.remove(&object).is_some()
+        let known = self.objects.remove(&object);
+        let former = known.as_ref().and_then(Option::as_ref);
+        self.bytes -= former.map_or(0, |it| it.path.bytes().len());
+        known.is_some()
     }
 
     /// What was done to an object before it lost its last name.

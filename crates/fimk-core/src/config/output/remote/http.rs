@@ -100,10 +100,11 @@ pub(super) fn http(section: &Section<'_>) -> Result<Http, ConfigError> {
     };
     let headers = headers(section)?;
     let token_file = token_file(section, &headers)?;
-    if token_file.is_some() && !secure && !address.is_own_host() {
+    let secret = token_file.is_some() || headers.iter().any(is_credential);
+    if secret && !secure && !address.is_own_host() {
         return Err(section.error_at(
             text,
-            "a token would be sent over http, where everybody on the way reads it; write https, or remove `token_file`",
+            "a token would be sent over http, where everybody on the way reads it; write https, or remove `token_file` and the header",
         ));
     }
     let batch_events = section.integer("batch_events", 1..=BATCH_EVENTS_MAX)?;
@@ -141,6 +142,17 @@ fn url(text: &str) -> Option<(bool, Address, String)> {
     let address = Address::parse(host, Some(port))?;
     let slash = if path.starts_with('/') { "" } else { "/" };
     Some((secure, address, format!("{slash}{path}")))
+}
+
+/// Whether whoever reads this on its way could write in our place.
+fn is_credential((name, _): &(String, String)) -> bool {
+    [
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+    ]
+    .contains(&name.to_ascii_lowercase().as_str())
 }
 
 fn headers(section: &Section<'_>) -> Result<Vec<(String, String)>, ConfigError> {
