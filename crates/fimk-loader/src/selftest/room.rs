@@ -30,10 +30,12 @@ pub struct Room {
 impl Room {
     /// Makes the directory and has it watched.
     pub fn new(file: &mut objects::File) -> Result<Self> {
+        // mkdtemp(3) puts letters of its own in the place of the last six.
+        let template = format!("{NAME}{}", "X".repeat(6));
         let mut made = Err(nix::errno::Errno::ENOENT);
         for place in PLACES.map(Path::new) {
             remove_left(place, SystemTime::now());
-            made = made.or_else(|_| mkdtemp(&place.join(format!("{NAME}XXXXXX"))));
+            made = made.or_else(|_| mkdtemp(&place.join(&template)));
         }
         let room = Self {
             path: made?,
