@@ -1,11 +1,15 @@
 //! Serves one analyzer after the other: forwards, answers, announces.
 
+mod announce;
+mod answers;
+mod arming;
+
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use fimk_wire::{HOOK_NAMES, actor_of_attempt, raw};
+use fimk_wire::{actor_of_attempt, raw};
 use libbpf_rs::Link;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -17,7 +21,6 @@ use crate::error::{Error, Result};
 use crate::fanotify;
 use crate::forward::{Forward, SharedChannel};
 use crate::handover::Quietly;
-use crate::holders::Holders;
 use crate::log;
 use crate::objects;
 use crate::packets;
@@ -27,14 +30,13 @@ use crate::requests::{self, Nonsense};
 use crate::take::{self, Taken};
 use crate::tally::Tally;
 
+pub use answers::ANCESTORS_MAX;
+
+use announce::Announcement;
+use answers::Answer;
+
 /// Requests answered before the loop looks at signals again.
 const STEPS_A_ROUND: usize = 256;
-/// Ancestors told of one process. Deeper trees are cut: the nearest tell most.
-pub const ANCESTORS_MAX: u32 = 16;
-/// How long the arming program stays attached after a walk, arming nobody: to attach and to detach each wait for the
-/// kernel's trampolines, so walks in quick succession share one, and no analyzer can have it attached in a loop.
-const ARMING_KEPT: Duration = Duration::from_secs(2);
-
 /// Why serving stopped.
 pub enum Fault {
     /// The peer's: it is dropped.
@@ -64,29 +66,6 @@ pub enum Next {
     Soon,
     /// Sleep until something happens.
     Wait,
-}
-
-/// An answer that is not yet whole.
-enum Answer {
-    /// Send this packet once the ring has passed this place.
-    Behind { place: u64, packet: Vec<u8> },
-    /// Tell of this process and then of its ancestors.
-    Who {
-        process: raw::fimk_actor_key,
-        told: u32,
-        cookie: u64,
-    },
-    /// Tell of these, the last first.
-    Holders {
-        left: Vec<raw::fimk_holder>,
-        cookie: u64,
-    },
-}
-
-/// What a new analyzer, or one that lost announcements, is told of.
-enum Announcement {
-    Taken(raw::fimk_key),
-    Dirty(raw::fimk_key),
 }
 
 /// The source, and what goes on between it and the analyzer.
@@ -177,14 +156,7 @@ impl Server {
         self.end_arming();
         self.set_own(analyzer);
         (self.answer, self.told, self.analyzer) = (None, None, analyzer);
-        self.announcements.clear();
-        if let Some(file) = &self.source.file {
-            // The list is worked off from its end: what was taken comes first.
-            let all = &mut self.announcements;
-            file.each_untaken(|key, _| all.push(Announcement::Dirty(key)))?;
-            file.taken
-                .each(|key, _| all.push(Announcement::Taken(key)))?;
-        }
+        self.announce_all()?;
         let kept = u32::try_from(self.announcements.len()).unwrap_or(u32::MAX);
         let ready = packets::ready(&self.source, kept);
         let mut channel = self.channel.borrow_mut();
@@ -365,25 +337,6 @@ impl Server {
         }
     }
 
-    /// Ends the arming, if a walk was going on. The program stays for a while and arms nobody, and where it could not
-    /// be attached again for good: that costs each stat on the host some fifty instructions.
-    pub fn end_arming(&mut self) {
-        if self.reattaches && self.arming.is_some() {
-            self.detach_at = Some(Instant::now() + ARMING_KEPT);
-        }
-        if let Some(file) = &mut self.source.file {
-            file.set_arming(0, 0, 0);
-        }
-    }
-
-    /// Detaches the arming program once no walk has come for a while. Says when to ask again.
-    pub fn detach_arming(&mut self, now: Instant) -> Option<Instant> {
-        if self.detach_at.is_some_and(|at| now >= at) {
-            (self.arming, self.detach_at) = (None, None);
-        }
-        self.detach_at
-    }
-
     fn tell_slowed(&mut self) {
         if let Some(silent) = self.slowed.may_speak(Instant::now()) {
             log::line(format_args!(
@@ -439,144 +392,6 @@ impl Server {
         Ok(())
     }
 
-    /// Who holds what, in reverse order. That a look failed is logged, and told as not having looked.
-    fn holders(&mut self) -> Vec<raw::fimk_holder> {
-        let seen = match self.source.holders.as_mut().map(Holders::look) {
-            Some(Ok(seen)) => seen,
-            Some(Err(cause)) => {
-                log::line(format_args!("who holds a file cannot be told: {cause:#}"));
-                None
-            }
-            None => None,
-        };
-        let seen = seen.unwrap_or_default();
-        let nobody = raw::fimk_key::new_zeroed();
-        let held = seen.held.into_iter();
-        held.map(|(key, how)| packets::holder(key, how, 0))
-            .chain([packets::holder(nobody, seen.looked_for, seen.milliseconds)])
-            .collect()
-    }
-
-    /// An answer behind every record that was made before it.
-    fn answer_behind(&mut self, packet: &[u8]) {
-        let place = self.forward.as_ref().map_or(0, Forward::produced);
-        self.answer = Some(Answer::Behind {
-            place,
-            packet: packet.to_vec(),
-        });
-    }
-
-    fn go_on(&self, answer: Answer) -> std::result::Result<Option<Answer>, Fault> {
-        match answer {
-            Answer::Behind { place, packet } => {
-                if self
-                    .forward
-                    .as_ref()
-                    .is_some_and(|forward| !forward.has_passed(place))
-                {
-                    return Ok(Some(Answer::Behind { place, packet }));
-                }
-                self.channel.borrow_mut().send(&packet);
-                Ok(None)
-            }
-            Answer::Who {
-                process,
-                told,
-                cookie,
-            } => self.tell_who(process, told, cookie),
-            Answer::Holders { mut left, cookie } => Ok(Some(match left.pop() {
-                Some(holder) => {
-                    self.channel.borrow_mut().send(holder.as_bytes());
-                    Answer::Holders { left, cookie }
-                }
-                None => Answer::Behind {
-                    place: self.forward.as_ref().map_or(0, Forward::produced),
-                    packet: packets::synced(cookie).as_bytes().to_vec(),
-                },
-            })),
-        }
-    }
-
-    /// One packet a step. The first process is told of even if it is unknown; the line of ancestors
-    /// ends where one is.
-    fn tell_who(
-        &self,
-        process: raw::fimk_actor_key,
-        told: u32,
-        cookie: u64,
-    ) -> std::result::Result<Option<Answer>, Fault> {
-        let known = match &self.source.process {
-            Some(table) if told <= ANCESTORS_MAX && process.start_ns != 0 => {
-                table.actors.get(&process)?
-            }
-            _ => None,
-        };
-        let mut channel = self.channel.borrow_mut();
-        match known {
-            Some(actor) => {
-                channel.send(&packets::actor(actor));
-                Ok(Some(Answer::Who {
-                    process: actor.parent,
-                    told: told + 1,
-                    cookie,
-                }))
-            }
-            None if told == 0 => {
-                channel.send(&packets::unknown_actor(process));
-                let nobody = raw::fimk_actor_key::new_zeroed();
-                Ok(Some(Answer::Who {
-                    process: nobody,
-                    told: 1,
-                    cookie,
-                }))
-            }
-            None => {
-                channel.send(packets::synced(cookie).as_bytes());
-                Ok(None)
-            }
-        }
-    }
-
-    /// A pid alone stands for its latest image.
-    fn process_of(
-        &self,
-        asked: raw::fimk_actor_key,
-    ) -> std::result::Result<raw::fimk_actor_key, Fault> {
-        match &self.source.process {
-            Some(table) if asked.start_ns == 0 => Ok(table.pids.get(&asked.pid)?.unwrap_or(asked)),
-            _ => Ok(asked),
-        }
-    }
-
-    fn arm(&mut self, request: &raw::fimk_request) -> std::result::Result<(), Fault> {
-        let thread = requests::arming_thread(request, self.analyzer)?;
-        if thread == 0 {
-            self.end_arming();
-        } else if let Some(file) = &mut self.source.file {
-            file.set_arming(thread, request.number, request.key.actor.image);
-            self.detach_at = None;
-            if self.arming.is_none() {
-                match objects::attach(file.object(), raw::FIMK_HOOK_GETATTR) {
-                    Ok(link) => self.arming = Some(link),
-                    Err(cause) => self.tell_not_arming(&cause),
-                }
-            }
-        }
-        self.answer_behind(packets::synced(request.cookie).as_bytes());
-        Ok(())
-    }
-
-    /// The walk finds no answers then, and its objects are not watched; the next ARM tries again.
-    fn tell_not_arming(&mut self, cause: &libbpf_rs::Error) {
-        if let Some(silent) = self.not_arming.may_speak(Instant::now()) {
-            log::line(format_args!(
-                "what the analyzer walks is not watched: the hook {} cannot be attached: {cause:#} ({silent} more \
-                 since the last such line)",
-                HOOK_NAMES[raw::FIMK_HOOK_GETATTR as usize]
-            ));
-        }
-    }
-
     fn take(&mut self, key: &raw::fimk_key) -> std::result::Result<(), Fault> {
         let mut entry = raw::fimk_entry::new_zeroed();
         if let Some(file) = &mut self.source.file {
@@ -590,41 +405,6 @@ impl Server {
             }
         }
         self.answer_behind(packets::taken(*key, entry).as_bytes());
-        Ok(())
-    }
-
-    fn announce(&self, announcement: &Announcement) -> std::result::Result<(), Fault> {
-        let Some(file) = &self.source.file else {
-            return Ok(());
-        };
-        let packet = match announcement {
-            Announcement::Taken(key) => file
-                .taken
-                .get(key)?
-                .map(|entry| packets::taken(*key, entry).as_bytes().to_vec()),
-            Announcement::Dirty(key) => file
-                .waiting(key)
-                .get(key)?
-                .map(|entry| packets::touch(*key, &entry)),
-        };
-        if let Some(packet) = packet {
-            self.channel.borrow_mut().send(&packet);
-        }
-        Ok(())
-    }
-
-    /// Lines up what the ring had no room for. `announced` is not set here: writing an entry back would
-    /// undo what a program adds meanwhile, and an announcement too many costs one TAKE.
-    fn announce_again(&mut self) -> std::result::Result<(), Fault> {
-        if let Some(file) = &self.source.file {
-            let announcements = &mut self.announcements;
-            file.each_untaken(|key, entry| {
-                if entry.announced == 0 {
-                    announcements.push(Announcement::Dirty(key));
-                }
-            })?;
-            self.swept += announcements.len() as u64;
-        }
         Ok(())
     }
 
