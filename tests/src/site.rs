@@ -11,6 +11,7 @@ use std::{
 };
 
 use nix::unistd::{Uid, User};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::Monitor;
@@ -113,6 +114,16 @@ impl Site {
     /// The command `fimk`, which was built beside the loader.
     pub fn fimk(&self) -> PathBuf {
         loader().with_file_name("fimk")
+    }
+
+    /// What `fimk status` says of it; nothing where nobody answers.
+    pub fn status(&self) -> Value {
+        let asked = Command::new(self.fimk())
+            .args(["status", "--format", "json", "--run-dir"])
+            .arg(self.run_dir())
+            .output();
+        let answer = asked.expect("fimk is built beside the loader").stdout;
+        serde_json::from_slice(&answer).unwrap_or_default()
     }
 
     /// Starts fimk with one rule on the directory of watched files, and waits until it has started.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use fimk_consumers::redact;
 use fimk_core::{
-    config::{Config, Output, Rule, Texts},
+    config::{Config, Rule, Texts},
     event::{Configured, Notice},
 };
 
-use crate::{args::Args, config_files, status::digest};
+use crate::{args::Args, config_files, engine::OutputCounts, status::digest};
 
 /// Where it comes from, to be read again at any time.
 #[derive(Debug, Clone)]
@@ -68,8 +68,8 @@ pub fn redact(config: &Config) {
     redact::configure(patterns.and_then(|patterns| redact::Patterns::new(patterns).ok()));
 }
 
-/// Puts back into a new configuration what a running fimk cannot change, and names it: what was asked for at HELLO, what the
-/// sandbox was made for, and the outputs, which have their places in the store. Which events go to each may be exchanged.
+/// Puts back into a new configuration what a running fimk cannot change, and names it: what was asked for at HELLO, and what the
+/// sandbox was made for.
 pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     let mut kept = Vec::new();
     let mut keep = |key: &str, differs: bool| {
@@ -82,29 +82,12 @@ pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     keep("state_dir", new.state_dir != old.state_dir);
     keep("run_dir", new.run_dir != old.run_dir);
     keep("objects_max", new.objects_max != old.objects_max);
-    let elsewhere = !differ_in_filters_only(&new.outputs, &old.outputs);
-    keep("output", elsewhere);
-    keep("metrics", new.metrics != old.metrics);
     new.source = old.source;
     new.coverage = old.coverage;
     new.state_dir.clone_from(&old.state_dir);
     new.run_dir.clone_from(&old.run_dir);
     new.objects_max = old.objects_max;
-    if elsewhere {
-        new.outputs.clone_from(&old.outputs);
-    }
-    new.metrics.clone_from(&old.metrics);
     kept
-}
-
-/// Whether the same outputs are written to in the same form.
-fn differ_in_filters_only(new: &[Output], old: &[Output]) -> bool {
-    let filtered = |new: &Output, old: &Output| Output {
-        filter: new.filter.clone(),
-        ..old.clone()
-    };
-    let mut pairs = new.iter().zip(old);
-    new.len() == old.len() && pairs.all(|(new, old)| *new == filtered(new, old))
 }
 
 /// How many rules came, went and became others, by their names.
@@ -172,15 +155,16 @@ pub struct Objects {
 
 /// That one has taken the place of another while fimk runs. `previous` is the digest of that.
 pub fn reloaded(
-    rules: Rules,
+    (rules, outputs): (Rules, OutputCounts),
     objects: Objects,
     text: &str,
     previous: &str,
     not_reloaded: Vec<String>,
 ) -> Configured {
     let mut message = format!(
-        "the configuration was read again and is in force; {}; {} objects are watched, {} of them are new, {} are no longer",
+        "the configuration was read again and is in force; {}{}; {} objects are watched, {} of them are new, {} are no longer",
         rules.words(),
+        words_of(outputs),
         objects.watched,
         objects.added,
         objects.dropped
@@ -191,6 +175,9 @@ pub fn reloaded(
     }
     let mut counts = rules.counts();
     for (name, count) in [
+        ("outputs_added", outputs.added),
+        ("outputs_removed", outputs.removed),
+        ("outputs_changed", outputs.changed),
         ("objects_watched", objects.watched),
         ("objects_added", objects.added),
         ("objects_dropped", objects.dropped),
@@ -198,6 +185,19 @@ pub fn reloaded(
         counts.push((name.to_owned(), count));
     }
     configured(message, counts, text, previous, not_reloaded)
+}
+
+/// Nothing where they are the same.
+fn words_of(outputs: OutputCounts) -> String {
+    let OutputCounts {
+        added,
+        removed,
+        changed,
+    } = outputs;
+    match (added, removed, changed) {
+        (0, 0, 0) => String::new(),
+        _ => format!("; outputs: {added} added, {removed} removed, {changed} changed"),
+    }
 }
 
 /// That a start found another than the last run had.
@@ -282,34 +282,19 @@ mod tests {
     fn what_cannot_be_changed_while_running_keeps_its_value_and_is_named() {
         let old = config(ONE);
         let mut new = config(&format!(
-            "objects_max = 2048\nstate_dir = \"/s\"\nsettle_ms = 7\n{ONE}[[output]]\ntype = \"stdout\"\nformat = \"text\"\n"
+            "objects_max = 2048\nstate_dir = \"/s\"\nsettle_ms = 7\n{ONE}"
         ));
         let kept = keep_what_stands(&mut new, &old);
-        assert_eq!(kept, ["state_dir", "objects_max", "output"]);
+        assert_eq!(kept, ["state_dir", "objects_max"]);
         let settle_ms = 7;
         assert_eq!(new, Config { settle_ms, ..old });
-    }
-
-    #[test]
-    fn which_events_an_output_takes_can_be_changed_while_running() {
-        let old = config(ONE);
-        let mut new = config(&format!(
-            "{ONE}[[output]]\ntype = \"stdout\"\nseverity = 9\n"
-        ));
-        assert_eq!(keep_what_stands(&mut new, &old), [""; 0]);
-        assert_ne!(new.outputs, old.outputs);
-        let mut two = config(&format!(
-            "{ONE}[[output]]\ntype = \"stdout\"\n[[output]]\ntype = \"journald\"\n"
-        ));
-        assert_eq!(keep_what_stands(&mut two, &old), ["output"]);
-        assert_eq!(two.outputs, old.outputs);
     }
 
     #[test]
     fn the_event_says_before_and_after_only_where_they_differ() {
         let rules = Rules::default();
         let event = reloaded(
-            rules,
+            (rules, OutputCounts::default()),
             Objects::default(),
             ONE,
             &digest("x"),

@@ -187,6 +187,20 @@ impl Control {
         fs::set_permissions(run_dir, fs::Permissions::from_mode(passable)).map_err(failed)
     }
 
+    /// Whether that was done at the start: from within the sandbox it cannot be.
+    ///
+    /// # Errors
+    /// One sentence: it was not.
+    pub fn is_open_to_others(run_dir: &Path) -> Result<(), String> {
+        match fs::metadata(run_dir) {
+            Ok(meta) if meta.permissions().mode() & 0o11 == 0o11 => Ok(()),
+            _ => Err(
+                "fimk was started without an output over the network, and lets nobody through to its control socket: restart it with this configuration"
+                    .to_owned(),
+            ),
+        }
+    }
+
     /// Keeps a place free for this user, whose events would wait.
     pub fn keep_a_place_for(&mut self, forwarder: Option<u32>) {
         self.forwarder = forwarder;

@@ -8,6 +8,7 @@ mod heartbeat;
 mod keep;
 mod lane;
 mod orders;
+mod outputs;
 mod packets;
 mod pulse;
 mod questions;
@@ -20,6 +21,7 @@ pub use baseline::accepted;
 pub use forward::Meter;
 pub use keep::{AGE, ALIVE};
 pub use lane::{Lane, Lost};
+pub use outputs::Counts as OutputCounts;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -109,6 +111,8 @@ pub struct Engine {
     pub(crate) eyes: Eyes,
     /// The outputs of events, as configured.
     lanes: Vec<Lane>,
+    /// Those that were, and get the last of what is for them.
+    leaving: Vec<Lane>,
     /// Those of counters.
     meters: Vec<Meter>,
     /// The loader does not answer: who did what is not waited for.
@@ -226,6 +230,7 @@ impl Engine {
             attempts: Attempts::new(times.window),
             eyes: parts.eyes,
             lanes: parts.lanes,
+            leaving: Vec::new(),
             meters: parts.meters,
             alone: false,
             heartbeat_at: Instant::now(),
@@ -415,8 +420,8 @@ impl Engine {
         Ok(())
     }
 
-    /// An event about ourselves.
-    pub(crate) fn notice(&self, action: Action, severity: u8, notice: Notice) -> Event {
+    /// An event that is told now.
+    pub(crate) fn event_of(&self, action: Action, severity: u8, body: Body) -> Event {
         Event {
             sequence: 0,
             created: clock::now(),
@@ -424,8 +429,22 @@ impl Engine {
             source: Some(self.source()),
             action,
             severity,
-            body: Body::Notice(notice),
+            body,
         }
+    }
+
+    /// Tells one event.
+    pub(crate) fn say(&mut self, action: Action, severity: u8, body: Body) -> Result<(), Trouble> {
+        let event = self.event_of(action, severity, body);
+        self.commit(Commit {
+            events: vec![event],
+            ..Commit::default()
+        })
+    }
+
+    /// An event about ourselves.
+    pub(crate) fn notice(&self, action: Action, severity: u8, notice: Notice) -> Event {
+        self.event_of(action, severity, Body::Notice(notice))
     }
 
     /// Which source serves.

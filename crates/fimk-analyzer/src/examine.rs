@@ -271,15 +271,7 @@ impl Engine {
     }
 
     pub(crate) fn event(&self, (action, severity, change): Report) -> Event {
-        Event {
-            sequence: 0,
-            created: clock::now(),
-            boot: self.boot.clone(),
-            source: Some(self.source()),
-            action,
-            severity,
-            body: Body::Change(Box::new(change)),
-        }
+        self.event_of(action, severity, Body::Change(Box::new(change)))
     }
 
     /// Only a release was hinted, nothing is mapped, and the attributes are those recorded: opening for

@@ -13,7 +13,7 @@ use std::{
 };
 
 use fimk_core::{
-    config,
+    config::{self, OutputKind},
     event::{Body, Event},
     render::Host,
 };
@@ -23,18 +23,24 @@ pub use self::{
     burst::Due,
     form::line,
     handed::Handed,
-    sink::MEMORY_FILE,
+    sink::{MEMORY_FILE, Sink, open as sink_of},
     writer::{Blocked, RECORDS_MAX},
 };
+use crate::clock;
 
 /// Gives events to a sink, without ever waiting for it.
 pub struct Output {
     /// The name of its cursor in the store.
     pub name: String,
-    /// Where it goes, for sentences.
+    /// Where it goes,
+    pub kind: OutputKind,
+    /// and the same for sentences.
     pub place: String,
+    /// This life of it: tickets of another mean nothing.
+    pub epoch: String,
     form: Form,
     filter: config::Filter,
+    burst: Option<config::Burst>,
     bursts: Option<Bursts>,
     /// What was kept back long enough, and waits for room.
     ripe: VecDeque<Due>,
@@ -49,29 +55,72 @@ impl Output {
     /// # Errors
     /// When there can be no thread that writes, or standard output is closed.
     pub fn new(host: Host, config: &config::Output) -> io::Result<Self> {
+        Self::into_sink(host, config, sink::open(&config.kind)?)
+    }
+
+    /// The same, once what it writes to was opened.
+    ///
+    /// # Errors
+    /// One sentence: that cannot be opened.
+    pub fn opened(host: Host, config: &config::Output) -> Result<Self, String> {
+        let sink = sink::opened(&config.kind)?;
+        Self::into_sink(host, config, sink).map_err(|error| error.to_string())
+    }
+
+    fn into_sink(
+        host: Host,
+        config: &config::Output,
+        sink: Option<Box<dyn Sink>>,
+    ) -> io::Result<Self> {
         Ok(Self {
             name: config.name.clone(),
+            kind: config.kind.clone(),
             place: sink::place(&config.kind),
+            epoch: format!("{}-{}", std::process::id(), clock::now().0),
             form: Form::of(config, host),
             filter: config.filter.clone(),
+            burst: config.burst,
             bursts: config.burst.map(Bursts::new),
             ripe: VecDeque::new(),
             taken: 0,
-            writer: match sink::open(&config.kind)? {
+            writer: match sink {
                 Some(sink) => Writer::start(sink)?,
                 None => Writer::of_another_process(),
             },
         })
     }
 
+    /// Whether this one can go on as that one: they go to the same place.
+    pub fn becomes(&self, new: &config::Output) -> bool {
+        self.kind.is_same(&new.kind) || self.name == new.name && self.kind == new.kind
+    }
+
+    /// Goes on as that one, into another sink if there is one. What waits to be written already keeps its form.
+    pub fn become_another(
+        &mut self,
+        host: Host,
+        config: &config::Output,
+        sink: Option<Box<dyn Sink>>,
+    ) {
+        if self.burst != config.burst {
+            let bursts = self.bursts.take();
+            let kept = bursts.map(|mut it| it.due(Instant::now(), true));
+            self.ripe.extend(kept.into_iter().flatten());
+            self.burst = config.burst;
+            self.bursts = config.burst.map(Bursts::new);
+        }
+        self.name.clone_from(&config.name);
+        self.kind.clone_from(&config.kind);
+        self.form = Form::of(config, host);
+        self.filter.clone_from(&config.filter);
+        if let Some(sink) = sink {
+            self.writer.exchange(sink);
+        }
+    }
+
     /// Whether an event is for it.
     pub fn wants(&self, event: &Event) -> bool {
         self.filter.passes(event)
-    }
-
-    /// From now on these events are for it.
-    pub fn select(&mut self, filter: config::Filter) {
-        self.filter = filter;
     }
 
     /// Takes the next stored event: gives it to be written, or keeps it back for a while. False when too many wait already,

@@ -29,7 +29,7 @@ use nix::{
     unistd::getresuid,
 };
 
-pub use self::places::Places;
+pub use self::places::{Permitted, Places};
 
 /// The newest rights that are asked for; an older kernel takes those it knows.
 const NEWEST: ABI = ABI::V9;
@@ -43,6 +43,8 @@ pub struct Report {
     pub landlock_complete: bool,
     /// Whether files of other users can be read. Without it, only what this user may read is watched well.
     pub reads_everything: bool,
+    /// Where can be written and sent to.
+    pub permitted: Permitted,
 }
 
 /// Enters the sandbox, for good. To be called before any thread exists, for threads that exist would stay
@@ -73,6 +75,7 @@ fn restrict_thread(state_dir: &Path, run_dir: &Path, places: &Places) -> Result<
         landlock_abi,
         landlock_complete,
         reads_everything,
+        permitted: places.permitted(landlock_abi, [state_dir, run_dir]),
     })
 }
 

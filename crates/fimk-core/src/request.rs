@@ -71,6 +71,9 @@ pub struct Forward {
     /// The ticket up to which all was taken by the receiver: these are never handed out again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<u64>,
+    /// Where its events would be sent, as [`crate::config::Remote::place`] has it: none are handed out to be sent elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// What keeps the receiver from taking more now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

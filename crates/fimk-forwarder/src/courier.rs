@@ -21,6 +21,7 @@ const IDLE: Duration = Duration::from_millis(250);
 /// The name of an output, its analyzer and its receiver.
 pub struct Courier {
     name: String,
+    place: String,
     analyzer: Arc<Analyzer>,
     receiver: Box<dyn Receiver>,
     stop: Stop,
@@ -48,6 +49,7 @@ impl Courier {
         );
         Self {
             name,
+            place,
             analyzer,
             receiver,
             stop,
@@ -121,6 +123,7 @@ impl Courier {
         let (epoch, done) = self.done.clone().unzip();
         let handed = self.analyzer.forward(Forward {
             output: self.name.clone(),
+            place: Some(self.place.clone()),
             epoch,
             done,
             problem: self.problem.clone(),

@@ -24,16 +24,13 @@ mod unsent;
 use std::{
     io::Write as _,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use fimk_core::config::{Config, Output, Remote, Way};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
     args::Args,
@@ -70,42 +67,47 @@ fn run() -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = configuration(&args)?;
-    let outputs: Vec<&Output> = remotes(&config);
+    let nothing_to_do = remotes(&config).is_empty();
     if args.check {
-        return Ok(ExitCode::from(u8::from(outputs.is_empty())));
+        return Ok(ExitCode::from(u8::from(nothing_to_do)));
     }
-    if outputs.is_empty() {
+    if nothing_to_do {
         log("no [[output]] needs the network: there is nothing to do");
         return Ok(ExitCode::SUCCESS);
     }
     let mut notify = Notify::from_environment();
     sandbox::enter().map_err(|sentence| Failure::new(Status::Permission, sentence))?;
-    serve(&config, &outputs, &mut notify).map(|()| ExitCode::SUCCESS)
+    serve(&args, &config, &mut notify).map(|()| ExitCode::SUCCESS)
 }
 
 /// Until somebody ends us, and for a moment after.
-fn serve(config: &Config, outputs: &[&Output], notify: &mut Notify) -> Result<(), Failure> {
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))
-            .map_err(|error| internal(&error))?;
+fn serve(args: &Args, config: &Config, notify: &mut Notify) -> Result<(), Failure> {
+    let (ended, hangup) = (Arc::default(), Arc::default());
+    for (signal, flag) in [(SIGTERM, &ended), (SIGINT, &ended), (SIGHUP, &hangup)] {
+        signal_hook::flag::register(signal, Arc::clone(flag)).map_err(|error| internal(&error))?;
     }
-    let stop = Stop::default();
     let analyzer = Arc::new(Analyzer::at(&config.run_dir));
-    let threads = outputs
-        .iter()
-        .map(|output| start(output, &analyzer, &stop))
-        .collect::<Result<Vec<_>, _>>()?;
-    let places: Vec<String> = outputs
-        .iter()
-        .filter_map(|output| output.kind.remote().map(Remote::place))
-        .collect();
+    let mut sending = Vec::new();
+    send_as(config, &analyzer, &mut sending)?;
     notify.ready();
-    notify.status(&format!("sending to {}", places.join("; ")));
-    log(format!("sending to {}", places.join("; ")));
+    say(&sending, notify);
     while !ended.load(Ordering::Relaxed) {
         notify.beat();
-        if threads.iter().any(JoinHandle::is_finished) {
+        if hangup.swap(false, Ordering::Relaxed) {
+            match configuration(args) {
+                Ok(config) => {
+                    let gone = |it: &Sending| !remotes(&config).contains(&&it.output);
+                    end(sending.extract_if(.., |it| gone(it)).collect(), notify);
+                    send_as(&config, &analyzer, &mut sending)?;
+                    say(&sending, notify);
+                }
+                Err(failure) => log(format!(
+                    "the new configuration is refused, and the old one stays: {}",
+                    failure.sentence
+                )),
+            }
+        }
+        if sending.iter().any(|it| it.thread.is_finished()) {
             return Err(Failure::new(
                 Status::Internal,
                 "an output's thread has ended: this is an error in fimk; what was not sent is kept",
@@ -116,12 +118,59 @@ fn serve(config: &Config, outputs: &[&Output], notify: &mut Notify) -> Result<()
         thread::sleep(beat.unwrap_or(LOOK_EVERY).min(LOOK_EVERY));
     }
     notify.stopping();
-    stop.set();
-    while !stop.is_over() && !threads.iter().all(JoinHandle::is_finished) {
-        notify.beat();
-        thread::sleep(LOOK_EVERY / 10);
+    end(sending, notify);
+    Ok(())
+}
+
+/// An output that is sent.
+struct Sending {
+    output: Output,
+    stop: Stop,
+    thread: JoinHandle<()>,
+}
+
+/// Begins to send what is not sent yet.
+fn send_as(
+    config: &Config,
+    analyzer: &Arc<Analyzer>,
+    sending: &mut Vec<Sending>,
+) -> Result<(), Failure> {
+    for output in remotes(config) {
+        if !sending.iter().any(|it| it.output == *output) {
+            let stop = Stop::default();
+            sending.push(Sending {
+                output: output.clone(),
+                thread: start(output, analyzer, &stop)?,
+                stop,
+            });
+        }
     }
     Ok(())
+}
+
+/// Ends these; what waits is sent first, if it is taken soon.
+fn end(leaving: Vec<Sending>, notify: &mut Notify) {
+    for it in &leaving {
+        it.stop.set();
+    }
+    for it in leaving {
+        while !it.stop.is_over() && !it.thread.is_finished() {
+            notify.beat();
+            thread::sleep(LOOK_EVERY / 10);
+        }
+    }
+}
+
+fn say(sending: &[Sending], notify: &mut Notify) {
+    let remotes = sending.iter().filter_map(|it| it.output.kind.remote());
+    let places: Vec<String> = remotes.map(Remote::place).collect();
+    let sentence = if places.is_empty() {
+        "sending nothing: no [[output]] needs the network any more".to_owned()
+    } else {
+        format!("sending to {}", places.join("; "))
+    };
+    notify.status(&sentence);
+    log(sentence);
 }
 
 fn configuration(args: &Args) -> Result<Config, Failure> {

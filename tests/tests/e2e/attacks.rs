@@ -12,11 +12,9 @@ use std::{
 
 use fimk_store::Store;
 use fimk_tests::{
-    Event, Expect, Monitor, Ran, Site, append_line, attempt, deadline, not_run, rule, run, text,
-    which,
+    Event, Expect, Monitor, Ran, Site, append_line, attempt, deadline, not_run, rule, text, which,
 };
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 /// Somebody without any privilege.
 const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -37,12 +35,6 @@ const MORE_THAN_FIT: &str = "20000";
 
 fn is_emulated() -> bool {
     deadline() > Duration::from_secs(30)
-}
-
-fn status(site: &Site) -> Value {
-    let run_dir = site.run_dir();
-    let arguments = ["status", "--format", "json", "--run-dir", text(&run_dir)];
-    serde_json::from_str(&run(site.fimk(), &arguments).output).expect("it is JSON")
 }
 
 /// Runs this as nobody, to its end.
@@ -238,7 +230,7 @@ fn noise_pushes_out_itself_and_leaves_the_evidence_in_the_store() {
             removed(event, "low") > 0 && removed(event, "high") == 0
         }),
     );
-    let database = status(&site)["database"].clone();
+    let database = site.status()["database"].clone();
     assert!(
         database["removed_by_size"]["low"].as_u64() > Some(0),
         "{database}"

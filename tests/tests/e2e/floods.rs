@@ -13,7 +13,6 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 
 /// To one file.
 const WRITES: u64 = 1_000_000;
@@ -22,12 +21,6 @@ const WRITES: u64 = 1_000_000;
 const PROCESSES: usize = 16;
 /// and with each of them at so many files the smallest dirty map, of 8,192 entries, is full.
 const MANY: usize = 560;
-
-fn status(site: &Site) -> Value {
-    let run_dir = site.run_dir();
-    let arguments = ["status", "--format", "json", "--run-dir", text(&run_dir)];
-    serde_json::from_str(&run(site.fimk(), &arguments).output).expect("it is JSON")
-}
 
 fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).expect("pids are small");
@@ -118,7 +111,7 @@ fn of_forty_processes_at_one_file_sixteen_are_told_and_the_others_counted() {
     } else {
         monitor.expect(Expect::action("modified").of(&path).without("process"));
     }
-    let status = status(&site);
+    let status = site.status();
     let events = monitor.stop();
     let named: HashSet<_> = of(&events, &path)
         .filter_map(|event| event.number("process.pid"))
@@ -220,7 +213,7 @@ fn what_the_ring_or_the_dirty_map_had_no_room_for_is_found_and_each_loss_told_wi
     lost(&monitor, "dirty_map_full");
     repaired(&monitor, "paths_compared");
     monitor.expect_logged("what files covers is compared");
-    let status = status(&site);
+    let status = site.status();
     let found = status["repairs"]["differences_found"].as_u64();
     assert!(found >= Some(20), "{status}");
     monitor.stop();

@@ -1,6 +1,6 @@
 //! Events over the network, by fimk-forwarder, to real receivers.
 
-mod receivers;
+pub mod receivers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,9 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_tests::{
-    Event, Expect, Monitor, Site, append_line, attempt, deadline, not_run, rule, run, text,
-};
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, deadline, not_run, rule, run, text};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, User},
@@ -35,10 +33,10 @@ const NAMES: [&[u8]; 6] = [
 ];
 
 /// A forwarder that runs. Dropped, it is killed.
-struct Forwarder(Child);
+pub struct Forwarder(Child);
 
 impl Forwarder {
-    fn is_possible(test: &str) -> bool {
+    pub fn is_possible(test: &str) -> bool {
         let possible = matches!(User::from_name(USER), Ok(Some(_)));
         if !possible {
             not_run(
@@ -50,7 +48,7 @@ impl Forwarder {
     }
 
     /// With the configuration that fimk was started with.
-    fn start(site: &Site) -> Self {
+    pub fn start(site: &Site) -> Self {
         let child = Command::new("setpriv")
             .args([
                 "--pdeathsig",
@@ -81,9 +79,13 @@ impl Forwarder {
         text.lines().map(plain).collect()
     }
 
-    fn stop(mut self) -> bool {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("it is a pid"));
-        kill(pid, Signal::SIGTERM).expect("it runs");
+        kill(pid, signal).expect("it runs");
+    }
+
+    pub fn stop(mut self) -> bool {
+        self.signal(Signal::SIGTERM);
         self.0.wait().expect("it is ours").success()
     }
 }
@@ -95,7 +97,7 @@ impl Drop for Forwarder {
     }
 }
 
-fn log(site: &Site) -> String {
+pub fn log(site: &Site) -> String {
     fs::read_to_string(site.outside("forwarder.log")).unwrap_or_default()
 }
 
@@ -110,17 +112,7 @@ fn until(what: &str, site: &Site, mut holds: impl FnMut() -> bool) {
 
 /// What a status says of an output.
 fn output(site: &Site, name: &str) -> Value {
-    let ran = attempt(
-        site.fimk(),
-        &[
-            "status",
-            "--format",
-            "json",
-            "--run-dir",
-            text(&site.run_dir()),
-        ],
-    );
-    let status: Value = serde_json::from_str(&ran.output).unwrap_or_default();
+    let status = site.status();
     let outputs = status["outputs"].as_array().cloned().unwrap_or_default();
     let found = outputs.into_iter().find(|output| output["name"] == name);
     found.unwrap_or_default()
@@ -135,7 +127,7 @@ fn await_problem(site: &Site, name: &str, words: &str) {
     });
 }
 
-fn await_sent(site: &Site, name: &str) {
+pub fn await_sent(site: &Site, name: &str) {
     until(&format!("{name} has everything"), site, || {
         output(site, name)["lag"] == 0
     });
@@ -326,6 +318,68 @@ fn an_http_server_that_fails_at_times_has_every_event_and_so_have_datagrams_and_
     assert!(server.refusals() >= 5, "it failed at times");
     for datagrams in [four, six] {
         check_datagrams(&printed, &datagrams.all());
+    }
+}
+
+#[test]
+fn an_output_over_the_network_goes_elsewhere_once_both_have_read_the_configuration_again() {
+    let test = "another receiver";
+    if !Forwarder::is_possible(test) {
+        return;
+    }
+    let site = Site::new();
+    let (first, second) = (Datagrams::on("127.0.0.1"), Datagrams::on("127.0.0.1"));
+    let to = |name: &str, port: u16| {
+        format!(
+            "\n[[output]]\nname = \"{name}\"\ntype = \"udp\"\naddresses = [\"127.0.0.1:{port}\"]\n"
+        )
+    };
+    let start = rule(&[&site.files()]);
+    let monitor = site.start(&(start.clone() + &to("siem", first.port)));
+    let forwarder = Forwarder::start(&site);
+    change_plain(&site, &monitor, "for the first");
+    await_sent(&site, "siem");
+
+    // Until the forwarder knows of it nothing is sent, least of all to the old one.
+    let config = site.outside("fimk.toml");
+    fs::write(&config, start.clone() + &to("siem", second.port)).expect("it is ours");
+    monitor.signal(Signal::SIGHUP);
+    monitor.expect(Expect::action("config_reloaded").field("fimk.counts.outputs_changed", 1));
+    until("the forwarder is refused", &site, || {
+        log(&site).contains("has no output of this name that goes there")
+    });
+    change_plain(&site, &monitor, "for the second");
+    forwarder.signal(Signal::SIGHUP);
+    await_sent(&site, "siem");
+
+    // One that comes back by its name begins anew, and is acknowledged by nothing that was said before.
+    fs::write(&config, &start).expect("it is ours");
+    monitor.signal(Signal::SIGHUP);
+    monitor.expect(Expect::action("config_reloaded").field("fimk.counts.outputs_removed", 1));
+    fs::write(&config, start + &to("siem", second.port)).expect("it is ours");
+    monitor.signal(Signal::SIGHUP);
+    monitor.expect(Expect::action("config_reloaded").field("fimk.counts.outputs_added", 1));
+    change_plain(&site, &monitor, "after it came back");
+    await_sent(&site, "siem");
+    let printed = monitor.stop();
+    assert!(forwarder.stop(), "{}", log(&site));
+    let numbers = |receiver: &Datagrams| -> Vec<u64> {
+        let number = |line: &String| {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            value["event"]["sequence"].as_u64().expect("a number")
+        };
+        receiver.all().iter().map(number).collect()
+    };
+    let all: Vec<u64> = printed.iter().map(sequence).collect();
+    let got = [numbers(&first), numbers(&second)].concat();
+    let twice: BTreeSet<u64> = got.iter().copied().collect();
+    assert_eq!(twice.len(), got.len(), "none came twice: {got:?}");
+    for (event, number) in printed.iter().zip(&all) {
+        // While it was no output nothing was for it.
+        assert!(
+            got.contains(number) || event.action() == "config_reloaded",
+            "{event:?} did not come"
+        );
     }
 }
 

@@ -40,17 +40,11 @@ fn many(natively: u32) -> u32 {
     }
 }
 
-fn status(site: &Site) -> Value {
-    let run_dir = site.run_dir();
-    let arguments = ["status", "--format", "json", "--run-dir", text(&run_dir)];
-    serde_json::from_str(&run(site.fimk(), &arguments).output).expect("it is JSON")
-}
-
 /// Asks until the answer holds; gives it.
 fn await_status(site: &Site, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + 2 * deadline();
     loop {
-        let status = status(site);
+        let status = site.status();
         if holds(&status) {
             return status;
         }
@@ -255,7 +249,7 @@ fn a_loader_that_stands_still_is_noticed_and_what_can_be_seen_without_it_is_told
     };
     let noticed = monitor.wait_at_most(Duration::from_secs(40) + deadline(), 0, silent);
     assert!(noticed, "{}", monitor.account());
-    assert!(has_problem(&status(&site), "loader_silent"));
+    assert!(has_problem(&site.status(), "loader_silent"));
     let shell = append_line(&path, "two");
     let changed = || Expect::action("modified").of(&path);
     if !monitor.is_bpf() {

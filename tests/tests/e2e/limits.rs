@@ -3,20 +3,12 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use fimk_tests::{Expect, Monitor, Ran, Site, append_line, attempt, not_run, rule, run, text};
-use serde_json::Value;
 
 /// The least that can be configured.
 const FEW: u32 = 1_024;
 
 /// As many files as a user makes to fill that, and some.
 const FLOOD: u32 = 1_500;
-
-fn status(site: &Site) -> Value {
-    let run_dir = site.run_dir();
-    let arguments = ["status", "--format", "json", "--run-dir", text(&run_dir)];
-    let answer = run(site.fimk(), &arguments).output;
-    serde_json::from_str(&answer).expect("it is JSON")
-}
 
 /// With no word on the room there is to be.
 fn usual(site: &Site) -> String {
@@ -31,7 +23,7 @@ fn the_maps_take_no_more_than_64_mib_of_the_kernel_by_default_and_all_are_told()
     site.write("one", "one\n");
     let monitor = site.launch(&usual(&site)).spawn();
     let started = monitor.await_start();
-    let status = status(&site);
+    let status = site.status();
     let bytes = started.number("fimk.counts.kernel_map_bytes");
     assert_eq!(status["kernel"]["map_bytes"].as_u64(), bytes);
     assert!(
@@ -53,7 +45,7 @@ fn room_for_fewer_or_more_objects_can_be_asked_for() {
     let config = |objects: u32| format!("objects_max = {objects}\n{}", usual(&site));
     let bytes = [FEW, 65_536].map(|objects| {
         let monitor = site.start(&config(objects));
-        let status = status(&site);
+        let status = site.status();
         if monitor.is_bpf() {
             assert_eq!(status["objects"]["limit"], objects);
         }
@@ -156,7 +148,7 @@ fn a_user_who_fills_the_watch_map_takes_nothing_from_named_files_nor_from_root()
             .of(&beyond)
             .field("fimk.detected_by", "scan"),
     );
-    let status = status(&site);
+    let status = site.status();
     assert!(status["objects"]["refused"].as_u64() > Some(0), "{status}");
     let problems = status["problems"].as_array().cloned().unwrap_or_default();
     assert!(
@@ -186,7 +178,7 @@ fn pins_with_other_room_are_replaced_and_those_with_the_same_are_taken_over() {
     let path = site.write("between", "one\n");
     let third = site.start(&config(2 * FEW));
     third.expect_logged("have room for another number of objects");
-    assert_eq!(status(&site)["objects"]["limit"], 2 * FEW);
+    assert_eq!(site.status()["objects"]["limit"], 2 * FEW);
     third.expect(Expect::action("created").of(&path));
     is_told_at_once(&third, &path, "two");
     third.stop();

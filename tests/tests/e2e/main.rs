@@ -13,6 +13,7 @@ mod bursts;
 mod command;
 mod containers;
 mod content;
+mod exchange;
 mod floods;
 mod forwarder;
 mod growing;

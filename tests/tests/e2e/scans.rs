@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::unix::fs::{lchown, symlink},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -24,12 +23,7 @@ const SECRET: &str = "what-only-root-may-read";
 fn await_scan(site: &Site, monitor: &Monitor, done: u64) -> Value {
     let end = Instant::now() + deadline();
     loop {
-        let output = Command::new(site.fimk())
-            .args(["status", "--format", "json", "--run-dir"])
-            .arg(site.run_dir())
-            .output()
-            .expect("fimk is built beside the loader");
-        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let answer = site.status();
         if answer["scan"]["done"].as_u64().is_some_and(|it| it >= done) {
             return answer;
         }

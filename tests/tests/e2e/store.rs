@@ -5,7 +5,6 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -89,19 +88,10 @@ impl Drop for Disk {
     }
 }
 
-fn status(site: &Site) -> Value {
-    let output = Command::new(site.fimk())
-        .args(["status", "--format", "json", "--run-dir"])
-        .arg(site.run_dir())
-        .output()
-        .expect("fimk is built beside the loader");
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
-
 fn await_status(site: &Site, monitor: &Monitor, wanted: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + deadline();
     loop {
-        let answer = status(site);
+        let answer = site.status();
         if wanted(&answer) {
             return answer;
         }
@@ -150,7 +140,7 @@ fn on_a_full_disk_changes_are_told_and_kept_and_nothing_is_lost_when_it_has_spac
     disk.fill();
     // RocksDB has room for some megabytes in advance.
     let end = Instant::now() + deadline();
-    while !is_unstored(&status(&site)) {
+    while !is_unstored(&site.status()) {
         assert!(Instant::now() < end, "{}", monitor.account());
         append_line(&long, "more");
     }
@@ -225,7 +215,7 @@ fn on_a_disk_that_became_read_only_changes_are_told_and_none_is_lost_when_it_is_
         monitor.expect(Expect::action("modified").of(&path).by(&shell).adds(line));
     }
     monitor.expect(Expect::action("degraded"));
-    assert!(is_unstored(&status(&site)), "{}", monitor.account());
+    assert!(is_unstored(&site.status()), "{}", monitor.account());
     monitor.kill9();
     disk.unmount();
     let Some(disk) = Disk::of_image(&image, &site.state(), name) else {
@@ -351,7 +341,7 @@ fn a_clock_that_is_set_disturbs_neither_reports_nor_their_order_nor_what_is_kept
     let first = monitor.stop();
     assert!(sequences(&first).is_sorted(), "{first:?}");
     let monitor = site.start(&config);
-    let kept = status(&site);
+    let kept = site.status();
     clock.set(0);
     assert_eq!(
         kept["database"]["removed_by_age"],

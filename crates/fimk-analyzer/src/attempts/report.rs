@@ -106,15 +106,12 @@ impl Engine {
             accessed_path: touch.accessed,
             ..nothing_differs(&matched)
         };
-        Ok(Some(Event {
-            sequence: 0,
-            created: clock::now(),
-            boot: self.boot.clone(),
-            source: Some(self.source()),
-            action: kind.action(),
-            severity: matched.rule.severity,
-            body: Body::Attempt(Box::new(Attempt { on, error })),
-        }))
+        let body = Body::Attempt(Box::new(Attempt { on, error }));
+        Ok(Some(self.event_of(
+            kind.action(),
+            matched.rule.severity,
+            body,
+        )))
     }
 
     fn file_as_recorded(&mut self, path: BytePath, record: Option<Record>) -> File {

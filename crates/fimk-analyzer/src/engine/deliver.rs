@@ -33,7 +33,8 @@ impl Engine {
 
     /// Writes one event that was stored just now, or leaves it for later.
     pub(super) fn write(&mut self, event: &Event) {
-        self.lanes.iter_mut().for_each(|lane| lane.write(event));
+        let lanes = self.lanes.iter_mut().chain(&mut self.leaving);
+        lanes.for_each(|lane| lane.write(event));
     }
 
     /// Goes on with what waits, as far as there is room, and remembers what was written.
@@ -41,9 +42,10 @@ impl Engine {
         if !self.started {
             return Ok(());
         }
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut().chain(&mut self.leaving) {
             lane.deliver(&mut self.store)?;
         }
+        self.see_off();
         let news: Vec<String> = self.lanes.iter_mut().filter_map(Lane::news).collect();
         news.iter().try_for_each(|sentence| self.degraded(sentence))
     }
@@ -65,7 +67,8 @@ impl Engine {
     /// When [`Self::deliver`] has something to do.
     pub(super) fn deliver_due(&self) -> Option<Instant> {
         let due = |lane: &Lane| lane.next_due(self.started);
-        self.lanes.iter().filter_map(due).min()
+        let lanes = self.lanes.iter().chain(&self.leaving);
+        lanes.filter_map(due).min()
     }
 
     /// Stored events that some output has still to get.
@@ -91,7 +94,7 @@ impl Engine {
             self.deliver_kept(true)?;
             // Who sends over the network fetches the rest.
             self.serve_control();
-            if Instant::now() >= end || !self.lanes.iter().any(left) {
+            if Instant::now() >= end || !self.lanes.iter().chain(&self.leaving).any(left) {
                 break;
             }
             thread::sleep(Duration::from_millis(1));

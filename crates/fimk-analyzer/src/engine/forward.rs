@@ -7,7 +7,7 @@ use fimk_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Engine, questions::refusal};
+use super::{Engine, lane::Lane, questions::refusal};
 use crate::{control::User, exit::log, status::known};
 
 /// Of what it says: a sentence for a person.
@@ -59,17 +59,21 @@ impl Engine {
         });
         if let Some(meter) = self.meters.iter_mut().find(|it| it.name == asked.output) {
             meter.problem = problem;
-            return json!({ "epoch": self.epoch(), "records": [], "more": false });
+            return json!({ "epoch": "", "records": [], "more": false });
         }
-        let epoch = self.epoch();
-        let lane = self.lanes.iter_mut();
-        let mut lane = lane.filter(|lane| lane.output.is_fetched());
-        let Some(lane) = lane.find(|lane| lane.output.name == asked.output) else {
+        let lanes = self.lanes.iter_mut().chain(&mut self.leaving);
+        let goes_there = |lane: &Lane| {
+            let place = asked.place.as_ref();
+            lane.output.name == asked.output && place.is_none_or(|it| *it == lane.output.place)
+        };
+        let mut lane = lanes.filter(|lane| lane.output.is_fetched());
+        let Some(lane) = lane.find(|lane| goes_there(lane)) else {
             return refusal(
                 "no_such_output",
-                "the monitor has no output of this name that goes over the network: restart both with the same configuration",
+                "the monitor has no output of this name that goes there over the network: restart both with the same configuration, or have both read it again",
             );
         };
+        let epoch = lane.output.epoch.clone();
         if let Some(done) = asked.done
             && asked.epoch.as_ref() == Some(&epoch)
         {
@@ -84,10 +88,5 @@ impl Engine {
         }
         let handed = lane.output.hand_out(asked.limit, problem);
         json!({ "epoch": epoch, "records": handed.records, "more": handed.more })
-    }
-
-    /// This life of the analyzer: tickets of another mean nothing.
-    fn epoch(&self) -> String {
-        format!("{}-{}", std::process::id(), self.about.since.0)
     }
 }

@@ -47,6 +47,10 @@ pub struct Lane {
     lost: (u64, Option<Lost>),
     /// When that was said last.
     lost_told: Option<Instant>,
+    /// It is configured, and its cursor is kept.
+    configured: bool,
+    /// The last event that it gets, and how long it has for that.
+    leaving: Option<(u64, Instant)>,
 }
 
 /// Events that an output has still to get and never will.
@@ -72,7 +76,11 @@ impl Lane {
             store.set_cursor(&output.name, now)?;
             now
         };
-        Ok(Self {
+        Ok(Self::at(cursor, output))
+    }
+
+    fn at(cursor: u64, output: Output) -> Self {
+        Self {
             output,
             offered: cursor,
             cursor,
@@ -81,7 +89,40 @@ impl Lane {
             said: false,
             lost: (0, None),
             lost_told: None,
-        })
+            configured: true,
+            leaving: None,
+        }
+    }
+
+    /// Another output, that goes on where this one is: what it was given and has not written is fetched again.
+    pub(super) fn followed_by(&self, output: Output) -> Self {
+        Self::at(self.cursor.max(self.output.written()), output)
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> String {
+        self.output.name.clone()
+    }
+
+    /// How far it is need not be known any more.
+    pub(super) fn forgotten(mut self) -> Self {
+        self.configured = false;
+        self
+    }
+
+    /// It gets no event after this one, and that only until then.
+    pub(super) fn leave(&mut self, last: u64, until: Instant) {
+        self.leaving.get_or_insert((last, until));
+        self.behind = true;
+    }
+
+    /// Whether it got the last that it is to get; none while it is getting it.
+    pub(super) fn has_left(&self) -> Option<bool> {
+        let (_, until) = self.leaving?;
+        if self.is_done() {
+            return Some(true);
+        }
+        (Instant::now() >= until).then_some(false)
     }
 
     /// Numbers behind the first, up to the second, were offered, and may have to be fetched again.
@@ -140,6 +181,9 @@ impl Lane {
 
     /// Writes one event that was stored just now, or leaves it for later.
     pub(super) fn write(&mut self, event: &Event) {
+        if self.leaving.is_some() {
+            return;
+        }
         if !self.behind {
             self.behind = !self.output.offer(event);
         }
@@ -153,10 +197,15 @@ impl Lane {
         let written = self.output.written();
         if written > self.cursor {
             self.cursor = written;
-            store.set_cursor(&self.output.name, written)?;
+            if self.configured {
+                store.set_cursor(&self.output.name, written)?;
+            }
         }
         self.deliver_kept(store, false)?;
         while self.behind && self.fetch(store)? {}
+        if self.leaving.is_some() && !self.behind {
+            self.deliver_kept(store, true)?;
+        }
         Ok(())
     }
 
@@ -182,7 +231,10 @@ impl Lane {
         if !self.output.has_room() {
             return Ok(false);
         }
-        let events = store.events_after(self.offered, FETCHED_AT_ONCE)?;
+        let mut events = store.events_after(self.offered, FETCHED_AT_ONCE)?;
+        if let Some((last, _)) = self.leaving {
+            events.retain(|event| event.sequence <= last);
+        }
         self.behind = !events.is_empty();
         for event in &events {
             let taken = if self.early == Some(event.sequence) {

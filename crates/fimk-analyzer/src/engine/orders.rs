@@ -8,10 +8,9 @@ use std::{
 };
 
 use fimk_core::{
-    event::{Action, Asked, Asker, Body, Event, Notice},
+    event::{Action, Asked, Asker, Body, Notice},
     time::Timestamp,
 };
-use fimk_store::Commit;
 use serde_json::{Value, json};
 
 use super::{Engine, Trouble, questions::refusal};
@@ -253,19 +252,7 @@ impl Engine {
 
     /// Says what somebody asked for.
     pub(super) fn say_asked(&mut self, action: Action, asked: Asked) -> Result<(), Trouble> {
-        let event = Event {
-            sequence: 0,
-            created: clock::now(),
-            boot: self.boot.clone(),
-            source: Some(self.source()),
-            action,
-            severity: severity::NOTICE,
-            body: Body::Asked(Box::new(asked)),
-        };
-        self.commit(Commit {
-            events: vec![event],
-            ..Commit::default()
-        })
+        self.say(action, severity::NOTICE, Body::Asked(Box::new(asked)))
     }
 }
 

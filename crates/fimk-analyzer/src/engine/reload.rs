@@ -4,13 +4,12 @@ use std::{io::Read as _, sync::Arc, time::Duration};
 
 use fimk_core::{
     config::Config,
-    event::{Action, Body, Configured, Event},
+    event::{Action, Body, Configured},
     path::BytePath,
     rules::RuleSet,
 };
-use fimk_store::Commit;
 
-use super::{Engine, Eyes, Trouble};
+use super::{Engine, Eyes, Trouble, outputs::Exchange};
 use crate::{
     clock,
     configuration::{self, Configuration, Objects, Rules},
@@ -45,7 +44,9 @@ impl Engine {
         let Configuration { mut config, text } = read;
         let not_reloaded = configuration::keep_what_stands(&mut config, &self.config);
         let rules = crate::compile(&config, &self.homes).map_err(|error| error.to_string())?;
+        let outputs = self.prepare_outputs(&config)?;
         Ok(Prepared {
+            outputs,
             config,
             text,
             rules: Arc::new(rules),
@@ -67,10 +68,12 @@ impl Engine {
             config,
             text,
             rules,
+            outputs,
             not_reloaded,
         } = prepared;
         let counts = Rules::between(&self.config.rules, &config.rules);
         self.heed(&config);
+        let outputs = self.exchange_outputs(outputs, &config)?;
         self.config = config;
         let tally = self.change_rules(rules)?;
         self.remember_rules(&text)?;
@@ -80,13 +83,16 @@ impl Engine {
             dropped: tally.dropped,
         };
         let previous = std::mem::replace(&mut self.about.config_digest, digest(&text));
-        let configured = configuration::reloaded(counts, objects, &text, &previous, not_reloaded);
+        let configured =
+            configuration::reloaded((counts, outputs), objects, &text, &previous, not_reloaded);
         log(&configured.notice.message);
         self.say_configured(Action::ConfigReloaded, severity::NOTICE, configured)?;
         self.say_baseline(&tally)?;
         self.say_homes_left_out()?;
         let ready = self.about.ready;
-        self.say_unseen_attempts(&ready)
+        self.say_unseen_attempts(&ready)?;
+        self.close_outputs();
+        Ok(())
     }
 
     /// What happened so far to what the new rules do not cover is told by the old ones.
@@ -135,15 +141,6 @@ impl Engine {
             // What is on record is read again, and then replaced.
             self.look.compare_soon();
         }
-        for output in &config.outputs {
-            let lane = self
-                .lanes
-                .iter_mut()
-                .find(|it| it.output.name == output.name);
-            if let Some(lane) = lane {
-                lane.output.select(output.filter.clone());
-            }
-        }
         self.settle.wait_for(Times::of(config));
         self.attempts
             .gather_for(Duration::from_millis(config.settle_ms));
@@ -158,19 +155,7 @@ impl Engine {
         severity: u8,
         configured: Configured,
     ) -> Result<(), Trouble> {
-        let event = Event {
-            sequence: 0,
-            created: clock::now(),
-            boot: self.boot.clone(),
-            source: Some(self.source()),
-            action,
-            severity,
-            body: Body::Configured(Box::new(configured)),
-        };
-        self.commit(Commit {
-            events: vec![event],
-            ..Commit::default()
-        })
+        self.say(action, severity, Body::Configured(Box::new(configured)))
     }
 }
 
@@ -179,5 +164,6 @@ struct Prepared {
     config: Config,
     text: String,
     rules: Arc<RuleSet>,
+    outputs: Exchange,
     not_reloaded: Vec<String>,
 }

@@ -14,7 +14,6 @@ use fimk_wire::raw;
 
 use super::Mounts;
 use crate::{
-    clock,
     engine::{Engine, Trouble},
     identity::ActorKey,
     report::described,
@@ -137,14 +136,6 @@ impl Engine {
             accessed_path: touch.accessed,
             replaced: false,
         };
-        Some(Event {
-            sequence: 0,
-            created: clock::now(),
-            boot: self.boot.clone(),
-            source: Some(self.source()),
-            action,
-            severity,
-            body: Body::Change(Box::new(change)),
-        })
+        Some(self.event_of(action, severity, Body::Change(Box::new(change))))
     }
 }

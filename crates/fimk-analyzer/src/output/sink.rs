@@ -5,12 +5,15 @@ mod file;
 mod journal;
 mod stream;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::mpsc, thread, time::Duration};
 
 use fimk_core::config::OutputKind;
 
 use self::{datagram::Syslog, file::Lines, journal::Journal};
 pub use self::{journal::MEMORY_FILE, stream::Stream};
+
+/// The engine waits for it, and the loader takes a longer silence for a fault.
+const OPEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// An event as it is given to a sink: whole, never joined with others by anybody else.
 #[derive(Debug, Default)]
@@ -48,6 +51,35 @@ pub fn open(kind: &OutputKind) -> io::Result<Option<Box<dyn Sink>>> {
         } => Box::new(Lines::new(path.clone(), *rotate_bytes, *rotate_keep)),
         OutputKind::Remote(_) => return Ok(None),
     }))
+}
+
+/// The same, with what has to be opened for it open: a file on a file system that hangs holds up a thread of its own.
+///
+/// # Errors
+/// One sentence: it cannot be opened.
+pub fn opened(kind: &OutputKind) -> Result<Option<Box<dyn Sink>>, String> {
+    let OutputKind::File {
+        path,
+        rotate_bytes,
+        rotate_keep,
+    } = kind
+    else {
+        return open(kind).map_err(|error| error.to_string());
+    };
+    let mut lines = Lines::new(path.clone(), *rotate_bytes, *rotate_keep);
+    let (tell, told) = mpsc::channel();
+    let opening = thread::Builder::new().name("opening".to_owned());
+    let started = opening.spawn(move || tell.send(lines.open().map(|()| lines)));
+    started.map_err(|error| error.to_string())?;
+    match told.recv_timeout(OPEN_WITHIN) {
+        Ok(Ok(lines)) => Ok(Some(Box::new(lines))),
+        Ok(Err(error)) => Err(format!("{} ({error})", path.display())),
+        Err(_) => Err(format!(
+            "{} was not opened within {} s",
+            path.display(),
+            OPEN_WITHIN.as_secs()
+        )),
+    }
 }
 
 /// Where it goes, for sentences.

@@ -34,6 +34,10 @@ pub(super) struct State {
     pub(super) bytes: usize,
     /// The thread has taken these and is not done with them.
     writing: usize,
+    /// The thread is to write to this from now on.
+    next: Option<Box<dyn Sink>>,
+    /// The thread is to end.
+    closed: bool,
     /// The highest sequence written.
     pub(super) written: u64,
     /// When something was written last, or when there was nothing to write.
@@ -64,7 +68,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread; it ends with the process, for nothing else ends a call that blocks.
+    /// Starts the thread. It ends when this is dropped, unless a call blocks, for nothing but its receiver ends that.
     ///
     /// # Errors
     /// When there can be no thread.
@@ -106,6 +110,11 @@ impl Writer {
         true
     }
 
+    /// What is not being written yet goes to this.
+    pub fn exchange(&self, sink: Box<dyn Sink>) {
+        self.shared.state().next = Some(sink);
+    }
+
     /// Whether a record would be taken.
     pub fn has_room(&self) -> bool {
         self.shared.state().has_room()
@@ -145,15 +154,25 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.closed = true;
+        state.records.clear();
+        drop(state);
+        self.shared.more.notify_one();
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for records and takes some.
+    /// Waits for records and takes some; none when it is closed.
     fn take(&self) -> Vec<Record> {
         let mut state = self.state();
-        while state.records.is_empty() {
+        while state.records.is_empty() && !state.closed {
             state = self
                 .more
                 .wait(state)
@@ -196,8 +215,14 @@ impl State {
 fn serve(shared: &Shared, mut sink: Box<dyn Sink>) {
     loop {
         let mut records = shared.take();
+        if records.is_empty() {
+            return;
+        }
         let mut pause = RETRY_AFTER;
         while !records.is_empty() {
+            if let Some(next) = shared.state().next.take() {
+                sink = next;
+            }
             match give(shared, sink.as_mut(), &records) {
                 Ok(count) => {
                     shared.done(&records[..count]);
@@ -205,7 +230,12 @@ fn serve(shared: &Shared, mut sink: Box<dyn Sink>) {
                     pause = RETRY_AFTER;
                 }
                 Err(error) => {
-                    shared.state().error = Some(error.to_string());
+                    let mut state = shared.state();
+                    if state.closed {
+                        return;
+                    }
+                    state.error = Some(error.to_string());
+                    drop(state);
                     thread::sleep(pause);
                     pause = (2 * pause).min(RETRY_AFTER_MAX);
                 }
@@ -306,6 +336,26 @@ mod tests {
         reader.read_exact(&mut got).expect("a line");
         assert_eq!(&got, b"seven\n");
         until("it is written", || writer.written() == 7);
+    }
+
+    #[test]
+    fn another_sink_gets_what_the_first_did_not_take_and_both_are_let_go_in_the_end() {
+        let (mut old, out) = UnixStream::pair().expect("two sockets");
+        let writer = start(Gate(out, Arc::default()));
+        assert!(writer.offer(1, b"one\n".to_vec()));
+        until("it is refused", || {
+            writer.blocked().is_some_and(|it| it.error.is_some())
+        });
+        let (mut new, out) = UnixStream::pair().expect("two sockets");
+        writer.exchange(Box::new(Stream::new(out)));
+        let mut got = [0; 4];
+        new.read_exact(&mut got).expect("a line");
+        assert_eq!(&got, b"one\n");
+        drop(writer);
+        let mut rest = Vec::new();
+        new.read_to_end(&mut rest).expect("it is closed");
+        old.read_to_end(&mut rest).expect("it is closed");
+        assert_eq!(rest, b"");
     }
 
     #[test]

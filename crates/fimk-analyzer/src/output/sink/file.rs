@@ -54,6 +54,11 @@ impl Lines {
         }
     }
 
+    /// Opens it, and makes it if it is not there.
+    pub fn open(&mut self) -> io::Result<()> {
+        self.ready(0).map(drop)
+    }
+
     /// The file under its name, with room for this much: the one that is open, or another if somebody moved that away or it
     /// is full.
     fn ready(&mut self, bytes: u64) -> io::Result<&mut Open> {

@@ -151,7 +151,7 @@ impl OutputKind {
     }
 
     /// Whether lines of both would meet in a place that cannot take them from two.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Stdout, Self::Stdout) => true,
             (Self::File { path, .. }, Self::File { path: other, .. }) => path == other,
