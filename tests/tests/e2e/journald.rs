@@ -23,7 +23,7 @@ const JOURNALD: &str = "/usr/lib/systemd/systemd-journald";
 const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 
 /// A journald that runs. Dropped, it ends.
-struct Journald {
+pub struct Journald {
     process: Child,
     directory: PathBuf,
     /// An instance of its own ends when nobody is connected for half a minute.
@@ -31,7 +31,7 @@ struct Journald {
 }
 
 impl Journald {
-    fn is_here(test: &str) -> bool {
+    pub fn is_here(test: &str) -> bool {
         let here = Path::new(JOURNALD).exists()
             && attempt("journalctl", &["--version"]).succeeded
             && Path::new("/etc/machine-id").exists();
@@ -41,7 +41,7 @@ impl Journald {
         here
     }
 
-    fn start(site: &Site) -> Self {
+    pub fn start(site: &Site) -> Self {
         let directory = site.outside("journald");
         for name in ["run", "log/journal"] {
             fs::create_dir_all(directory.join(name)).expect("it is ours");
@@ -66,27 +66,30 @@ impl Journald {
         }
     }
 
-    fn socket(site: &Site) -> PathBuf {
+    pub fn socket(site: &Site) -> PathBuf {
         site.outside("journald/run/socket")
+    }
+
+    fn journalctl(&self, output: &str) -> Vec<u8> {
+        let journal = format!("log/journal/{MACHINE}.fimk-test");
+        let told = Command::new("journalctl")
+            .args(["--all", "--no-pager", "SYSLOG_IDENTIFIER=fimk"])
+            .arg(format!("--output={output}"))
+            .arg("--directory")
+            .arg(self.directory.join(journal))
+            .output();
+        told.expect("journalctl is there").stdout
+    }
+
+    /// All bytes of all fields of all entries of fimk.
+    pub fn export(&self) -> Vec<u8> {
+        self.journalctl("export")
     }
 
     /// All entries of fimk, by the number of the event.
     fn entries(&self) -> BTreeMap<u64, Value> {
-        let output = Command::new("journalctl")
-            .args([
-                "--output=json",
-                "--all",
-                "--no-pager",
-                "SYSLOG_IDENTIFIER=fimk",
-            ])
-            .arg("--directory")
-            .arg(
-                self.directory
-                    .join(format!("log/journal/{MACHINE}.fimk-test")),
-            )
-            .output()
-            .expect("journalctl is there");
-        let entries = output.stdout.split(|byte| *byte == b'\n');
+        let output = self.journalctl("json");
+        let entries = output.split(|byte| *byte == b'\n');
         entries
             .filter(|line| !line.is_empty())
             .map(|line| {
@@ -98,7 +101,7 @@ impl Journald {
     }
 
     /// Waits until every event is there.
-    fn await_all(&self, events: &[Event], monitor: &Monitor) -> BTreeMap<u64, Value> {
+    pub fn await_all(&self, events: &[Event], monitor: &Monitor) -> BTreeMap<u64, Value> {
         let end = Instant::now() + deadline();
         loop {
             let entries = self.entries();

@@ -6,7 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_tests::{Account, Expect, Site, attempt, rule, run, run_with_input, text, which};
+use fimk_tests::{
+    Account, Event, Expect, Monitor, Site, attempt, rule, run, run_with_input, text, which,
+};
+
+use super::{
+    forwarder::{
+        Forwarder, await_sent, log,
+        receivers::{HttpServer, free_port},
+    },
+    journald::Journald,
+    syslog::Rsyslog,
+};
 
 /// yescrypt, SHA-512 and DES, of no passwords that anybody knows.
 const HASHES: [&str; 3] = [
@@ -134,7 +145,7 @@ fn no_piece_of_a_hash_is_printed_logged_or_stored() {
 }
 
 /// Secrets by what stands before them, each with nothing in common with another.
-const PLANTED: [&str; 7] = [
+const PLANTED: [&str; 10] = [
     "Zq8wJx3Tn6Vb1Rk5",
     "hG4mPs9Lc2Yd7Xf0",
     "Ub5eWt1Qo8Ni3Ka6",
@@ -142,6 +153,9 @@ const PLANTED: [&str; 7] = [
     "Ey6cTf0Xp3Wu8Nq5",
     "kL1aVb7Rm4Oi9Jd2",
     "Fx3sCn8Gz5Th0Pw6",
+    "Mo2jYq7Dk4Ls9Ve1",
+    "aC8hBt5Zf1Rw6Gu3",
+    "Xi4pQs0Ny7Jm2Eo9",
 ];
 
 fn planted(what: &str, bytes: &[u8]) {
@@ -170,26 +184,32 @@ fn private_key(secret: &str) -> String {
     )
 }
 
-#[test]
-fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
-    let site = Site::new();
-    let out = site.outside("out");
-    run("install", &["-d", "-o", "fimk", text(&out)]);
+/// Watches files with secrets, with these outputs.
+fn start(site: &Site, outputs: &str) -> Monitor {
+    let [password, _, in_key, ..] = PLANTED;
+    site.write("etc/app.conf", &format!("port=1\npassword={password}\n"));
+    site.write("etc/apt/sources.list", "deb https://example.org/ a main\n");
+    site.write("home/.ssh/id_ed25519", &private_key(in_key));
+    site.start(&(rule(&[&site.files()]) + outputs))
+}
+
+/// Puts others in their places, and where else they may be; what is told last.
+fn plant(site: &Site, monitor: &Monitor) -> Event {
     let [
-        password,
+        _,
         next_password,
-        in_key,
+        _,
         in_url,
         in_next_key,
         argument,
         by_sed,
+        in_name,
+        in_next_name,
+        in_value,
     ] = PLANTED;
-    let settings = site.write("etc/app.conf", &format!("port=1\npassword={password}\n"));
-    let sources = site.write("etc/apt/sources.list", "deb https://example.org/ a main\n");
-    let key = site.write("home/.ssh/id_ed25519", &private_key(in_key));
-    let formats = ["json", "ocsf", "text", "table"].map(|format| output(&out, format));
-    let monitor = site.start(&(rule(&[&site.files()]) + &formats.concat()));
-
+    let settings = site.file("etc/app.conf");
+    let sources = site.file("etc/apt/sources.list");
+    let key = site.file("home/.ssh/id_ed25519");
     site.replace(&settings, &format!("port=2\npassword={next_password}\n"));
     monitor.expect(Expect::action("modified").of(&settings).adds("port=2"));
     // The temporaries of editors lie beside the file, and the secret is among what they write and are told.
@@ -218,11 +238,28 @@ fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
     monitor.expect(Expect::action("modified").of(&sources));
     site.replace(&key, &private_key(in_next_key));
     monitor.expect(Expect::action("modified").of(&key));
+    for name in [in_name, in_next_name] {
+        let (name, value) = (format!("user.password={name}"), format!("token={in_value}"));
+        let set = run("setfattr", &["-n", &name, "-v", &value, text(&sources)]);
+        let attributes = Expect::action("attributes_modified").of(&sources).by(&set);
+        monitor.expect(attributes.mentions("file"));
+    }
     let script = "echo port=4 >>\"$1\"";
     let told = format!("--password={argument}");
     let sh = run("sh", &["-c", script, "sh", text(&settings), &told]);
     let written = Expect::action("modified").of(&settings).by(&sh);
-    let event = monitor.expect(written.adds("port=4"));
+    monitor.expect(written.adds("port=4"))
+}
+
+#[test]
+fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
+    let site = Site::new();
+    let out = site.outside("out");
+    run("install", &["-d", "-o", "fimk", text(&out)]);
+    let formats = ["json", "ocsf", "text", "table"].map(|format| output(&out, format));
+    let monitor = start(&site, &formats.concat());
+    let event = plant(&site, &monitor);
+    let settings = site.file("etc/app.conf");
 
     let number = event
         .number("event.sequence")
@@ -257,6 +294,91 @@ fn no_planted_secret_is_in_any_output_nor_in_an_answer() {
         );
         planted(&file.display().to_string(), &bytes);
     }
+}
+
+#[test]
+fn no_planted_secret_is_in_the_journal_in_syslog_or_with_a_receiver_over_the_network() {
+    let test = "secrets in journal, syslog and over the network";
+    if !Journald::is_here(test)
+        || !Rsyslog::is_here(test)
+        || !Forwarder::is_possible(test)
+        || !HttpServer::is_here(test)
+    {
+        return;
+    }
+    let site = Site::new();
+    let journald = Journald::start(&site);
+    let local = Rsyslog::start(&site);
+    let tcp = free_port();
+    let remote = Rsyslog::with(
+        site.outside("tcp"),
+        &format!(
+            "module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{tcp}\")\n"
+        ),
+    );
+    let http = HttpServer::start(&site, 100);
+    let output =
+        |name: &str, keys: &str| format!("\n[[output]]\nname = \"{name}\"\nseverity = 0\n{keys}");
+    let outputs = [
+        output(
+            "journald",
+            &format!(
+                "type = \"journald\"\nsocket = \"{}\"\n",
+                text(&Journald::socket(&site))
+            ),
+        ),
+        output(
+            "local",
+            &format!(
+                "type = \"syslog\"\nsocket = \"{}\"\n",
+                text(&local.socket())
+            ),
+        ),
+        output(
+            "tcp",
+            &format!("type = \"syslog\"\naddress = \"127.0.0.1:{tcp}\"\ntransport = \"tcp\"\n"),
+        ),
+        output(
+            "http",
+            &format!(
+                "type = \"http\"\nurl = \"http://127.0.0.1:{}/\"\nheaders = [\"Authorization: Bearer s3cret\"]\n\
+                 body = \"array\"\ngzip = true\nbatch_ms = 0\ntimeout_ms = 1000\n",
+                http.port
+            ),
+        ),
+    ];
+    let monitor = start(&site, &outputs.concat());
+    let forwarder = Forwarder::start(&site);
+    plant(&site, &monitor);
+    await_sent(&site, "http");
+    let events = monitor.events();
+    local.await_all(&events, &monitor);
+    remote.await_all(&events, &monitor);
+    journald.await_all(&events, &monitor);
+    let has_all = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("port=4");
+    for (what, bytes) in [
+        ("the journal", journald.export()),
+        (
+            "the files of journald",
+            all_below(&site.outside("journald")),
+        ),
+        ("syslog", all_below(&site.outside("rsyslog"))),
+        ("syslog over TCP", all_below(&site.outside("tcp"))),
+        ("the HTTP server", all_below(&site.outside("http"))),
+    ] {
+        planted(what, &bytes);
+        // Compressed, the journal's own files need not have it in clear.
+        assert!(what == "the files of journald" || has_all(&bytes), "{what}");
+    }
+    planted("the log of the forwarder", log(&site).as_bytes());
+    monitor.stop();
+    assert!(forwarder.stop(), "{}", log(&site));
+}
+
+fn all_below(directory: &Path) -> Vec<u8> {
+    let files = files_below(directory);
+    let read = |file: PathBuf| fs::read(file).expect("tests run as root");
+    files.into_iter().flat_map(read).collect()
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Rsyslog {
     }
 
     /// That reads a socket.
-    fn start(site: &Site) -> Self {
+    pub fn start(site: &Site) -> Self {
         let directory = site.outside("rsyslog");
         let socket = directory.join("log");
         let input = format!(
@@ -88,6 +88,11 @@ impl Rsyslog {
             .spawn()
             .expect("rsyslogd is there");
         Self { process, directory }
+    }
+
+    /// Where it reads, if it was started so.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("log")
     }
 
     /// What came, each message by the number of its event; and how many lines that is.

@@ -139,17 +139,37 @@ fn add(extended: &mut Extended, name: &[u8], value: Option<&[u8]>, key: &DigestK
         (DEFAULT_ACL, Some(value)) if acl::entries(value).is_some() => {
             extended.default_acl = acl::entries(value).unwrap_or_default();
         }
-        _ => extended.xattrs.push(Xattr {
-            name: escaped(name),
-            value: value.map(|value| described(value, key)),
-        }),
+        _ => {
+            let (shown, secret) = shown(name, &extended.xattrs);
+            // What differs in the secret only is to differ.
+            let hidden = if secret { name } else { b"" };
+            extended.xattrs.push(Xattr {
+                name: shown,
+                value: value.map(|value| described((hidden, value), key)),
+            });
+        }
     }
 }
 
-fn described(value: &[u8], key: &DigestKey) -> XattrValue {
+/// A name without what is a secret in it, and whether something is; the second that looks the same has a number.
+fn shown(name: &[u8], others: &[Xattr]) -> (String, bool) {
+    let escaped = escaped(name);
+    let line = redact::line(&escaped);
+    if line == escaped {
+        return (escaped, false);
+    }
+    let taken = |name: &String| others.iter().any(|it| it.name == *name);
+    let numbered = (2..=XATTRS_MAX).map(|number| format!("{line} {number}"));
+    let mut names = std::iter::once(line.clone()).chain(numbered);
+    (names.find(|name| !taken(name)).unwrap_or(line), true)
+}
+
+/// `hidden`: what is not told of its name.
+fn described((hidden, value): (&[u8], &[u8]), key: &DigestKey) -> XattrValue {
+    let digest = Sha256::new().chain_update(hidden).chain_update(value);
     XattrValue {
         bytes: u32::try_from(value.len()).unwrap_or(u32::MAX),
-        digest: key.keyed_digest(&Sha256::digest(value).into()),
+        digest: key.keyed_digest(&digest.finalize().into()),
         text: text(value),
     }
 }
@@ -159,4 +179,38 @@ fn text(value: &[u8]) -> Option<String> {
     let text = str::from_utf8(value.strip_suffix(b"\0").unwrap_or(value)).ok()?;
     let plain = text.len() <= TEXT_BYTES_MAX && !text.contains(char::is_control);
     plain.then(|| redact::line(&escaped(text.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_name_is_replaced_and_another_one_in_its_place_differs() {
+        let with = |names: &[&str]| {
+            let mut extended = Extended::default();
+            for name in names {
+                let key = DigestKey::from_bytes([7; 32]);
+                add(&mut extended, name.as_bytes(), Some(b"1"), &key);
+            }
+            extended.xattrs
+        };
+        let one = with(&["user.note", "user.password=one", "user.password=two"]);
+        let shown: Vec<&str> = one.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(
+            shown,
+            [
+                "user.note",
+                "user.password=[redacted]",
+                "user.password=[redacted] 2"
+            ]
+        );
+        let other = with(&["user.note", "user.password=1", "user.password=2"]);
+        let same: Vec<bool> = one
+            .iter()
+            .zip(&other)
+            .map(|(one, other)| one == other)
+            .collect();
+        assert_eq!(same, [true, false, false]);
+    }
 }

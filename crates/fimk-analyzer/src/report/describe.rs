@@ -90,6 +90,9 @@ pub(super) fn describe(
 
 /// What is on record may be older than the pattern that makes a secret of it.
 fn redact_configured(change: &mut Change) {
+    for it in &mut change.changes {
+        it.field = redact::configured_lines(&it.field);
+    }
     let texts = change.changes.iter_mut();
     let sides = texts.flat_map(|it| [&mut it.before, &mut it.after]);
     for text in sides.chain([&mut change.diff]).flatten() {
@@ -126,7 +129,7 @@ pub(super) fn unreadable(facts: &[Fact]) -> Vec<Difference> {
     }
     let told = names.into_iter().map(|name| Difference {
         subject: "file".to_owned(),
-        field: format!("xattr {name}"),
+        field: format!("xattr {}", redact::line(name)),
         before: None,
         after: None,
     });

@@ -76,7 +76,8 @@ fn other(before: Words, now: &Words) -> Words {
 
 /// What is on record may be older than the pattern that makes a secret of it.
 fn without_configured(mut words: Words) -> Words {
-    for (_, value) in &mut words.xattrs {
+    for (name, value) in &mut words.xattrs {
+        *name = redact::configured_lines(name);
         *value = redact::configured_lines(value);
     }
     words
