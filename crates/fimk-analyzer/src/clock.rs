@@ -13,6 +13,15 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
+/// The clock by which file systems stamp what is changed now: it stands still between two ticks, and for longer where the CPU that
+/// keeps it does not run.
+pub fn of_files() -> Timestamp {
+    clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or_else(
+        |_| now(),
+        |time| Timestamp(time.tv_sec() * 1_000_000_000 + time.tv_nsec()),
+    )
+}
+
 /// Nanoseconds since boot, suspends included: the clock of every time in a packet.
 pub fn since_boot_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {

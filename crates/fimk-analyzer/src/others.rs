@@ -25,6 +25,10 @@ const TICK_NS: i64 = 20_000_000;
 /// own time to answer, and meanwhile nothing is put on anybody.
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
 
+/// How often one path waits for a record that the kernel has still to make: it does so right after the change, but whoever
+/// makes the change may lose the CPU just then.
+const MADE_WAITS_MAX: u8 = 10;
+
 /// How often one path waits for others: a stream of ever new processes must not keep it from being told.
 const WAITS_MAX: u8 = 40;
 
@@ -53,7 +57,7 @@ pub(crate) fn is_past(touch: &Touch, read: Option<Timestamp>) -> bool {
 }
 
 /// Whether it changed after everything that waits: somebody's record of that is still to be made.
-fn changed_since(pending: &Pending, after: &Snapshot) -> bool {
+pub(crate) fn changed_since(pending: &Pending, after: &Snapshot) -> bool {
     let touched = pending.touches.iter().map(|touch| touch.last.0).max();
     touched.is_some_and(|last| after.attributes.ctime.0 > last.saturating_add(TICK_NS))
 }
@@ -111,7 +115,8 @@ impl Engine {
         if self.others.unanswered.is_some() || !self.has_heard_of(after) {
             return true;
         }
-        self.awaits_others(path, pending) || !pending.changed_since && changed_since(pending, after)
+        self.awaits_others(path, pending)
+            || pending.put_off < MADE_WAITS_MAX && changed_since(pending, after)
     }
 
     /// Whether an entry of another process was announced and is not here yet. Without asking anybody.
@@ -139,7 +144,7 @@ impl Engine {
     /// Makes sure that everything has come that was recorded until it was read; false if the loader does not answer. What
     /// changed long enough ago is known to have come, so that a flood costs few questions.
     fn has_heard_of(&mut self, after: &Snapshot) -> bool {
-        let (asked, deadline) = (clock::now(), Instant::now() + HEARD_WITHIN);
+        let (asked, deadline) = (clock::of_files(), Instant::now() + HEARD_WITHIN);
         let latest = after.attributes.ctime.0.saturating_add(TICK_NS);
         // An answer of a time that is still to come is of a clock that was set back since: it says nothing.
         let heard = self.others.heard.filter(|heard| *heard <= asked);
@@ -167,7 +172,6 @@ impl Engine {
 
     /// What was announced of others is waited for, as long as the loader may still say it.
     pub(crate) fn wait_for_others(&mut self, path: BytePath, mut pending: Pending, by: Duration) {
-        pending.changed_since = true;
         pending.waits_for_others = true;
         if self.others.unanswered.is_none() {
             pending.put_off = pending.put_off.saturating_add(1);

@@ -64,8 +64,6 @@ pub struct Pending {
     pub put_off: u8,
     /// It is put off for what others did, and examined as soon as that comes.
     pub waits_for_others: bool,
-    /// It changed after all that waits here, and was put off for that.
-    pub changed_since: bool,
 }
 
 /// How something was found that no event named.
