@@ -249,3 +249,36 @@ fn an_output_that_nobody_reads_may_be_sent_elsewhere_or_removed_and_what_waited_
     monitor.expect_logged("did not take what was stored before");
     monitor.stop();
 }
+
+#[test]
+fn metrics_go_to_another_file_and_to_none_while_fimk_runs() {
+    let site = Site::new();
+    let out = directory(&site, "out");
+    let file = site.write("file", "a\n");
+    let start = rule(&[&site.files()]);
+    let metrics = |name: &str| {
+        let path = out.join(name);
+        format!(
+            "{start}\n[metrics]\npath = \"{}\"\ninterval_s = 1\n",
+            path.display()
+        )
+    };
+    let monitor = site.start(&metrics("one.prom"));
+    until("the first is written", &monitor, || {
+        out.join("one.prom").exists()
+    });
+    let reloaded = reload(&site, &monitor, &metrics("two.prom"), "config_reloaded");
+    assert_eq!(reloaded.get("fimk.not_reloaded"), None);
+    until("the second is written", &monitor, || {
+        out.join("two.prom").exists()
+    });
+    let elsewhere = metrics("none/three.prom");
+    let rejected = reload(&site, &monitor, &elsewhere, "config_rejected");
+    let error = rejected.text("error.message").unwrap_or_default();
+    assert!(error.contains("[metrics]"), "{error}");
+    assert!(!site.status()["metrics"].is_null());
+    reload(&site, &monitor, &start, "config_reloaded");
+    assert!(site.status()["metrics"].is_null());
+    change(&monitor, &file, "it goes on");
+    monitor.stop();
+}

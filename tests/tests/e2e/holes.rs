@@ -34,6 +34,27 @@
 //! | secrets in differences | `secrets`, `a_secret_in_a_text_is_not_shown` |
 //! | SIGTERM | `Monitor::stop`, which ends every test |
 //! | waits for ever on a held database | `refusals::a_second_instance_on_the_same_state_is_refused_and_the_first_goes_on` |
+//!
+//! And two others, that compare trees or print what the kernel says:
+//!
+//! | hole | test |
+//! |---|---|
+//! | a rewrite of the same size with its times set back | `a_rewrite_of_the_same_size_whose_times_were_set_back_is_told` |
+//! | hidden files | every test with `.ssh`, `rules::tests::hidden_names_are_covered_unless_…` of the core |
+//! | a mode of a directory | `what_is_done_to_a_directory_itself_is_told` |
+//! | setxattr | `attributes::an_extended_attribute_is_named_with_both_values` |
+//! | made and removed between two looks | `report::tests::what_was_made_and_removed_at_once_is_told_without_having_been_seen` of the analyzer |
+//! | an owner taken for a move | `content::a_changed_owner_is_named` |
+//! | one directory removed and another made, taken for a renaming | `a_directory_that_goes_and_another_that_comes_are_no_renaming` |
+//! | a hundred thousand files blind it | `limits`, `floods` |
+//! | later changes of a path are dropped for minutes | `every_change_of_a_path_is_told_however_soon_it_comes` |
+//! | names the process that monitors | `attribution`, `names::files_of_a_burst_are_all_reported_under_the_right_pid` |
+//! | links followed to what is there by then | unit tests `read::tests::homes` of the analyzer |
+//! | failed operations reported as done | `silence::a_write_that_fails_is_not_reported`, `silence::a_write_that_is_not_allowed_is_not_reported` |
+//! | users, groups and devices beyond 16 bits | `an_owner_beyond_16_bits_is_told_whole` |
+//! | short names, paths without their mount point | `writes::long_names_are_whole`, `mounts` |
+//! | fields forged by a name | `names::names_of_any_bytes_are_reported_without_breaking_a_line` |
+//! | files that stay open | `holders` |
 
 use fimk_tests::{Event, Expect, Site, append_line, run, text};
 
@@ -403,5 +424,73 @@ fn every_classic_file_stays_watched_when_it_is_made_again() {
         let writer = append_line(path, line.trim_end());
         monitor.expect(modified().of(path).by(&writer).mentions(subject));
     }
+    monitor.stop();
+}
+
+#[test]
+fn a_rewrite_of_the_same_size_whose_times_were_set_back_is_told() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let like = site.outside("like");
+    run("cp", &["-p", text(&path), text(&like)]);
+    let monitor = site.watch();
+    let script = "printf 'two\\n' 1<>\"$0\" && touch -r \"$1\" \"$0\"";
+    run("sh", &["-c", script, text(&path), text(&like)]);
+    let event = monitor.expect(modified().of(&path).adds("two"));
+    assert_eq!(event.number("file.size"), Some(4));
+    monitor.stop();
+}
+
+#[test]
+fn what_is_done_to_a_directory_itself_is_told() {
+    let site = Site::new();
+    site.write("dir/file", "one\n");
+    let dir = site.file("dir");
+    let monitor = site.watch();
+    let chmod = run("chmod", &["0777", text(&dir)]);
+    let told = Expect::action("attributes_modified").of(&dir).by(&chmod);
+    monitor.expect(told.says_of_it("mode", "0755", "0777"));
+    monitor.stop();
+}
+
+#[test]
+fn a_directory_that_goes_and_another_that_comes_are_no_renaming() {
+    let site = Site::new();
+    let (old, new) = (site.file("old"), site.file("new"));
+    let file = site.write("old/file", "one\n");
+    let monitor = site.watch();
+    let rm = run("rm", &["-r", text(&old)]);
+    let mkdir = run("mkdir", &[&new]);
+    for path in [&file, &old] {
+        monitor.expect(Expect::action("deleted").of(path).by(&rm));
+    }
+    monitor.expect(Expect::action("created").of(&new).by(&mkdir));
+    let events = monitor.stop();
+    let renamed = events.iter().filter(|it| it.action() == "renamed");
+    assert_eq!(renamed.count(), 0, "{events:?}");
+}
+
+#[test]
+fn every_change_of_a_path_is_told_however_soon_it_comes() {
+    let site = Site::new();
+    let path = site.write("file", "0\n");
+    let monitor = site.watch();
+    for number in 1..=5 {
+        let line = number.to_string();
+        let shell = append_line(&path, &line);
+        monitor.expect(modified().of(&path).by(&shell).adds(&line));
+    }
+    monitor.stop();
+}
+
+#[test]
+fn an_owner_beyond_16_bits_is_told_whole() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    let chown = run("chown", &["100001:200002", text(&path)]);
+    let told = Expect::action("attributes_modified").of(&path).by(&chown);
+    let owners = told.field("file.uid", "100001").field("file.gid", "200002");
+    monitor.expect(owners);
     monitor.stop();
 }

@@ -2,13 +2,15 @@
 
 use std::{
     fs,
-    os::unix::fs::{lchown, symlink},
+    os::unix::fs::{FileExt as _, lchown, symlink},
     thread,
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Expect, Monitor, Site, append_line, deadline, rule};
+use fimk_tests::{Expect, Monitor, Site, append_line, deadline, rule, run};
 use serde_json::Value;
+
+use super::store::Disk;
 
 /// Of each file. At a mebibyte a second four are read in that time.
 const FILE_BYTES: usize = 256 << 10;
@@ -132,3 +134,32 @@ fn another_hash_is_no_change_and_each_is_told_in_a_field_of_its_own() {
 
 const MD5: &str = "2094b601daac3d68f5aed51d3c20f7cd";
 const BLAKE3: &str = "04d2649eb72531af4fa85b201f6610814cb48e8ffb171b64bea1be6051ee8ba5";
+
+#[test]
+fn what_was_changed_below_the_file_system_is_found_when_its_rule_is_compared() {
+    const BEFORE: &[u8] = b"what the file system wrote";
+    const AFTER: &[u8] = b"what nobody has seen happen";
+    let site = Site::new();
+    let (image, point) = (site.outside("image"), site.file("disk"));
+    let Some(_disk) = Disk::of_image(&image, &point, "a change below the file system") else {
+        return;
+    };
+    let file = point.join("file");
+    fs::write(&file, BEFORE.repeat(400)).expect("it is ours");
+    run::<&str>("sync", &[]);
+    let interval = "compare_interval_s = 1\n[[output]]";
+    let config = rule(&[&file]).replace("[[output]]", interval);
+    let monitor = site.start(&config);
+    let disk = fs::File::options().read(true).write(true).open(&image);
+    let disk = disk.expect("it is ours");
+    let bytes = fs::read(&image).expect("it is ours");
+    let at = bytes.windows(BEFORE.len()).position(|it| it == BEFORE);
+    let at = u64::try_from(at.expect("it is there")).expect("it is small");
+    disk.write_all_at(&AFTER[..BEFORE.len()], at)
+        .expect("it is ours");
+    // What the kernel remembers of the file is forgotten, as when it needs the memory.
+    fs::write("/proc/sys/vm/drop_caches", "1").expect("tests run as root");
+    let found = Expect::action("modified").of(&file).without("process");
+    monitor.expect(found.field("fimk.content", "changed"));
+    monitor.stop();
+}

@@ -15,7 +15,7 @@ use fimk_tests::{
 use serde_json::Value;
 
 /// A file system of its own at a place; gone when dropped.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
     /// For the state directory; none where nothing can be mounted.
@@ -32,7 +32,7 @@ impl Disk {
     }
 
     /// ext4 in this file, which is made if need be.
-    fn of_image(image: &Path, point: &Path, test: &str) -> Option<Self> {
+    pub fn of_image(image: &Path, point: &Path, test: &str) -> Option<Self> {
         fs::create_dir_all(point).expect("it is ours");
         if !image.exists() {
             let file = fs::File::create(image).expect("it is ours");
