@@ -23,6 +23,12 @@ fn main() {
     let sources = Path::new(&here).join("../../bpf");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let clang = clang();
+    // The objects name their sources, for who reads the verifier's words: not where this build has them, so that two
+    // builds of one tree are one build.
+    let placeless = [
+        format!("-ffile-prefix-map={}=bpf", sources.display()),
+        format!("-ffile-prefix-map={}=.", Path::new(&here).display()),
+    ];
     println!("cargo:rerun-if-changed={}", sources.display());
     println!("cargo:rerun-if-env-changed=CLANG");
     let mut build = Build::new();
@@ -33,7 +39,11 @@ fn main() {
             .source(&source)
             .obj(&compiled)
             .clang(&clang)
-            .clang_args(["-Wall", "-Werror", "-D__bpf__"])
+            .clang_args(
+                ["-Wall", "-Werror", "-D__bpf__"]
+                    .into_iter()
+                    .chain(placeless.iter().map(String::as_str)),
+            )
             .build_and_generate(out.join(format!("{object}.skel.rs")))
             .unwrap_or_else(|error| panic!("{} cannot be compiled: {error:#}", source.display()));
         build.add(&std::fs::read(compiled).expect("it was just compiled"));

@@ -4,7 +4,7 @@
 //! loader before us pinned there. So at no moment is nothing attached.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -86,13 +86,9 @@ impl Pins {
             return Err(io(path, format!("it belongs to uid {uid}; remove it")));
         }
         let directory = File::from(directory);
-        if directory.try_lock().is_err() {
-            let sentence = format!(
-                "another fimk-loader uses {}: stop it or name another --pin-dir",
-                path.display()
-            );
-            return Err(Error::new(Status::Second, sentence));
-        }
+        directory
+            .try_lock()
+            .map_err(|cause| not_locked(path, cause))?;
         if fstat(&directory).is_ok_and(|found| found.st_nlink == 0) {
             return Ok(None);
         }
@@ -315,6 +311,20 @@ fn not_a_pin_of_root(found: &FileStat) -> Option<String> {
     }
     let mode = found.st_mode & 0o7777;
     (mode != 0o600).then(|| format!("has mode {mode:o} and not 600"))
+}
+
+/// What the kernel refuses altogether, as a security module may, is not another instance.
+fn not_locked(path: &Path, cause: TryLockError) -> Error {
+    match cause {
+        TryLockError::WouldBlock => Error::new(
+            Status::Second,
+            format!(
+                "another fimk-loader uses {}: stop it or name another --pin-dir",
+                path.display()
+            ),
+        ),
+        TryLockError::Error(cause) => io(path, format!("it cannot be locked ({cause})")),
+    }
 }
 
 fn io(path: &Path, cause: impl std::fmt::Display) -> Error {
