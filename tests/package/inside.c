@@ -134,6 +134,20 @@ static long call_in(pid_t thread, long number, char **arguments, int count)
 	return (long)registers.rax;
 }
 
+// A worker of io_uring is a thread of the process too, but never comes out of the kernel.
+static int is_of_the_kernel(const char *tasks, const char *thread)
+{
+	char path[512], name[16] = "";
+	snprintf(path, sizeof(path), "%s/%s/comm", tasks, thread);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return 1; // it has ended
+	if (!fgets(name, sizeof(name), file))
+		name[0] = 0;
+	fclose(file);
+	return strncmp(name, "iou-", 4) == 0;
+}
+
 int main(int count, char **words)
 {
 	if (count < 3 || count > 3 + ARGUMENTS) {
@@ -151,7 +165,7 @@ int main(int count, char **words)
 	int permitted = 0;
 	for (struct dirent *task; (task = readdir(tasks));) {
 		pid_t thread = atoi(task->d_name);
-		if (thread <= 0)
+		if (thread <= 0 || is_of_the_kernel(path, task->d_name))
 			continue;
 		long answer = call_in(thread, number, words + 3, count - 3);
 		if (answer < 0 && answer > -4096) {
