@@ -136,6 +136,8 @@ pub struct Engine {
     pub(crate) scan_pause: Duration,
     /// What the kernel has no room to watch.
     pub(crate) unwatched: crate::unwatched::Unwatched,
+    /// What is not walked.
+    pub(crate) beyond: crate::beyond::Beyond,
     /// Comparisons that somebody asked for.
     orders: orders::Orders,
     /// What somebody has looked at.
@@ -246,6 +248,7 @@ impl Engine {
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
             unwatched: crate::unwatched::Unwatched::default(),
+            beyond: crate::beyond::Beyond::default(),
             orders: orders::Orders::default(),
             accepted: parts.accepted,
             metrics: parts.metrics,
@@ -313,6 +316,7 @@ impl Engine {
         self.scan_if_ordered()?;
         self.tell_losses(false)?;
         self.say_unwatched()?;
+        self.say_beyond()?;
         self.say_hanging()?;
         self.checkpoint()?;
         self.heartbeat()?;

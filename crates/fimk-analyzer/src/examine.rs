@@ -264,7 +264,7 @@ impl Engine {
     }
 
     /// Whether anything stands there, as far as anybody can tell.
-    fn is_there(&mut self, path: &BytePath) -> bool {
+    pub(crate) fn is_there(&mut self, path: &BytePath) -> bool {
         let at = path.clone();
         let now = self.ask(path, move |reader| reader.attributes(&at));
         !matches!(now, Ok(Err(ReadError::Gone)))

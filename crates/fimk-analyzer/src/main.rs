@@ -4,6 +4,7 @@ mod actors;
 mod age;
 mod args;
 mod attempts;
+mod beyond;
 mod channel;
 mod clock;
 mod config_files;

@@ -18,7 +18,7 @@ use crate::{
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
     tree::{Entry, rebased},
-    walk::{Found as FoundName, PATH_BYTES_MAX, Walker},
+    walk::{Found as FoundName, PATH_BYTES_MAX},
 };
 
 /// Names watched before a sign of life is given.
@@ -200,7 +200,7 @@ impl Engine {
     }
 
     /// What was recorded below a directory that moved goes with it, or out of sight.
-    fn moved_below(
+    pub(crate) fn moved_below(
         &mut self,
         old: &BytePath,
         new: Option<&BytePath>,
@@ -389,7 +389,7 @@ impl Engine {
     }
 
     /// Takes a name and all below it out of the tree, and off the watch.
-    fn leave(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
+    pub(crate) fn leave(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
         let gone = self.tree.below(path);
         match &mut self.eyes {
             Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path, crate::clock::now()),
@@ -441,11 +441,14 @@ impl Engine {
         while !unwatched.is_empty() {
             let room = unwatched.len().min(WATCHED_AT_ONCE);
             let part = unwatched.drain(..room).filter(|(_, it)| !walker.spares(it));
-            let (of, part): (Vec<usize>, Vec<FoundName>) = part.unzip();
+            let mut part: Vec<(usize, FoundName)> = part.collect();
+            self.beyond
+                .cut(&mut part, &self.tree, self.config.names_max);
+            let (of, part): (Vec<usize>, Vec<FoundName>) = part.into_iter().unzip();
             self.watch(&part)?;
             self.breathe();
             for (at, it) in of.into_iter().zip(part) {
-                if it.directory && Walker::may_enter(&it.path) {
+                if it.directory && self.beyond.may_enter(&it.path) {
                     unlisted.push_back((at, it.clone()));
                 }
                 all[at].push(it);

@@ -7,6 +7,7 @@
 
 mod acl;
 mod attributes;
+mod birth;
 mod capabilities;
 mod content;
 mod extended;
@@ -25,6 +26,7 @@ use fimk_core::{
     config::{Config, ContentMode, Hash},
     path::BytePath,
     record::{Attributes, Content, Digest, Extended, FileKind, Record, Snapshot},
+    time::Timestamp,
 };
 use nix::{errno::Errno, fcntl::OFlag};
 use thiserror::Error;
@@ -233,6 +235,16 @@ impl Reader {
             path,
             OFlag::O_PATH | OFlag::O_NOFOLLOW,
         )?)?)
+    }
+
+    /// The same, and when the object was made, where its file system keeps that.
+    ///
+    /// # Errors
+    /// As [`Self::attributes`].
+    #[allow(clippy::unused_self, reason = "as above")]
+    pub fn birth(&self, path: &BytePath) -> Result<(Attributes, Option<Timestamp>), ReadError> {
+        let object = open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+        Ok((attributes::of(&object)?, birth::of(&object)))
     }
 
     /// Whether an object looks as when it was read last: nothing of it can have changed without the time of

@@ -5,6 +5,7 @@
 //! hundred paths and a tenth of a second lets everything else have its turn. A thread only says whether an object is as
 //! recorded: what is not is read again by the engine itself, after all that was recorded of it until then was taken in.
 
+mod moves;
 mod pace;
 mod pool;
 mod priority;
@@ -27,14 +28,17 @@ use fimk_core::{
 use fimk_store::Commit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use self::pool::{Next, Pool};
+use self::{
+    moves::{Moves, found_by_scan},
+    pool::{Next, Pool},
+};
 use crate::{
     channel::ChannelError,
     clock,
     engine::{Engine, Eyes, Trouble},
     examine::{Manner, is_leased, read_under},
     exit::Failure,
-    pending::{Found, Pending},
+    pending::Pending,
     read::{Known, Reader},
     start::{BASELINE_BATCH, BASELINE_BYTES, Past, TEXT_BYTES_MAX, is_new_ground},
 };
@@ -101,6 +105,7 @@ struct Scan<'a> {
     last: Option<BytePath>,
     baseline: Baseline,
     differing: Vec<BytePath>,
+    moves: Moves,
     tally: Tally,
     turned: Instant,
     remembered: Instant,
@@ -153,6 +158,7 @@ impl Engine {
         compared?;
         self.put_baseline(&mut scan.baseline, true)?;
         self.compare_differing(&mut scan)?;
+        self.compare_newcomers(&mut scan, below)?;
         self.compare_absent(&scan.paths, gap, below, &mut scan.tally)?;
         if scan.remembers {
             self.store
@@ -197,6 +203,7 @@ impl Engine {
             last: None,
             baseline: Baseline::default(),
             differing: Vec::new(),
+            moves: Moves::default(),
             tally: Tally::default(),
             turned: now,
             remembered: now,
@@ -354,7 +361,9 @@ impl Engine {
                 self.breathe();
             }
             if !self.settle.waits(path) {
-                self.examine_found(path, scan.gap, &mut scan.tally)?;
+                if !self.is_newcomer(scan, path)? {
+                    self.examine_found(path, scan.gap, &mut scan.tally)?;
+                }
             } else if scan.gap.is_some()
                 && !is_new_ground(path, scan.past)
                 && self.store.record(path).map_err(Failure::from)?.is_none()
@@ -372,8 +381,18 @@ impl Engine {
         gap: Option<Gap>,
         tally: &mut Tally,
     ) -> Result<(), Trouble> {
+        self.examine_counted(path, &found_by_scan(), gap, tally)
+    }
+
+    fn examine_counted(
+        &mut self,
+        path: &BytePath,
+        pending: &Pending,
+        gap: Option<Gap>,
+        tally: &mut Tally,
+    ) -> Result<(), Trouble> {
         let before = self.repairs.done().differences;
-        self.examine_in(path, &found_by_scan(), gap)?;
+        self.examine_in(path, pending, gap)?;
         tally.differences += self.repairs.done().differences - before;
         Ok(())
     }
@@ -470,6 +489,10 @@ impl Engine {
                 }
                 continue;
             }
+            if matches!(self.eyes, Eyes::Periodic) {
+                // No event told of it.
+                self.leave(&path);
+            }
             if self.rules.covers(&path).is_some() {
                 self.examine_found(&path, gap, tally)?;
             } else {
@@ -543,14 +566,5 @@ impl Baseline {
 
     fn is_full(&self) -> bool {
         self.records.len() >= BASELINE_BATCH || self.bytes >= BASELINE_BYTES
-    }
-}
-
-fn found_by_scan() -> Pending {
-    Pending {
-        found: Some(Found::Scan),
-        // Nobody takes it back to wait.
-        unexplained: true,
-        ..Pending::default()
     }
 }

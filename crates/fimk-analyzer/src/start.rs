@@ -118,8 +118,10 @@ impl Engine {
 
     fn watch_everything(&mut self) -> Result<Vec<crate::walk::Found>, Trouble> {
         self.unwatched.count_anew();
+        self.beyond.count_anew();
         let found = self.watch_below(&BytePath::new(b"/"))?;
         self.unwatched.settle();
+        self.beyond.settle();
         Ok(found)
     }
 

@@ -81,6 +81,7 @@ pub const KEYS: [(&str, &[&str]); 6] = [
             "read_bytes_max",
             "redact",
             "objects_max",
+            "names_max",
             "rule",
             "output",
             "store",
@@ -206,6 +207,8 @@ pub struct Config {
     pub redact: Vec<String>,
     /// Objects that the kernel has room to watch.
     pub objects_max: u32,
+    /// Names that are walked and remembered.
+    pub names_max: usize,
     /// At least one.
     pub rules: Vec<Rule>,
     /// At least one.
@@ -309,6 +312,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
             .unwrap_or(64 << 20),
         redact: redact::redact(top)?,
         objects_max: objects_max(top)?,
+        names_max: names_max(top)?,
         outputs: output::outputs(top, &rules)?,
         rules,
         store: store::store(top)?,
@@ -354,6 +358,13 @@ fn objects_max(top: &Section<'_>) -> Result<u32, ConfigError> {
     let objects = top.integer("objects_max", range)?;
     let objects = objects.and_then(|objects| u32::try_from(objects).ok());
     Ok(objects.unwrap_or(raw::FIMK_OBJECTS_DEFAULT))
+}
+
+/// Each costs some 250 bytes of memory; the default is as many as the kernel ever watches.
+fn names_max(top: &Section<'_>) -> Result<usize, ConfigError> {
+    let names = top.integer("names_max", 1_000..=1 << 26)?;
+    let names = names.and_then(|names| usize::try_from(names).ok());
+    Ok(names.unwrap_or(1 << 20))
 }
 
 /// Whether it lies where nothing is ever watched: /proc, /sys, /dev.

@@ -4,6 +4,7 @@
 //! with stock kernels (BPF). Where BPF knows more than fanotify can, a test asks `Monitor::is_bpf`.
 
 mod actors;
+mod anywhere;
 mod attacks;
 mod attempts;
 mod attributes;

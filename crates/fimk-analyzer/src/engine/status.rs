@@ -120,6 +120,10 @@ impl Engine {
     fn objects(&self) -> Value {
         known([
             ("watched", json!(self.tree.len())),
+            (
+                "left_out",
+                json!(Some(self.beyond.count()).filter(|&count| count > 0)),
+            ),
             ("limit", json!(self.watch_max())),
             (
                 "refused",

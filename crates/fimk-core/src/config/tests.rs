@@ -32,8 +32,8 @@ fn what_is_not_said_has_a_default() {
         (SourceWanted::Auto, 50, 300)
     );
     assert_eq!(
-        (config.read_bytes_max, config.objects_max),
-        (64 << 20, 262_144)
+        (config.read_bytes_max, config.objects_max, config.names_max),
+        (64 << 20, 262_144, 1 << 20)
     );
     assert_eq!(
         (config.state_dir, config.run_dir),
@@ -102,6 +102,7 @@ fn every_key_is_taken() {
         hash = "blake3"
         read_bytes_max = 4096
         objects_max = 1_048_576
+        names_max = 0x4000
         [[rule]]
         name = "a"
         paths = ["/a", "/b/*"]
@@ -142,7 +143,7 @@ fn every_key_is_taken() {
         (SourceWanted::Periodic, 10_000, 16)
     );
     assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
-    assert_eq!(config.objects_max, 1 << 20);
+    assert_eq!((config.objects_max, config.names_max), (1 << 20, 1 << 14));
     let rule = &config.rules[0];
     assert_eq!(
         (rule.recursive, rule.content, rule.severity),
@@ -189,7 +190,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, rule, output, store, metrics"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, names_max, rule, output, store, metrics"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 

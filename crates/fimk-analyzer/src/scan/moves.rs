@@ -1,0 +1,308 @@
+//! What a comparison finds under a name that stood for nothing, or for another object: whether it was recorded elsewhere.
+//!
+//! The number of an object alone does not say so, for file systems give it again; and sizes and times are of anybody's choice.
+//! But no two objects have one number at the same time: what has the number on record, and was born before that record was
+//! made, is the object that was recorded. Where the file system keeps no births nothing is told as moved.
+
+use std::collections::HashMap;
+
+use fimk_core::{
+    path::BytePath,
+    record::{Attributes, Record},
+    time::Timestamp,
+};
+
+use super::{MEANWHILE_EVERY, Scan};
+use crate::{
+    clock,
+    engine::{Engine, Trouble},
+    exit::Failure,
+    pending::{Found, Pending},
+    signal::{Fact, Operations, Touch},
+    start::is_new_ground,
+    tree::rebased,
+};
+
+/// File systems stamp births by a clock that lags behind by a tick of the kernel: 10 ms where it is slowest.
+const TICK_NS: i64 = 10_000_000;
+
+/// Names that lost their object and are remembered while one comparison lasts, some 200 bytes each. What they lost beyond is
+/// told as gone from there and new elsewhere.
+const LEFT_MAX: usize = 65_536;
+
+/// Device and number of an object.
+type Identity = ((u32, u32), u64);
+
+fn identity(attributes: &Attributes) -> Identity {
+    (attributes.device, attributes.inode)
+}
+
+/// A name that does not stand for its recorded object any more.
+struct Left {
+    path: BytePath,
+    /// When the record was made.
+    seen: Timestamp,
+    /// Nothing stands there now.
+    gone: bool,
+}
+
+/// The names that lost their objects, by what they lost.
+#[derive(Default)]
+pub(super) struct Moves {
+    left: HashMap<Identity, Left>,
+    /// Names whose objects are to be looked for, in the order of the comparison.
+    newcomers: Vec<BytePath>,
+    /// Directories that were found to have moved: what was recorded below them went along.
+    directories: Vec<(BytePath, BytePath)>,
+}
+
+impl Moves {
+    fn leaves(&mut self, path: &BytePath, record: &Record, gone: bool) {
+        if self.left.len() < LEFT_MAX {
+            let left = Left {
+                path: path.clone(),
+                seen: record.seen,
+                gone,
+            };
+            self.left
+                .entry(identity(&record.snapshot.attributes))
+                .or_insert(left);
+        }
+    }
+
+    /// Where this object was recorded. Nobody else comes from there then.
+    fn origin(&mut self, object: Identity, born: Option<Timestamp>) -> Option<Left> {
+        let was_there =
+            |left: &Left| born.is_some_and(|born| born.0.saturating_add(TICK_NS) <= left.seen.0);
+        self.left.get(&object).filter(|left| was_there(left))?;
+        self.left.remove(&object)
+    }
+
+    /// Where the record of a name is by now.
+    fn followed(&self, path: &BytePath) -> BytePath {
+        let followed = |path: BytePath, (old, new): &(BytePath, BytePath)| {
+            if path.is_in(old) {
+                rebased(&path, old, new)
+            } else {
+                path
+            }
+        };
+        self.directories.iter().fold(path.clone(), followed)
+    }
+}
+
+impl Engine {
+    /// Whether a name stands for another object than on record, or for one while there is no record. It is then examined when
+    /// all names are known that lost theirs.
+    pub(super) fn is_newcomer(
+        &mut self,
+        scan: &mut Scan<'_>,
+        path: &BytePath,
+    ) -> Result<bool, Trouble> {
+        let record = self.store.record(path).map_err(Failure::from)?;
+        let Some(record) = record else {
+            let new = !is_new_ground(path, scan.past);
+            if new {
+                scan.moves.newcomers.push(path.clone());
+            }
+            return Ok(new);
+        };
+        let at = path.clone();
+        let now = self.ask(path, move |reader| reader.attributes(&at));
+        let another =
+            matches!(now, Ok(Ok(now)) if identity(&now) != identity(&record.snapshot.attributes));
+        if another {
+            scan.moves.leaves(path, &record, false);
+            scan.moves.newcomers.push(path.clone());
+        }
+        Ok(another)
+    }
+
+    /// Examines the newcomers. First those where nothing stood: what they are compared with is on record where they came from,
+    /// until that name is examined.
+    pub(super) fn compare_newcomers(
+        &mut self,
+        scan: &mut Scan<'_>,
+        below: Option<&[BytePath]>,
+    ) -> Result<(), Trouble> {
+        let newcomers = std::mem::take(&mut scan.moves.newcomers);
+        if newcomers.is_empty() {
+            return Ok(());
+        }
+        self.find_what_left(scan, below)?;
+        let (mut new, mut replaced) = (Vec::new(), Vec::new());
+        for path in newcomers {
+            if self.store.record(&path).map_err(Failure::from)?.is_some() {
+                replaced.push(path);
+            } else {
+                new.push(path);
+            }
+        }
+        for (compared, path) in (1u64..).zip(new.iter().chain(&replaced)) {
+            if compared.is_multiple_of(MEANWHILE_EVERY) {
+                self.serve_control();
+                self.breathe();
+            }
+            if !self.settle.waits(path) {
+                self.compare_newcomer(scan, path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The recorded names where nothing stands.
+    fn find_what_left(
+        &mut self,
+        scan: &mut Scan<'_>,
+        below: Option<&[BytePath]>,
+    ) -> Result<(), Trouble> {
+        let everything = [None];
+        let tops: Vec<Option<&BytePath>> = below.map_or_else(
+            || everything.to_vec(),
+            |tops| tops.iter().map(Some).collect(),
+        );
+        for item in tops.into_iter().flat_map(|top| self.store.records(top)) {
+            let (path, record) = item.map_err(Failure::from)?;
+            if scan.paths.binary_search(&&path).is_err()
+                && self.rules.covers(&path).is_some()
+                && !self.settle.waits(&path)
+            {
+                scan.moves.leaves(&path, &record, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_newcomer(&mut self, scan: &mut Scan<'_>, path: &BytePath) -> Result<(), Trouble> {
+        let at = path.clone();
+        let now = self.ask(path, move |reader| reader.birth(&at));
+        let origin = match now {
+            Ok(Ok((attributes, born))) => scan.moves.origin(identity(&attributes), born),
+            _ => None,
+        };
+        // It came along with its directory, of which that was told.
+        let origin = origin.filter(|origin| scan.moves.followed(&origin.path) != *path);
+        // Not every name is walked; see `beyond`.
+        let origin = match origin {
+            Some(origin) if origin.gone && self.is_there(&origin.path) => None,
+            origin => origin,
+        };
+        match origin {
+            Some(origin) => self.examine_moved(scan, path, &origin),
+            None => self.examine_found(path, scan.gap, &mut scan.tally),
+        }
+    }
+
+    fn examine_moved(
+        &mut self,
+        scan: &mut Scan<'_>,
+        path: &BytePath,
+        origin: &Left,
+    ) -> Result<(), Trouble> {
+        let stood_here = self.store.record(path).map_err(Failure::from)?.is_some();
+        let recorded_at = scan.moves.followed(&origin.path);
+        let base = self.store.record(&recorded_at).map_err(Failure::from)?;
+        let old = Some(origin.path.clone());
+        let touch = moved(if stood_here {
+            Fact::Replaced(old)
+        } else {
+            Fact::Renamed(old)
+        });
+        let mut pending = Pending {
+            base: base.filter(|_| !stood_here),
+            ..found_by_scan()
+        };
+        if origin.gone {
+            self.leave(&recorded_at);
+            pending.former.push(recorded_at.clone());
+        }
+        pending.add(touch.clone());
+        self.examine_counted(path, &pending, scan.gap, &mut scan.tally)?;
+        // Of two that changed places each brings what is in it, and no record may be put over the other's: those are looked for
+        // one by one.
+        if origin.gone || !stood_here {
+            self.moved_below(&recorded_at, Some(path), true, &touch)?;
+            scan.moves.directories.push((recorded_at, path.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Nobody was seen to do it, and it may have been a link and a removal.
+fn moved(fact: Fact) -> Touch {
+    let now = clock::now();
+    Touch {
+        actor: None,
+        uid: None,
+        operations: Operations::default(),
+        first: now,
+        last: now,
+        count: 0,
+        bytes: 0,
+        accessed: None,
+        fact: Some(fact),
+    }
+}
+
+pub(super) fn found_by_scan() -> Pending {
+    Pending {
+        found: Some(Found::Scan),
+        // Nobody takes it back to wait.
+        unexplained: true,
+        ..Pending::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use super::*;
+
+    const OBJECT: Identity = ((8, 1), 7);
+
+    fn moves(seen: i64) -> Moves {
+        let left = Left {
+            path: BytePath::new(b"/a/b"),
+            seen: Timestamp(seen),
+            gone: true,
+        };
+        Moves {
+            left: HashMap::from([(OBJECT, left)]),
+            ..Moves::default()
+        }
+    }
+
+    #[test]
+    fn only_what_was_there_when_the_record_was_made_comes_from_there() {
+        let second = 1_000_000_000;
+        for (born, same) in [
+            (Some(0), true),
+            (Some(second - TICK_NS), true),
+            // The clock of births may have lagged: it may be a new one with the number.
+            (Some(second - TICK_NS + 1), false),
+            (Some(2 * second), false),
+            (None, false),
+        ] {
+            let origin = moves(second).origin(OBJECT, born.map(Timestamp));
+            assert_eq!(origin.is_some(), same, "{born:?}");
+        }
+    }
+
+    #[test]
+    fn one_name_is_the_origin_of_one() {
+        let mut moves = moves(1_000_000_000);
+        assert!(moves.origin(OBJECT, Some(Timestamp(0))).is_some());
+        assert!(moves.origin(OBJECT, Some(Timestamp(0))).is_none());
+    }
+
+    #[test]
+    fn what_was_below_a_directory_that_moved_is_looked_for_where_that_is() {
+        let path = |text: &str| BytePath::new(text.as_bytes());
+        let mut moves = moves(0);
+        moves.directories.push((path("/a"), path("/c")));
+        moves.directories.push((path("/c/b"), path("/d")));
+        for (before, now) in [("/a/b/x", "/d/x"), ("/a/x", "/c/x"), ("/ab", "/ab")] {
+            assert_eq!(moves.followed(&path(before)), path(now));
+        }
+    }
+}
