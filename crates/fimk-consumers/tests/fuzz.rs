@@ -59,7 +59,7 @@ enum Effort {
     Time(Duration),
 }
 
-/// What this thread has spent on a CPU. See proc_pid_schedstat(5): the first number, in nanoseconds.
+/// What this thread has spent on a CPU. See `proc_pid_schedstat(5)`: the first number, in nanoseconds.
 fn spent() -> Duration {
     let line =
         fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts CPU time");
@@ -175,7 +175,7 @@ fn fuzz(consumer: Consumer, seed: u64, effort: &Effort) -> usize {
         let done = match effort {
             Effort::Inputs(inputs) => count >= *inputs,
             // Asking costs as much as a few small inputs.
-            Effort::Time(time) => count % 64 == 0 && spent() - begun >= *time,
+            Effort::Time(time) => count % 64 == 0 && spent().saturating_sub(begun) >= *time,
         };
         if done && count >= first {
             break;
@@ -251,7 +251,7 @@ fn no_parser_fails_at_mutated_input() {
         let count = fuzz(consumer, seed, &effort);
         println!(
             "{consumer:?}: {count} inputs in {:?} of CPU time, seed {seed}",
-            spent() - begun
+            spent().saturating_sub(begun)
         );
     }
 }
