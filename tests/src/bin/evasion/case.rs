@@ -16,6 +16,8 @@ pub struct Case {
     pub bpf: Need,
     /// What is asked of the fanotify source.
     pub fanotify: Need,
+    /// What is asked of comparing at an interval, which sees what is there in the end.
+    pub periodic: Need,
 }
 
 /// What is asked of a source.
@@ -45,6 +47,8 @@ pub struct Told {
     pub change: Option<&'static str>,
     /// `fimk.accessed_path`, below the other directory; asked of the BPF source only.
     pub accessed: Option<&'static str>,
+    /// What a comparison may call it besides.
+    pub compared_as: &'static [&'static str],
     /// The path is only the beginning of `file.path`.
     pub beginning: bool,
 }
@@ -59,6 +63,7 @@ pub fn case(technique: &'static str, name: &'static str) -> Case {
         keeps: false,
         bpf: Need::Named,
         fanotify: Need::Named,
+        periodic: Need::Seen,
     }
 }
 
@@ -120,6 +125,7 @@ impl Case {
             content: false,
             change: None,
             accessed: None,
+            compared_as: &[],
             beginning: false,
         };
         further(&mut told);
@@ -155,7 +161,21 @@ impl Case {
 
     /// fanotify says that something happened, and nobody without privileges finds what.
     pub fn unseen_by_fanotify(mut self) -> Self {
-        self.fanotify = Need::Never;
+        (self.fanotify, self.periodic) = (Need::Never, Need::Never);
+        self
+    }
+
+    /// Nothing is left of it that a comparison could find.
+    pub fn unseen_by_comparing(mut self) -> Self {
+        self.periodic = Need::Never;
+        self
+    }
+
+    /// In the end it is as if it had been done so: a comparison may say that.
+    pub fn compared_as(mut self, actions: &'static [&'static str]) -> Self {
+        for told in &mut self.told {
+            told.compared_as = actions;
+        }
         self
     }
 
@@ -173,7 +193,7 @@ impl Case {
 
     /// No source sees it.
     pub fn unseen(mut self) -> Self {
-        (self.bpf, self.fanotify) = (Need::Unseen, Need::Unseen);
+        (self.bpf, self.fanotify, self.periodic) = (Need::Unseen, Need::Unseen, Need::Unseen);
         self
     }
 }

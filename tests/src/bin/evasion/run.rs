@@ -34,6 +34,38 @@ struct Running<'a> {
     failed: Option<Outcome>,
 }
 
+/// What serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Bpf,
+    Fanotify,
+    Periodic,
+}
+
+impl Source {
+    fn of(monitor: &Monitor) -> Self {
+        let events = monitor.events();
+        let is_periodic = |event: &Event| {
+            event.action() == "monitor_started" && event.text("fimk.source") == Some("periodic")
+        };
+        if monitor.is_bpf() {
+            Self::Bpf
+        } else if events.iter().any(is_periodic) {
+            Self::Periodic
+        } else {
+            Self::Fanotify
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bpf => "bpf",
+            Self::Fanotify => "fanotify",
+            Self::Periodic => "periodic",
+        }
+    }
+}
+
 /// A line of the table.
 struct Line<'a> {
     case: &'a Case,
@@ -64,16 +96,16 @@ pub fn run(cases: &[Case]) -> bool {
     }
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
-    let bpf = monitor.is_bpf();
+    let source = Source::of(&monitor);
     let mappings = tells_mappings(&monitor);
     if std::env::var_os("FIMK_SHOW").is_some() {
         println!("{}", monitor.account());
     }
     let lines: Vec<Line<'_>> = running
         .iter()
-        .map(|it| it.line(&events, bpf, it.need(bpf, mappings), &program))
+        .map(|it| it.line(&events, source, it.need(source, mappings), &program))
         .collect();
-    let header = header(&site, bpf);
+    let header = header(&site, source);
     // While fimk watches, so that what is released now does not stay unread.
     drop(running);
     monitor.stop();
@@ -90,7 +122,8 @@ fn write_program(site: &Site) -> PathBuf {
 /// Everything is printed, also what changed nothing; all content is compared soon enough to be waited for.
 fn config(site: &Site) -> String {
     let rule = rule(&[&site.files()]).replace("\"stdout\"", "\"stdout\"\nseverity = 0");
-    format!("compare_interval_s = 20\n{rule}")
+    // What only comparing finds is waited for before the next case begins.
+    format!("compare_interval_s = 20\nscan_interval_s = 1\n{rule}")
 }
 
 /// How long a case waits for its event before the next begins. What comes later counts, too.
@@ -142,6 +175,7 @@ impl<'a> Running<'a> {
     }
 
     fn act(&mut self, monitor: &Monitor, program: &Path) {
+        let source = Source::of(monitor);
         let from = monitor.event_count();
         if self.helper.is_none() {
             self.start(program);
@@ -164,16 +198,16 @@ impl<'a> Running<'a> {
             .iter()
             .map(|told| digest(&self.watched, told))
             .collect();
-        if !self.case.told.is_empty() {
+        if !self.case.told.is_empty() && self.need(source, true) != Need::Never {
             monitor.wait_at_most(patience(), from, |events| {
                 let now = Instant::now();
                 let events: Vec<_> = events.iter().map(|event| (now, event.clone())).collect();
-                self.is_settled(&events, program)
+                self.is_settled(&events, source, program)
             });
         }
     }
 
-    fn deed<'b>(&'b self, program: &'b Path, bpf: bool) -> Deed<'b> {
+    fn deed<'b>(&'b self, program: &'b Path, source: Source) -> Deed<'b> {
         Deed {
             watched: &self.watched,
             out: &self.out,
@@ -183,24 +217,33 @@ impl<'a> Running<'a> {
             holder: self.holder,
             begun: self.begun,
             digests: &self.digests,
-            bpf,
+            bpf: source == Source::Bpf,
+            periodic: source == Source::Periodic,
         }
     }
 
     /// Whether there is nothing more to wait for.
-    fn is_settled(&self, events: &[(Instant, Event)], program: &Path) -> bool {
+    fn is_settled(&self, events: &[(Instant, Event)], source: Source, program: &Path) -> bool {
         self.failed.is_some()
             || self.case.told.is_empty()
-            || judge(self.case, &self.deed(program, false), events).0
+            || judge(self.case, &self.settling(program, source), events).0
                 < Outcome::NotRun(String::new())
     }
 
+    /// Nothing is waited for only to hear of other names.
+    fn settling<'b>(&'b self, program: &'b Path, source: Source) -> Deed<'b> {
+        Deed {
+            bpf: false,
+            ..self.deed(program, source)
+        }
+    }
+
     /// Who has held a mapping since before fimk started, only an iterator over mappings tells.
-    fn need(&self, bpf: bool, mappings: bool) -> Need {
-        let need = if bpf {
-            self.case.bpf
-        } else {
-            self.case.fanotify
+    fn need(&self, source: Source, mappings: bool) -> Need {
+        let need = match source {
+            Source::Bpf => self.case.bpf,
+            Source::Fanotify => self.case.fanotify,
+            Source::Periodic => self.case.periodic,
         };
         if self.case.early && need == Need::Slow && !mappings {
             Need::Seen
@@ -209,10 +252,16 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn line(&self, events: &[(Instant, Event)], bpf: bool, need: Need, program: &Path) -> Line<'a> {
+    fn line(
+        &self,
+        events: &[(Instant, Event)],
+        source: Source,
+        need: Need,
+        program: &Path,
+    ) -> Line<'a> {
         let (mut outcome, at, mut notes) = match &self.failed {
             Some(failed) => (failed.clone(), None, Vec::new()),
-            None => judge(self.case, &self.deed(program, bpf), events),
+            None => judge(self.case, &self.deed(program, source), events),
         };
         let unseen = matches!(need, Need::Unseen | Need::Never);
         if outcome == Outcome::Missed && unseen {
@@ -221,7 +270,7 @@ impl<'a> Running<'a> {
         }
         let well = outcome.satisfies(need) && (unseen || notes.is_empty());
         if !well {
-            notes.push(account(&self.deed(program, bpf), events));
+            notes.push(account(&self.deed(program, source), events));
         }
         Line {
             case: self.case,
@@ -272,12 +321,14 @@ fn digest(watched: &Path, told: &crate::case::Told) -> Option<String> {
 fn await_all(running: &[Running<'_>], monitor: &Monitor, program: &Path) {
     // The comparison of all content begins at intervals, and takes its time.
     let end = Instant::now() + 2 * deadline();
-    let bpf = monitor.is_bpf();
+    let source = Source::of(monitor);
     loop {
         let events = monitor.timed_events();
         let out: Vec<&Running<'_>> = running
             .iter()
-            .filter(|it| it.need(bpf, true) != Need::Never && !it.is_settled(&events, program))
+            .filter(|it| {
+                it.need(source, true) != Need::Never && !it.is_settled(&events, source, program)
+            })
             .collect();
         if out.is_empty() || Instant::now() >= end {
             return;
@@ -288,14 +339,13 @@ fn await_all(running: &[Running<'_>], monitor: &Monitor, program: &Path) {
 }
 
 /// Kernel, file system, source. A guest that made the file system calls it by the name it was asked for.
-fn header(site: &Site, bpf: bool) -> String {
+fn header(site: &Site, source: Source) -> String {
     let kernel = execute("uname", &["-r"]).output;
     let system = std::env::var("FIMK_FILE_SYSTEM").unwrap_or_else(|_| {
         let files = site.files();
         attempt("findmnt", &["-n", "-o", "FSTYPE", "-T", text(&files)]).output
     });
-    let source = if bpf { "bpf" } else { "fanotify" };
-    format!("{}, {}, {source}", kernel.trim(), system.trim())
+    format!("{}, {}, {}", kernel.trim(), system.trim(), source.name())
 }
 
 /// As libtest would, then the table. Whether all did well.

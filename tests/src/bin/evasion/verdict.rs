@@ -93,6 +93,8 @@ pub struct Deed<'a> {
     pub digests: &'a [Option<String>],
     /// Whether the source serves that knows other names.
     pub bpf: bool,
+    /// Whether only comparisons do.
+    pub periodic: bool,
 }
 
 /// The outcome of a case and the number of the event that shows it latest, among events in the order in which they were read.
@@ -204,7 +206,8 @@ fn fits(told: &Told, deed: &Deed<'_>, digest: Option<&str>, event: &Event) -> bo
             .any(|change| change["field"] == name || change["subject"] == name)
     };
     right_path
-        && told.actions.contains(&event.action())
+        && (told.actions.contains(&event.action())
+            || deed.periodic && told.compared_as.contains(&event.action()))
         && told.change.is_none_or(changed)
         && (!told.content || digest.is_some() && event.text("file.hash.sha256") == digest)
 }
