@@ -78,3 +78,54 @@ fn a_process_in_a_container_is_named_with_its_container() {
     monitor.expect(expected.without("container"));
     monitor.stop();
 }
+
+/// A root of its own with programs of the host and a directory of it as `/data`, as container managers make one, and a write
+/// to a file there. In the words of the shell: control group, root, directory of the host.
+const CONTAINER: &str = r#"
+set -e
+echo $$ >"$0"
+mount -t tmpfs none "$1"
+for directory in /bin /sbin /lib /lib64 /usr /dev; do
+    if [ -e "$directory" ]; then
+        mkdir "$1$directory"
+        mount --rbind "$directory" "$1$directory"
+    fi
+done
+mkdir "$1/data" "$1/old"
+mount --bind "$2" "$1/data"
+cd "$1"
+pivot_root . old
+cd /
+exec sh -c 'echo two >>/data/file'
+"#;
+
+#[test]
+fn a_change_from_inside_a_container_is_told_by_its_path_on_the_host_and_the_one_used_inside() {
+    let site = Site::new();
+    let Some(group) = Group::new(&site) else {
+        not_run(
+            "a_change_from_inside_a_container_is_told_by_both_paths",
+            "this machine mounts no cgroup2",
+        );
+        return;
+    };
+    let path = site.write("volume/file", "one\n");
+    let root = site.outside("root");
+    fs::create_dir(&root).expect("it is ours");
+    let monitor = site.watch();
+    let processes = group.processes();
+    let volume = site.file("volume");
+    let arguments = ["--mount", "--propagation", "private", "sh", "-c", CONTAINER];
+    let places = [&processes, &root, &volume].map(|path| text(path));
+    let inside = run("unshare", &[&arguments[..], &places].concat());
+    let modified = Expect::action("modified").of(&path).adds("two");
+    let modified = modified.field("process.pid", inside.pid);
+    let modified = modified.field("container.id", ID);
+    // fanotify tells of the object and of no way to it.
+    monitor.expect(if monitor.is_bpf() {
+        modified.field("fimk.accessed_path", "/data/file")
+    } else {
+        modified.without("fimk.accessed_path")
+    });
+    monitor.stop();
+}
