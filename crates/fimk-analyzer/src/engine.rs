@@ -136,6 +136,8 @@ pub struct Engine {
     pub(crate) scan_pause: Duration,
     /// What the kernel has no room to watch.
     pub(crate) unwatched: crate::unwatched::Unwatched,
+    /// What is compared at intervals though something serves.
+    pub(crate) apart: crate::apart::Apart,
     /// What is not walked.
     pub(crate) beyond: crate::beyond::Beyond,
     /// Comparisons that somebody asked for.
@@ -248,6 +250,7 @@ impl Engine {
             last_scan: Instant::now(),
             scan_pause: crate::start::SCAN_PAUSE,
             unwatched: crate::unwatched::Unwatched::default(),
+            apart: crate::apart::Apart::default(),
             beyond: crate::beyond::Beyond::default(),
             orders: orders::Orders::default(),
             accepted: parts.accepted,
@@ -313,6 +316,7 @@ impl Engine {
         self.report_attempts()?;
         self.look_at_holders()?;
         self.scan_if_wanted()?;
+        self.compare_apart()?;
         self.scan_if_ordered()?;
         self.tell_losses(false)?;
         self.say_unwatched()?;

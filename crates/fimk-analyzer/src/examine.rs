@@ -8,7 +8,7 @@ use std::{
 
 use fimk_core::{
     config::{ContentMode, Rule},
-    event::{Body, Event, Gap},
+    event::{Body, Event, Gap, Source},
     path::BytePath,
     record::{Content, Digest, Record, Snapshot},
     rules::RuleSet,
@@ -271,7 +271,15 @@ impl Engine {
     }
 
     pub(crate) fn event(&self, (action, severity, change): Report) -> Event {
-        self.event_of(action, severity, Body::Change(Box::new(change)))
+        let source = if self.is_apart(&change.file.path) {
+            Source::Periodic
+        } else {
+            self.source()
+        };
+        Event {
+            source: Some(source),
+            ..self.event_of(action, severity, Body::Change(Box::new(change)))
+        }
     }
 
     /// Only a release was hinted, nothing is mapped, and the attributes are those recorded: opening for

@@ -128,7 +128,7 @@ pub enum MarkError {
     #[error("it may not be opened ({0})")]
     Denied(String),
     /// The file system has no handles or takes no marks (`EXDEV`, `ENODEV`, `EOPNOTSUPP`).
-    #[error("its file system cannot be watched by fanotify ({0}); it is left to the periodic scan")]
+    #[error("its file system cannot be watched by fanotify ({0})")]
     Unsupported(String),
     /// A limit: ours, or the kernel's (`fs.fanotify.max_user_marks`).
     #[error("no more marks can be set")]

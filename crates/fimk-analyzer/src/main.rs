@@ -2,6 +2,7 @@
 
 mod actors;
 mod age;
+mod apart;
 mod args;
 mod attempts;
 mod beyond;

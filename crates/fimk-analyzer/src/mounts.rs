@@ -30,7 +30,10 @@ use crate::{
     walk::Found,
 };
 
-pub use self::{hints::Hint, table::Table};
+pub use self::{
+    hints::Hint,
+    table::{Mount, Table},
+};
 
 /// What the kernel says when the mount table changed: proc(5).
 pub const CHANGED: PollFlags = PollFlags::POLLPRI.union(PollFlags::POLLERR);

@@ -13,6 +13,7 @@ use fimk_wire::raw;
 use crate::{
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
+    fanotify::MarkError,
     held::How,
     pending::{Found, Pending},
     signal::{Fact, Operations, Signal, Touch},
@@ -500,8 +501,13 @@ impl Engine {
             }
             Eyes::Fanotify(fanotify) => {
                 let refused = fanotify.watch(&mut self.tree, &self.walker, found);
-                for sentence in refused {
-                    self.degraded(&sentence)?;
+                for (path, error) in refused {
+                    match error {
+                        MarkError::Unsupported(_) | MarkError::Full => {
+                            self.set_apart(&path, &error.to_string())?;
+                        }
+                        _ => self.degraded(&format!("{path} is not watched: {error}"))?,
+                    }
                 }
             }
             Eyes::Periodic => {

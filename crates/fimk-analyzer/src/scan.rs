@@ -489,8 +489,7 @@ impl Engine {
                 }
                 continue;
             }
-            if matches!(self.eyes, Eyes::Periodic) {
-                // No event told of it.
+            if self.goes_untold(&path) {
                 self.leave(&path);
             }
             if self.rules.covers(&path).is_some() {

@@ -326,6 +326,18 @@ impl Engine {
         Ok(tally)
     }
 
+    /// Compares what is on one mount, and below.
+    pub(crate) fn compare_mount(
+        &mut self,
+        point: &BytePath,
+        thorough: bool,
+    ) -> Result<(), Trouble> {
+        let found = self.watch_below(point)?;
+        let top = std::slice::from_ref(point);
+        let tally = self.compare_found(&found, (None, thorough), Some(top))?;
+        self.say_baseline(&tally)
+    }
+
     fn compare_found(
         &mut self,
         found: &[crate::walk::Found],

@@ -306,6 +306,9 @@ pub fn leave_out_names(status: &mut Value) {
             members.remove(member);
         }
     }
+    if let Value::Object(members) = &mut *status {
+        members.remove("mounts");
+    }
     let outputs = status.get_mut("outputs").and_then(Value::as_array_mut);
     for output in outputs
         .into_iter()

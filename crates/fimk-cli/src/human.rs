@@ -26,6 +26,7 @@ pub fn status(answer: &Value) -> String {
     let rows = [
         ("source", answer.source()),
         ("plan", answer.plan()),
+        ("mounts", answer.mounts()),
         ("objects", answer.objects()),
         ("last event", answer.last_event()),
         ("events", answer.events()),
@@ -173,6 +174,33 @@ impl Answer<'_> {
             .map(|(word, hooks)| wrapped(&format!("{word}:"), hooks))
             .collect();
         Some(lines.join("\n"))
+    }
+
+    /// Those that the source serves on one line, each of the others on one of its own, with the reason.
+    fn mounts(&self) -> Option<String> {
+        let usual = self.text("/source/name")?;
+        let (mut served, mut others) = (Vec::new(), Vec::new());
+        for mount in self.list("/mounts") {
+            let mount = Answer(mount);
+            let of = format!("{} ({})", mount.text("/path")?, mount.text("/file_system")?);
+            let sources: Vec<String> = mount
+                .list("/sources")
+                .iter()
+                .filter_map(|source| source.as_str().map(shown))
+                .collect();
+            if sources == [usual.as_str()] {
+                served.push(of);
+            } else {
+                let why = mount.text("/reason").unwrap_or_default();
+                others.push(format!("{}: {of}: {why}", sources.join(" and ")));
+            }
+        }
+        let mut lines = Vec::new();
+        if !served.is_empty() {
+            lines.push(wrapped(&format!("{usual}:"), with_commas(served)));
+        }
+        lines.extend(others);
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
     fn objects(&self) -> Option<String> {

@@ -5,6 +5,7 @@
 
 mod actors;
 mod anywhere;
+mod apart;
 mod attacks;
 mod attempts;
 mod attributes;
@@ -15,6 +16,7 @@ mod command;
 mod containers;
 mod content;
 mod exchange;
+mod fields;
 mod floods;
 mod forwarder;
 mod growing;

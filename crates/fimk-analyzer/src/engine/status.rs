@@ -44,6 +44,7 @@ impl Engine {
             ("host", self.host()),
             ("config", self.configured()),
             ("source", status::source(&about.ready, self.source().name())),
+            ("mounts", self.mounts_told()),
             ("objects", self.objects()),
             (
                 "kernel",

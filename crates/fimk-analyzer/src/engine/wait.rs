@@ -91,6 +91,7 @@ impl Engine {
             periodic,
             self.losses.next_due(),
             self.repairs_due(),
+            self.apart_due(),
             sync,
             self.storing.next_due(),
             self.forget_at,

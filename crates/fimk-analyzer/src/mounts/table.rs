@@ -8,6 +8,7 @@ use std::{
 use fimk_core::path::{BytePath, escaped};
 
 use super::places::{self, Overlay};
+use crate::apart::is_remote;
 
 /// Mounts kept. A busy container host has some thousands; each costs about 300 bytes here. The kernel's own
 /// limit (fs.mount-max) is 100,000, which is more than our memory is meant for.
@@ -48,6 +49,8 @@ pub struct Table {
     pub incomplete: bool,
     /// Which mount is seen at a point.
     seen: HashMap<BytePath, u64>,
+    /// The points of those that others may change.
+    remote: Vec<BytePath>,
 }
 
 impl Table {
@@ -58,6 +61,9 @@ impl Table {
     pub fn read(from: impl Read) -> io::Result<Self> {
         let mut table = Self::lines(from)?;
         table.seen = places::seen(&table.mounts);
+        let seen = table.seen().into_iter();
+        let remote = seen.filter(|mount| is_remote(&mount.file_system));
+        table.remote = remote.map(|mount| mount.point.clone()).collect();
         Ok(table)
     }
 
@@ -82,6 +88,19 @@ impl Table {
                 None => table.incomplete = true,
             }
         }
+    }
+
+    /// Those that are seen, in the order of their points.
+    pub fn seen(&self) -> Vec<&Mount> {
+        let ids = self.seen.values();
+        let mut seen: Vec<&Mount> = ids.filter_map(|id| self.mounts.get(id)).collect();
+        seen.sort_by(|one, other| one.point.cmp(&other.point));
+        seen
+    }
+
+    /// The points of those that are seen and that others may change, of which the kernel is not told.
+    pub fn remote(&self) -> &[BytePath] {
+        &self.remote
     }
 
     /// Whether what belongs at this place is mounted when somebody enters it (autofs), and is not now. To look

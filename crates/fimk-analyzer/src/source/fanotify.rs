@@ -131,8 +131,13 @@ impl Fanotify {
         (!places.is_empty()).then_some((since, places))
     }
 
-    /// Marks names and enters them into the tree; gives a sentence for each that cannot be watched.
-    pub fn watch(&mut self, tree: &mut Tree, walker: &Walker, found: &[Found]) -> Vec<String> {
+    /// Marks names and enters them into the tree; gives those that cannot be watched.
+    pub fn watch(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        found: &[Found],
+    ) -> Vec<(BytePath, MarkError)> {
         let mut refused = Vec::new();
         for it in found {
             let meta = look(&it.path);
@@ -140,7 +145,7 @@ impl Fanotify {
             match self.mark(it, meta.as_ref(), walker) {
                 // It went while we walked: its directory is marked and says so.
                 Ok(()) | Err(MarkError::Gone | MarkError::NotDirectory) => {}
-                Err(error) => refused.push(format!("{} is not watched: {error}", it.path)),
+                Err(error) => refused.push((it.path.clone(), error)),
             }
         }
         refused
