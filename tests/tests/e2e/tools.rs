@@ -1,12 +1,14 @@
 //! What the real tools of administration do, in the words of the file: those that `users` does not have. All but
 //! `chage` and `crontab` work on copies.
 //!
-//! `systemctl edit` asks the running systemd, which a test host need not have: what it writes is written here as it
-//! writes it, a temporary file that is renamed; `systemctl enable` needs none.
+//! `systemctl edit` asks a running systemd, which a test host need not have: it is given one of its own, of a user. `systemctl
+//! enable` needs none.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use fimk_tests::{Account, Event, Expect, Site, not_run, rule, run, run_with_input, text, which};
+use fimk_tests::{
+    Account, Event, Expect, Site, attempt, not_run, rule, run, run_with_input, text, which,
+};
 
 fn modified() -> Expect {
     Expect::action("modified")
@@ -172,6 +174,71 @@ fn a_sudoers_that_visudo_edits_is_told_rule_by_rule_and_one_that_it_checks_is_no
     assert_eq!(first.map(ids), Some(vec!["sudoers-nopasswd".to_owned()]));
 }
 
+/// A systemd for a user with the home `$1`, in a process namespace and control groups of its own, and `systemctl edit` on a
+/// terminal, with the editor `$0/editor`.
+const EDIT: &str = r#"
+group=fimk-systemctl-$$
+hierarchies=$(awk '$3 ~ "^cgroup" { print $2 }' /proc/mounts)
+leave() {
+    for at in $hierarchies; do
+        echo $$ >"$at/cgroup.procs"
+        find "$at/$group" -depth -type d -exec rmdir {} +
+    done
+}
+trap leave EXIT
+for at in $hierarchies; do
+    mkdir "$at/$group" || exit
+    case $at in
+    */systemd | */unified | */cgroup) echo $$ >"$at/$group/cgroup.procs" || exit ;;
+    esac
+done
+export XDG_RUNTIME_DIR=/run/user/0 HOME="$1" XDG_CONFIG_HOME="$1/.config" SYSTEMD_EDITOR="$0/editor"
+timeout 60 unshare --mount --pid --fork --kill-child sh -c '
+    mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR" || exit
+    /usr/lib/systemd/systemd --user >/dev/null 2>&1 &
+    for turn in $(seq 200); do [ -S "$XDG_RUNTIME_DIR/systemd/private" ] && break; sleep 0.1; done
+    script -qec "systemctl --user edit web.service" /dev/null; exit'
+"#;
+
+const EDITOR: &str = "#!/bin/sh\nprintf '[Service]\\nExecStart=\\nExecStart=/tmp/x\\n' >\"$1\"\n";
+
+#[test]
+fn what_systemctl_edit_writes_is_told_setting_by_setting() {
+    let test = "what_systemctl_edit_writes_is_told_setting_by_setting";
+    let needs = ["systemctl", "script", "/usr/lib/systemd/systemd"];
+    if let Some(missing) = needs.iter().find(|it| which(Path::new(it)).is_none()) {
+        not_run(test, &format!("there is no {missing}"));
+        return;
+    }
+    let site = Site::new();
+    let editor = site.outside("editor");
+    fs::write(&editor, EDITOR).expect("it is ours");
+    run("chmod", &["0755", text(&editor)]);
+    site.write(
+        "home/.config/systemd/user/web.service",
+        "[Service]\nExecStart=/usr/bin/web\n",
+    );
+    let drop_in = site.write(
+        "home/.config/systemd/user/web.service.d/override.conf",
+        "[Service]\nUser=web\n",
+    );
+    let home = site.file("home");
+    let scratch = editor.parent().expect("it is in a directory").to_owned();
+    let monitor = site.watch();
+    let edited = attempt("sh", &["-c", EDIT, text(&scratch), text(&home)]);
+    if !edited.succeeded {
+        monitor.stop();
+        not_run(test, "no systemd of a user can be started here");
+        return;
+    }
+    let command = added(modified(), "[Service] ExecStart", "/tmp/x, place 2");
+    let by_systemctl = found(command, "unit-command")
+        .of(&drop_in)
+        .field("process.name", "systemctl");
+    monitor.expect(by_systemctl);
+    monitor.stop();
+}
+
 #[test]
 fn a_drop_in_that_takes_over_a_service_and_its_enabling_are_told() {
     let site = Site::new();
@@ -181,7 +248,7 @@ fn a_drop_in_that_takes_over_a_service_and_its_enabling_are_told() {
     let drop_in = site.file("etc/systemd/system/web.service.d/override.conf");
     let directory = drop_in.parent().expect("it has a directory").to_owned();
     let monitor = site.watch();
-    // As `systemctl edit` writes it.
+    // As editors write it.
     fs::create_dir(&directory).expect("it is made");
     let temporary = directory.join(".#override.conf1a2b3c");
     fs::write(&temporary, "[Service]\nExecStart=\nExecStart=/tmp/x\n").expect("it is written");
