@@ -18,8 +18,11 @@ use super::Refusal;
 /// Of a request, with its line end: the longest path fits, also in base64.
 pub const REQUEST_BYTES_MAX: usize = 8_192;
 
-/// From the first to the last byte: a program on the same machine needs milliseconds.
+/// For a request, and for an answer as long as none of it is taken: a program on the same machine needs milliseconds.
 pub const LIFETIME: Duration = Duration::from_secs(5);
+
+/// For an answer that is taken bit by bit: whoever makes it last longer keeps others from their place.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a step came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,11 +57,12 @@ enum Phase {
     Asking(Vec<u8>),
     /// Asked, and the engine has the question.
     Waiting,
-    /// The answer, and how much of it was taken.
+    /// The answer, and how much of it was taken; when it is to be taken whole.
     Answering {
         text: String,
         taken: usize,
         refused: bool,
+        end: Instant,
     },
     Over,
 }
@@ -125,15 +129,14 @@ impl Connection {
 
     /// Goes on as far as possible at once.
     pub fn step(&mut self, now: Instant) -> Step {
-        let late = now >= self.deadline;
         let step = match &mut self.phase {
             Phase::Asking(_) => self.read(),
-            Phase::Answering { .. } => self.write(),
+            Phase::Answering { .. } => self.write(now),
             Phase::Waiting => Step::Wait,
             Phase::Over => Step::Gone,
         };
         match step {
-            Step::Wait if late => self.give_up(),
+            Step::Wait if now >= self.deadline => self.give_up(now),
             step => step,
         }
     }
@@ -148,22 +151,34 @@ impl Connection {
         self.begin(refusal.answer(), true);
     }
 
+    /// The time that its answer took to be made is not the other side's.
     fn begin(&mut self, text: String, refused: bool) {
+        let now = Instant::now();
+        self.deadline = now + LIFETIME;
         self.phase = Phase::Answering {
             text,
             taken: 0,
             refused,
+            end: now + ANSWERED_WITHIN,
         };
     }
 
     /// Too late: it is told so if it takes that at once.
-    fn give_up(&mut self) -> Step {
+    fn give_up(&mut self, now: Instant) -> Step {
         if matches!(self.phase, Phase::Asking(_)) {
             self.refuse(Refusal::TooSlow);
-            self.write();
+            self.write(now);
         }
         self.phase = Phase::Over;
         Step::Refused(Refusal::TooSlow)
+    }
+
+    /// Ends the time in which the answer is to be taken whole.
+    #[cfg(test)]
+    pub(super) fn end_at(&mut self, at: Instant) {
+        if let Phase::Answering { end, .. } = &mut self.phase {
+            *end = at;
+        }
     }
 
     fn read(&mut self) -> Step {
@@ -202,11 +217,12 @@ impl Connection {
         }
     }
 
-    fn write(&mut self) -> Step {
+    fn write(&mut self, now: Instant) -> Step {
         let Phase::Answering {
             text,
             taken,
             refused,
+            end,
         } = &mut self.phase
         else {
             return Step::Wait;
@@ -214,7 +230,10 @@ impl Connection {
         while let Some(rest) = text.as_bytes().get(*taken..).filter(|it| !it.is_empty()) {
             match self.stream.write(rest) {
                 Ok(0) => return Step::Gone,
-                Ok(count) => *taken += count,
+                Ok(count) => {
+                    *taken += count;
+                    self.deadline = (now + LIFETIME).min(*end);
+                }
                 Err(error) if is_later(&error) => return Step::Wait,
                 Err(_) => return Step::Gone,
             }

@@ -166,6 +166,59 @@ fn who_does_not_take_the_answer_is_dropped() {
 }
 
 #[test]
+fn who_takes_the_answer_slowly_has_time_as_long_as_it_takes_some() {
+    const ALL: usize = 8 << 20;
+    let mut scene = Scene::new();
+    let mut stream = scene.connect();
+    stream.write_all(ASK).expect("sent");
+    let asked = loop {
+        if let Some(question) = scene.control.turn().pop() {
+            break question.number;
+        }
+    };
+    // Its making may have taken long: that is not the other side's fault.
+    scene.pass_time();
+    scene.control.answer(asked, "x".repeat(ALL));
+    scene.turn();
+    stream.set_nonblocking(true).expect("set");
+    let (mut taken, mut bytes) = (0, vec![0; 64 << 10]);
+    while taken < ALL {
+        if let Ok(count) = stream.read(&mut bytes) {
+            assert_ne!(count, 0, "it was dropped");
+            taken += count;
+        } else {
+            // All that found room was taken.
+            scene.pass_time();
+            scene.control.turn();
+        }
+    }
+    let counts = scene.control.counts();
+    assert_eq!((counts.answered, counts.too_slow), (1, 0));
+}
+
+#[test]
+fn who_takes_the_answer_bit_by_bit_for_ever_is_dropped_in_the_end() {
+    let mut scene = Scene::new();
+    let mut stream = scene.connect();
+    stream.write_all(ASK).expect("sent");
+    let asked = loop {
+        if let Some(question) = scene.control.turn().pop() {
+            break question.number;
+        }
+    };
+    scene.control.answer(asked, "x".repeat(8 << 20));
+    scene.turn();
+    let connection = &mut scene.control.connections[0];
+    connection.end_at(Instant::now());
+    let mut bytes = vec![0; 64 << 10];
+    while !scene.control.connections.is_empty() {
+        let _ = stream.read(&mut bytes).expect("some is there");
+        scene.control.turn();
+    }
+    assert_eq!(scene.control.counts().too_slow, 1);
+}
+
+#[test]
 fn a_crowd_is_turned_away_bit_by_bit() {
     let mut scene = Scene::new();
     let crowd: Vec<_> = (0..64).map(|_| scene.connect()).collect();
