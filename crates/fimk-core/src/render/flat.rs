@@ -10,6 +10,9 @@ use super::{
 };
 use crate::event::Event;
 
+/// Names what was cut.
+pub(super) const TRUNCATED: &str = "fimk.truncated";
+
 /// The fields of [`FIELDS`] that the event has, in that order, each with its texts. A list of strings is several; a list
 /// of objects and an object whose keys are names of things is one, in JSON.
 pub(super) fn fields(event: &Event, host: &Host) -> Vec<(&'static str, Vec<String>)> {

@@ -5,11 +5,19 @@
 //! `A-Z0-9_`, none first an underscore, which is journald's own. (systemd: Native Journal Protocol;
 //! systemd.journal-fields(7).)
 
-use super::{Host, flat::fields, line::sentence, severity::syslog_severity};
+use super::{
+    Host,
+    flat::{TRUNCATED, fields},
+    line::sentence,
+    severity::syslog_severity,
+};
 use crate::event::{Action, Event};
 
 /// What journald may limit: names longer than this it drops.
 pub const JOURNAL_NAME_BYTES_MAX: usize = 64;
+
+/// An entry with more fields than this journald leaves out as a whole (`ENTRY_FIELD_COUNT_MAX`).
+const JOURNAL_FIELDS_MAX: usize = 1_000;
 
 /// The entry. A field's name is that of ECS in capitals with `FIMK_` before it, once.
 pub fn journal_entry(event: &Event, host: &Host) -> Vec<u8> {
@@ -19,7 +27,7 @@ pub fn journal_entry(event: &Event, host: &Host) -> Vec<u8> {
     let priority = syslog_severity(event.severity).to_string();
     put(&mut entry, "PRIORITY", &priority);
     put(&mut entry, "SYSLOG_IDENTIFIER", "fimk");
-    for (name, texts) in fields(event, host) {
+    for (name, texts) in few_enough(fields(event, host)) {
         if let Some(name) = journal_name(name) {
             for text in texts {
                 put(&mut entry, &name, &text);
@@ -27,6 +35,30 @@ pub fn journal_entry(event: &Event, host: &Host) -> Vec<u8> {
         }
     }
     entry
+}
+
+/// Cuts the longest lists until the entry has as many fields as journald takes; which were cut is one of them.
+fn few_enough(mut fields: Vec<(&'static str, Vec<String>)>) -> Vec<(&'static str, Vec<String>)> {
+    let mut cut = Vec::new();
+    loop {
+        let count: usize = fields.iter().map(|(_, texts)| texts.len()).sum();
+        if count + cut.len() <= JOURNAL_FIELDS_MAX {
+            break;
+        }
+        let Some((name, texts)) = fields.iter_mut().max_by_key(|(_, texts)| texts.len()) else {
+            break;
+        };
+        texts.truncate(texts.len() / 2);
+        if !cut.contains(name) {
+            cut.push(*name);
+        }
+    }
+    let cut = cut.into_iter().map(str::to_owned);
+    match fields.iter_mut().find(|(name, _)| *name == TRUNCATED) {
+        Some((_, texts)) => texts.extend(cut),
+        None => fields.push((TRUNCATED, cut.collect())),
+    }
+    fields
 }
 
 /// How the journal calls a field of [`super::FIELDS`]; none for the sentence, which is `MESSAGE`.

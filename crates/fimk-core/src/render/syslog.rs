@@ -1,7 +1,11 @@
 //! An event as a message of RFC 5424, with its fields as structured data.
 
 use super::{
-    FIELDS, Host, cut, flat::fields, json::harmless, line::sentence, severity::syslog_severity,
+    FIELDS, Host, cut,
+    flat::{TRUNCATED, fields},
+    json::harmless,
+    line::sentence,
+    severity::syslog_severity,
 };
 use crate::{event::Event, text::head};
 
@@ -97,8 +101,6 @@ fn put_element(message: &mut String, event: &Event, host: &Host, room: usize) {
     }
     message.push(']');
 }
-
-const TRUNCATED: &str = "fimk.truncated";
 
 /// A parameter, if there is room for it or for a good part; whether it is there whole.
 fn put_parameter(message: &mut String, name: &str, value: &str, end: usize) -> bool {

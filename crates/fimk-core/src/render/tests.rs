@@ -3,6 +3,7 @@
 mod limits;
 mod others;
 mod published;
+mod rfc5424;
 mod siem;
 
 use std::collections::BTreeSet;

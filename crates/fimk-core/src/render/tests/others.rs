@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 /// What people put into names to be taken for something else.
-const HOSTILE: [&str; 14] = [
+pub(super) const HOSTILE: [&str; 14] = [
     "\n<13>1 - - root - - - all is well",
     "\"] [x@1 a=\"b",
     "]",
@@ -23,7 +23,7 @@ const HOSTILE: [&str; 14] = [
 ];
 
 /// Events in which everything that others choose is this.
-fn forged(name: &str) -> Vec<Event> {
+pub(super) fn forged(name: &str) -> Vec<Event> {
     let mut one = full();
     one.file.path = BytePath::new(format!("/etc/{name}").as_bytes());
     one.previous_path = Some(BytePath::new(
@@ -91,7 +91,7 @@ fn forged(name: &str) -> Vec<Event> {
 }
 
 /// Every event that the tests have, and the forged ones.
-fn all() -> Vec<Event> {
+pub(super) fn all() -> Vec<Event> {
     let plain = [
         changed(full()),
         changed(change()),
@@ -358,6 +358,10 @@ fn an_entry_of_the_journal_has_fields_of_ours_only() {
         assert!(name.len() <= JOURNAL_NAME_BYTES_MAX, "{name}");
         let plain = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
         assert!(name.bytes().all(plain), "{name}");
+        assert!(
+            name.starts_with(|it: char| it.is_ascii_uppercase()),
+            "{name}"
+        );
     }
     known.extend(["MESSAGE", "MESSAGE_ID", "PRIORITY", "SYSLOG_IDENTIFIER"].map(str::to_owned));
     for event in all() {
@@ -370,6 +374,26 @@ fn an_entry_of_the_journal_has_fields_of_ours_only() {
             assert_eq!(count, 1, "{name}");
         }
     }
+}
+
+#[test]
+fn an_entry_has_as_many_fields_as_journald_takes_and_says_what_was_cut() {
+    let mut many = change();
+    let acl = (0..1_500).map(|user| format!("user:{user}:rw-"));
+    many.file.further.now.acl = acl.collect();
+    if let Some(actor) = &mut many.actor {
+        actor.process.args = vec![String::new(); 512];
+    }
+    many.truncated = vec!["fimk.diff".into()];
+    let fields = parse_journal(&journal_entry(&changed(many), &host()));
+    assert!(fields.len() <= 1_024, "{}", fields.len());
+    let of = |name: &str| fields.iter().filter(|(it, _)| it == name).count();
+    assert!(of("FIMK_ACL") > 100 && of("FIMK_PROCESS_ARGS") > 100);
+    let cut = fields.iter().filter(|(name, _)| name == "FIMK_TRUNCATED");
+    let cut: Vec<&[u8]> = cut.map(|(_, value)| value.as_slice()).collect();
+    assert!(cut.contains(&b"fimk.acl".as_slice()) && cut.contains(&b"fimk.diff".as_slice()));
+    let usual = parse_journal(&journal_entry(&changed(change()), &host()));
+    assert!(usual.iter().all(|(name, _)| name != "FIMK_TRUNCATED"));
 }
 
 #[test]
