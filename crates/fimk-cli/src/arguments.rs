@@ -131,10 +131,13 @@ fn what(name: &str, matches: &ArgMatches) -> Result<Option<What>, String> {
     }
     if name == "top" {
         let seconds = matches.get_one::<u64>("interval").copied().unwrap_or(2);
-        return Ok(Some(What::Top(top::Wanted {
-            once: matches.get_flag("once"),
-            interval: Duration::from_secs(seconds),
-        })));
+        return Ok(Format::of(matches).map(|format| {
+            What::Top(top::Wanted {
+                once: matches.get_flag("once"),
+                interval: Duration::from_secs(seconds),
+                format,
+            })
+        }));
     }
     Ok(Format::of(matches).and_then(|format| {
         Some(match name {
@@ -300,6 +303,7 @@ fn top() -> Command {
             .default_value("2")
             .help("Between two pictures"),
     )
+    .arg(format_flag())
 }
 
 #[cfg(test)]

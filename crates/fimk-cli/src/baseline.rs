@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use fimk_core::{
+    exit::{Failure, Status},
     render::one_line,
     request::{Accept, Records, Request},
 };
 use serde_json::Value;
 
 use crate::{
-    client,
-    exit::{Failure, Status},
-    print,
+    client, print,
     words::{bytes, moment, shown},
 };
 

@@ -9,9 +9,10 @@ use fimk_core::{config::Config, render::one_line};
 use serde_json::{Value, json};
 
 use self::dry_run::{Found, dry_run};
+use fimk_core::exit::{Failure, Status};
+
 use crate::{
     arguments::{Format, format_flag},
-    exit::{Failure, Status},
     words::{bytes, counted, grouped, shown},
 };
 

@@ -12,7 +12,7 @@ use std::{
 use fimk_core::request::Request;
 use serde_json::Value;
 
-use crate::exit::{Failure, Status};
+use fimk_core::exit::{Failure, Status};
 
 /// In the run directory.
 const SOCKET: &str = "control.sock";

@@ -3,17 +3,13 @@
 use std::{path::Path, thread, time::Duration};
 
 use fimk_core::{
+    exit::{Failure, Status},
     render::table_head,
     request::{Query, Request},
 };
 use serde_json::Value;
 
-use crate::{
-    client,
-    exit::{Failure, Status},
-    print,
-    words::shown,
-};
+use crate::{client, colours, print, words::shown};
 
 /// How often is looked for new events.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -44,7 +40,7 @@ pub fn print_all(run_dir: &Path, wanted: &Wanted) -> Result<(), Failure> {
     let mut newest = newest(run_dir)?;
     if wanted.limit > 0 {
         let lines = last(run_dir, wanted, newest)?;
-        print_lines(&lines)?;
+        print_lines(wanted, &lines)?;
     } else {
         newest = forward(run_dir, wanted, 0)?;
     }
@@ -100,7 +96,7 @@ fn forward(run_dir: &Path, wanted: &Wanted, mut after: u64) -> Result<u64, Failu
             ..wanted.query.clone()
         };
         let page = ask(run_dir, query)?;
-        print_lines(&page.lines)?;
+        print_lines(wanted, &page.lines)?;
         let moved = page.sequence > after;
         after = after.max(page.sequence);
         if !page.more || !moved {
@@ -119,9 +115,22 @@ fn ask(run_dir: &Path, query: Query) -> Result<Page, Failure> {
     })
 }
 
-fn print_lines(lines: &[String]) -> Result<(), Failure> {
+fn print_lines(wanted: &Wanted, lines: &[String]) -> Result<(), Failure> {
     if lines.is_empty() {
         return Ok(());
     }
+    let is_table = match wanted.query.format.as_deref() {
+        Some("table") => Some(true),
+        Some("text") => Some(false),
+        // What is read by programs has no colours.
+        _ => None,
+    };
+    let lines: Vec<String> = match is_table.filter(|_| colours::are_wanted()) {
+        Some(is_table) => lines
+            .iter()
+            .map(|line| colours::with_severity(line, is_table))
+            .collect(),
+        None => lines.to_vec(),
+    };
     print(&(lines.join("\n") + "\n"))
 }

@@ -4,8 +4,8 @@ mod arguments;
 mod baseline;
 mod check;
 mod client;
+mod colours;
 mod events;
-mod exit;
 mod human;
 mod legend;
 mod lists;
@@ -21,15 +21,13 @@ use std::{
 };
 
 use fimk_core::{
+    exit::{Failure, Status},
     render::{metrics, one_line},
     request::Request,
 };
 use serde_json::Value;
 
-use crate::{
-    arguments::{Format, Parsed, Wanted, What},
-    exit::{Failure, Status},
-};
+use crate::arguments::{Format, Parsed, Wanted, What};
 
 fn main() -> ExitCode {
     let done = match arguments::parse(std::env::args_os()) {

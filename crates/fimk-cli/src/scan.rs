@@ -9,6 +9,7 @@ use std::{
 };
 
 use fimk_core::{
+    exit::{Failure, Status},
     render::one_line,
     request::{Query, Request},
 };
@@ -16,9 +17,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::Format,
-    client,
-    exit::{Failure, Status},
-    print,
+    client, print,
     words::{counted, grouped, shown},
 };
 

@@ -1,36 +1,28 @@
 //! `fimk show`: everything about one event.
 
-use std::{
-    env,
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
-};
+use std::fmt::Write as _;
 
 use fimk_core::render::{FIELDS, one_line, severity_word};
 use serde_json::Value;
 
-use crate::words::shown;
+use crate::{
+    colours::{self, BOLD, CYAN, GREEN, RED},
+    words::shown,
+};
 
 /// Width of the names, with the space behind them.
 const NAME: usize = 28;
 
-/// Escapes of ECMA-48 for a terminal that wants colours.
-const RED: &str = "31";
-const GREEN: &str = "32";
-const CYAN: &str = "36";
-const BOLD: &str = "1";
-
 /// The whole text, with colours where they are wanted.
 pub fn event(event: &Value) -> String {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
-    render(event, io::stdout().is_terminal() && !no_color)
+    render(event, colours::are_wanted())
 }
 
 /// First the sentence, then what differs, then every field that the event has.
-fn render(event: &Value, colours: bool) -> String {
+fn render(event: &Value, coloured: bool) -> String {
     let paint = |text: &str, colour: &str| {
-        if colours {
-            format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+        if coloured {
+            colours::painted(text, colour)
         } else {
             text.to_owned()
         }

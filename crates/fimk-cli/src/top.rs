@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    env,
     fmt::Write as _,
     io::{self, IsTerminal as _},
     path::Path,
@@ -11,15 +10,16 @@ use std::{
 };
 
 use fimk_core::{
+    exit::{Failure, Status},
+    render::one_line,
     request::{Query, Request},
     time::Timestamp,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    client,
-    exit::{Failure, Status},
-    human, print,
+    arguments::Format,
+    client, colours, human, print,
     words::{counted, grouped, moment, shown},
 };
 
@@ -45,6 +45,8 @@ pub struct Wanted {
     pub once: bool,
     /// Between two.
     pub interval: Duration,
+    /// JSON is for one picture.
+    pub format: Format,
 }
 
 /// One change.
@@ -66,12 +68,15 @@ struct Activity {
 /// Prints a picture after the other, or only one.
 pub fn run(run_dir: &Path, wanted: &Wanted) -> Result<(), Failure> {
     let terminal = io::stdout().is_terminal();
-    let once = wanted.once || !terminal;
-    let no_color = env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
-    let screen = (!once).then(|| Screen::new(!no_color));
+    let as_json = wanted.format == Format::Json;
+    let once = wanted.once || as_json || !terminal;
+    let screen = (!once).then(|| Screen::new(colours::are_allowed()));
     let mut activity = Activity::default();
     loop {
         let picture = activity.refresh(run_dir).map(|status| {
+            if as_json {
+                return one_line(&activity.value(&status)) + "\n";
+            }
             let rows = screen.as_ref().map_or(ROWS, |_| Screen::rows());
             activity.picture(&status, rows)
         });
@@ -174,14 +179,29 @@ impl Activity {
             counted(self.seen.len() as u64, "event"),
             counted(operations, "operation"),
         );
-        let process = |it: &Seen| match (it.process.as_str(), it.user.as_str()) {
-            ("", _) => "not known".to_owned(),
-            (process, "") => process.to_owned(),
-            (process, user) => format!("{process} as {user}"),
-        };
-        list(&mut out, "PROCESS", self.busiest(process), rows);
+        list(&mut out, "PROCESS", self.busiest(Seen::actor), rows);
         list(&mut out, "FILE", self.busiest(|it| it.path.clone()), rows);
         out
+    }
+
+    /// What a picture shows, for programs, with all rows.
+    fn value(&self, status: &Value) -> Value {
+        let rows = |key: fn(&Seen) -> String| -> Vec<Value> {
+            let all = self.busiest(key).into_iter();
+            all.map(|(name, operations, events)| {
+                json!({ "name": name, "operations": operations, "events": events })
+            })
+            .collect()
+        };
+        json!({
+            "seconds": WINDOW / 1_000_000_000,
+            "events": self.seen.len(),
+            "operations": self.seen.iter().map(|it| it.operations).sum::<u64>(),
+            "problems": status["problems"],
+            "queues": status["queues"],
+            "processes": rows(Seen::actor),
+            "files": rows(|it| it.path.clone()),
+        })
     }
 
     /// By operations, then by name: so that two pictures are alike.
@@ -202,6 +222,15 @@ impl Activity {
 }
 
 impl Seen {
+    /// Its process and for whom.
+    fn actor(&self) -> String {
+        match (self.process.as_str(), self.user.as_str()) {
+            ("", _) => "not known".to_owned(),
+            (process, "") => process.to_owned(),
+            (process, user) => format!("{process} as {user}"),
+        }
+    }
+
     /// None of what fimk says of itself.
     fn of(event: &Value) -> Option<Self> {
         let text = |pointer: &str| {
@@ -307,8 +336,6 @@ impl Screen {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
-    use serde_json::json;
-
     use super::*;
 
     fn event(path: &str, pid: u64, count: u64) -> Value {
@@ -360,6 +387,20 @@ mod tests {
         assert!(!plain.contains("[1m"));
         let coloured = Screen { colours: true }.frame(&picture);
         assert_eq!(coloured.matches("\u{1b}[1m").count(), 3);
+    }
+
+    #[test]
+    fn programs_get_every_row_with_numbers() {
+        let activity = activity(&[event("/a", 7, 2), event("/b", 7, 1), event("/a", 8, 1)]);
+        let value = activity.value(&json!({ "problems": [], "queues": { "stash": {} } }));
+        assert_eq!(
+            (&value["events"], &value["operations"]),
+            (&json!(3), &json!(4))
+        );
+        let file = json!({ "name": "/a", "operations": 3, "events": 2 });
+        assert_eq!(value["files"][0], file);
+        assert_eq!(value["processes"].as_array().map(Vec::len), Some(2));
+        assert!(value["problems"].is_array() && value["queues"].is_object());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod accepted;
 pub mod config;
 pub mod container;
 pub mod event;
+pub mod exit;
 pub mod path;
 pub mod pattern;
 pub mod record;

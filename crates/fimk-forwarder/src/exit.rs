@@ -2,38 +2,7 @@
 
 use std::fmt;
 
-/// Exit statuses, as the analyzer has them (sysexits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Status {
-    /// Wrong flags.
-    Usage = 64,
-    /// Our own fault, or the system has no thread for us.
-    Internal = 70,
-    /// Run as root, or without what it needs.
-    Permission = 77,
-    /// The configuration.
-    Configuration = 78,
-}
-
-/// Why the forwarder cannot go on: one sentence that says what to do.
-#[derive(Debug)]
-pub struct Failure {
-    /// The exit status.
-    pub status: Status,
-    /// For a person.
-    pub sentence: String,
-}
-
-impl Failure {
-    /// With this status and sentence.
-    pub fn new(status: Status, sentence: impl Into<String>) -> Self {
-        Self {
-            status,
-            sentence: sentence.into(),
-        }
-    }
-}
+pub use fimk_core::exit::{Failure, Status};
 
 /// One line on stderr; what others sent may be in it.
 pub fn log(sentence: impl fmt::Display) {

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fimk_core::path::escaped;
+use fimk_core::{
+    exit::{Failure, Status},
+    path::escaped,
+};
 
 /// Why the store cannot do what it was asked for. Nothing was changed, unless it says so.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -101,6 +104,17 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let status = if matches!(error, StoreError::Locked { .. }) {
+            Status::Second
+        } else {
+            Status::Io
+        };
+        Self::new(status, error.to_string())
+    }
 }
 
 impl StoreError {

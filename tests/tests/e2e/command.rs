@@ -1,6 +1,7 @@
 //! The command `fimk`: what happened, what is known of a path, and for whom.
 
 mod baseline;
+mod colours;
 mod crowd;
 mod metrics;
 mod scan;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use fimk_tests::{Expect, Site, append_line, rule, text};
+use fimk_tests::{Expect, Site, append_line, rule, run, text};
 use serde_json::Value;
 
 use super::{events, fimk, printed, sequences};
@@ -70,6 +70,7 @@ fn what_was_accepted_is_remembered_over_a_restart_and_told() {
     let first = monitor.expect(Expect::action("modified").of(&path).adds("two"));
     append_line(&other, "two");
     let second = monitor.expect(Expect::action("modified").of(&other).adds("two"));
+    every_list_is_json(&site);
     let busy = printed(&site, &["top", "--once"]);
     for part in [
         "OPERATIONS",
@@ -134,4 +135,38 @@ fn a_link_is_listed_with_where_it_leads_and_what_is_not_read_with_why() {
     assert!(of("large")["file"].get("hash").is_none());
     assert!(fs::metadata(large).is_ok());
     monitor.stop();
+}
+
+const AS_JSON: &[&str] = &["--format", "json"];
+
+/// Whatever prints a list can print it for programs: objects or arrays.
+fn every_list_is_json(site: &Site) {
+    let file = site.file("file");
+    for words in [
+        &["status"][..],
+        &["events"],
+        &["log", text(&file)],
+        &["rules"],
+        &["explain", text(&file)],
+        &["baseline", "list"],
+        &["top"],
+    ] {
+        check_json(&printed(site, &[words, AS_JSON].concat()));
+    }
+    // It has no other form.
+    check_json(&printed(site, &["baseline", "export"]));
+    check_json(&run(site.fimk(), &[&["legend"], AS_JSON].concat()).output);
+}
+
+fn check_json(text: &str) {
+    let mut values = serde_json::Deserializer::from_str(text)
+        .into_iter::<Value>()
+        .peekable();
+    assert!(values.peek().is_some(), "nothing is printed");
+    for value in values {
+        assert!(
+            value.is_ok_and(|it| it.is_object() || it.is_array()),
+            "{text}"
+        );
+    }
 }
