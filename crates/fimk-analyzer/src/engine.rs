@@ -7,6 +7,7 @@ mod forward;
 mod heartbeat;
 mod keep;
 mod lane;
+mod missed;
 mod orders;
 mod outputs;
 mod packets;
@@ -20,7 +21,8 @@ mod wait;
 pub use baseline::accepted;
 pub use forward::Meter;
 pub use keep::{AGE, ALIVE};
-pub use lane::{Lane, Lost};
+pub use lane::Lane;
+pub use missed::Lost;
 pub use outputs::Counts as OutputCounts;
 
 use std::{
@@ -483,6 +485,7 @@ impl Engine {
             self.tell_losses(true)?;
             self.deliver_kept(true)?;
             self.say_lost(true)?;
+            self.say_refused(true)?;
             let notice = Notice {
                 message: "fimk stopped watching".to_owned(),
                 ..Notice::default()

@@ -18,7 +18,7 @@ use fimk_core::{
     render::Host,
 };
 
-use self::{burst::Bursts, form::Form, writer::Writer};
+use self::{burst::Bursts, form::Form, sink::Record, writer::Writer};
 pub use self::{
     burst::Due,
     form::line,
@@ -140,13 +140,16 @@ impl Output {
 
     /// Gives an event to be written now, out of its turn: [`Self::written`] will not speak of it.
     pub fn offer_before_its_turn(&self, event: &Event) -> bool {
-        self.writer.offer(0, self.record(event))
+        self.writer.offer(self.record(event, 0))
     }
 
     /// The event of this sequence was written before its turn: in its turn it counts, and is not written again.
     pub fn pass_over(&mut self, sequence: u64) -> bool {
         self.taken = self.taken.max(sequence);
-        self.writer.offer(self.all_until(), Vec::new())
+        self.writer.offer(Record {
+            sequence: self.all_until(),
+            ..Record::default()
+        })
     }
 
     /// The next of what was kept back long enough, or, with `all`, of everything that was; the caller gives it with
@@ -164,15 +167,19 @@ impl Output {
 
     /// Gives an event to be written, unless it is not for this output; false when there was no room.
     pub fn give(&self, event: &Event) -> bool {
-        self.writer.offer(self.all_until(), self.record(event))
+        self.writer.offer(self.record(event, self.all_until()))
     }
 
     /// Empty where it is not for this output.
-    fn record(&self, event: &Event) -> Vec<u8> {
-        if self.filter.passes(event) {
-            self.form.record(event)
-        } else {
-            Vec::new()
+    fn record(&self, event: &Event, sequence: u64) -> Record {
+        Record {
+            sequence,
+            event: event.sequence,
+            bytes: if self.filter.passes(event) {
+                self.form.record(event)
+            } else {
+                Vec::new()
+            },
         }
     }
 
@@ -214,9 +221,9 @@ impl Output {
         self.writer.unasked()
     }
 
-    /// Its receiver has all up to this ticket.
-    pub fn acknowledge(&self, upto: u64) {
-        self.writer.acknowledge(upto);
+    /// Its receiver has all up to this ticket, but for `refused` ones: the numbers of their events.
+    pub fn acknowledge(&self, upto: u64, refused: &[u64]) -> Vec<u64> {
+        self.writer.acknowledge(upto, refused)
     }
 
     /// Whether everything that was taken is written or kept back.

@@ -5,7 +5,7 @@
 //! | capabilities | `CAP_DAC_READ_SEARCH`, which reads and marks, and nothing to inherit |
 //! | not dumpable, `RLIMIT_CORE` 0 | no core dump, no ptrace by others of the same user, `/proc/self` is root's |
 //! | landlock | writing only beneath the state and the run directory and that of an output's file; no TCP, no abstract sockets, no signals to others |
-//! | seccomp | the calls listed in `sandbox/syscalls.rs`; everything else is `EPERM` |
+//! | seccomp | the calls listed in `sandbox/usual.rs` and `sandbox/syscalls.rs`; everything else is `EPERM` |
 //!
 //! Who comes after this can open no connection: sockets to other processes are connected before and kept, and the
 //! control socket is bound before. Datagrams may be sent without one, to the sockets of outputs.
@@ -13,6 +13,7 @@
 mod filter;
 mod places;
 mod syscalls;
+mod usual;
 
 use std::{collections::HashSet, fs, path::Path};
 

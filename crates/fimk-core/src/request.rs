@@ -71,6 +71,9 @@ pub struct Forward {
     /// The ticket up to which all was taken by the receiver: these are never handed out again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<u64>,
+    /// Those among them that it will never take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
     /// Where its events would be sent, as [`crate::config::Remote::place`] has it: none are handed out to be sent elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -79,6 +82,16 @@ pub struct Forward {
     pub problem: Option<String>,
     /// Events at most; 0: none are wanted now.
     pub limit: usize,
+}
+
+/// Events that a receiver refused for good.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Their tickets.
+    pub tickets: Vec<u64>,
+    /// What it said.
+    pub why: String,
 }
 
 impl Request {

@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_core::request::Forward;
+use fimk_core::request::{Forward, Refused};
 
 use crate::{
     ask::{Analyzer, Handed},
     pace::{Backoff, News},
-    receiver::Receiver,
+    receiver::{Receiver, Taken},
     stop::Stop,
 };
 
@@ -27,11 +27,13 @@ pub struct Courier {
     stop: Stop,
     /// The epoch of the last answer, and the ticket up to which all was sent.
     done: Option<(String, u64)>,
+    /// Those among them that the receiver will never take.
+    refused: Option<Refused>,
     problem: Option<String>,
     /// Since when events wait that are too few for a batch.
     waiting: Option<Instant>,
-    backoff: Backoff,
     /// Of the receiver, and of the analyzer.
+    backoff: (Backoff, Backoff),
     news: (News, News),
 }
 
@@ -54,9 +56,10 @@ impl Courier {
             receiver,
             stop,
             done: None,
+            refused: None,
             problem: None,
             waiting: None,
-            backoff: Backoff::default(),
+            backoff: Default::default(),
             news,
         }
     }
@@ -74,10 +77,12 @@ impl Courier {
             Ok(handed) => handed,
             Err(why) => {
                 self.news.1.bad(&why);
-                return !stopping && self.pause();
+                let pause = self.backoff.1.next();
+                return !stopping && self.pause(pause);
             }
         };
         self.news.1.good();
+        self.backoff.1.reset();
         if handed.records.is_empty() {
             self.waiting = None;
             self.stop.sleep(IDLE);
@@ -90,21 +95,26 @@ impl Courier {
             return true;
         }
         self.waiting = None;
-        self.send(handed) || !stopping && self.pause()
+        if self.send(handed) {
+            return true;
+        }
+        let pause = self.backoff.0.next();
+        !stopping && self.pause(pause)
     }
 
     fn send(&mut self, handed: Handed) -> bool {
         let (tickets, records): (Vec<u64>, Vec<String>) = handed.records.into_iter().unzip();
         match self.receiver.send(&records) {
-            Ok(count) => {
-                let last = count.checked_sub(1).and_then(|at| tickets.get(at));
+            Ok(taken) => {
+                let last = taken.count.checked_sub(1).and_then(|at| tickets.get(at));
                 self.done = last.map(|ticket| (handed.epoch, *ticket));
+                self.refused = refused(&taken, &tickets);
                 self.problem = self.receiver.complaint();
                 match &self.problem {
                     Some(why) => self.news.0.bad(why),
                     None => self.news.0.good(),
                 }
-                self.backoff.reset();
+                self.backoff.0.reset();
                 true
             }
             Err(why) => {
@@ -126,18 +136,30 @@ impl Courier {
             place: Some(self.place.clone()),
             epoch,
             done,
+            refused: self.refused.clone(),
             problem: self.problem.clone(),
             limit,
         })?;
         // It is known now; if its answer had not come, it would be said again.
         self.done = None;
+        self.refused = None;
         Ok(handed)
     }
 
-    fn pause(&mut self) -> bool {
-        self.stop.sleep(self.backoff.next());
+    fn pause(&self, time: Duration) -> bool {
+        self.stop.sleep(time);
         true
     }
+}
+
+/// The tickets of what the receiver will never take.
+fn refused(taken: &Taken, tickets: &[u64]) -> Option<Refused> {
+    let places = taken.refused.iter();
+    let tickets: Vec<u64> = places.filter_map(|at| tickets.get(*at).copied()).collect();
+    (!tickets.is_empty()).then(|| Refused {
+        tickets,
+        why: taken.why.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -157,22 +179,24 @@ mod tests {
 
     /// Takes what it is told to, in turn; then everything.
     struct Fake {
-        verdicts: Vec<Result<usize, String>>,
+        verdicts: Vec<Result<Taken, String>>,
         got: Arc<Mutex<Vec<String>>>,
         batch: (usize, Duration),
     }
 
     impl Receiver for Fake {
-        fn send(&mut self, records: &[String]) -> Result<usize, String> {
-            let verdict = if self.verdicts.is_empty() {
-                Ok(records.len())
+        fn send(&mut self, records: &[String]) -> Result<Taken, String> {
+            let mut taken = if self.verdicts.is_empty() {
+                Taken::all(records.len())
             } else {
-                self.verdicts.remove(0)
+                self.verdicts.remove(0)?
             };
-            let count = verdict.clone()?.min(records.len());
+            taken.count = taken.count.min(records.len());
             let mut got = self.got.lock().expect("it is not poisoned");
-            got.extend_from_slice(&records[..count]);
-            Ok(count)
+            let good = |(at, _): &(usize, &String)| !taken.refused.contains(at);
+            let all = records[..taken.count].iter().enumerate().filter(good);
+            got.extend(all.map(|(_, record)| record.clone()));
+            Ok(taken)
         }
 
         fn batch(&self) -> (usize, Duration) {
@@ -180,7 +204,8 @@ mod tests {
         }
     }
 
-    /// An analyzer with so many events, which hands out three at once; what problems it was told of.
+    /// An analyzer with so many events, which hands out three at once; what problems it was told of, also of events that
+    /// are refused.
     fn analyzer(
         directory: &std::path::Path,
         events: u64,
@@ -197,6 +222,8 @@ mod tests {
                     panic!("it asks for events: {line}");
                 };
                 problems.extend(asked.problem.clone());
+                let refused = asked.refused.iter();
+                problems.extend(refused.map(|it| format!("{:?}: {}", it.tickets, it.why)));
                 if let Some(done) = asked.done {
                     assert_eq!(asked.epoch.as_deref(), Some("life"));
                     first = done + 1;
@@ -218,7 +245,7 @@ mod tests {
 
     fn sent(
         events: u64,
-        verdicts: Vec<Result<usize, String>>,
+        verdicts: Vec<Result<Taken, String>>,
         batch: (usize, Duration),
     ) -> (Vec<String>, Vec<String>) {
         let directory = tempfile::tempdir().expect("a directory");
@@ -246,16 +273,38 @@ mod tests {
 
     #[test]
     fn everything_is_sent_in_order_whatever_part_is_taken() {
-        let (got, problems) = sent(10, vec![Ok(1), Ok(2)], (256, Duration::ZERO));
+        let (got, problems) = sent(
+            10,
+            vec![Ok(Taken::all(1)), Ok(Taken::all(2))],
+            (256, Duration::ZERO),
+        );
         assert_eq!((got, problems), (all(10), Vec::new()));
     }
 
     #[test]
     fn what_is_refused_is_said_and_sent_again() {
         let no = || Err("full".to_owned());
-        let (got, problems) = sent(4, vec![Ok(3), no(), no()], (256, Duration::ZERO));
+        let (got, problems) = sent(
+            4,
+            vec![Ok(Taken::all(3)), no(), no()],
+            (256, Duration::ZERO),
+        );
         assert_eq!(got, all(4));
         assert!(!problems.is_empty() && problems.iter().all(|it| it == "full"));
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_said_by_its_ticket_and_holds_up_nothing() {
+        let taken = Taken {
+            count: 3,
+            refused: vec![1],
+            why: "no".to_owned(),
+        };
+        let verdicts = vec![Ok(Taken::all(3)), Ok(taken)];
+        let (got, problems) = sent(7, verdicts, (256, Duration::ZERO));
+        let mut wanted = all(7);
+        wanted.remove(4);
+        assert_eq!((got, problems), (wanted, vec!["[5]: no".to_owned()]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What takes events, by one protocol each.
 
 mod http;
+mod local;
 mod syslog;
 mod udp;
 
@@ -8,13 +9,37 @@ use std::time::Duration;
 
 use fimk_core::config::{Format, Remote, Way};
 
+/// Records that one call sets aside at most: all are named in one request to the analyzer, which has a limit.
+pub const REFUSED_MAX: usize = 16;
+
+/// What became of records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// So many of the first are done with.
+    pub count: usize,
+    /// The places of those among them that are never taken, however often they are given,
+    pub refused: Vec<usize>,
+    /// and why, if there are any.
+    pub why: String,
+}
+
+impl Taken {
+    /// All of so many.
+    pub fn all(count: usize) -> Self {
+        Self {
+            count,
+            ..Self::default()
+        }
+    }
+}
+
 /// Takes records in order.
 pub trait Receiver: Send {
-    /// Sends some of the records from the first on, at least one, and returns how many the receiver has.
+    /// Sends some of the records from the first on, at least one.
     ///
     /// # Errors
     /// A sentence. The first was not taken, or not for certain: it is given again.
-    fn send(&mut self, records: &[String]) -> Result<usize, String>;
+    fn send(&mut self, records: &[String]) -> Result<Taken, String>;
 
     /// How many are wanted at once, and how long one waits for others.
     fn batch(&self) -> (usize, Duration) {

@@ -2,20 +2,20 @@
 
 #![allow(unsafe_code, reason = "one ioctl that no library we have wraps")]
 
-use std::{io, net::TcpStream, os::fd::AsRawFd as _};
+use std::{io, os::fd::AsRawFd};
 
 nix::ioctl_read_bad!(
-    /// `SIOCOUTQ` of tcp(7), which has the number of `TIOCOUTQ`.
+    /// `SIOCOUTQ` of tcp(7) and unix(7), which has the number of `TIOCOUTQ`.
     outq,
     libc::TIOCOUTQ,
     libc::c_int
 );
 
-/// Bytes that were written and not acknowledged.
+/// What was written and the other system has not acknowledged, in bytes; on this host, what its program has not read.
 ///
 /// # Errors
 /// What the system says.
-pub fn unsent(stream: &TcpStream) -> io::Result<usize> {
+pub fn unsent(stream: &impl AsRawFd) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open while `stream` lives, and the kernel writes one int to where we say.
     unsafe { outq(stream.as_raw_fd(), &raw mut bytes) }?;

@@ -1,6 +1,8 @@
 //! Events over the network, by fimk-forwarder, to real receivers.
 
+mod bad;
 pub mod receivers;
+pub mod syslog_ng;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -102,7 +104,7 @@ pub fn log(site: &Site) -> String {
 }
 
 /// Waits for it, as long as any test waits.
-fn until(what: &str, site: &Site, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, site: &Site, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + deadline();
     while !holds() {
         assert!(Instant::now() < end, "not in time: {what}\n{}", log(site));
@@ -133,7 +135,7 @@ pub fn await_sent(site: &Site, name: &str) {
     });
 }
 
-fn make_names(site: &Site) {
+pub fn make_names(site: &Site) {
     use std::os::unix::ffi::OsStrExt as _;
     for name in NAMES {
         let path = site.files().join(std::ffi::OsStr::from_bytes(name));
@@ -176,7 +178,8 @@ fn same(printed: &[Event], received: &[Value]) {
 fn rsyslog_has_every_event_over_tcp_and_tls_also_of_the_time_in_which_it_was_away_or_not_believed()
 {
     let test = "rsyslog over TCP and TLS";
-    if !Rsyslog::is_here(test) || !Forwarder::is_possible(test) || !Authority::is_possible(test) {
+    if !Rsyslog::is_here(test) || !Forwarder::is_possible(test) || !Authority::serves_rsyslog(test)
+    {
         return;
     }
     let site = Site::new();

@@ -43,6 +43,7 @@ mod scans;
 mod scenario;
 mod secrets;
 mod service;
+mod siem;
 mod silence;
 mod skipped;
 mod snapshots;

@@ -76,6 +76,11 @@ impl Rsyslog {
              {properties}constant(value=\"\\\"}}\\n\")\n}}\n\
              action(type=\"omfile\" file=\"{at}/out\" template=\"fields\")\n"
         );
+        Self::with_config(directory, &config)
+    }
+
+    /// With this configuration.
+    pub fn with_config(directory: PathBuf, config: &str) -> Self {
         fs::write(directory.join("conf"), config).expect("it is ours");
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "rsyslogd", "-n"])
@@ -106,6 +111,18 @@ impl Rsyslog {
             (number.parse().expect("a number"), message)
         };
         (lines.iter().map(of).collect(), lines.len())
+    }
+
+    /// What came behind the structured data of each message.
+    pub fn words(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.directory.join("out")).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let fields = whole
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        fields
+            .filter_map(|it| Some(it["msg"].as_str()?.to_owned()))
+            .collect()
     }
 
     pub fn await_all(
@@ -188,7 +205,7 @@ pub fn sequence(event: &Event) -> u64 {
     event.number("event.sequence").expect("every event has one")
 }
 
-fn expected(value: &Value) -> Vec<String> {
+pub fn expected(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![harmless(text)],
         Value::Array(list) if list.iter().all(Value::is_string) => {

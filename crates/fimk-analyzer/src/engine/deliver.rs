@@ -9,10 +9,7 @@ use std::{
 
 use fimk_core::event::Event;
 
-use super::{
-    Engine, Trouble,
-    lane::{Lane, Lost},
-};
+use super::{Engine, Lane, Lost, Trouble};
 use crate::exit::log;
 
 /// At the end, what waits is written for so long. The loader kills us after 10 seconds, of which other things take some.
@@ -47,7 +44,9 @@ impl Engine {
         }
         self.see_off();
         let news: Vec<String> = self.lanes.iter_mut().filter_map(Lane::news).collect();
-        news.iter().try_for_each(|sentence| self.degraded(sentence))
+        news.iter()
+            .try_for_each(|sentence| self.degraded(sentence))?;
+        self.say_refused(false)
     }
 
     /// Writes what the outputs kept back for long enough, or `all` of it, as far as there is room.

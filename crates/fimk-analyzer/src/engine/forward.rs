@@ -2,16 +2,19 @@
 
 use fimk_core::{
     config::Remote,
-    render::harmless,
+    event::{Action, Event, Notice},
     request::{FORWARDER, Forward},
 };
+use fimk_store::Commit;
 use serde_json::{Value, json};
 
-use super::{Engine, lane::Lane, questions::refusal};
-use crate::{control::User, exit::log, status::known};
-
-/// Of what it says: a sentence for a person.
-const PROBLEM_CHARACTERS_MAX: usize = 500;
+use super::{
+    Engine, Trouble,
+    lane::Lane,
+    missed::{Lost, sentence_of_another},
+    questions::refusal,
+};
+use crate::{control::User, exit::log, severity, status::known};
 
 /// An output that takes counters, so that it has no cursor.
 pub struct Meter {
@@ -53,10 +56,7 @@ impl Engine {
                 &format!("events are handed out for sending to the user {FORWARDER} only"),
             );
         }
-        let problem = asked.problem.map(|text| {
-            let beginning: String = text.chars().take(PROBLEM_CHARACTERS_MAX).collect();
-            harmless(&beginning)
-        });
+        let problem = asked.problem.as_deref().map(sentence_of_another);
         if let Some(meter) = self.meters.iter_mut().find(|it| it.name == asked.output) {
             meter.problem = problem;
             return json!({ "epoch": "", "records": [], "more": false });
@@ -77,7 +77,7 @@ impl Engine {
         if let Some(done) = asked.done
             && asked.epoch.as_ref() == Some(&epoch)
         {
-            lane.output.acknowledge(done);
+            lane.acknowledge(done, asked.refused);
         }
         if self.started
             && self.store.has_room()
@@ -88,5 +88,43 @@ impl Engine {
         }
         let handed = lane.output.hand_out(asked.limit, problem);
         json!({ "epoch": epoch, "records": handed.records, "more": handed.more })
+    }
+
+    /// Says what receivers refused for good: the first time at once, then once an hour, and `at_last`.
+    pub(super) fn say_refused(&mut self, at_last: bool) -> Result<(), Trouble> {
+        let lanes = self.lanes.iter_mut();
+        let refused: Vec<_> = lanes
+            .filter_map(|lane| Some((lane.output.name.clone(), lane.take_refused(at_last)?)))
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let events = refused
+            .iter()
+            .map(|(output, (lost, why))| self.refused_notice(output, *lost, why))
+            .collect();
+        self.commit(Commit {
+            events,
+            ..Commit::default()
+        })
+    }
+
+    fn refused_notice(&self, output: &str, lost: Lost, why: &str) -> Event {
+        let Lost { count, first, last } = lost;
+        let notice = Notice {
+            message: format!(
+                "the receiver of the output \"{output}\" refuses {count} events with numbers from {first} to {last} for good \
+                 ({why}): they are not given to it again; see them with fimk show"
+            ),
+            counts: [
+                ("refused", count),
+                ("refused_first", first),
+                ("refused_last", last),
+            ]
+            .map(|(name, number)| (name.to_owned(), number))
+            .into(),
+            ..Notice::default()
+        };
+        self.notice(Action::EventsRemoved, severity::DEGRADED, notice)
     }
 }

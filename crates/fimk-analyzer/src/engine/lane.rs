@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use fimk_core::event::Event;
+use fimk_core::{event::Event, request::Refused};
 use fimk_store::Store;
 
+use super::missed::{Lost, Missed, sentence_of_another};
 use crate::{
     exit::{Failure, log},
     output::{Blocked, Due, Output},
@@ -24,8 +25,8 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// When nothing was written for so long, it is said.
 const SAID_AFTER: Duration = Duration::from_secs(5);
 
-/// Between two events that tell what an output lost: each tells the sum, and takes room that others lose.
-const LOST_TOLD_EVERY: Duration = Duration::from_secs(3_600);
+/// Fetches in one turn: some ten milliseconds, where a filter passes few of what is fetched.
+const FETCHES_A_TURN: usize = 8;
 
 /// At the end, who takes nothing for so long is not waited for.
 const END_SILENCE: Duration = Duration::from_secs(2);
@@ -39,29 +40,20 @@ pub struct Lane {
     cursor: u64,
     /// There are newer ones in the store.
     behind: bool,
+    /// From when on others of those can be fetched, where one turn was not enough.
+    next_turn: Option<Instant>,
     /// Was offered before its turn.
     early: Option<u64>,
     /// What keeps it from being written was said.
     said: bool,
-    /// Removed before it was offered: the count since the start, and what was not said yet.
-    lost: (u64, Option<Lost>),
-    /// When that was said last.
-    lost_told: Option<Instant>,
+    /// Removed before it was offered.
+    lost: Missed,
+    /// Refused by the receiver for good, and what it said last.
+    refused: (Missed, String),
     /// It is configured, and its cursor is kept.
     configured: bool,
     /// The last event that it gets, and how long it has for that.
     leaving: Option<(u64, Instant)>,
-}
-
-/// Events that an output has still to get and never will.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lost {
-    /// How many.
-    pub count: u64,
-    /// The smallest number among them,
-    pub first: u64,
-    /// and the largest.
-    pub last: u64,
 }
 
 impl Lane {
@@ -85,10 +77,11 @@ impl Lane {
             offered: cursor,
             cursor,
             behind: true,
+            next_turn: None,
             early: None,
             said: false,
-            lost: (0, None),
-            lost_told: None,
+            lost: Missed::default(),
+            refused: Default::default(),
             configured: true,
             leaving: None,
         }
@@ -136,31 +129,35 @@ impl Lane {
         if sequence <= self.offered || !self.output.wants(event) {
             return;
         }
-        self.lost.0 += 1;
-        let lost = self.lost.1.get_or_insert(Lost {
-            count: 0,
-            first: sequence,
-            last: sequence,
-        });
-        lost.count += 1;
-        lost.first = lost.first.min(sequence);
-        lost.last = lost.last.max(sequence);
+        self.lost.note(sequence);
     }
 
-    /// How many were lost since the start.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.0
-    }
-
-    /// What was lost and not said; it is said now. Not `at_last`: only if that was not done a short while ago.
-    pub(super) fn take_lost(&mut self, at_last: bool) -> Option<Lost> {
-        let lately = |at: Instant| at.elapsed() < LOST_TOLD_EVERY;
-        if !at_last && self.lost_told.is_some_and(lately) {
-            return None;
+    /// The receiver has all up to this ticket, but for what it refused.
+    pub(super) fn acknowledge(&mut self, upto: u64, refused: Option<Refused>) {
+        let refused = refused.unwrap_or_default();
+        let events = self.output.acknowledge(upto, &refused.tickets);
+        if !events.is_empty() {
+            self.refused.1 = sentence_of_another(&refused.why);
         }
-        let lost = self.lost.1.take()?;
-        self.lost_told = Some(Instant::now());
-        Some(lost)
+        for event in events {
+            self.refused.0.note(event);
+        }
+    }
+
+    /// Events that it never got, for they were removed, and those that its receiver refused.
+    pub(super) fn missed(&self) -> (u64, u64) {
+        (self.lost.total(), self.refused.0.total())
+    }
+
+    /// What was removed and not said; it is said now. Not `at_last`: only if that was not done a short while ago.
+    pub(super) fn take_lost(&mut self, at_last: bool) -> Option<Lost> {
+        self.lost.take(at_last)
+    }
+
+    /// The same of what was refused, with what the receiver said.
+    pub(super) fn take_refused(&mut self, at_last: bool) -> Option<(Lost, String)> {
+        let refused = self.refused.0.take(at_last)?;
+        Some((refused, self.refused.1.clone()))
     }
 
     /// The newest event that was written, as far as is known.
@@ -202,11 +199,21 @@ impl Lane {
             }
         }
         self.deliver_kept(store, false)?;
-        while self.behind && self.fetch(store)? {}
+        self.next_turn = self.catch_up(store)?.then(Instant::now);
         if self.leaving.is_some() && !self.behind {
             self.deliver_kept(store, true)?;
         }
         Ok(())
+    }
+
+    /// Fetches what is behind for one turn; whether that was not enough.
+    fn catch_up(&mut self, store: &Store) -> Result<bool, Failure> {
+        for _ in 0..FETCHES_A_TURN {
+            if !self.behind || !self.fetch(store)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.behind)
     }
 
     /// Writes what the output kept back for long enough, or `all` of it, as far as there is room.
@@ -279,6 +286,9 @@ impl Lane {
 
     /// When [`Self::deliver`] has something to do.
     pub(super) fn next_due(&self, started: bool) -> Option<Instant> {
+        if started && self.next_turn.is_some() {
+            return self.next_turn;
+        }
         let waits = started && (self.behind || self.output.written() > self.cursor)
             || !self.output.is_idle();
         // Who fetches makes us look by asking.
@@ -318,5 +328,68 @@ fn sentence(place: &str, blocked: &Blocked) -> String {
         None => format!(
             "{place} was not read for {seconds} s: events are kept in the database and written when it is read, or at the next start"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+    use fimk_core::{
+        config,
+        event::{Action, Body, Notice},
+        render::Host,
+        time::Timestamp,
+    };
+    use fimk_store::Commit;
+
+    use super::*;
+
+    const TURN: usize = FETCHES_A_TURN * FETCHED_AT_ONCE;
+
+    /// An output that takes nothing but heartbeats, of which there are none.
+    fn lane(store: &mut Store) -> Lane {
+        let text = "[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n[[output]]\ntype = \"udp\"\n\
+                    addresses = [\"127.0.0.1:9\"]\nactions = [\"heartbeat\"]\n";
+        let config = config::parse(text, "x").expect("valid");
+        let host = Host {
+            name: "h".to_owned(),
+        };
+        let output = Output::new(host, &config.outputs[0]).expect("an output");
+        Lane::new(output, store).expect("a lane")
+    }
+
+    fn gap() -> Event {
+        Event {
+            sequence: 0,
+            created: Timestamp(1),
+            boot: String::new(),
+            source: None,
+            action: Action::Gap,
+            severity: 1,
+            body: Body::Notice(Notice::default()),
+        }
+    }
+
+    #[test]
+    fn catching_up_with_many_events_that_are_not_for_it_takes_several_turns_without_a_pause() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(directory.path()).expect("it opens");
+        let mut lane = lane(&mut store);
+        for _ in 0..2 * TURN / FETCHED_AT_ONCE {
+            let events = vec![gap(); FETCHED_AT_ONCE];
+            let commit = Commit {
+                events,
+                ..Commit::default()
+            };
+            store.commit(commit).expect("committed");
+        }
+        let all = store.next_sequence() - 1;
+        lane.deliver(&mut store).expect("delivered");
+        assert_eq!(lane.offered, all / 2, "one turn has a limit");
+        assert!(lane.next_due(true).is_some_and(|at| at <= Instant::now()));
+        lane.deliver(&mut store).expect("delivered");
+        lane.deliver(&mut store).expect("delivered");
+        assert_eq!(lane.offered, all);
+        assert!(lane.is_done());
     }
 }

@@ -165,14 +165,17 @@ impl Engine {
     /// Each output: where it goes, its cursor, how many stored events are behind it, and what keeps it from writing.
     fn outputs(&self) -> Option<Vec<Value>> {
         let newest = self.store.event_range().ok()?.map_or(0, |(_, last)| last);
+        let some = |count: u64| Some(count).filter(|&count| count > 0);
         let output = |lane: &Lane| {
+            let (lost, refused) = lane.missed();
             known([
                 ("name", json!(lane.output.name)),
                 ("place", json!(lane.output.place)),
                 ("cursor", json!(lane.cursor())),
                 ("lag", json!(newest.saturating_sub(lane.cursor()))),
-                ("cut", json!(Some(lane.output.cut()).filter(|&cut| cut > 0))),
-                ("lost", json!(Some(lane.lost()).filter(|&lost| lost > 0))),
+                ("cut", json!(some(lane.output.cut()))),
+                ("lost", json!(some(lost))),
+                ("refused", json!(some(refused))),
                 ("problem", json!(lane.blocked())),
             ])
         };

@@ -113,7 +113,7 @@ impl Kind {
             Way::Syslog(syslog) => Self::Syslog {
                 facility: syslog.facility,
                 format,
-                datagram: syslog.transport == Transport::Udp,
+                datagram: matches!(syslog.transport, Transport::Udp(_)),
             },
             Way::Udp(udp) => Self::Bare {
                 format,

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::writer::{State, Writer};
+use super::{
+    sink::Record,
+    writer::{State, Writer},
+};
 
 /// Of what is handed out at once, but for its last record.
 const BYTES_MAX: usize = 512 << 10;
@@ -58,10 +61,23 @@ impl Writer {
         Some(asked.map_or(Duration::MAX, |at| at.elapsed()))
     }
 
-    /// The receiver has all up to this ticket.
-    pub fn acknowledge(&self, upto: u64) {
+    /// The receiver has all up to this ticket, but for `refused` ones: the numbers of their events.
+    pub fn acknowledge(&self, upto: u64, refused: &[u64]) -> Vec<u64> {
         let mut state = self.state();
-        while state.first_ticket() <= upto && state.drop_first() {}
+        let mut events = Vec::new();
+        loop {
+            let ticket = state.first_ticket();
+            if ticket > upto {
+                break;
+            }
+            let Some(record) = state.drop_first() else {
+                break;
+            };
+            if refused.contains(&ticket) {
+                events.push(record.event);
+            }
+        }
+        events
     }
 
     /// The first records that wait, which stay until they are acknowledged. `problem`: why none was taken lately.
@@ -73,7 +89,9 @@ impl Writer {
             fetched.ever = true;
         }
         // They stand for events that are not for this output.
-        while state.records.front().is_some_and(|it| it.bytes.is_empty()) && state.drop_first() {}
+        while state.records.front().is_some_and(|it| it.bytes.is_empty())
+            && state.drop_first().is_some()
+        {}
         let mut handed = Handed::default();
         let mut bytes = 0;
         for (ticket, record) in (state.first_ticket()..).zip(&state.records) {
@@ -96,17 +114,15 @@ impl State {
         self.fetched.as_ref().map_or(u64::MAX, |it| it.first)
     }
 
-    fn drop_first(&mut self) -> bool {
-        let Some(record) = self.records.pop_front() else {
-            return false;
-        };
+    fn drop_first(&mut self) -> Option<Record> {
+        let record = self.records.pop_front()?;
         self.bytes = self.bytes.saturating_sub(record.bytes.len());
         self.written = self.written.max(record.sequence);
         self.moved = Some(Instant::now());
         if let Some(fetched) = &mut self.fetched {
             fetched.first += 1;
         }
-        true
+        Some(record)
     }
 }
 
@@ -132,34 +148,54 @@ mod tests {
         handed.records.iter().map(|(ticket, _)| *ticket).collect()
     }
 
+    fn offer(writer: &Writer, sequence: u64, bytes: Vec<u8>) -> bool {
+        writer.offer(Record {
+            sequence,
+            event: 100 + sequence,
+            bytes,
+        })
+    }
+
+    #[test]
+    fn what_the_receiver_refuses_is_named_by_the_number_of_its_event() {
+        let writer = Writer::of_another_process();
+        for sequence in 1..5 {
+            assert!(offer(&writer, sequence, vec![b'x']));
+        }
+        let refused = [2, 3, 4, 9];
+        assert_eq!(writer.acknowledge(3, &refused), [102, 103]);
+        assert!(writer.acknowledge(3, &refused).is_empty(), "an old word");
+        assert_eq!((writer.written(), given(&writer, 9)), (3, vec![4]));
+    }
+
     #[test]
     fn what_was_not_acknowledged_is_handed_out_again() {
         let writer = Writer::of_another_process();
         for sequence in 5..9 {
-            assert!(writer.offer(sequence, vec![b'x']));
+            assert!(offer(&writer, sequence, vec![b'x']));
         }
         assert_eq!(given(&writer, 3), [1, 2, 3]);
         assert_eq!(given(&writer, 9), [1, 2, 3, 4]);
-        writer.acknowledge(2);
+        writer.acknowledge(2, &[]);
         assert_eq!((writer.written(), given(&writer, 9)), (6, vec![3, 4]));
-        writer.acknowledge(1);
+        writer.acknowledge(1, &[]);
         assert_eq!(writer.written(), 6, "an old word changes nothing");
-        writer.acknowledge(u64::MAX - 1);
+        writer.acknowledge(u64::MAX - 1, &[]);
         assert_eq!((writer.written(), given(&writer, 9)), (8, vec![]));
         assert!(writer.is_idle());
-        assert!(writer.offer(9, vec![b'x']));
+        assert!(offer(&writer, 9, vec![b'x']));
         assert_eq!(given(&writer, 9), [5]);
     }
 
     #[test]
     fn events_that_are_not_for_it_count_as_sent_without_being_sent() {
         let writer = Writer::of_another_process();
-        assert!(writer.offer(1, Vec::new()), "nothing waits before it");
+        assert!(offer(&writer, 1, Vec::new()), "nothing waits before it");
         assert_eq!(writer.written(), 1);
-        assert!(writer.offer(2, vec![b'x']) && writer.offer(3, Vec::new()));
-        assert!(writer.offer(4, vec![b'y']) && writer.offer(5, Vec::new()));
+        assert!(offer(&writer, 2, vec![b'x']) && offer(&writer, 3, Vec::new()));
+        assert!(offer(&writer, 4, vec![b'y']) && offer(&writer, 5, Vec::new()));
         assert_eq!(given(&writer, 9), [1, 3]);
-        writer.acknowledge(3);
+        writer.acknowledge(3, &[]);
         assert_eq!((writer.written(), given(&writer, 9)), (4, vec![]));
         assert_eq!((writer.written(), writer.is_idle()), (5, true));
     }
@@ -168,7 +204,7 @@ mod tests {
     fn one_answer_has_a_limit_and_says_that_there_is_more() {
         let writer = Writer::of_another_process();
         for sequence in 1..4 {
-            assert!(writer.offer(sequence, vec![b'x'; BYTES_MAX / 2]));
+            assert!(offer(&writer, sequence, vec![b'x'; BYTES_MAX / 2]));
         }
         let handed = writer.hand_out(9, None);
         assert_eq!((handed.records.len(), handed.more), (2, true));
@@ -179,7 +215,7 @@ mod tests {
     #[test]
     fn why_nothing_is_taken_is_known_as_long_as_it_is_said() {
         let writer = Writer::of_another_process();
-        assert!(writer.offer(1, vec![b'x']));
+        assert!(offer(&writer, 1, vec![b'x']));
         assert_eq!(writer.blocked(), None, "nobody was waited for yet");
         writer.hand_out(9, Some("refused".to_owned()));
         let blocked = writer.blocked();

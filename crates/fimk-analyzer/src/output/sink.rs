@@ -20,6 +20,8 @@ const OPEN_WITHIN: Duration = Duration::from_secs(2);
 pub struct Record {
     /// The number up to which all is told once this is; 0 for one out of its turn.
     pub sequence: u64,
+    /// The number of the event that it tells.
+    pub event: u64,
     /// In the sink's form; empty where the event is not for it.
     pub bytes: Vec<u8>,
 }

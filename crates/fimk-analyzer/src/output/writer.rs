@@ -91,20 +91,20 @@ impl Writer {
     }
 
     /// Gives it a record; an empty one only stands for its sequence. False: there is no room now.
-    pub fn offer(&self, sequence: u64, bytes: Vec<u8>) -> bool {
+    pub fn offer(&self, record: Record) -> bool {
         let mut state = self.shared.state();
         if !state.has_room() {
             return false;
         }
         if state.is_idle() {
             state.moved = Some(Instant::now());
-            if bytes.is_empty() {
-                state.written = state.written.max(sequence);
+            if record.bytes.is_empty() {
+                state.written = state.written.max(record.sequence);
                 return true;
             }
         }
-        state.bytes += bytes.len();
-        state.records.push_back(Record { sequence, bytes });
+        state.bytes += record.bytes.len();
+        state.records.push_back(record);
         drop(state);
         self.shared.more.notify_one();
         true
@@ -276,6 +276,14 @@ mod tests {
         Writer::start(Box::new(Stream::new(out))).expect("a thread")
     }
 
+    fn offer(writer: &Writer, sequence: u64, bytes: Vec<u8>) -> bool {
+        writer.offer(Record {
+            sequence,
+            event: sequence,
+            bytes,
+        })
+    }
+
     fn until(what: &str, holds: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !holds() {
@@ -290,7 +298,7 @@ mod tests {
         let writer = start(out);
         let line = |sequence: u64| format!("{sequence} {}\n", "x".repeat(1_000));
         let mut given = 0;
-        while writer.offer(given + 1, line(given + 1).into_bytes()) {
+        while offer(&writer, given + 1, line(given + 1).into_bytes()) {
             given += 1;
         }
         let most = 4 * u64::try_from(RECORDS_MAX).expect("it is small");
@@ -327,7 +335,7 @@ mod tests {
         let (mut reader, out) = UnixStream::pair().expect("two sockets");
         let open = Arc::new(Mutex::new(false));
         let writer = start(Gate(out, Arc::clone(&open)));
-        assert!(writer.offer(7, b"seven\n".to_vec()));
+        assert!(offer(&writer, 7, b"seven\n".to_vec()));
         let refused = || writer.blocked().is_some_and(|it| it.error.is_some());
         until("it says why", refused);
         assert_eq!(writer.written(), 0);
@@ -342,7 +350,7 @@ mod tests {
     fn another_sink_gets_what_the_first_did_not_take_and_both_are_let_go_in_the_end() {
         let (mut old, out) = UnixStream::pair().expect("two sockets");
         let writer = start(Gate(out, Arc::default()));
-        assert!(writer.offer(1, b"one\n".to_vec()));
+        assert!(offer(&writer, 1, b"one\n".to_vec()));
         until("it is refused", || {
             writer.blocked().is_some_and(|it| it.error.is_some())
         });
@@ -362,9 +370,9 @@ mod tests {
     fn an_event_that_is_passed_over_counts_as_written_in_its_turn() {
         let (_reader, out) = UnixStream::pair().expect("two sockets");
         let writer = start(out);
-        assert!(writer.offer(3, Vec::new()));
+        assert!(offer(&writer, 3, Vec::new()));
         assert_eq!(writer.written(), 3);
-        assert!(writer.offer(4, b"four\n".to_vec()) && writer.offer(5, Vec::new()));
+        assert!(offer(&writer, 4, b"four\n".to_vec()) && offer(&writer, 5, Vec::new()));
         until("both", || writer.written() == 5);
     }
 }

@@ -1,4 +1,4 @@
-//! The seccomp filters, from the lists in `syscalls`.
+//! The seccomp filters, from the lists in `usual` and `syscalls`.
 
 use std::{collections::BTreeMap, process};
 
@@ -7,7 +7,7 @@ use seccompiler::{
     SeccompFilter, SeccompRule, apply_filter,
 };
 
-use super::syscalls;
+use super::{syscalls, usual};
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -41,8 +41,9 @@ fn no_clone3() -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 fn permitted() -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: Rules = syscalls::WHOLE
+    let mut rules: Rules = usual::WHOLE
         .iter()
+        .chain(syscalls::OWN)
         .map(|&call| (call, Vec::new()))
         .collect();
     // Where both filters answer with an error, the one put into force last decides; so this one must let it pass.
@@ -97,7 +98,7 @@ fn restricted() -> Result<Rules, seccompiler::BackendError> {
             libc::SYS_memfd_create,
             any(1, &[u64::from(crate::output::MEMORY_FILE.bits())])?,
         ),
-        (libc::SYS_prctl, any(0, &syscalls::PRCTL.map(bits))?),
+        (libc::SYS_prctl, any(0, &usual::PRCTL.map(bits))?),
         (libc::SYS_ioctl, any(1, &syscalls::IOCTL)?),
     ]))
 }

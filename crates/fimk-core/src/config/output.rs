@@ -168,7 +168,7 @@ fn remote_format(
         (Way::Syslog(_), Some(Format::Table)) => Err(section.error(
             "columns are for people; for syslog `format` is \"text\", \"json\" or \"ocsf\"",
         )),
-        (Way::Syslog(syslog), Some(Format::Ocsf)) if syslog.transport == Transport::Udp => {
+        (Way::Syslog(syslog), Some(Format::Ocsf)) if matches!(syslog.transport, Transport::Udp(_)) => {
             Err(section.error(
                 "objects of OCSF may be too large for a datagram, and cannot be cut; write transport = \"tcp\", or another `format`",
             ))

@@ -36,7 +36,7 @@ const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
 /// All of them that have a place in a status.
-const METRICS: [Metric; 27] = [
+const METRICS: [Metric; 29] = [
     metric(
         "fimk_uptime_seconds",
         GAUGE,
@@ -190,6 +190,20 @@ const METRICS: [Metric; 27] = [
         "/outputs",
         Labels::Named("output", "cursor"),
         "The number of the last event that an output has.",
+    ),
+    metric(
+        "fimk_output_lost_total",
+        COUNTER,
+        "/outputs",
+        Labels::Named("output", "lost"),
+        "Events that were removed before an output took them.",
+    ),
+    metric(
+        "fimk_output_refused_total",
+        COUNTER,
+        "/outputs",
+        Labels::Named("output", "refused"),
+        "Events that the receiver of an output refused for good.",
     ),
     metric(
         "fimk_database_bytes",
@@ -397,7 +411,7 @@ mod tests {
             "events": { "since_start": { "created": 3 } },
             "counters": { "hooks": { "write": { "seen": 7 } } },
             "queues": { "output": { "length": 1, "limit": 2 } },
-            "outputs": [{ "name": "a\"b", "cursor": 5, "lag": 4 }],
+            "outputs": [{ "name": "a\"b", "cursor": 5, "lag": 4, "refused": 2 }],
         });
         let text = metrics(&status);
         for line in [
@@ -408,6 +422,7 @@ mod tests {
             "fimk_kernel_records_total{hook=\"write\",cause=\"seen\"} 7",
             "fimk_queue_limit{queue=\"output\"} 2",
             "fimk_output_lag_events{output=\"a\\\"b\"} 4",
+            "fimk_output_refused_total{output=\"a\\\"b\"} 2",
             "# TYPE fimk_events_total counter",
         ] {
             assert!(

@@ -11,7 +11,7 @@ use fimk_core::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use super::Receiver;
+use super::{REFUSED_MAX, Receiver, Taken};
 use crate::{link::Link, secret};
 
 /// Of status line and headers.
@@ -21,6 +21,10 @@ const HEADERS_MAX: usize = 128;
 /// Of the body, for a sentence.
 const EXCERPT_BYTES: usize = 200;
 
+/// An event that was refused alone so often, with growing pauses, will not be taken: with the pauses of
+/// [`crate::pace::Backoff`] that is some seconds.
+const ATTEMPTS: u32 = 5;
+
 /// See the module.
 pub struct Http {
     config: config::Http,
@@ -28,6 +32,8 @@ pub struct Http {
     timeout: Duration,
     /// Events that the server takes at once, after it said that it was given too much.
     most: usize,
+    /// The event that it refused alone, and how often.
+    refused: Option<(String, u32)>,
 }
 
 /// What the server said.
@@ -45,6 +51,7 @@ impl Http {
             config,
             format,
             timeout,
+            refused: None,
         }
     }
 
@@ -57,10 +64,7 @@ impl Http {
         let answer = answer(&mut link, Instant::now() + self.timeout);
         match written {
             // But who takes what it has not read has not taken it.
-            Err(why) => answer
-                .ok()
-                .filter(|it| !(200..300).contains(&it.status))
-                .ok_or(why),
+            Err(why) => answer.ok().filter(|it| !it.is_success()).ok_or(why),
             Ok(()) => answer,
         }
     }
@@ -121,27 +125,77 @@ impl Http {
 }
 
 impl Receiver for Http {
-    fn send(&mut self, records: &[String]) -> Result<usize, String> {
-        let records = &records[..records.len().min(self.most)];
-        let answer = self.post(&self.body(records))?;
-        match answer.status {
-            200..=299 => {
+    fn send(&mut self, records: &[String]) -> Result<Taken, String> {
+        loop {
+            let some = &records[..records.len().min(self.most)];
+            let answer = self.post(&self.body(some))?;
+            if answer.is_success() {
                 // What was too much once may be little of something else.
                 self.most = (self.most.saturating_mul(2)).min(self.config.batch_events);
-                Ok(records.len())
+                self.refused = None;
+                return Ok(Taken::all(some.len()));
+            }
+            if !answer.is_about_events() {
+                return Err(answer.sentence());
+            }
+            if some.len() == 1 {
+                return self.pass_over(records, &answer);
             }
             // Too much at once, or one that is not to its liking: the others are not held up by it.
-            400 | 413 | 422 if records.len() > 1 => {
-                self.most = records.len() / 2;
-                self.send(records)
-            }
-            status => Err(refused(status, &answer.excerpt)),
+            self.most = some.len() / 2;
         }
     }
 
     fn batch(&self) -> (usize, Duration) {
         let within = Duration::from_millis(self.config.batch_ms);
-        (self.config.batch_events, within)
+        // Those behind one that is refused are needed to learn whether it alone is.
+        let more = self.refused.as_ref().map_or(0, |_| REFUSED_MAX);
+        (self.config.batch_events + more, within)
+    }
+}
+
+impl Http {
+    /// The first event was refused alone. When it was so often enough, and one of the next is taken, it is for good; a
+    /// server that takes none of them refuses all, and then none is given up.
+    fn pass_over(&mut self, records: &[String], answer: &Answer) -> Result<Taken, String> {
+        let first = records.first().cloned().unwrap_or_default();
+        let before = self.refused.take().filter(|(event, _)| *event == first);
+        let attempts = before.map_or(0, |(_, attempts)| attempts).saturating_add(1);
+        self.refused = Some((first, attempts));
+        let why = answer.sentence();
+        if attempts < ATTEMPTS {
+            return Err(why);
+        }
+        for place in 1..records.len().min(REFUSED_MAX + 1) {
+            let answer = self.post(&self.body(&records[place..=place]))?;
+            if answer.is_success() {
+                self.refused = None;
+                return Ok(Taken {
+                    count: place + 1,
+                    refused: (0..place).collect(),
+                    why,
+                });
+            }
+            if !answer.is_about_events() {
+                return Err(answer.sentence());
+            }
+        }
+        Err(why)
+    }
+}
+
+impl Answer {
+    fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// It is what was sent that the server does not like, be it how much or what: the same event will not be taken later.
+    fn is_about_events(&self) -> bool {
+        matches!(self.status, 400 | 413 | 422)
+    }
+
+    fn sentence(&self) -> String {
+        refused(self.status, &self.excerpt)
     }
 }
 
@@ -304,9 +358,9 @@ mod tests {
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
         ]);
         let mut lines = http("headers = [\"X-Scope: a b\"]\n", port);
-        assert_eq!(lines.send(&records(2)), Ok(2));
+        assert_eq!(lines.send(&records(2)), Ok(Taken::all(2)));
         let mut array = http("body = \"array\"\ngzip = true\n", port);
-        assert_eq!(array.send(&records(2)), Ok(2));
+        assert_eq!(array.send(&records(2)), Ok(Taken::all(2)));
         let served = served.join().expect("it ended");
         let (head, body) = &served[0];
         assert_eq!(head[0], "POST /in?x=1 HTTP/1.1");
@@ -327,8 +381,8 @@ mod tests {
         const TOO_MUCH: &[u8] = b"HTTP/1.1 413 no\r\n\r\n";
         let (port, served) = server(&[TOO_MUCH, TOO_MUCH, OK, OK]);
         let mut http = http("", port);
-        assert_eq!(http.send(&records(8)), Ok(2));
-        assert_eq!(http.send(&records(8)), Ok(4));
+        assert_eq!(http.send(&records(8)), Ok(Taken::all(2)));
+        assert_eq!(http.send(&records(8)), Ok(Taken::all(4)));
         let sizes: Vec<usize> = served
             .join()
             .expect("it ended")
@@ -336,6 +390,40 @@ mod tests {
             .map(|(_, body)| body.len() / 8)
             .collect();
         assert_eq!(sizes, [8, 4, 2, 4]);
+    }
+
+    const BAD: &[u8] = b"HTTP/1.1 400 not this\r\n\r\n";
+
+    #[test]
+    fn an_event_that_is_refused_for_good_is_passed_over_once_another_is_taken() {
+        let (port, served) = server(&[BAD, BAD, BAD, BAD, BAD, BAD, BAD, OK]);
+        let mut http = http("batch_events = 1\n", port);
+        let first = &records(1)[..];
+        for _ in 1..ATTEMPTS {
+            let why = http.send(first).expect_err("it may be taken yet");
+            assert!(why.contains("400"), "{why}");
+        }
+        assert_eq!(http.batch().0, 1 + REFUSED_MAX, "others are asked for");
+        let taken = http.send(&records(4)).expect("the last but one is taken");
+        assert_eq!((taken.count, &taken.refused[..]), (4, &[0, 1, 2][..]));
+        assert!(taken.why.contains("400"), "{}", taken.why);
+        assert_eq!(http.batch().0, 1);
+        let last = served.join().expect("it ended").pop();
+        assert_eq!(last.expect("a request").1, b"{\"n\":3}\n");
+    }
+
+    #[test]
+    fn a_server_that_refuses_everything_makes_no_event_be_given_up() {
+        let (port, served) = server(&[BAD; ATTEMPTS as usize + 2]);
+        let mut http = http("batch_events = 1\n", port);
+        for _ in 0..ATTEMPTS {
+            let given = if http.batch().0 > 1 { 3 } else { 1 };
+            assert!(http.send(&records(given)).is_err());
+        }
+        assert_eq!(
+            served.join().expect("it ended").len(),
+            ATTEMPTS as usize + 2
+        );
     }
 
     #[test]

@@ -1,52 +1,50 @@
-//! Syslog: RFC 5424 over TCP with octet counting (RFC 6587), over TLS (RFC 5425), over UDP (RFC 5426).
+//! Syslog: RFC 5424 over TCP with octet counting (RFC 6587), over TLS (RFC 5425), over UDP (RFC 5426), and to a daemon on
+//! this host that takes connections.
 
 use std::time::Duration;
 
-use fimk_core::config::{Syslog, Transport};
+use fimk_core::config::{Address, Syslog, Tls, Transport};
 
-use super::{Receiver, udp::Udp};
+use super::{Receiver, Taken, local::Local, udp::Udp};
 use crate::link::Link;
 
 /// As configured.
 pub fn receiver(config: Syslog, timeout: Duration) -> Box<dyn Receiver> {
-    match config.transport {
-        Transport::Udp => Box::new(Udp::new(vec![config.address])),
-        Transport::Tcp | Transport::Tls(_) => Box::new(Counted {
-            config,
+    let counted = |address, tls| {
+        Box::new(Counted {
+            address,
+            tls,
             timeout,
             link: None,
-        }),
+        })
+    };
+    match config.transport {
+        Transport::Udp(address) => Box::new(Udp::new(vec![address])),
+        Transport::Tcp(address) => counted(address, None),
+        Transport::Tls(address, tls) => counted(address, Some(tls)),
+        Transport::Stream(path) => Box::new(Local::new(path, timeout)),
     }
 }
 
 /// Messages with their length before them.
 struct Counted {
-    config: Syslog,
+    address: Address,
+    tls: Option<Tls>,
     timeout: Duration,
     link: Option<Link>,
 }
 
 impl Receiver for Counted {
-    fn send(&mut self, records: &[String]) -> Result<usize, String> {
+    fn send(&mut self, records: &[String]) -> Result<Taken, String> {
         let mut link = match self.link.take().map(|mut link| (link.is_open(), link)) {
             Some((true, link)) => link,
             // Who closes when nothing is said for long is no trouble.
-            _ => self.open()?,
+            _ => Link::open(&self.address, self.tls.as_ref(), self.timeout)?,
         };
         link.write(&framed(records))?;
         link.confirm()?;
         self.link = Some(link);
-        Ok(records.len())
-    }
-}
-
-impl Counted {
-    fn open(&self) -> Result<Link, String> {
-        let tls = match &self.config.transport {
-            Transport::Tls(tls) => Some(tls),
-            _ => None,
-        };
-        Link::open(&self.config.address, tls, self.timeout)
+        Ok(Taken::all(records.len()))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
-    net::{TcpListener, UdpSocket},
+    io::{BufRead as _, BufReader, Write as _},
+    iter,
+    net::{TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 use fimk_tests::{Site, attempt, not_run, run, text};
+use nix::sys::socket::Backlog;
 use serde_json::Value;
 
 use super::{USER, until};
@@ -23,7 +25,7 @@ use super::{USER, until};
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let seed = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
-    let mut ports = std::iter::repeat_with(|| {
+    let mut ports = iter::repeat_with(|| {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         20_000 + (seed + number % 10_000) % 10_000
     });
@@ -38,6 +40,14 @@ pub struct Authority(PathBuf);
 impl Authority {
     pub fn is_possible(test: &str) -> bool {
         let openssl = attempt("openssl", &["version"]).succeeded;
+        if !openssl {
+            not_run(test, "there is no openssl");
+        }
+        openssl
+    }
+
+    /// And rsyslog can use them.
+    pub fn serves_rsyslog(test: &str) -> bool {
         let driver = [
             "/usr/lib/x86_64-linux-gnu",
             "/usr/lib/aarch64-linux-gnu",
@@ -46,13 +56,10 @@ impl Authority {
         ]
         .iter()
         .any(|lib| PathBuf::from(lib).join("rsyslog/lmnsd_gtls.so").exists());
-        if !openssl || !driver {
-            not_run(
-                test,
-                "there is no openssl, or rsyslog has no TLS (rsyslog-gnutls)",
-            );
+        if !driver {
+            not_run(test, "rsyslog has no TLS (rsyslog-gnutls)");
         }
-        openssl && driver
+        driver && Self::is_possible(test)
     }
 
     pub fn new(site: &Site) -> Self {
@@ -94,9 +101,10 @@ impl Authority {
 
 /// Takes POSTs. Of the first every other fails, each in another way; later every fifth.
 const SERVER: &str = r#"
-import gzip, http.server, itertools, json, os, sys, time
-directory, most = sys.argv[1], int(sys.argv[2])
-numbers = itertools.count()
+import gzip, http.server, itertools, json, os, ssl, sys, time
+directory, most, port, steady, tls = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "steady", sys.argv[5:]
+# Who is steady is always at a request that does not fail.
+numbers = itertools.repeat(1) if steady else itertools.count()
 
 def keep(name, text):
     with open(os.path.join(directory, name), "a") as file:
@@ -131,6 +139,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif number == 8:
             keep("failed", "taken, not answered\n")
             self.take(body)
+        elif b"poison" in gzip.decompress(body):
+            keep("failed", "400\n")
+            self.send_error(400, "that is no word for us")
         elif number > 10 and number % 5 == 0:
             keep("failed", "503\n")
             self.send_error(503)
@@ -143,7 +154,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+if tls:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls[0], tls[1])
+    context.load_verify_locations(tls[2])
+    context.verify_mode = ssl.CERT_REQUIRED
+    # The thread of a connection does it, when it reads first.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 keep("port.new", str(server.server_port))
 os.rename(os.path.join(directory, "port.new"), os.path.join(directory, "port"))
 server.serve_forever()
@@ -170,8 +188,30 @@ impl HttpServer {
 
     /// That must never be given more events at once.
     pub fn start(site: &Site, most: usize) -> Self {
+        Self::with(site, (most, "fails"), 0, &[])
+    }
+
+    /// That never fails.
+    pub fn steady(site: &Site) -> Self {
+        Self::with(site, (500, "steady"), 0, &[])
+    }
+
+    /// That speaks TLS with this certificate, and wants one of the same authority.
+    pub fn with_tls(site: &Site, port: u16, authority: &Authority, certificate: &str) -> Self {
+        let files = ["pem", "key"].map(|kind| authority.file(&format!("{certificate}.{kind}")));
+        let [certificate, key] = &files;
+        Self::with(
+            site,
+            (500, "steady"),
+            port,
+            &[certificate, key, &authority.file("ca.pem")],
+        )
+    }
+
+    fn with(site: &Site, (most, manner): (usize, &str), port: u16, tls: &[&str]) -> Self {
         let directory = site.outside("http");
-        fs::create_dir(&directory).expect("it is ours");
+        fs::create_dir_all(&directory).expect("it is ours");
+        let _ = fs::remove_file(directory.join("port"));
         let process = Command::new("setpriv")
             .args([
                 "--pdeathsig",
@@ -181,7 +221,10 @@ impl HttpServer {
                 SERVER,
                 text(&directory),
                 &most.to_string(),
+                &port.to_string(),
+                manner,
             ])
+            .args(tls)
             .stderr(Stdio::null())
             .spawn()
             .expect("setpriv is there");
@@ -264,25 +307,76 @@ impl Datagrams {
     }
 }
 
+/// What a receiver of lines does with who connects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Reads,
+    /// Closes at once, what was sent unread.
+    Closes,
+    /// Talks without end, where it has nothing to say.
+    Talks,
+    /// Takes no connections, and its queue of them is full.
+    Stalls,
+}
+
 /// Takes lines over TCP.
 pub struct Lines {
     pub port: u16,
     all: Kept,
+    mood: Arc<Mutex<Mood>>,
+    listener: TcpListener,
+    /// Who fills the queue.
+    crowd: Vec<TcpStream>,
+}
+
+fn serve_lines(listener: &TcpListener, all: &Kept, mood: &Mutex<Mood>) {
+    let now = || *mood.lock().unwrap_or_else(PoisonError::into_inner);
+    for mut stream in listener.incoming().flatten() {
+        match now() {
+            Mood::Reads => {
+                let lines = BufReader::new(stream).lines();
+                kept(all).extend(lines.map_while(Result::ok));
+            }
+            Mood::Closes => drop(stream),
+            Mood::Talks => while stream.write_all(&[b'x'; 4_096]).is_ok() {},
+            Mood::Stalls => {
+                while now() == Mood::Stalls {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+    }
 }
 
 impl Lines {
     pub fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
         let port = listener.local_addr().expect("it is bound").port();
-        let all = Kept::default();
-        let theirs = Arc::clone(&all);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let lines = BufReader::new(stream).lines();
-                kept(&theirs).extend(lines.map_while(Result::ok));
-            }
-        });
-        Self { port, all }
+        let (all, mood) = (Kept::default(), Arc::new(Mutex::new(Mood::Reads)));
+        let (kept, moods) = (Arc::clone(&all), Arc::clone(&mood));
+        let accepted = listener.try_clone().expect("it is ours");
+        thread::spawn(move || serve_lines(&accepted, &kept, &moods));
+        Self {
+            port,
+            all,
+            mood,
+            listener,
+            crowd: Vec::new(),
+        }
+    }
+
+    /// From the next connection on.
+    pub fn become_one_that(&mut self, mood: Mood) {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
+        self.crowd.clear();
+        if mood == Mood::Stalls {
+            let one = Backlog::new(1).expect("it is small");
+            nix::sys::socket::listen(&self.listener, one).expect("it listens already");
+            // The first is taken by who waits for it, and kept; the others fill the queue.
+            let address = self.listener.local_addr().expect("it is bound");
+            let next = || TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok();
+            self.crowd.extend(iter::from_fn(next));
+        }
     }
 
     /// What came so far, of several times.

@@ -67,6 +67,12 @@ impl Sink for Syslog {
             Err(error) if is_too_large(&error) && record.len() > SYSLOG_BYTES_MAX => {
                 self.0.send(head(record))?;
             }
+            // To connect is what the sandbox does not permit.
+            Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
+                return Err(io::Error::other(
+                    "it takes connections, not datagrams: write transport = \"stream\", and fimk-forwarder sends",
+                ));
+            }
             sent => sent?,
         }
         Ok(1)
@@ -106,6 +112,16 @@ mod tests {
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
             std::fs::remove_file(&path).expect("it is ours");
         }
+    }
+
+    #[test]
+    fn a_daemon_that_takes_connections_is_told_of_with_what_to_write() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+        let error = Syslog::new(path).take(&[b"one"], &mut || {});
+        let error = error.expect_err("it is no datagram socket").to_string();
+        assert!(error.contains("transport = \"stream\""), "{error}");
     }
 
     #[test]

@@ -96,7 +96,7 @@ const OWN_KEYS: [(&str, &[Word]); 25] = [
 ];
 
 const JOURNALD_SOCKET: &str = "/run/systemd/journal/socket";
-const SYSLOG_SOCKET: &str = "/dev/log";
+pub(super) const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// What `sun_path` of unix(7) takes, with its NUL.
 const SOCKET_BYTES_MAX: usize = 107;
@@ -208,7 +208,7 @@ fn refuse_others_keys(section: &Section<'_>, word: Word) -> Result<(), ConfigErr
     )))
 }
 
-fn socket(section: &Section<'_>, default: &str) -> Result<PathBuf, ConfigError> {
+pub(super) fn socket(section: &Section<'_>, default: &str) -> Result<PathBuf, ConfigError> {
     let Some(text) = section.string("socket")? else {
         return Ok(default.into());
     };

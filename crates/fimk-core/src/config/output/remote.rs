@@ -4,10 +4,13 @@ mod address;
 mod http;
 mod tls;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::place::{FACILITY_DEFAULT, facility};
-use crate::config::{ConfigError, section::Section};
+use super::place::{FACILITY_DEFAULT, SYSLOG_SOCKET, facility, socket};
+use crate::{
+    config::{ConfigError, section::Section},
+    path::escaped,
+};
 
 pub use self::{
     address::Address,
@@ -37,26 +40,26 @@ pub enum Way {
     Graphite(Box<Graphite>),
 }
 
-/// `type = "syslog"` with an `address`.
+/// `type = "syslog"` with a `transport`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Syslog {
-    /// Where it takes them.
-    pub address: Address,
-    /// How messages are carried there.
+    /// How messages are carried, and where to.
     pub transport: Transport,
     /// Its number in RFC 5424.
     pub facility: u8,
 }
 
-/// `transport`.
+/// `transport`, with the `address` or `socket`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// One datagram a message, RFC 5426.
-    Udp,
+    Udp(Address),
     /// With the length before each message, RFC 6587.
-    Tcp,
+    Tcp(Address),
     /// The same in TLS, RFC 5425.
-    Tls(Tls),
+    Tls(Address, Tls),
+    /// With a line end behind each message, to a daemon on this host that takes connections.
+    Stream(PathBuf),
 }
 
 /// `type = "udp"`.
@@ -90,7 +93,20 @@ const DATAGRAM_BYTES_MAX: u64 = 65_507;
 /// Room for what an event is told by if nothing else of it fits.
 const DATAGRAM_BYTES_MIN: u64 = 1_024;
 
-const TRANSPORTS: [(&str, &str); 3] = [("udp", "udp"), ("tcp", "tcp"), ("tls", "tls")];
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Udp,
+    Tcp,
+    Tls,
+    Stream,
+}
+
+const TRANSPORTS: [(&str, Word); 4] = [
+    ("udp", Word::Udp),
+    ("tcp", Word::Tcp),
+    ("tls", Word::Tls),
+    ("stream", Word::Stream),
+];
 
 /// A receiver on another continent answers within a second.
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;
@@ -115,14 +131,15 @@ impl Remote {
     /// Where it goes, for sentences.
     pub fn place(&self) -> String {
         match &self.way {
-            Way::Syslog(syslog) => {
-                let transport = match syslog.transport {
-                    Transport::Udp => "UDP",
-                    Transport::Tcp => "TCP",
-                    Transport::Tls(_) => "TLS",
-                };
-                format!("syslog at {} over {transport}", syslog.address)
-            }
+            Way::Syslog(syslog) => match &syslog.transport {
+                Transport::Udp(address) => format!("syslog at {address} over UDP"),
+                Transport::Tcp(address) => format!("syslog at {address} over TCP"),
+                Transport::Tls(address, _) => format!("syslog at {address} over TLS"),
+                Transport::Stream(path) => {
+                    let path = escaped(path.as_os_str().as_encoded_bytes());
+                    format!("syslog at {path}, a stream")
+                }
+            },
             Way::Udp(udp) => {
                 let all: Vec<String> = udp.addresses.iter().map(ToString::to_string).collect();
                 format!("UDP to {}", all.join(", "))
@@ -133,8 +150,12 @@ impl Remote {
     }
 }
 
-/// `type = "syslog"`, if it has an `address`.
+/// `type = "syslog"`, if it is not for datagrams on this host.
 pub(super) fn syslog(section: &Section<'_>) -> Result<Option<Remote>, ConfigError> {
+    let word = section.word("transport", &TRANSPORTS)?;
+    if word == Some(Word::Stream) {
+        return stream(section).map(Some);
+    }
     let Some(address) = address::address(section)? else {
         for key in ["transport", "timeout_ms"].into_iter().chain(tls::KEYS) {
             if section.has(key) {
@@ -150,28 +171,40 @@ pub(super) fn syslog(section: &Section<'_>) -> Result<Option<Remote>, ConfigErro
             "syslog goes to an `address` or to a local `socket`, not to both; remove one, or write two [[output]]",
         ));
     }
-    let Some(word) = section.word("transport", &TRANSPORTS)? else {
+    let Some(word) = word else {
         return Err(section.error(
             "syslog to an `address` needs a `transport`; write transport = \"tls\", or \"tcp\" or \"udp\"",
         ));
     };
+    if word != Word::Tls {
+        tls::refuse(section, "transport = \"tls\"")?;
+    }
     let transport = match word {
-        "tls" => Transport::Tls(tls::tls(section)?),
-        other => {
-            tls::refuse(section, "transport = \"tls\"")?;
-            if other == "udp" {
-                Transport::Udp
-            } else {
-                Transport::Tcp
-            }
-        }
+        Word::Tls => Transport::Tls(address, tls::tls(section)?),
+        Word::Udp => Transport::Udp(address),
+        Word::Tcp | Word::Stream => Transport::Tcp(address),
     };
+    syslog_by(section, transport).map(Some)
+}
+
+/// `transport = "stream"`.
+fn stream(section: &Section<'_>) -> Result<Remote, ConfigError> {
+    if section.has("address") {
+        return Err(section.error(
+            "transport = \"stream\" is for a `socket` on this host; for an `address` write \"tls\", \"tcp\" or \"udp\"",
+        ));
+    }
+    tls::refuse(section, "transport = \"tls\"")?;
+    let path = socket(section, SYSLOG_SOCKET)?;
+    syslog_by(section, Transport::Stream(path))
+}
+
+fn syslog_by(section: &Section<'_>, transport: Transport) -> Result<Remote, ConfigError> {
     let syslog = Syslog {
-        address,
         transport,
         facility: facility(section)?.unwrap_or(FACILITY_DEFAULT),
     };
-    remote(section, Way::Syslog(Box::new(syslog))).map(Some)
+    remote(section, Way::Syslog(Box::new(syslog)))
 }
 
 /// `type = "udp"`.

@@ -174,8 +174,12 @@ fn syslog_goes_over_the_network_where_it_has_an_address() {
         }
     };
     let udp = over("address = \"[2001:db8::1]:514\"\ntransport = \"udp\"\nfacility = \"local7\"");
-    assert_eq!(udp.address, address("2001:db8::1", 514));
-    assert_eq!((udp.transport, udp.facility), (Transport::Udp, 23));
+    let there = Transport::Udp(address("2001:db8::1", 514));
+    assert_eq!((udp.transport, udp.facility), (there, 23));
+    for (lines, path) in [("", "/dev/log"), ("socket = \"/run/s\"", "/run/s")] {
+        let stream = over(&format!("transport = \"stream\"\n{lines}"));
+        assert_eq!(stream.transport, Transport::Stream(path.into()));
+    }
     let tls = over(
         "address = \"logs.example.org:6514\"\ntransport = \"tls\"\ntls_ca = \"/ca\"\n\
          tls_certificate = \"/c\"\ntls_key = \"/k\"\ntls_name = \"other\"",
@@ -185,13 +189,21 @@ fn syslog_goes_over_the_network_where_it_has_an_address() {
         own: Some(("/c".into(), "/k".into())),
         name: Some("other".to_owned()),
     };
-    assert_eq!(tls.transport, Transport::Tls(keys));
-    assert_eq!(tls.address.to_string(), "logs.example.org:6514");
+    let there = address("logs.example.org", 6514);
+    assert_eq!(tls.transport, Transport::Tls(there, keys));
     let at = "address = \"a:1\"\n";
     for (lines, word) in [
         (at.to_owned(), "needs a `transport`"),
         ("transport = \"tcp\"".to_owned(), "write an `address` too"),
         ("tls_ca = \"/ca\"".to_owned(), "write an `address` too"),
+        (
+            format!("{at}transport = \"stream\""),
+            "for a `socket` on this host",
+        ),
+        (
+            "transport = \"stream\"\ntls_ca = \"/ca\"".to_owned(),
+            "transport = \"tls\"",
+        ),
         (
             format!("{at}transport = \"tcp\"\nsocket = \"/s\""),
             "not to both",

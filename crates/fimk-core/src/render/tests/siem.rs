@@ -227,15 +227,18 @@ fn splunk_and_alloy_read_our_file_and_name_fields_that_there_are() {
 #[test]
 fn the_recipes_begin_with_outputs_that_there_are() {
     let readme = recipe!("README.md");
-    let rsyslog = recipe!("rsyslog/50-fimk.conf").replace("#   ", "");
     let blocks = readme.split("```toml\n").skip(1);
     let mut outputs: Vec<String> = blocks
         .filter_map(|block| Some(block.split_once("```")?.0.to_owned()))
         .collect();
-    let begin = rsyslog.find("[[output]]").expect("an output");
-    let of_syslog = rsyslog[begin..].lines().take(3).collect::<Vec<_>>();
-    outputs.push(of_syslog.join("\n"));
-    assert!(outputs.len() > 1);
+    for daemon in [
+        recipe!("rsyslog/50-fimk.conf"),
+        recipe!("syslog-ng/fimk.conf"),
+    ] {
+        let lines = daemon.lines().filter_map(|line| line.strip_prefix("#   "));
+        outputs.push(lines.collect::<Vec<_>>().join("\n"));
+    }
+    assert!(outputs.len() > 2);
     for output in outputs {
         let text = format!("[[rule]]\nname = \"r\"\npaths = [\"/a\"]\n{output}");
         let parsed = crate::config::parse(&text, "recipe");
