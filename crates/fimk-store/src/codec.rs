@@ -11,7 +11,7 @@ use crate::v1;
 
 /// Version of everything that is written. It rises when a stored type changes in any way: bincode has no
 /// names of fields.
-pub(crate) const SCHEMA: u8 = 2;
+pub(crate) const SCHEMA: u8 = 3;
 
 /// The oldest version that is still read. A value keeps its version until it is written anew: events, whose
 /// bytes are in the chain, for ever.
@@ -94,6 +94,11 @@ pub(crate) fn encode_event(event: &Event) -> Result<Vec<u8>, Fault> {
     if let Some(further) = further.filter(|further| **further != Further::default()) {
         bytes.extend_from_slice(encode(further)?.get(1..).unwrap_or_default());
     }
+    // Both together are what is read as one.
+    let body = bytes.len().saturating_sub(1);
+    if body > VALUE_BYTES_MAX {
+        return Err(Fault::TooLarge(body));
+    }
     Ok(bytes)
 }
 
@@ -117,10 +122,11 @@ pub(crate) fn parts_of(bytes: &[u8]) -> Result<(u8, &[u8]), Fault> {
 
 /// A value whose version was seen to by [`parts_of`].
 pub(crate) fn decode_version<T: Stored>(version: u8, body: &[u8]) -> Result<T, Fault> {
-    if version == SCHEMA {
-        T::from_today(body)
-    } else {
-        T::from_v1(body)
+    match version {
+        1 => T::from_v1(body),
+        // Values of schema 2 are those of today. It rose because what follows some events came later: who wrote the first of
+        // schema 2 takes them for damaged.
+        _ => T::from_today(body),
     }
 }
 

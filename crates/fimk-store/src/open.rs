@@ -23,8 +23,9 @@ pub(crate) const RECORDS: &str = "records";
 pub(crate) const EVENTS: &str = "events";
 pub(crate) const CURSORS: &str = "cursors";
 pub(crate) const META: &str = "meta";
-/// Since schema 2.
+/// Since schema [`WITH_KINDS`].
 pub(crate) const KINDS: &str = "kinds";
+const WITH_KINDS: u8 = 2;
 const FAMILIES: [&str; 5] = [RECORDS, EVENTS, CURSORS, META, KINDS];
 
 /// In `meta`: one byte, see [`SCHEMA`]; written last when a database is made.
@@ -125,7 +126,9 @@ impl Database {
         }
         let head = head(&db, &path)?;
         if found.is_some_and(|found| found < SCHEMA) {
-            kinds::sort_old(&mut db, &path, &sizes)?;
+            if found < Some(WITH_KINDS) {
+                kinds::sort_old(&mut db, &path, &sizes)?;
+            }
             // From now on values of this schema are added: a fimk that does not know it must not read them.
             write_schema(&db, &path)?;
         }
@@ -244,7 +247,7 @@ fn require_families(db: &DB, path: &Path, schema: Option<u8>) -> Result<(), Stor
     // One of an older schema is still to get the last.
     let needed = FAMILIES
         .into_iter()
-        .filter(|name| *name != KINDS || schema == Some(SCHEMA));
+        .filter(|name| *name != KINDS || schema >= Some(WITH_KINDS));
     match needed.into_iter().find(|name| db.cf_handle(name).is_none()) {
         Some(name) => Err(StoreError::damaged(path, format!("its {name} are missing"))),
         None => Ok(()),

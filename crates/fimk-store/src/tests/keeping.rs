@@ -175,6 +175,19 @@ fn what_is_over_its_limit_is_refused_whole_and_named() {
         error.to_string().starts_with("the size of event 1 is 9437"),
         "{error}"
     );
+    let mut both = change();
+    if let Body::Change(change) = &mut both.body {
+        change.diff = Some("x".repeat(5 << 20));
+        let value = "y".repeat(5 << 20);
+        change.file.further.now.xattrs = vec![("user.large".to_owned(), value)];
+    }
+    let error = store
+        .commit(Commit {
+            events: vec![both],
+            ..Commit::default()
+        })
+        .unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
     assert!(store.set_meta("m", &vec![0; (64 << 10) + 1]).is_err());
     assert!(store.set_cursor(&"x".repeat(129), 1).is_err());
 }

@@ -11,7 +11,11 @@ use crate::{
 const SCHEMA_1: &str = include_str!("schema_1.txt");
 
 /// Its files, packed.
-const ARCHIVE: &[u8] = include_bytes!("schema_1.tar.gz");
+const ARCHIVE_1: &[u8] = include_bytes!("schema_1.tar.gz");
+
+/// The files of a database of schema 2, made with its sources: the records of these tests, and three events, of which the
+/// second ends before what else is known of the object.
+const ARCHIVE_2: &[u8] = include_bytes!("schema_2.tar.gz");
 
 fn written(kind: &str) -> Vec<Vec<u8>> {
     let lines = SCHEMA_1
@@ -27,9 +31,13 @@ fn written(kind: &str) -> Vec<Vec<u8>> {
 
 /// A database as fimk 0.1 left it: its own files, made with the sources of schema 1 from the values below.
 fn old_database() -> tempfile::TempDir {
+    unpacked(ARCHIVE_1)
+}
+
+fn unpacked(archive: &[u8]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let packed = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(packed.path(), ARCHIVE).unwrap();
+    std::fs::write(packed.path(), archive).unwrap();
     let unpacked = std::process::Command::new("tar")
         .args(["--no-same-owner", "-xzf"])
         .arg(packed.path())
@@ -140,12 +148,15 @@ fn events_of_schema_1_are_sorted_by_kind_once_and_can_go_like_new_ones() {
 
 #[test]
 fn an_old_database_that_was_opened_is_refused_by_the_fimk_that_made_it() {
-    let old = old_database();
     let schema = |store: &Store| {
         let found = store.scan(META, SCHEMA_KEY, None).next();
         found.map(|item| item.unwrap().1.into_vec())
     };
-    assert_eq!(schema(&open(old.path())), Some(vec![SCHEMA]));
+    for archive in [ARCHIVE_1, ARCHIVE_2] {
+        let old = unpacked(archive);
+        assert_eq!(schema(&open(old.path())), Some(vec![SCHEMA]));
+    }
+    let old = old_database();
     let mut store = open(old.path());
     let put = vec![(path("/etc/0"), records().remove(0))];
     let commit = Commit {
@@ -174,7 +185,29 @@ fn a_cut_value_of_schema_1_is_damage() {
 }
 
 #[test]
-fn an_event_of_schema_2_may_end_before_what_else_is_known_of_the_object() {
+fn a_database_of_schema_2_says_what_it_said_and_goes_on() {
+    let old = unpacked(ARCHIVE_2);
+    let mut store = open(old.path());
+    let read: Vec<Record> = store.records(None).map(|item| item.unwrap().1).collect();
+    assert_eq!(read, records());
+    let mut bare = change();
+    if let Some(change) = bare.body.change_mut() {
+        change.file.further = Further::default();
+    }
+    let told = [notice("one"), bare, change()];
+    let events = store.events_after(0, 20).unwrap();
+    for (number, (read, told)) in (1..).zip(events.iter().zip(told)) {
+        let sequence = number;
+        assert_eq!(*read, Event { sequence, ..told });
+    }
+    let sorted = store.stored_events();
+    assert_eq!((events.len(), sorted.0), (3, 3));
+    add_events(&mut store, 1);
+    store.verify_chain(0).expect("one chain");
+}
+
+#[test]
+fn an_event_may_end_before_what_else_is_known_of_the_object() {
     let whole = codec::encode_event(&change()).unwrap();
     let bare = codec::encode(&change()).unwrap();
     assert!(whole.len() > bare.len() && whole.starts_with(&bare));
