@@ -393,7 +393,7 @@ impl Engine {
     pub(crate) fn leave(&mut self, path: &BytePath) -> Vec<(BytePath, Entry)> {
         let gone = self.tree.below(path);
         match &mut self.eyes {
-            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path, crate::clock::now()),
+            Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, path, crate::clock::since_boot_ns()),
             Eyes::Fanotify(_) | Eyes::Periodic => drop(self.tree.remove_below(path)),
         }
         gone

@@ -113,7 +113,7 @@ impl Engine {
     pub(crate) fn let_go(&mut self) -> Result<(), Trouble> {
         for path in self.unreached() {
             match &mut self.eyes {
-                Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, &path, clock::now()),
+                Eyes::Bpf(bpf) => bpf.drop_names(&mut self.tree, &path, clock::since_boot_ns()),
                 Eyes::Fanotify(fanotify) => fanotify.forget(&mut self.tree, &path),
                 Eyes::Periodic => drop(self.tree.remove_below(&path)),
             }

@@ -35,7 +35,7 @@ impl Engine {
         match &mut self.eyes {
             Eyes::Bpf(bpf) if covers => refused = bpf.cover(&mut self.tree, point),
             Eyes::Bpf(bpf) => {
-                bpf.drop_names(&mut self.tree, point, crate::clock::now());
+                bpf.drop_names(&mut self.tree, point, crate::clock::since_boot_ns());
                 uncovered = bpf.covered.uncover(point);
             }
             Eyes::Fanotify(fanotify) => fanotify.forget(&mut self.tree, point),

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_core::{path::BytePath, time::Timestamp};
+use fimk_core::path::BytePath;
 use fimk_wire::{actor_of_attempt, error_of, raw};
 
 use self::{
@@ -198,7 +198,9 @@ impl Bpf {
                 .collect();
         }
         if tree.is_strange(object) {
-            return self.forgotten.touched(object, &touch).into_iter().collect();
+            let first_ns = taken.entry.first_ns;
+            let told = self.forgotten.touched(object, &touch, first_ns);
+            return told.into_iter().collect();
         }
         signals(tree, object, touch, accessed.as_ref())
     }
@@ -272,8 +274,8 @@ impl Bpf {
         true
     }
 
-    /// Takes a name and all below it out of the tree, which it left at that time.
-    pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath, went: Timestamp) {
+    /// Takes a name and all below it out of the tree, which it left at that time by the boot clock.
+    pub fn drop_names(&mut self, tree: &mut Tree, path: &BytePath, went_ns: u64) {
         for (name, _) in tree.below(path) {
             self.lift(tree, &name);
         }
@@ -286,7 +288,7 @@ impl Bpf {
                 let former = Former {
                     path,
                     directory,
-                    went,
+                    went_ns,
                 };
                 self.forgotten.had_name(object, former);
             }
@@ -426,7 +428,7 @@ impl Bpf {
                 .get(&path)
                 .is_some_and(|entry| entry.object.is_none_or(|it| it == record.object));
             if gone {
-                self.drop_names(tree, &path, record.time());
+                self.drop_names(tree, &path, record.time_ns);
             }
             signals.push(Signal::Touched(path, record.touch(Some(Fact::Deleted))));
         }
@@ -452,14 +454,14 @@ impl Bpf {
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
-            self.drop_names(tree, path, record.time());
+            self.drop_names(tree, path, record.time_ns);
         }
         let known = old_reached
             .as_ref()
             .is_some_and(|path| tree.get(path).is_some());
         match (&old_reached, &new_reached) {
             (Some(old), Some(new)) if known => tree.rename(old, new),
-            (Some(old), None) => self.drop_names(tree, old, record.time()),
+            (Some(old), None) => self.drop_names(tree, old, record.time_ns),
             _ => {}
         }
         if let Some(path) = &new_reached {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use fimk_core::{path::BytePath, time::Timestamp};
+use fimk_core::path::BytePath;
 use fimk_wire::raw;
 
 use crate::{
@@ -21,8 +21,8 @@ const BYTES_MAX: usize = 4 << 20;
 pub(super) struct Former {
     pub path: BytePath,
     pub directory: bool,
-    /// When it went, by the kernel's record; what was done to the object after is not ours to tell.
-    pub went: Timestamp,
+    /// When it went, by the boot clock as entries have it; what was done to the object after is not ours to tell.
+    pub went_ns: u64,
 }
 
 /// The objects that the kernel was told to forget.
@@ -77,15 +77,15 @@ impl Forgotten {
         known.is_some()
     }
 
-    /// What was done to an object before it lost its last name.
-    pub(super) fn touched(&self, object: Object, touch: &Touch) -> Option<Signal> {
+    /// What was done to an object before it lost its last name; `first_ns`: when that began, by the boot clock.
+    pub(super) fn touched(&self, object: Object, touch: &Touch, first_ns: u64) -> Option<Signal> {
         let former = self.objects.get(&object)?.as_ref()?;
         let mut operations = touch.operations.without(Operations::MOUNTS);
         if former.directory {
             operations = operations.without(Operations::NAMES);
         }
         let close = Operations::of(&[raw::FIMK_OP_CLOSE]);
-        if touch.first > former.went || operations.without(close).is_empty() {
+        if first_ns > former.went_ns || operations.without(close).is_empty() {
             return None;
         }
         let touch = Touch {

@@ -25,7 +25,7 @@ impl Bpf {
             objects.extend(all.map(|object| (object, name.clone())));
         }
         let refused = self.covered.cover(point, objects);
-        self.drop_names(tree, point, crate::clock::now());
+        self.drop_names(tree, point, crate::clock::since_boot_ns());
         refused
     }
 

@@ -104,7 +104,7 @@ impl Bpf {
             let former = Former {
                 path: path.clone(),
                 directory: record.is_directory,
-                went: record.time(),
+                went_ns: record.time_ns,
             };
             self.forgotten.had_name(object, former);
         }
