@@ -3,6 +3,10 @@
 use std::fs;
 
 use fimk_tests::{Expect, Site, append_line, rule, run, text};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 #[test]
 fn a_new_file_is_created_by_its_writer() {
@@ -22,6 +26,33 @@ fn a_removed_file_is_deleted_by_rm() {
     let monitor = site.watch();
     let rm = run("rm", &[&path]);
     monitor.expect(Expect::action("deleted").of(&path).by(&rm));
+    monitor.stop();
+}
+
+#[test]
+fn who_replaces_a_new_file_is_told_to_have_though_both_are_read_together() {
+    let site = Site::new();
+    let path = site.file("new");
+    let [one, two] = ["one", "two"].map(|name| {
+        let file = site.outside(name);
+        fs::write(&file, name).expect("it is ours");
+        file
+    });
+    let monitor = site.watch();
+    let analyzer = monitor
+        .analyzer_pid()
+        .and_then(|pid| i32::try_from(pid).ok());
+    let analyzer = Pid::from_raw(analyzer.expect("it runs"));
+    kill(analyzer, Signal::SIGSTOP).expect("it runs");
+    run("mv", &[&one, &path]);
+    let second = run("mv", &[&two, &path]);
+    kill(analyzer, Signal::SIGCONT).expect("it runs");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .by(&second)
+            .field("fimk.replaced", true),
+    );
     monitor.stop();
 }
 

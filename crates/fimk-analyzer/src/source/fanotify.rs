@@ -5,6 +5,7 @@
 //! wrote is then always known by what it ran when it wrote.
 
 mod attempts;
+mod brought;
 mod events;
 mod pids;
 
@@ -20,6 +21,7 @@ use std::{
 use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::raw;
 
+use self::brought::Brought;
 use self::{
     attempts::{is_attempt_only, marks},
     events::{changed_places, path_of, touch},
@@ -91,6 +93,7 @@ pub struct Fanotify {
     numbers: Numbers,
     /// Until then everything was read and told, and what events say of directories agreed.
     certain_until: Timestamp,
+    brought: Brought,
     /// New directories: to be walked.
     pub to_walk: Vec<(BytePath, Touch)>,
 }
@@ -107,6 +110,7 @@ impl Fanotify {
             moves: 0,
             numbers: Numbers::new(clock::since_boot_ns()),
             certain_until: clock::now(),
+            brought: Brought::default(),
             to_walk: Vec::new(),
         }
     }
@@ -141,6 +145,8 @@ impl Fanotify {
         let mut refused = Vec::new();
         for it in found {
             let meta = look(&it.path);
+            // The event that brought it may still come.
+            self.brought.went(&it.path, it.directory);
             tree.insert(it.path.clone(), entry(meta.as_ref(), it.directory));
             match self.mark(it, meta.as_ref(), walker) {
                 // It went while we walked: its directory is marked and says so.

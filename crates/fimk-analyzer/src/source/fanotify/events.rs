@@ -102,6 +102,14 @@ impl Fanotify {
         touch: &Touch,
     ) {
         let directory = mask.intersects(MaskFlags::FAN_ONDIR);
+        // Of what came and went under one name it is not known which was the last.
+        let came = MaskFlags::FAN_CREATE | MaskFlags::FAN_MOVED_TO;
+        let went = MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVED_FROM;
+        if !directory && mask.intersects(came) && !mask.intersects(went) {
+            self.brought.came(path);
+        } else {
+            self.brought.went(path, directory);
+        }
         if matches!(fact, Fact::Deleted | Fact::MovedOut(_)) {
             tree.remove_below(path);
             if directory {
@@ -154,7 +162,19 @@ impl Fanotify {
         // A walk may have found what moved where it is by now: then nothing stood there before.
         let standing = entry(meta.as_ref(), directory).object;
         let stood = new_reached.as_ref().and_then(|path| tree.get(path));
-        let replaced = stood.is_some_and(|it| it.object.is_none() || it.object != standing);
+        let replaced = stood.is_some_and(|it| it.object.is_none() || it.object != standing)
+            || new_reached
+                .as_ref()
+                .is_some_and(|path| self.brought.has(path));
+        if let Some(old) = &old {
+            self.brought.went(old, directory);
+        }
+        if let Some(path) = &new_reached {
+            self.brought.went(path, directory);
+            if !directory {
+                self.brought.came(path);
+            }
+        }
         let known = old.as_ref().is_some_and(|path| tree.get(path).is_some());
         if let Some(path) = &new_reached {
             tree.remove_below(path);
