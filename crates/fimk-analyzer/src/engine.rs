@@ -130,6 +130,8 @@ pub struct Engine {
     pub(crate) held: crate::held::Held,
     pub(crate) looks: looks::Looks,
     pub(crate) look: crate::look::Look,
+    /// Comparisons of all content at intervals.
+    pub(crate) rounds: crate::scan::Rounds,
     pub(crate) others: crate::others::Others,
     /// The reason for a comparison of everything, when one is due.
     pub(crate) scan_wanted: Option<String>,
@@ -247,6 +249,7 @@ impl Engine {
             held: crate::held::Held::default(),
             looks: looks::Looks::default(),
             look: crate::look::Look::new(),
+            rounds: crate::scan::Rounds::default(),
             others: crate::others::Others::default(),
             scan_wanted: None,
             last_scan: Instant::now(),
@@ -314,6 +317,7 @@ impl Engine {
         self.overdue(Instant::now())?;
         self.look_at_mounts()?;
         self.look_around()?;
+        self.compare_content()?;
         self.examine_due()?;
         self.report_attempts()?;
         self.look_at_holders()?;

@@ -1,14 +1,9 @@
-//! The slow look: the net below all events. Whatever is recorded is looked at again and again, a few objects at a time.
+//! The slow look: the net below what fanotify tells. Whatever is recorded is looked at again and again, a few objects at a
+//! time: stores to a mapping, file flags, writes to the layers below an overlay, through a loop device, or by the kernel itself.
 //!
-//! With fanotify it finds what that says nothing of: stores to a mapping, file flags, writes to the layers below an
-//! overlay, through a loop device, or by the kernel itself. Whatever serves, a round in which all content is read comes at the interval
-//! `compare_interval_s`, of the configuration or of a rule: it finds what leaves no trace at all, such as writes to the block device below a file system.
+//! What it finds, and what a round that reads all content finds (`scan::rounds`), waits a moment for the event that explains it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use fimk_core::{
     path::BytePath,
@@ -41,7 +36,7 @@ const REST: u32 = 20;
 const WAITED_REST: u32 = 4;
 /// How long a difference waits for the event that explains it, before it is nobody's.
 const DOUBT: Duration = Duration::from_secs(1);
-/// Differences that wait. What is beyond is found in the next round.
+/// Differences that wait. What is beyond is found in the next round; one that reads content waits until there is room.
 const DOUBTS_MAX: usize = 4_096;
 /// A store to a page that is dirty already changes no time, and a page is written back after 35 seconds at the latest
 /// (`vm.dirty_expire_centisecs` and `vm.dirty_writeback_centisecs`): so long after a change, content may differ though nothing shows it.
@@ -55,17 +50,8 @@ pub struct Look {
     /// What this round has cost so far, in time of a CPU: a host that is busy with other things is not looked at less
     /// often for it.
     spent: Duration,
-    due: Instant,
-    /// Whether all content is read in this round.
-    thorough: bool,
-    /// When the last such round began.
-    compared: Instant,
-    /// The same of rules that have an interval of their own.
-    of_rules: BTreeMap<String, Instant>,
-    /// Those whose content is read in this round.
-    due_rules: BTreeSet<String>,
-    /// All content is to be read in the next round, whatever the intervals are.
-    soon: bool,
+    /// None: there is nothing to look for.
+    due: Option<Instant>,
     /// What did not look as recorded, and when that was seen.
     doubts: Vec<(Instant, BytePath)>,
 }
@@ -78,26 +64,20 @@ impl Look {
             after: None,
             begun: now,
             spent: Duration::ZERO,
-            due: now + ROUND,
-            thorough: false,
-            compared: now,
-            of_rules: BTreeMap::new(),
-            due_rules: BTreeSet::new(),
-            soon: false,
+            due: Some(now + ROUND),
             doubts: Vec::new(),
         }
     }
 
-    /// All content is to be read in the next round.
-    pub fn compare_soon(&mut self) {
-        self.soon = true;
-        self.due = self.due.min(Instant::now() + PAUSE);
+    /// When there is something to do.
+    pub fn next_due(&self) -> Option<Instant> {
+        let doubt = self.doubts.first().map(|(since, _)| *since + DOUBT);
+        [doubt, self.due].into_iter().flatten().min()
     }
 
-    /// When there is something to do.
-    pub fn next_due(&self) -> Instant {
-        let doubt = self.doubts.first().map(|(since, _)| *since + DOUBT);
-        doubt.map_or(self.due, |doubt| doubt.min(self.due))
+    /// Whether a difference more can wait.
+    pub fn has_room(&self) -> bool {
+        self.doubts.len() < DOUBTS_MAX
     }
 
     /// A step was made that cost so much and ended here; none: the round is over.
@@ -107,17 +87,17 @@ impl Look {
         // What was waited for, a disk or a CPU, counts less than what was used.
         let rest = cost.saturating_mul(REST).max((now - began) * WAITED_REST);
         let rest = now + rest.max(PAUSE);
-        self.due = if at.is_some() {
+        self.due = Some(if at.is_some() {
             rest
         } else {
             let every = self.spent.saturating_mul(ROUND_SHARE);
             rest.max(self.begun + every.clamp(ROUND, ROUND_MAX))
-        };
+        });
         self.after = at;
     }
 
     fn doubt(&mut self, path: BytePath) {
-        if self.doubts.len() < DOUBTS_MAX && self.doubts.iter().all(|(_, it)| *it != path) {
+        if self.has_room() && self.doubts.iter().all(|(_, it)| *it != path) {
             self.doubts.push((Instant::now(), path));
         }
     }
@@ -135,72 +115,23 @@ impl Engine {
     /// Looks at a few objects, if it is time.
     pub(crate) fn look_around(&mut self) -> Result<(), Trouble> {
         self.settle_doubts()?;
-        if Instant::now() < self.look.due {
+        let began = Instant::now();
+        if self.look.due.is_none_or(|due| began < due) {
             return Ok(());
         }
-        let interval = Duration::from_secs(self.config.compare_interval_s);
-        let began = Instant::now();
+        // Only fanotify leaves so much unsaid that a look at times alone is worth it.
+        if !matches!(self.eyes, Eyes::Fanotify(_)) {
+            self.look.due = None;
+            return Ok(());
+        }
         if self.look.after.is_none() {
             (self.look.begun, self.look.spent) = (began, Duration::ZERO);
-            let soon = std::mem::take(&mut self.look.soon);
-            self.look.thorough = soon || self.look.compared.elapsed() >= interval;
-            if self.look.thorough {
-                self.look.compared = began;
-            }
-            self.find_due_rules(began);
-        }
-        // Only fanotify leaves so much unsaid that a look at times alone is worth it. The periodic source does it by itself.
-        let worth_it = match self.eyes {
-            Eyes::Fanotify(_) => true,
-            Eyes::Bpf(_) => self.look.thorough || !self.look.due_rules.is_empty(),
-            Eyes::Periodic => false,
-        };
-        if !worth_it {
-            self.look.due = self.next_thorough(interval);
-            return Ok(());
         }
         let used = clock::cpu_used();
         let at = self.step(began)?;
         let cost = clock::cpu_used().saturating_sub(used);
         self.look.stepped(began, cost, at);
         Ok(())
-    }
-
-    /// The rules whose time has come; one that is new is compared after its first interval.
-    fn find_due_rules(&mut self, now: Instant) {
-        let rules = Arc::clone(&self.rules);
-        self.look.due_rules.clear();
-        for (name, interval) in rules.intervals() {
-            let last = self.look.of_rules.entry(name.to_owned()).or_insert(now);
-            if *last + interval <= now {
-                *last = now;
-                self.look.due_rules.insert(name.to_owned());
-            }
-        }
-        let known = |name: &String| rules.intervals().any(|(it, _)| it == name);
-        self.look.of_rules.retain(|name, _| known(name));
-    }
-
-    /// When content is to be read again.
-    fn next_thorough(&self, interval: Duration) -> Instant {
-        let of_rules = self.rules.intervals().filter_map(|(name, interval)| {
-            let last = self.look.of_rules.get(name)?;
-            Some(*last + interval)
-        });
-        of_rules.fold(self.look.compared + interval, Instant::min)
-    }
-
-    /// Whether the content of what looks as recorded is read in this round.
-    fn is_thorough(&self, path: &BytePath) -> bool {
-        if self.look.of_rules.is_empty() {
-            return self.look.thorough;
-        }
-        match self.rules.covers(path) {
-            Some(found) if found.rule.compare_interval_s.is_some() => {
-                self.look.due_rules.contains(&found.rule.name)
-            }
-            _ => self.look.thorough,
-        }
     }
 
     /// One step from where the last ended; where it ended itself, none at the end of everything.
@@ -225,11 +156,23 @@ impl Engine {
         if self.settle.waits(path) {
             return Ok(());
         }
-        let fanotify = matches!(self.eyes, Eyes::Fanotify(_));
         if !self.is_as_recorded(path)? {
             self.look.doubt(path.clone());
-        } else if self.is_thorough(path) || fanotify && is_young(&record.snapshot, clock::now()) {
+        } else if is_young(&record.snapshot, clock::now()) {
             self.found_late(path);
+        }
+        Ok(())
+    }
+
+    /// It was read, and differs. What shows at a look is a doubt; else no event explains it.
+    pub(crate) fn differs_late(&mut self, path: &BytePath) -> Result<(), Trouble> {
+        if self.settle.waits(path) {
+            return Ok(());
+        }
+        if self.is_as_recorded(path)? {
+            self.found_late(path);
+        } else {
+            self.look.doubt(path.clone());
         }
         Ok(())
     }
@@ -281,11 +224,11 @@ mod tests {
         let began = Instant::now();
         if let Some(long_ago) = began.checked_sub(second) {
             look.stepped(long_ago, second, Some(path("/a")));
-            assert!(look.due >= began + second * (REST - 1));
+            assert!(look.due >= Some(began + second * (REST - 1)));
         }
         look.stepped(Instant::now(), Duration::ZERO, None);
         // A second was spent: the next round waits as long as it may.
-        assert!(look.due >= look.begun + ROUND_MAX && look.after.is_none());
+        assert!(look.due >= Some(look.begun + ROUND_MAX) && look.after.is_none());
     }
 
     #[test]
@@ -295,7 +238,7 @@ mod tests {
             look.doubt(path(&format!("/{}", number % (DOUBTS_MAX + 7))));
         }
         assert_eq!(look.doubts.len(), DOUBTS_MAX);
-        assert!(look.next_due() <= Instant::now() + DOUBT);
+        assert!(!look.has_room() && look.next_due() <= Some(Instant::now() + DOUBT));
         assert!(look.ripe().is_empty() || look.doubts.len() < DOUBTS_MAX);
     }
 }

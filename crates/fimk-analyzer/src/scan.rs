@@ -4,12 +4,15 @@
 //! Several threads read ahead (`pool`), in the order of the paths; the engine takes in what they found, and between two
 //! hundred paths and a tenth of a second lets everything else have its turn. A thread only says whether an object is as
 //! recorded: what is not is read again by the engine itself, after all that was recorded of it until then was taken in.
+//!
+//! The comparison at `compare_interval_s` (`rounds`) has the same threads do the same, and holds up nothing.
 
 mod moves;
 mod pace;
 mod pool;
 mod priority;
 mod progress;
+mod rounds;
 
 use std::{
     collections::VecDeque,
@@ -46,6 +49,7 @@ use crate::{
 pub use self::{
     pace::Pace,
     progress::{Kind, Progress, clear_line},
+    rounds::Rounds,
 };
 
 /// Paths compared before others get their turn.

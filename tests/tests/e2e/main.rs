@@ -39,6 +39,7 @@ mod probe;
 mod refusals;
 mod reload;
 mod restarts;
+mod rounds;
 mod scans;
 mod scenario;
 mod secrets;

@@ -139,8 +139,9 @@ impl Engine {
         if config.redact != self.config.redact {
             configuration::redact(config);
             // What is on record is read again, and then replaced.
-            self.look.compare_soon();
+            self.rounds.begin_anew();
         }
+        self.rounds.reconsider();
         self.settle.wait_for(Times::of(config));
         self.attempts
             .gather_for(Duration::from_millis(config.settle_ms));

@@ -55,7 +55,7 @@ impl Engine {
             ("last_scan", json!(self.orders.last())),
             ("accepted", json!(self.accepted_told())),
             ("metrics", json!(self.metrics.as_ref().map(Metrics::value))),
-            ("scan", json!(self.scanning.as_ref().map(Progress::value))),
+            ("scan", json!(self.scan_under_way().map(Progress::value))),
             ("counters", json!(self.losses.last().map(status::counters))),
             ("repairs", self.repairs.done().json()),
             ("queues", self.queues()),
@@ -76,6 +76,11 @@ impl Engine {
         if let Some(metrics) = &mut self.metrics {
             metrics.offer(text);
         }
+    }
+
+    /// The one that all else waits for comes first.
+    fn scan_under_way(&self) -> Option<&Progress> {
+        self.scanning.as_ref().or_else(|| self.rounds.progress())
     }
 
     fn problems(&self) -> Vec<Value> {

@@ -148,6 +148,11 @@ impl<T: Send + 'static> Pool<T> {
         self.open.len() <= AHEAD_MAX / 2
     }
 
+    /// How many questions are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether no question is open.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()

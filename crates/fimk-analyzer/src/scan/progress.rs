@@ -65,9 +65,10 @@ impl Progress {
         }
     }
 
-    /// So many are done.
+    /// So many are done; there may be more than was thought.
     pub fn reach(&mut self, done: u64) {
         self.done = done;
+        self.of = self.of.max(done);
         if let Some(redraw) = &mut self.redraw
             && Instant::now() >= *redraw
         {
