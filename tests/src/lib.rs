@@ -12,6 +12,7 @@
 mod account;
 mod burden;
 mod direct;
+mod disk;
 mod event;
 mod expect;
 pub mod exposition;
@@ -30,6 +31,7 @@ use std::{
 pub use account::Account;
 pub use burden::{MemoryLimit, Spinners};
 pub use direct::{Mapping, UringThread, uring_write, uring_write_by};
+pub use disk::Disk;
 pub use event::Event;
 pub use expect::Expect;
 pub use monitor::Monitor;

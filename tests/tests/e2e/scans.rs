@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Expect, Monitor, Site, append_line, deadline, rule, run};
+use fimk_tests::{Disk, Expect, Monitor, Site, append_line, deadline, rule, run};
 use serde_json::Value;
-
-use super::store::Disk;
 
 /// Of each file. At a mebibyte a second four are read in that time.
 const FILE_BYTES: usize = 256 << 10;

@@ -257,17 +257,19 @@ impl Standing {
 
 impl Kind {
     /// Operations of `fimk.operations` of which one tells it.
-    pub fn told_by(self) -> &'static [&'static str] {
+    pub fn told_by(self, fanotify: bool) -> &'static [&'static str] {
         match self {
             // fanotify tells a link from what is new by the links of what stands there when it is read.
-            Create | Symlink => &["create", "link"],
-            Mkdir => &["create"],
+            Create | Symlink if fanotify => &["create", "link"],
+            Link if fanotify => &["link", "create"],
+            Create | Symlink | Mkdir => &["create"],
             Append => &["write"],
             Rewrite => &["write", "truncate"],
             Store => &["map", "write", "close"],
-            // fanotify tells no more.
-            Chmod => &["chmod", "attributes"],
-            Link => &["link", "create"],
+            // It tells no more.
+            Chmod if fanotify => &["attributes"],
+            Chmod => &["chmod"],
+            Link => &["link"],
             Unlink | Rmdir => &["unlink"],
             Rename => &["rename"],
         }

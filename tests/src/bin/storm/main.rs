@@ -1,4 +1,4 @@
-//! Storms: several processes change files as chance wants, while fimk is killed, stopped and starved; afterwards what
+//! Storms: several processes change files as chance wants, while fimk is killed, stopped and starved, and its disk is full; afterwards what
 //! it told and what it keeps is held against what really happened.
 //!
 //! `storm [rounds=N | minutes=N] [seed=N] [seconds=N] [mode=foreground|service] [keep=DIRECTORY]`, or

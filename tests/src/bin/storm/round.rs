@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Expect, Site, rule};
+use fimk_tests::{Disk, Expect, Site, rule};
 
 use crate::{
     deed::{Deed, follow_directories},
@@ -109,7 +109,8 @@ pub fn run(seed: u64, service: bool, seconds: u64, scale: u32) -> Outcome {
     }
     let hot = site.write("hot", "");
     let config = rule(&[&site.files()]).replace("\"stdout\"", "\"stdout\"\nseverity = 0");
-    let mut subject = Subject::start(site.launch(&config), service);
+    let disk = Disk::at(&site.state(), "a full disk in a storm");
+    let mut subject = Subject::start(site.launch(&config), disk, service);
     let time = scale * Duration::from_secs(seconds);
     let begun = Instant::now();
     let storm = Storm::begin(&site, seed, time);

@@ -15,8 +15,8 @@ use crate::{
 /// A way to hurt fimk; `pause` is about as long as a few hundred changes take.
 type Act = fn(&mut Subject, pause: Duration);
 
-/// All of them. One that needs more than signals (a full disk) is a line and a function.
-const ACTS: [(&str, Act); 7] = [
+/// All of them.
+const ACTS: [(&str, Act); 9] = [
     ("kill the loader", |subject, _| {
         signal(subject.loader(), Signal::SIGKILL);
     }),
@@ -49,7 +49,30 @@ const ACTS: [(&str, Act); 7] = [
             signal(loader, Signal::SIGCONT);
         },
     ),
+    ("fill the disk of the database", |subject, pause| {
+        subject.fill_disk();
+        keep_up_for(subject, pause);
+        subject.empty_disk();
+    }),
+    (
+        "fill the disk of the database and kill the analyzer meanwhile",
+        |subject, pause| {
+            subject.fill_disk();
+            keep_up_for(subject, pause);
+            subject.kill_analyzer();
+            keep_up_for(subject, pause);
+            subject.empty_disk();
+        },
+    ),
 ];
+
+fn keep_up_for(subject: &mut Subject, time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        subject.keep_up();
+        thread::sleep(Duration::from_millis(10));
+    }
+}
 
 fn halt(pid: Option<u32>, pause: Duration) {
     signal(pid, Signal::SIGSTOP);
@@ -64,10 +87,10 @@ pub fn run(subject: &mut Subject, seed: u64, scale: u32, end: Instant) -> Vec<St
     let mut done = Vec::new();
     while Instant::now() < end {
         let next = Instant::now() + scale * Duration::from_millis(50 + chance.below(1_000) as u64);
-        while Instant::now() < next.min(end) {
-            subject.keep_up();
-            thread::sleep(Duration::from_millis(10));
-        }
+        keep_up_for(
+            subject,
+            next.min(end).saturating_duration_since(Instant::now()),
+        );
         let pause = scale * Duration::from_millis(100 + chance.below(900) as u64);
         let (name, act) = ACTS[chance.below(ACTS.len())];
         done.push(format!("{:.2} {name}", begun.elapsed().as_secs_f64()));

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Event, Launch, Monitor, deadline};
+use fimk_tests::{Disk, Event, Launch, Monitor, deadline};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -16,9 +16,16 @@ use nix::{
 /// Analyzers that the loader starts again within a minute before it gives up, less the one that makes it do so.
 const ANALYZERS_KILLED_MAX: u32 = 4;
 
+/// What both end with where the database cannot be opened: there is no room for it.
+const DATABASE: i32 = 74;
+
 /// Loader and analyzer, in the foreground or as two services, with all who were in their place before.
 pub struct Subject {
     launch: Launch,
+    /// Of the database; none where nothing can be mounted.
+    disk: Option<Disk>,
+    /// It was full once, or is.
+    was_full: bool,
     /// As services: the loader's runs are here, and the analyzer's in `analyzers`.
     service: bool,
     loaders: Vec<Monitor>,
@@ -31,9 +38,11 @@ pub struct Subject {
 
 impl Subject {
     /// Starts it and waits until it watches.
-    pub fn start(launch: Launch, service: bool) -> Self {
+    pub fn start(launch: Launch, disk: Option<Disk>, service: bool) -> Self {
         let mut subject = Self {
             launch,
+            disk,
+            was_full: false,
             service,
             loaders: Vec::new(),
             analyzers: Vec::new(),
@@ -63,9 +72,17 @@ impl Subject {
         self.runs().flat_map(Monitor::events).collect()
     }
 
-    /// All lines that are none.
+    /// All lines that are none, but for the last of a life that was cut short: a long one is not written at once, and the next
+    /// life tells it again.
     pub fn malformed(&self) -> Vec<String> {
-        self.runs().flat_map(Monitor::malformed).collect()
+        let last = self.lives();
+        let lives = (1..).zip(self.runs());
+        let lines =
+            lives.flat_map(|(life, run)| run.malformed().into_iter().map(move |it| (life, it)));
+        lines
+            .filter(|(life, line)| *life == last || line.ends_with('\n'))
+            .map(|(_, line)| line)
+            .collect()
     }
 
     /// Everything logged.
@@ -112,11 +129,13 @@ impl Subject {
         }
     }
 
-    /// Killed by us, ended with its loader, or too early because its predecessor still lives: all else is a fault.
+    /// Killed by us, ended with its loader, too early because its predecessor still lives, or started on a full disk: all else
+    /// is a fault.
     fn note_end(&mut self, who: &str, status: ExitStatus) {
         let fine = status.signal() == Some(Signal::SIGKILL as i32)
             || (self.service && status.success())
-            || status.code() == Some(75);
+            || status.code() == Some(75)
+            || (self.was_full && status.code() == Some(DATABASE));
         if !fine {
             self.faults.push(format!("{who} ended with {status}"));
         }
@@ -141,6 +160,21 @@ impl Subject {
         if self.service || self.killed < ANALYZERS_KILLED_MAX {
             self.killed += 1;
             signal(self.analyzer(), Signal::SIGKILL);
+        }
+    }
+
+    /// Leaves no room on the disk of the database.
+    pub fn fill_disk(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.fill();
+            self.was_full = true;
+        }
+    }
+
+    /// Gives it back.
+    pub fn empty_disk(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.empty();
         }
     }
 

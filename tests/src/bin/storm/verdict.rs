@@ -215,16 +215,17 @@ impl Change {
     }
 
     fn tells(&self, deed: &Deed) -> bool {
-        let told = deed.kind.told_by();
+        let fanotify = is_of_fanotify(&self.event);
+        let told = deed.kind.told_by(fanotify);
         let (from, mut to) = self.touched;
-        // Only its release is told by fanotify, and nothing differs any more if it was read before that.
-        if deed.kind == Kind::Store && read_within(&self.event) > 0 {
+        // Of a mapping fanotify tells only the release, and nothing differs any more if it was read before that; what is told as
+        // new was read after it.
+        let unreleased = fanotify && deed.kind == Kind::Store;
+        if unreleased {
             to = self.created.max(to);
         }
         let is_told = |it: &String| {
-            // What is told as new was read after it.
-            told.contains(&it.as_str())
-                || deed.kind == Kind::Store && it == "create" && self.created > deed.ended
+            told.contains(&it.as_str()) || unreleased && it == "create" && self.created > deed.ended
         };
         overlap((from, to), deed) && self.operations.iter().any(is_told)
     }
@@ -243,8 +244,12 @@ impl Change {
     }
 }
 
+fn is_of_fanotify(event: &Event) -> bool {
+    event.text("fimk.source") == Some("fanotify")
+}
+
 fn read_within(event: &Event) -> i64 {
-    if event.text("fimk.source") == Some("fanotify") {
+    if is_of_fanotify(event) {
         READ_WITHIN_NS
     } else {
         0
@@ -254,8 +259,10 @@ fn read_within(event: &Event) -> i64 {
 fn may_be_named(deed: &Deed, change: &Change, path: &Path) -> bool {
     let about = deed.path.starts_with(path)
         || deed.from.as_ref().is_some_and(|from| from.starts_with(path))
-        || deed.later.iter().any(|later| later.starts_with(path))
+        || deed.later.iter().any(|later| later == path)
         || change.inode() == Some(deed.inode)
+        // The directory in which it was done, under another name by now.
+        || deed.directories.iter().any(|it| change.inode() == Some(it.inode))
         // What is in a directory moves with it.
         || (deed.kind == Kind::Rename && path.starts_with(&deed.path));
     about && (overlap(change.touched, deed) || change.window.is_some_and(|it| overlap(it, deed)))
