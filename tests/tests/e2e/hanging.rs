@@ -3,10 +3,16 @@
 use std::{
     fs,
     io::Write as _,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
 use fimk_tests::{Event, Expect, Monitor, Site, append_line, fuse::Silent, not_run, text, which};
+use nix::{
+    fcntl::AT_FDCWD,
+    sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags},
+    unistd::truncate,
+};
 
 /// A program that leases a file and writes to it, and keeps the lease until its standard input ends: whoever wants
 /// the file meanwhile is told to come again. The numbers are `F_SETLEASE` and `F_WRLCK`.
@@ -22,7 +28,7 @@ const LEASE: &str = r#"
 "#;
 
 /// The leaseholder, once it has the lease.
-fn lease(path: &std::path::Path) -> Child {
+fn lease(path: &Path) -> Child {
     use std::io::{BufRead as _, BufReader};
     let mut holder = Command::new("perl")
         .args(["-e", LEASE, text(path)])
@@ -113,7 +119,10 @@ fn a_file_system_that_does_not_answer_holds_up_nothing_else() {
             .by(&shell)
             .adds("three"),
     );
-    let events = monitor.stop();
+    assert_told_once(&monitor.stop());
+}
+
+fn assert_told_once(events: &[Event]) {
     let told = events.iter().filter(|event| {
         event.action() == "degraded"
             && event
@@ -121,4 +130,52 @@ fn a_file_system_that_does_not_answer_holds_up_nothing_else() {
                 .is_some_and(|text| text.contains("hangs"))
     });
     assert_eq!(told.count(), 1, "it is told once: {events:?}");
+}
+
+/// Another product that is asked before this file is opened, and never answers: while it lives, who opens it hangs.
+fn never_permit(path: &Path) -> nix::Result<Fanotify> {
+    let flags = InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC;
+    let product = Fanotify::init(flags, EventFFlags::O_RDONLY)?;
+    let opening = MaskFlags::FAN_OPEN_PERM;
+    product.mark(MarkFlags::FAN_MARK_ADD, opening, AT_FDCWD, Some(path))?;
+    Ok(product)
+}
+
+#[test]
+fn another_product_that_never_permits_an_open_holds_up_nothing_else() {
+    let site = Site::new();
+    let (path, other) = (
+        site.write("stuck", "one\ntwo\n"),
+        site.write("other", "one\n"),
+    );
+    let monitor = site.watch();
+    let product = match never_permit(&path) {
+        Ok(product) => product,
+        Err(error) => {
+            let name = "another_product_that_never_permits_an_open_holds_up_nothing_else";
+            not_run(name, &format!("no permission events here: {error}"));
+            return;
+        }
+    };
+    // By its name, for whoever opens it hangs.
+    truncate(&path, 4).expect("it is ours");
+    await_hanging(&monitor);
+    let shell = append_line(&other, "two");
+    monitor.expect(Expect::action("modified").of(&other).by(&shell).adds("two"));
+    truncate(&path, 0).expect("it is ours");
+    let shell = append_line(&other, "three");
+    monitor.expect(
+        Expect::action("modified")
+            .of(&other)
+            .by(&shell)
+            .adds("three"),
+    );
+    drop(product);
+    monitor.expect(
+        Expect::action("modified")
+            .of(&path)
+            .removes("one")
+            .field("file.size", 0),
+    );
+    assert_told_once(&monitor.stop());
 }
