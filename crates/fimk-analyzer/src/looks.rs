@@ -22,8 +22,11 @@ use crate::{
     signal::{Operations, Touch},
 };
 
-/// Between two looks with fanotify: as often as what is held is read.
+/// Between two looks with fanotify while anything is held: as often as that is read.
 const EVERY: Duration = Duration::from_secs(2);
+/// The same while nothing is: a look goes over all processes, and a host at rest is left alone. What is changed by somebody
+/// whom no look saw is told all the same, and a look is taken then.
+const EVERY_AT_REST: Duration = Duration::from_secs(6);
 /// Between two looks with BPF while anything is held: they only find what the records of mappings do not say, that
 /// a child inherited one or that one of several ended.
 const EVERY_WHILE_HELD: Duration = Duration::from_secs(30);
@@ -156,7 +159,8 @@ impl Engine {
 
     fn next_look(&self) -> Option<Instant> {
         let rest = match &self.eyes {
-            Eyes::Fanotify(_) => EVERY,
+            Eyes::Fanotify(_) if self.held.len() > 0 => EVERY,
+            Eyes::Fanotify(_) => EVERY_AT_REST,
             Eyes::Bpf(_) if self.held.len() > 0 => EVERY_WHILE_HELD,
             _ => return None,
         };
