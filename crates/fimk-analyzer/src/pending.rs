@@ -3,8 +3,10 @@
 //! The first hint on a quiet path is due at once; later ones within the window are coalesced and end in one
 //! trailing reading. A new name waits for a moment, because who makes a file mostly writes it too.
 
+mod busy;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     time::{Duration, Instant},
 };
@@ -13,6 +15,8 @@ use fimk_core::{config::Config, path::BytePath, record::Record};
 use fimk_wire::raw;
 
 use crate::signal::{Fact, Touch};
+
+use busy::Busy;
 
 /// Touches kept of one path before those of the same actor must be made one.
 const TOUCHES_MAX: usize = 64;
@@ -24,12 +28,6 @@ const PROCESSES_MAX: usize = raw::FIMK_PROCESSES_MAX as usize;
 /// Touches kept of one path in all. Beyond the limit above these are facts about the name, which are told whoever made
 /// them, up to this.
 const PATH_TOUCHES_MAX: usize = 512;
-
-/// Operations between two readings that make a path hot: the next reading then comes after twice the time.
-const HOT: u64 = 64;
-
-/// Paths whose last reading is remembered to tell quiet from busy; beyond, all count as quiet.
-const RECENT_MAX: usize = 65_536;
 
 /// What is known about a path since it was last read.
 #[allow(
@@ -184,9 +182,7 @@ pub struct Settle {
     waiting: BTreeMap<BytePath, (Instant, Pending)>,
     by_time: BTreeSet<(Instant, BytePath)>,
     by_id: BTreeSet<(u64, BytePath)>,
-    /// When a path was last read, and how long after it the next reading waits.
-    recent: HashMap<BytePath, (Instant, Duration)>,
-    order: VecDeque<(Instant, BytePath)>,
+    busy: Busy,
     next_id: u64,
 }
 
@@ -198,8 +194,7 @@ impl Settle {
             waiting: BTreeMap::new(),
             by_time: BTreeSet::new(),
             by_id: BTreeSet::new(),
-            recent: HashMap::new(),
-            order: VecDeque::new(),
+            busy: Busy::default(),
             next_id: 1,
         }
     }
@@ -217,10 +212,7 @@ impl Settle {
     /// The pending of a path, made if there is none. Its number stays as it is.
     pub fn entry(&mut self, path: &BytePath, newborn: bool) -> &mut Pending {
         let now = Instant::now();
-        let quiet_from = self
-            .recent
-            .get(path)
-            .map_or(now, |(read, window)| *read + *window);
+        let quiet_from = self.busy.until(path).unwrap_or(now);
         let due = quiet_from.max(if newborn {
             now + self.times.newborn
         } else {
@@ -338,38 +330,12 @@ impl Settle {
 
     /// A path was read just now, for so many operations.
     pub fn mark_read(&mut self, path: &BytePath, count: u64) {
-        let now = Instant::now();
-        let Times {
-            window, longest, ..
-        } = self.times;
-        while self
-            .order
-            .front()
-            .is_some_and(|(read, _)| now - *read > 2 * longest.max(window))
-            || self.order.len() > RECENT_MAX
-        {
-            let Some((read, path)) = self.order.pop_front() else {
-                break;
-            };
-            if self
-                .recent
-                .get(&path)
-                .is_some_and(|(last, _)| *last == read)
-            {
-                self.recent.remove(&path);
-            }
-        }
-        let before = self.recent.get(path).filter(|_| count >= HOT);
-        let next = before.map_or(window, |(_, before)| (*before * 2).min(longest).max(window));
-        self.recent.insert(path.clone(), (now, next));
-        self.order.push_back((now, path.clone()));
+        self.busy.mark_read(path, count, self.times, Instant::now());
     }
 
     /// A path that was just marked as read is not to be read again for so long at least.
     pub fn rest(&mut self, path: &BytePath, rest: Duration) {
-        if let Some((_, window)) = self.recent.get_mut(path) {
-            *window = rest.max(*window);
-        }
+        self.busy.rest(path, rest);
     }
 
     /// When the next path is due.
@@ -499,18 +465,6 @@ mod tests {
         assert_eq!((pending.count(), pending.present), (10_000, Some(false)));
         let unlinked = pending.touches.iter().filter(|it| it.fact.is_some());
         assert!(unlinked.filter(|it| it.actor.is_some()).count() > 400);
-    }
-
-    #[test]
-    fn a_file_that_stays_hot_is_read_less_and_less_often_up_to_a_limit() {
-        let mut settle = settle(10_000);
-        let mut windows = Vec::new();
-        for count in [1, HOT, HOT, HOT, HOT, 1, HOT] {
-            settle.mark_read(&path("/a"), count);
-            let (_, window) = settle.recent[&path("/a")];
-            windows.push(window.as_secs());
-        }
-        assert_eq!(windows, [10, 20, 40, 40, 40, 10, 20]);
     }
 
     #[test]
