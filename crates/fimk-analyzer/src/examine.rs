@@ -110,6 +110,7 @@ impl Engine {
             after: after.as_ref(),
             grown,
             tokens_fit,
+            moved: pending.base.is_some(),
         };
         let (verdict, forgiven) = self.judged_for(matched.rule, &seen);
         let read = self.read_before(pending, before.as_ref());

@@ -5,6 +5,8 @@
 
 mod reread;
 
+pub(crate) use self::reread::read_as_new;
+
 use std::collections::BTreeMap;
 
 use fimk_consumers::{

@@ -26,6 +26,8 @@ pub struct Verdict {
     pub replaced: bool,
     /// The content's difference in words.
     pub comparison: Comparison,
+    /// It came from where it was of another kind: all that it says is new, whether its bytes are or not.
+    pub means_more: bool,
     /// What the content came to mean.
     pub content_findings: Vec<Finding>,
     /// What the attributes came to mean.
@@ -96,6 +98,7 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
     };
     Verdict {
         content,
+        means_more: false,
         attributes: attribute_differences(&old.attributes, &new.attributes),
         replaced: (old.attributes.inode, old.attributes.device)
             != (new.attributes.inode, new.attributes.device),

@@ -10,6 +10,7 @@ use fimk_core::{
 
 use crate::{
     engine::Engine,
+    included,
     report::{Case, Report, SILENT, is_public, lower, reports},
     verdict::{Values, Verdict},
 };
@@ -26,6 +27,8 @@ pub struct Seen<'a> {
     pub grown: bool,
     /// Both were read with the same digest key.
     pub tokens_fit: bool,
+    /// Its record is that of another name, from which it came.
+    pub moved: bool,
 }
 
 impl Engine {
@@ -39,6 +42,9 @@ impl Engine {
             ..
         } = seen;
         let mut verdict = self.judged(path, before, after, tokens_fit);
+        if seen.moved {
+            included::read_as_new(&mut verdict, before, after);
+        }
         let values = Values {
             comparable: tokens_fit,
             shown: rule.content == ContentMode::Diff || is_public(before, after),

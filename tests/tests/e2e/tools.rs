@@ -240,6 +240,29 @@ fn what_systemctl_edit_writes_is_told_setting_by_setting() {
 }
 
 #[test]
+fn what_is_renamed_to_where_it_means_something_is_told_as_new() {
+    let site = Site::new();
+    let directory = "etc/systemd/system/web.service.d";
+    let aside = site.write(
+        &format!("{directory}/.#override.conf"),
+        "[Service]\nExecStart=/tmp/x\n",
+    );
+    let aside_too = site.write(&format!("{directory}/list"), "[Service]\nUser=web\n");
+    let monitor = site.watch();
+    let drop_in = site.file(&format!("{directory}/override.conf"));
+    let mv = run("mv", &[&aside, &drop_in]);
+    let renamed = || Expect::action("renamed");
+    let command = added(renamed(), "[Service] ExecStart", "/tmp/x");
+    monitor.expect(found(command, "unit-command").of(&drop_in).by(&mv));
+    // Where it goes on to mean nothing, only that it moved is told.
+    let other = site.file(&format!("{directory}/list.old"));
+    let mv = run("mv", &[&aside_too, &other]);
+    let event = monitor.expect(renamed().of(&other).by(&mv));
+    assert_eq!(event.changes().len(), 0, "{event:?}");
+    monitor.stop();
+}
+
+#[test]
 fn a_drop_in_that_takes_over_a_service_and_its_enabling_are_told() {
     let site = Site::new();
     let unit =

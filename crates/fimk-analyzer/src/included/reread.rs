@@ -1,7 +1,7 @@
 //! What includes others is read before all else; and what was recorded before it was known to be included is understood
 //! from its record.
 
-use fimk_consumers::State;
+use fimk_consumers::{State, compare, findings::find};
 use fimk_core::{
     path::BytePath,
     record::{Content, Record, Snapshot},
@@ -73,6 +73,24 @@ impl Engine {
             *state = Some(now);
         }
         Some(record)
+    }
+}
+
+/// What came from a name under which nothing understood it says all that it says for the first time.
+pub(crate) fn read_as_new(
+    verdict: &mut Verdict,
+    before: Option<&Record>,
+    after: Option<&Snapshot>,
+) {
+    let then = before.and_then(|record| state(&record.snapshot));
+    let now = after.and_then(state);
+    let (Some(State::Text(_)), Some(now)) = (then, now) else {
+        return;
+    };
+    if !matches!(now, State::Text(_) | State::Binary) {
+        verdict.comparison = compare(None, Some(now));
+        verdict.content_findings = find(None, Some(now));
+        verdict.means_more = true;
     }
 }
 

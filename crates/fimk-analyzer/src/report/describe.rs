@@ -27,7 +27,7 @@ pub(super) fn describe(
     let whole = matches!(action, Action::Created | Action::Deleted | Action::Linked);
     let tells = part.content
         && !group.former
-        && (verdict.content_changed() || whole || verdict.content.is_none());
+        && (verdict.content_changed() || verdict.means_more || whole || verdict.content.is_none());
     let private = !(case.show_private || is_public(case.before, case.after));
     let mut change = Change {
         file: file(case, group, gone, part, users),
