@@ -155,12 +155,25 @@ impl Engine {
             .collect();
         points.extend(self.apart.refused.keys().map(|point| (point.clone(), true)));
         for (point, refused) in points {
+            if !self.answers(&point) {
+                continue;
+            }
             self.apart.count_anew(&point);
             self.compare_mount(&point, refused)?;
             self.apart.settle(&point);
         }
         self.apart.compared = Some(Instant::now());
         Ok(())
+    }
+
+    /// Whether the server behind a mount answers; one that does not is compared once it does.
+    fn answers(&mut self, point: &BytePath) -> bool {
+        let at = point.clone();
+        let asked = self.ask(point, move |reader| reader.attributes(&at));
+        if asked.is_err() {
+            self.stalled.add_directory(point);
+        }
+        asked.is_ok()
     }
 
     /// Which source serves which mount, and why.
