@@ -94,8 +94,12 @@ fn of_ssh(name: &[u8], parent: &[u8], above: &[u8]) -> Option<Consumer> {
     })
 }
 
-/// Units, what is dropped in beside them, and the settings of systemd's own daemons.
+/// Units, what is dropped in beside them, and the settings of systemd's own daemons. It passes over hidden files, as which
+/// `systemctl edit` begins.
 fn of_systemd(name: &[u8], parent: &[u8], above: &[u8]) -> Option<Consumer> {
+    if name.starts_with(b".") {
+        return None;
+    }
     let is_unit = |name: &[u8]| UNITS.iter().any(|end| name.ends_with(end));
     let is_settings = name.ends_with(b".conf");
     let dropped_into = parent.strip_suffix(b".d");
