@@ -76,9 +76,9 @@ impl Subject {
     /// life tells it again.
     pub fn malformed(&self) -> Vec<String> {
         let last = self.lives();
-        let lives = (1..).zip(self.runs());
+        let numbered = (1..).zip(self.runs());
         let lines =
-            lives.flat_map(|(life, run)| run.malformed().into_iter().map(move |it| (life, it)));
+            numbered.flat_map(|(life, run)| run.malformed().into_iter().map(move |it| (life, it)));
         lines
             .filter(|(life, line)| *life == last || line.ends_with('\n'))
             .map(|(_, line)| line)
