@@ -144,9 +144,10 @@ impl Engine {
         // What was waiting here about the object that is replaced stays: its facts are facts.
         let mut here = self.settle.take(to).unwrap_or_default();
         here.explain();
+        // What is on record here may have moved on, and wait to be examined there.
         let stood_here = replaced
             || here.base.is_some()
-            || self.store.record(to).map_err(Failure::from)?.is_some();
+            || self.store.record(to).map_err(Failure::from)?.is_some() && !self.settle.has_left(to);
         if !stood_here {
             here.base = match prior.base.take() {
                 Some(base) => Some(base),

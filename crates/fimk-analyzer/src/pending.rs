@@ -288,6 +288,12 @@ impl Settle {
         self.waiting.contains_key(path)
     }
 
+    /// Whether what is on record under this path waits under another.
+    pub fn has_left(&self, path: &BytePath) -> bool {
+        let mut waiting = self.waiting.values();
+        waiting.any(|(_, pending)| pending.former.contains(path))
+    }
+
     /// The paths below this one that wait.
     pub fn below(&self, path: &BytePath) -> Vec<BytePath> {
         let from = path.join(b"");

@@ -119,7 +119,7 @@ mod tests {
     fn a_file_that_changes_a_little_all_the_time_becomes_hot_and_a_pause_makes_it_quiet() {
         let quick = u64::from(QUICK);
         let all_the_time = (0..quick + 4).map(|second| (second, 1));
-        let windows = windows(all_the_time.chain([(quick + 3 + 79, 1), (quick + 3 + 79 + 50, 1)]));
+        let windows = windows(all_the_time.chain([(quick + 3 + 79, 1), (quick + 3 + 79 + 81, 1)]));
         let (few, many) = windows.split_at(QUICK as usize);
         assert!(few.iter().all(|&window| window == 10));
         assert_eq!(many, [20, 40, 40, 40, 40, 10]);
