@@ -61,6 +61,11 @@ impl Beyond {
         self.told.1 &= self.deep.is_some();
     }
 
+    /// Whether anything was left out of the walk.
+    pub fn is_any(&self) -> bool {
+        self.too_many > 0 || self.deep.is_some()
+    }
+
     /// Names that were met and not watched: those below them were not met.
     pub fn count(&self) -> u64 {
         self.too_many

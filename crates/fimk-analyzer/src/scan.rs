@@ -364,16 +364,23 @@ impl Engine {
                 self.serve_control();
                 self.breathe();
             }
-            if !self.settle.waits(path) {
-                if !self.is_newcomer(scan, path)? {
-                    self.examine_found(path, scan.gap, &mut scan.tally)?;
-                }
-            } else if scan.gap.is_some()
-                && !is_new_ground(path, scan.past)
-                && self.store.record(path).map_err(Failure::from)?.is_none()
-            {
-                self.settle.found_by_comparing(path);
+            if self.settle.waits(path) {
+                self.expect_to_be_told(scan, path)?;
+            } else if !self.is_newcomer(scan, path)? {
+                self.examine_found(path, scan.gap, &mut scan.tally)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Something waits about what a comparison found: where it may be the rest of a story whose beginning nobody heard, it is
+    /// told as found.
+    fn expect_to_be_told(&mut self, scan: &Scan<'_>, path: &BytePath) -> Result<(), Trouble> {
+        if scan.gap.is_some()
+            && !is_new_ground(path, scan.past)
+            && self.store.record(path).map_err(Failure::from)?.is_none()
+        {
+            self.settle.found_by_comparing(path);
         }
         Ok(())
     }

@@ -20,7 +20,6 @@ use crate::{
     pending::{Found, Pending},
     signal::{Fact, Operations, Touch},
     start::is_new_ground,
-    tree::rebased,
 };
 
 /// File systems stamp births by a clock that lags behind by a tick of the kernel: 10 ms where it is slowest.
@@ -52,8 +51,6 @@ pub(super) struct Moves {
     left: HashMap<Identity, Left>,
     /// Names whose objects are to be looked for, in the order of the comparison.
     newcomers: Vec<BytePath>,
-    /// Directories that were found to have moved: what was recorded below them went along.
-    directories: Vec<(BytePath, BytePath)>,
 }
 
 impl Moves {
@@ -76,18 +73,6 @@ impl Moves {
             |left: &Left| born.is_some_and(|born| born.0.saturating_add(TICK_NS) <= left.seen.0);
         self.left.get(&object).filter(|left| was_there(left))?;
         self.left.remove(&object)
-    }
-
-    /// Where the record of a name is by now.
-    fn followed(&self, path: &BytePath) -> BytePath {
-        let followed = |path: BytePath, (old, new): &(BytePath, BytePath)| {
-            if path.is_in(old) {
-                rebased(&path, old, new)
-            } else {
-                path
-            }
-        };
-        self.directories.iter().fold(path.clone(), followed)
     }
 }
 
@@ -143,7 +128,9 @@ impl Engine {
                 self.serve_control();
                 self.breathe();
             }
-            if !self.settle.waits(path) {
+            if self.settle.waits(path) {
+                self.expect_to_be_told(scan, path)?;
+            } else {
                 self.compare_newcomer(scan, path)?;
             }
         }
@@ -180,11 +167,9 @@ impl Engine {
             Ok(Ok((attributes, born))) => scan.moves.origin(identity(&attributes), born),
             _ => None,
         };
-        // It came along with its directory, of which that was told.
-        let origin = origin.filter(|origin| scan.moves.followed(&origin.path) != *path);
         // Not every name is walked; see `beyond`.
         let origin = match origin {
-            Some(origin) if origin.gone && self.is_there(&origin.path) => None,
+            Some(it) if it.gone && self.beyond.is_any() && self.is_there(&it.path) => None,
             origin => origin,
         };
         match origin {
@@ -200,8 +185,7 @@ impl Engine {
         origin: &Left,
     ) -> Result<(), Trouble> {
         let stood_here = self.store.record(path).map_err(Failure::from)?.is_some();
-        let recorded_at = scan.moves.followed(&origin.path);
-        let base = self.store.record(&recorded_at).map_err(Failure::from)?;
+        let base = self.store.record(&origin.path).map_err(Failure::from)?;
         let old = Some(origin.path.clone());
         let touch = moved(if stood_here {
             Fact::Replaced(old)
@@ -213,18 +197,11 @@ impl Engine {
             ..found_by_scan()
         };
         if origin.gone {
-            self.leave(&recorded_at);
-            pending.former.push(recorded_at.clone());
+            self.leave(&origin.path);
+            pending.former.push(origin.path.clone());
         }
-        pending.add(touch.clone());
-        self.examine_counted(path, &pending, scan.gap, &mut scan.tally)?;
-        // Of two that changed places each brings what is in it, and no record may be put over the other's: those are looked for
-        // one by one.
-        if origin.gone || !stood_here {
-            self.moved_below(&recorded_at, Some(path), true, &touch)?;
-            scan.moves.directories.push((recorded_at, path.clone()));
-        }
-        Ok(())
+        pending.add(touch);
+        self.examine_counted(path, &pending, scan.gap, &mut scan.tally)
     }
 }
 
@@ -293,16 +270,5 @@ mod tests {
         let mut moves = moves(1_000_000_000);
         assert!(moves.origin(OBJECT, Some(Timestamp(0))).is_some());
         assert!(moves.origin(OBJECT, Some(Timestamp(0))).is_none());
-    }
-
-    #[test]
-    fn what_was_below_a_directory_that_moved_is_looked_for_where_that_is() {
-        let path = |text: &str| BytePath::new(text.as_bytes());
-        let mut moves = moves(0);
-        moves.directories.push((path("/a"), path("/c")));
-        moves.directories.push((path("/c/b"), path("/d")));
-        for (before, now) in [("/a/b/x", "/d/x"), ("/a/x", "/c/x"), ("/ab", "/ab")] {
-            assert_eq!(moves.followed(&path(before)), path(now));
-        }
     }
 }
