@@ -133,20 +133,9 @@ struct Group {
 impl Group {
     fn nobody(case: &Case<'_>) -> Self {
         let now = case.gap.map_or_else(crate::clock::now, |gap| gap.to);
-        let touch = Touch {
-            actor: None,
-            uid: None,
-            operations: Operations::default(),
-            first: now,
-            last: now,
-            count: 0,
-            bytes: 0,
-            accessed: None,
-            fact: None,
-        };
         Self {
             actor: None,
-            touch,
+            touch: Touch::by_nobody(now, None),
             facts: Vec::new(),
             past: false,
             former: false,

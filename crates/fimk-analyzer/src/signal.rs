@@ -134,6 +134,23 @@ pub struct Touch {
     pub fact: Option<Fact>,
 }
 
+impl Touch {
+    /// Nobody was seen to do anything; what became of the name shows by itself.
+    pub fn by_nobody(at: Timestamp, fact: Option<Fact>) -> Self {
+        Self {
+            actor: None,
+            uid: None,
+            operations: Operations::default(),
+            first: at,
+            last: at,
+            count: 0,
+            bytes: 0,
+            accessed: None,
+            fact,
+        }
+    }
+}
+
 /// A fact of the kernel's record: about a name, but for the last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {

@@ -18,7 +18,7 @@ use crate::{
     engine::{Engine, Trouble},
     exit::Failure,
     pending::{Found, Pending},
-    signal::{Fact, Operations, Touch},
+    signal::{Fact, Touch},
     start::is_new_ground,
 };
 
@@ -187,11 +187,11 @@ impl Engine {
         let stood_here = self.store.record(path).map_err(Failure::from)?.is_some();
         let base = self.store.record(&origin.path).map_err(Failure::from)?;
         let old = Some(origin.path.clone());
-        let touch = moved(if stood_here {
+        let fact = if stood_here {
             Fact::Replaced(old)
         } else {
             Fact::Renamed(old)
-        });
+        };
         let mut pending = Pending {
             base: base.filter(|_| !stood_here),
             ..found_by_scan()
@@ -200,24 +200,9 @@ impl Engine {
             self.leave(&origin.path);
             pending.former.push(origin.path.clone());
         }
-        pending.add(touch);
+        // It may have been a link and a removal.
+        pending.add(Touch::by_nobody(clock::now(), Some(fact)));
         self.examine_counted(path, &pending, scan.gap, &mut scan.tally)
-    }
-}
-
-/// Nobody was seen to do it, and it may have been a link and a removal.
-fn moved(fact: Fact) -> Touch {
-    let now = clock::now();
-    Touch {
-        actor: None,
-        uid: None,
-        operations: Operations::default(),
-        first: now,
-        last: now,
-        count: 0,
-        bytes: 0,
-        accessed: None,
-        fact: Some(fact),
     }
 }
 
