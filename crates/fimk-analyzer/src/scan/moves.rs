@@ -197,7 +197,10 @@ impl Engine {
             ..found_by_scan()
         };
         if origin.gone {
-            self.leave(&origin.path);
+            // What came there since is watched, and stays so.
+            if !self.settle.waits(&origin.path) && !self.is_there(&origin.path) {
+                self.leave(&origin.path);
+            }
             pending.former.push(origin.path.clone());
         }
         // It may have been a link and a removal.
