@@ -41,6 +41,8 @@ mod repairs;
 mod report;
 mod retention;
 mod same;
+#[cfg(test)]
+mod samples;
 mod sandbox;
 mod scan;
 mod severity;

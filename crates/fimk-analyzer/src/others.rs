@@ -179,3 +179,42 @@ impl Engine {
         self.settle.defer(path, pending, by);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{pending, snapshot, touch};
+    use fimk_wire::raw;
+
+    /// A write at the first moment, and a reading of a file that changed so much later.
+    fn later(by_ns: i64) -> bool {
+        let mut after = snapshot(2, 0o644);
+        after.attributes.ctime = Timestamp(1 + by_ns);
+        changed_since(&pending(vec![touch(7, raw::FIMK_OP_WRITE, None)]), &after)
+    }
+
+    #[test]
+    fn what_changed_after_all_that_waits_is_somebodys_whose_record_is_still_to_be_made() {
+        assert!(!later(0), "it is what was written");
+        assert!(!later(TICK_NS), "both times are read once a tick");
+        assert!(later(TICK_NS + 1));
+        let nobody = Pending::default();
+        assert!(
+            !changed_since(&nobody, &snapshot(2, 0o644)),
+            "a comparison found it"
+        );
+    }
+
+    #[test]
+    fn what_was_done_before_the_reading_on_record_explains_nothing_but_a_mapping_does() {
+        let write = touch(7, raw::FIMK_OP_WRITE, None);
+        assert!(is_past(&write, Some(Timestamp(TICK_NS + 2))));
+        assert!(
+            !is_past(&write, Some(Timestamp(TICK_NS + 1))),
+            "within a tick"
+        );
+        assert!(!is_past(&write, None), "nothing was read yet");
+        let map = touch(7, raw::FIMK_OP_MAP, None);
+        assert!(!is_past(&map, Some(Timestamp(TICK_NS + 2))), "it goes on");
+    }
+}

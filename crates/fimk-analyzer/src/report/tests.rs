@@ -1,63 +1,14 @@
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use fimk_consumers::Token;
-use fimk_core::{
-    config,
-    record::{Attributes, Content, Digest, FileKind},
-    rules::RuleSet,
-};
+use fimk_core::{config, rules::RuleSet};
 use fimk_wire::raw;
 
 use super::{describe::unreadable, *};
-use crate::verdict::judge;
-
-fn snapshot(digest: u8, mode: u32) -> Snapshot {
-    Snapshot {
-        attributes: Attributes {
-            kind: FileKind::File,
-            mode,
-            uid: 0,
-            gid: 0,
-            size: 4,
-            links: 1,
-            inode: 7,
-            device: (8, 1),
-            mtime: Timestamp(i64::from(digest)),
-            ctime: Timestamp(1),
-        },
-        content: Content::Read {
-            digest: Digest::Plain([digest; 32]),
-            state: None,
-        },
-        extended: None,
-    }
-}
-
-fn touch(pid: u32, operation: u32, fact: Option<Fact>) -> Touch {
-    Touch {
-        actor: Some(ActorKey {
-            pid,
-            image: 0,
-            start_ns: 1,
-        }),
-        uid: None,
-        operations: Operations::of(&[operation]),
-        first: Timestamp(1),
-        last: Timestamp(1),
-        count: 1,
-        bytes: 0,
-        accessed: None,
-        fact,
-    }
-}
-
-fn pending(touches: Vec<Touch>) -> Pending {
-    let mut pending = Pending::default();
-    for touch in touches {
-        pending.add(touch);
-    }
-    pending
-}
+use crate::{
+    samples::{pending, snapshot, touch},
+    verdict::judge,
+};
 
 /// Action, severity, pid and pids of all that is told.
 type Told = (Action, u8, Option<u32>, Vec<u32>);
