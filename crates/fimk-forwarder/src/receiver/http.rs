@@ -156,7 +156,8 @@ impl Receiver for Http {
 
 impl Http {
     /// The first event was refused alone. When it was so often enough, and one of the next is taken, it is for good; a
-    /// server that takes none of them refuses all, and then none is given up.
+    /// server that takes none of them refuses all, and then none is given up. Those between were refused once, which is
+    /// not enough: their turn comes, and what was taken behind them goes twice.
     fn pass_over(&mut self, records: &[String], answer: &Answer) -> Result<Taken, String> {
         let first = records.first().cloned().unwrap_or_default();
         let before = self.refused.take().filter(|(event, _)| *event == first);
@@ -171,8 +172,8 @@ impl Http {
             if answer.is_success() {
                 self.refused = None;
                 return Ok(Taken {
-                    count: place + 1,
-                    refused: (0..place).collect(),
+                    count: if place == 1 { 2 } else { 1 },
+                    refused: vec![0],
                     why,
                 });
             }
@@ -405,11 +406,23 @@ mod tests {
         }
         assert_eq!(http.batch().0, 1 + REFUSED_MAX, "others are asked for");
         let taken = http.send(&records(4)).expect("the last but one is taken");
-        assert_eq!((taken.count, &taken.refused[..]), (4, &[0, 1, 2][..]));
+        assert_eq!(
+            (taken.count, &taken.refused[..]),
+            (1, &[0][..]),
+            "the two behind it were refused only once"
+        );
         assert!(taken.why.contains("400"), "{}", taken.why);
         assert_eq!(http.batch().0, 1);
         let last = served.join().expect("it ended").pop();
         assert_eq!(last.expect("a request").1, b"{\"n\":3}\n");
+        let (port, served) = server(&[BAD, BAD, BAD, BAD, BAD, OK]);
+        let mut http = self::http("batch_events = 1\n", port);
+        for _ in 1..ATTEMPTS {
+            http.send(first).expect_err("it may be taken yet");
+        }
+        let taken = http.send(&records(2)).expect("the next is taken");
+        assert_eq!((taken.count, &taken.refused[..]), (2, &[0][..]));
+        served.join().expect("it ended");
     }
 
     #[test]
