@@ -11,6 +11,7 @@ use fimk_wire::{actor_of_attempt, raw};
 use libbpf_rs::{ErrorKind, MapHandle, Result};
 
 use crate::actors::bytes_of;
+use crate::life;
 use crate::log;
 use crate::objects::{File, Process};
 use crate::pins::Pins;
@@ -79,6 +80,7 @@ impl Former {
         for wanted in [raw::FIMK_WATCH_NAMED, 0] {
             let mut result = Ok(());
             self.watch.each(|object, watched| {
+                life::sign();
                 if watched.flags & raw::FIMK_WATCH_NAMED == wanted && result.is_ok() {
                     result = file.go_on_watching(&object, watched).map(|new| {
                         carried.watched += u64::from(new);
@@ -96,6 +98,7 @@ impl Former {
         for table in &self.undone {
             let mut result = Ok(());
             table.each(|key, entry| {
+                life::sign();
                 if result.is_err() {
                     return;
                 }

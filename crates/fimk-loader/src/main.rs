@@ -22,6 +22,7 @@ mod foreground;
 mod forward;
 mod handover;
 mod holders;
+mod life;
 mod log;
 mod memory;
 mod notify;

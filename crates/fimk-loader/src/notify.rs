@@ -19,14 +19,22 @@ impl Notify {
     /// named a socket that cannot be reached is told nothing: that is no reason not to watch.
     pub fn from_environment() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| connect(name.as_bytes()));
+        let Some(socket) = socket else {
+            return Self::default();
+        };
         let text = |name| env::var(name).ok();
         let own = std::process::id();
-        Self {
-            beat: socket
-                .as_ref()
-                .and_then(|_| interval(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), own))
-                .map(|interval| (interval, Instant::now() + interval)),
+        Self::over(
             socket,
+            interval(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), own),
+        )
+    }
+
+    /// Over a socket that is connected; with a sign of life so often.
+    pub fn over(socket: UnixDatagram, every: Option<Duration>) -> Self {
+        Self {
+            socket: Some(socket),
+            beat: every.map(|interval| (interval, Instant::now() + interval)),
         }
     }
 

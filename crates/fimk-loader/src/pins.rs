@@ -18,6 +18,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use crate::directories;
 use crate::error::{Error, Result};
 use crate::exit::Status;
+use crate::life;
 use crate::log;
 
 /// A directory may be removed by the loader before us between our opening and locking it.
@@ -212,6 +213,7 @@ impl Pins {
     fn discard(&self, names: &BTreeSet<String>) -> Result<usize> {
         for name in links_first(names) {
             self.unlink(name).map_err(|cause| io(&self.path, cause))?;
+            life::sign();
         }
         Ok(names.len())
     }

@@ -6,6 +6,7 @@ use fimk_wire::raw;
 use libbpf_rs::{ErrorKind, PrintLevel};
 
 use super::program_name;
+use crate::life;
 
 /// What libbpf said; told only when a program was expected to load and did not.
 static MESSAGES: Mutex<String> = Mutex::new(String::new());
@@ -15,7 +16,12 @@ const MESSAGES_MAX: usize = 64 * 1024;
 
 /// Keeps what libbpf says from standard error: on many hosts a refusal is no more than a fact to go on from.
 pub fn keep_messages() {
-    libbpf_rs::set_print(Some((PrintLevel::Warn, |_, message| {
+    libbpf_rs::set_print(Some((PrintLevel::Debug, |level, message| {
+        // What it says while it goes on tells that it does.
+        life::sign();
+        if level != PrintLevel::Warn {
+            return;
+        }
         let mut start = message.len().saturating_sub(MESSAGES_MAX / 2);
         while !message.is_char_boundary(start) {
             start += 1;

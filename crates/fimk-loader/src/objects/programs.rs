@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::{Link, Object, Program, ProgramMut, Result};
 
+use crate::life;
+
 /// The name of the C function of a hook's program.
 pub fn program_name(hook: u32) -> String {
     let hook = match hook {
@@ -18,7 +20,9 @@ pub fn program_name(hook: u32) -> String {
 
 /// Attaches the program of a hook.
 pub fn attach(object: &Object, hook: u32) -> Result<Link> {
-    program(object, hook)?.attach()
+    let link = program(object, hook)?.attach();
+    life::sign();
+    link
 }
 
 /// The program of a hook.

@@ -8,6 +8,7 @@ use super::Run;
 use crate::channel::Received;
 use crate::error::Result;
 use crate::flags::source_name;
+use crate::life;
 use crate::log;
 use crate::probe::{self, Source};
 use crate::requests::{self, Nonsense, Wanted};
@@ -64,7 +65,8 @@ impl Run<'_> {
 
     /// Once, at the first HELLO. From here on this process can only forward.
     fn bring_up(&mut self, wanted: &Wanted) -> Result<Server> {
-        let source = probe::bring_up(wanted, self.pins)?;
+        let pins = &mut *self.pins;
+        let source = life::lent(&mut self.notify, || probe::bring_up(wanted, pins))?;
         let server = Server::new(source, &self.channel)?;
         self.queue_at = server.source.fanotify.as_ref().map(|_| Instant::now());
         sandbox::enter(self.pins.descriptors(), self.analyzers.keeps_pins())?;

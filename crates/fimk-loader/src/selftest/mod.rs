@@ -16,6 +16,7 @@ use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::{Link, MapHandle, Result};
 
 use crate::counts;
+use crate::life;
 use crate::log;
 use crate::objects::{self, Copied, File, Process, Size};
 use crate::plan::{self, Choices, Lack};
@@ -161,6 +162,7 @@ impl Tested {
             Verdict::Untested
         });
         self.choices.judge(place, hook, verdict);
+        life::sign();
         if verdict == Verdict::Unseen {
             say_unseen(row, hook, self.choices.serving(place));
         }
