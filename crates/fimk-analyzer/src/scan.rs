@@ -7,6 +7,8 @@
 //!
 //! The comparison at `compare_interval_s` (`rounds`) has the same threads do the same, and holds up nothing.
 
+mod absent;
+mod inspect;
 mod moves;
 mod pace;
 mod pool;
@@ -24,14 +26,14 @@ use std::{
 use fimk_core::{
     event::Gap,
     path::BytePath,
-    record::{Content, Record, Snapshot},
-    rules::RuleSet,
+    record::{Record, Snapshot},
     time::Timestamp,
 };
 use fimk_store::Commit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::{
+    inspect::{Inspected, inspect, text_bytes},
     moves::{Moves, found_by_scan},
     pool::{Next, Pool},
 };
@@ -39,11 +41,11 @@ use crate::{
     channel::ChannelError,
     clock,
     engine::{Engine, Eyes, Trouble},
-    examine::{Manner, is_leased, read_under},
+    examine::is_leased,
     exit::Failure,
     pending::Pending,
-    read::{Known, Reader},
-    start::{BASELINE_BATCH, BASELINE_BYTES, Past, TEXT_BYTES_MAX, is_new_ground},
+    read::Reader,
+    start::{BASELINE_BATCH, BASELINE_BYTES, Past, is_new_ground},
 };
 
 pub use self::{
@@ -77,16 +79,6 @@ pub struct Tally {
     pub dropped: u64,
     /// Changes that nothing had told of before.
     pub differences: u64,
-}
-
-/// What a thread found.
-enum Inspected {
-    /// Nothing differs.
-    AsRecorded,
-    /// There was no record; what is there now, and when reading it began.
-    New(Option<Box<Snapshot>>, Timestamp),
-    /// Something differs, or may.
-    Differs,
 }
 
 /// A comparison that is under way.
@@ -315,9 +307,7 @@ impl Engine {
     /// meanwhile.
     fn turn_of_others(&mut self, scan: &mut Scan<'_>) -> Result<(), Trouble> {
         scan.turned = Instant::now();
-        if self.is_ended() {
-            return Err(ChannelError::Closed.into());
-        }
+        self.refuse_if_ended()?;
         // What is examined meanwhile must find these, and not be overwritten by them.
         self.put_baseline(&mut scan.baseline, true)?;
         if let Some(progress) = &mut self.scanning {
@@ -418,6 +408,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Everything else has its turn between two slices of what is passed in one go.
+    fn between_slices(&mut self) -> Result<(), Trouble> {
+        self.refuse_if_ended()?;
+        self.meanwhile()
+    }
+
+    /// Whoever wants us to end need not wait for a comparison.
+    fn refuse_if_ended(&self) -> Result<(), Trouble> {
+        if self.is_ended() {
+            return Err(ChannelError::Closed.into());
+        }
+        Ok(())
+    }
+
     /// What a comparison of very much must not hold up: signs of life, answers, and changes that have a source.
     fn meanwhile(&mut self) -> Result<(), Trouble> {
         self.serve_control();
@@ -463,100 +467,6 @@ impl Engine {
             seen,
             key_id: self.key_id,
         }
-    }
-
-    /// Records of what is no longer there, below these if they are given; those that no rule covers any more are dropped
-    /// without a word, and counted. `present` is sorted.
-    fn compare_absent(
-        &mut self,
-        present: &[&BytePath],
-        gap: Option<Gap>,
-        below: Option<&[BytePath]>,
-        tally: &mut Tally,
-    ) -> Result<(), Trouble> {
-        let everything = [None];
-        let tops: Vec<Option<&BytePath>> = below.map_or_else(
-            || everything.to_vec(),
-            |tops| tops.iter().map(Some).collect(),
-        );
-        let mut absent = Vec::new();
-        for item in tops.into_iter().flat_map(|top| self.store.records(top)) {
-            let (path, _) = item.map_err(Failure::from)?;
-            if present.binary_search(&&path).is_err() {
-                absent.push(path);
-            }
-        }
-        if !absent.is_empty() {
-            self.catch_up()?;
-        }
-        let mut uncovered = Vec::new();
-        for (compared, path) in (1u64..).zip(absent) {
-            if compared.is_multiple_of(MEANWHILE_EVERY) {
-                self.meanwhile()?;
-            }
-            if self.settle.waits(&path) {
-                if gap.is_some() {
-                    self.settle.found_by_comparing(&path);
-                }
-                continue;
-            }
-            if self.goes_untold(&path) {
-                self.leave(&path);
-            }
-            if self.rules.covers(&path).is_some() {
-                self.examine_found(&path, gap, tally)?;
-            } else {
-                uncovered.push(path);
-            }
-        }
-        for some in uncovered.chunks(BASELINE_BATCH) {
-            self.commit(Commit {
-                remove: some.to_vec(),
-                ..Commit::default()
-            })?;
-        }
-        tally.dropped = uncovered.len() as u64;
-        Ok(())
-    }
-}
-
-/// Looks at an object, or reads it, in a thread of the pool.
-fn inspect(
-    reader: &Reader,
-    path: &BytePath,
-    rules: &RuleSet,
-    record: Option<Record>,
-    only_looks: bool,
-) -> Inspected {
-    let Some(matched) = rules.covers(path) else {
-        return Inspected::Differs;
-    };
-    let manner = Manner::of(matched.rule);
-    let as_recorded = match record {
-        None => {
-            let begun = clock::now();
-            let read = read_under(reader, path, manner, None);
-            return Inspected::New(read.map(|it| Box::new(it.snapshot)), begun);
-        }
-        Some(record) if only_looks => reader.looks_like(path, &record.snapshot),
-        Some(record) => read_under(reader, path, manner, Known::of(&record))
-            .is_some_and(|it| it.snapshot == record.snapshot && !is_leased(&it.snapshot)),
-    };
-    if as_recorded {
-        Inspected::AsRecorded
-    } else {
-        Inspected::Differs
-    }
-}
-
-/// What a snapshot keeps of its content, about.
-fn text_bytes(snapshot: &Snapshot) -> usize {
-    match &snapshot.content {
-        Content::Read { state: Some(_), .. } => {
-            let kept = snapshot.attributes.size.min(TEXT_BYTES_MAX);
-            usize::try_from(kept).unwrap_or(usize::MAX)
-        }
-        _ => 0,
     }
 }
 

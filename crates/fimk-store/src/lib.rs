@@ -36,6 +36,7 @@ mod kinds;
 mod measure;
 mod open;
 mod place;
+mod records;
 mod retention;
 mod size;
 mod store;

@@ -122,48 +122,6 @@ impl Store {
         said.unwrap_or(u64::MAX).min(self.safe.sequence)
     }
 
-    /// The record of a path.
-    pub fn record(&self, path: &BytePath) -> Result<Option<Record>, StoreError> {
-        self.get(RECORDS, path.bytes())
-    }
-
-    /// The record that follows this path in the order of their bytes; the first of all for none.
-    pub fn record_after(
-        &self,
-        path: Option<&BytePath>,
-    ) -> Result<Option<(BytePath, Record)>, StoreError> {
-        // No path lies between one and itself with a zero byte.
-        let start = path.map_or_else(Vec::new, |path| [path.bytes(), b"\0"].concat());
-        let Some(item) = self.scan(RECORDS, &start, None).next() else {
-            return Ok(None);
-        };
-        let (key, value) = item?;
-        Ok(Some((BytePath::new(&key), self.decode(&value)?)))
-    }
-
-    /// Records in the order of their paths' bytes: all, or that of `below` and those under it.
-    /// A record that cannot be read is an error in its place; the next ones follow.
-    pub fn records<'a>(
-        &'a self,
-        below: Option<&BytePath>,
-    ) -> impl Iterator<Item = Result<(BytePath, Record), StoreError>> + use<'a> {
-        let below = below.filter(|path| path.bytes() != b"/");
-        // `/etc-old` sorts between `/etc` and `/etc/passwd`: two ranges.
-        let itself = below.and_then(|path| {
-            self.record(path)
-                .map(|found| found.map(|it| (path.clone(), it)))
-                .transpose()
-        });
-        let start = below.map_or_else(Vec::new, |path| [path.bytes(), b"/"].concat());
-        // The byte after `/`.
-        let end = below.map(|path| [path.bytes(), b"0"].concat());
-        let under = self.scan(RECORDS, &start, end.as_deref()).map(|item| {
-            let (key, value) = item?;
-            Ok((BytePath::new(&key), self.decode(&value)?))
-        });
-        itself.into_iter().chain(under)
-    }
-
     /// Events after a sequence, oldest first, at most `limit` of them and about 4 MiB: there are no more only
     /// when none is returned.
     pub fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
@@ -528,7 +486,7 @@ impl Store {
         codec::encode(value).map_err(|fault| self.fault(fault))
     }
 
-    fn decode<T: Stored>(&self, value: &[u8]) -> Result<T, StoreError> {
+    pub(crate) fn decode<T: Stored>(&self, value: &[u8]) -> Result<T, StoreError> {
         codec::decode(value).map_err(|fault| self.fault(fault))
     }
 

@@ -12,7 +12,7 @@ use fimk_core::{
     time::Timestamp,
 };
 
-use super::{MEANWHILE_EVERY, Scan};
+use super::{MEANWHILE_EVERY, Scan, absent::Records};
 use crate::{
     clock,
     engine::{Engine, Trouble},
@@ -36,9 +36,26 @@ fn identity(attributes: &Attributes) -> Identity {
     (attributes.device, attributes.inode)
 }
 
+/// What is on record of an object.
+pub(super) struct Recorded {
+    object: Identity,
+    /// When the record was made.
+    seen: Timestamp,
+}
+
+impl Recorded {
+    pub(super) fn of(record: &Record) -> Self {
+        Self {
+            object: identity(&record.snapshot.attributes),
+            seen: record.seen,
+        }
+    }
+}
+
 /// A name that does not stand for its recorded object any more.
 struct Left {
     path: BytePath,
+    object: Identity,
     /// When the record was made.
     seen: Timestamp,
     /// Nothing stands there now.
@@ -54,16 +71,15 @@ pub(super) struct Moves {
 }
 
 impl Moves {
-    fn leaves(&mut self, path: &BytePath, record: &Record, gone: bool) {
+    fn leaves(&mut self, path: BytePath, Recorded { object, seen }: Recorded, gone: bool) {
         if self.left.len() < LEFT_MAX {
             let left = Left {
-                path: path.clone(),
-                seen: record.seen,
+                path,
+                object,
+                seen,
                 gone,
             };
-            self.left
-                .entry(identity(&record.snapshot.attributes))
-                .or_insert(left);
+            self.left.entry(object).or_insert(left);
         }
     }
 
@@ -97,7 +113,8 @@ impl Engine {
         let another =
             matches!(now, Ok(Ok(now)) if identity(&now) != identity(&record.snapshot.attributes));
         if another {
-            scan.moves.leaves(path, &record, false);
+            scan.moves
+                .leaves(path.clone(), Recorded::of(&record), false);
             scan.moves.newcomers.push(path.clone());
         }
         Ok(another)
@@ -143,19 +160,17 @@ impl Engine {
         scan: &mut Scan<'_>,
         below: Option<&[BytePath]>,
     ) -> Result<(), Trouble> {
-        let everything = [None];
-        let tops: Vec<Option<&BytePath>> = below.map_or_else(
-            || everything.to_vec(),
-            |tops| tops.iter().map(Some).collect(),
-        );
-        for item in tops.into_iter().flat_map(|top| self.store.records(top)) {
-            let (path, record) = item.map_err(Failure::from)?;
-            if scan.paths.binary_search(&&path).is_err()
-                && self.rules.covers(&path).is_some()
-                && !self.settle.waits(&path)
-            {
-                scan.moves.leaves(&path, &record, true);
+        let mut records = Records::below(below);
+        while let Some(slice) = records
+            .absent(&self.store, &scan.paths)
+            .map_err(Failure::from)?
+        {
+            for (path, recorded) in slice {
+                if self.rules.covers(&path).is_some() && !self.settle.waits(&path) {
+                    scan.moves.leaves(path, recorded, true);
+                }
             }
+            self.between_slices()?;
         }
         Ok(())
     }
@@ -164,18 +179,42 @@ impl Engine {
         let at = path.clone();
         let now = self.ask(path, move |reader| reader.birth(&at));
         let origin = match now {
-            Ok(Ok((attributes, born))) => scan.moves.origin(identity(&attributes), born),
+            Ok(Ok((attributes, born))) => {
+                let object = identity(&attributes);
+                // What others told in their turn is on record by now.
+                if self.is_on_record(path, object)? {
+                    None
+                } else {
+                    let origin = scan.moves.origin(object, born);
+                    self.still_left(origin)?
+                }
+            }
             _ => None,
-        };
-        // Not every name is walked; see `beyond`.
-        let origin = match origin {
-            Some(it) if it.gone && self.beyond.is_any() && self.is_there(&it.path) => None,
-            origin => origin,
         };
         match origin {
             Some(origin) => self.examine_moved(scan, path, &origin),
             None => self.examine_found(path, scan.gap, &mut scan.tally),
         }
+    }
+
+    /// Whether the record of a name is one of this object.
+    fn is_on_record(&self, path: &BytePath, object: Identity) -> Result<bool, Trouble> {
+        let record = self.store.record(path).map_err(Failure::from)?;
+        Ok(record.is_some_and(|it| identity(&it.snapshot.attributes) == object))
+    }
+
+    /// A name that an object left, unless others told in their turn what became of it, or it was not walked (see `beyond`) and
+    /// something stands there.
+    fn still_left(&mut self, left: Option<Left>) -> Result<Option<Left>, Trouble> {
+        let Some(left) = left else {
+            return Ok(None);
+        };
+        if !left.gone {
+            return Ok(Some(left));
+        }
+        let untold = self.is_on_record(&left.path, left.object)?;
+        let stands = self.beyond.is_any() && self.is_there(&left.path);
+        Ok((untold && !stands).then_some(left))
     }
 
     fn examine_moved(
@@ -193,7 +232,8 @@ impl Engine {
             Fact::Renamed(old)
         };
         let mut pending = Pending {
-            base: base.filter(|_| !stood_here),
+            base: base
+                .filter(|it| !stood_here && identity(&it.snapshot.attributes) == origin.object),
             ..found_by_scan()
         };
         if origin.gone {
@@ -228,6 +268,7 @@ mod tests {
     fn moves(seen: i64) -> Moves {
         let left = Left {
             path: BytePath::new(b"/a/b"),
+            object: OBJECT,
             seen: Timestamp(seen),
             gone: true,
         };

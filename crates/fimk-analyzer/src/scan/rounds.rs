@@ -19,9 +19,9 @@ use fimk_core::{
 };
 
 use super::{
-    Inspected, Kind, Pace, Progress, inspect,
+    Kind, Pace, Progress,
+    inspect::{Inspected, inspect, text_bytes},
     pool::{Next, Pool},
-    text_bytes,
 };
 use crate::{
     clock,

@@ -110,6 +110,18 @@ fn records_below_a_path_are_in_order_and_without_its_siblings() {
         one_by_one.push(path);
     }
     assert_eq!(one_by_one, names.map(path));
+    let etc = path("/etc");
+    let all = [
+        path("/etc"),
+        path("/etc/"),
+        path("/etc/a"),
+        path("/etc/a/b"),
+    ];
+    for (at, passed) in all.iter().enumerate() {
+        let rest = store.records_after(Some(&etc), Some(passed));
+        let rest: Vec<BytePath> = rest.map(|item| item.unwrap().0).collect();
+        assert_eq!(rest, all[at + 1..], "after {passed}");
+    }
 }
 
 #[test]
