@@ -6,6 +6,9 @@ use fimk_core::{config, rules::RuleSet};
 use zerocopy::FromZeros;
 
 use super::*;
+use crate::{signal::Fact, tree::Entry, walk::Walker};
+
+mod overtaken;
 
 const DIRECTORY: u64 = 10;
 
