@@ -120,11 +120,12 @@ impl Told {
         }
     }
 
-    /// Whether the directory was told of before that deed: it is marked before it is read.
+    /// Whether the directory was told of before that deed: it is marked before it is read. What was heard before it was made is
+    /// of another that had its name, though what is read of the name by then is this one.
     fn knew(&self, directory: Directory, deed: &Deed) -> bool {
         let about = self.by_inode.get(&directory.inode).into_iter().flatten();
         let mut changes = about.filter_map(|number| self.changes.get(*number));
-        changes.any(|it| directory.made < it.created && it.created < deed.begun)
+        changes.any(|it| directory.made < it.touched.1 && it.created < deed.begun)
     }
 
     /// What is wrong about who is named: only who changed the object, or something in the directory, may be.
@@ -143,8 +144,9 @@ impl Told {
                     .any(|deed| u64::from(deed.pid) == pid && may_be_named(deed, change, path))
                 {
                     wrong.push(format!(
-                        "process {pid} did not do this: {}",
-                        in_brief(&change.event)
+                        "process {pid} did not do this: {}\n        it did:\n{}",
+                        in_brief(&change.event),
+                        done_then(deeds, pid, change)
                     ));
                 }
             }
@@ -224,9 +226,14 @@ impl Change {
         if unreleased {
             to = self.created.max(to);
         }
-        let is_told = |it: &String| {
-            told.contains(&it.as_str()) || unreleased && it == "create" && self.created > deed.ended
+        // So was what is told to have come by a rename, if that was heard of only after the store: it is in what was read.
+        let came_with_it = self.inode() == Some(deed.inode) && self.touched.1 > deed.ended;
+        let is_in_it = |it: &str| match it {
+            "create" => self.created > deed.ended,
+            "rename" => came_with_it,
+            _ => false,
         };
+        let is_told = |it: &String| told.contains(&it.as_str()) || unreleased && is_in_it(it);
         overlap((from, to), deed) && self.operations.iter().any(is_told)
     }
 
@@ -266,6 +273,15 @@ fn may_be_named(deed: &Deed, change: &Change, path: &Path) -> bool {
         // What is in a directory moves with it.
         || (deed.kind == Kind::Rename && path.starts_with(&deed.path));
     about && (overlap(change.touched, deed) || change.window.is_some_and(|it| overlap(it, deed)))
+}
+
+/// What a process did nearest to a change: for a failure message.
+fn done_then(deeds: &[Deed], pid: u64, change: &Change) -> String {
+    let mut own: Vec<&Deed> = deeds.iter().filter(|it| u64::from(it.pid) == pid).collect();
+    own.sort_by_key(|deed| (change.touched.0 - deed.begun).abs());
+    let nearest = own.iter().take(NEAREST);
+    let lines = nearest.map(|deed| format!("        {deed}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn overlap((from, to): (i64, i64), deed: &Deed) -> bool {
