@@ -18,6 +18,7 @@ mod expect;
 pub mod exposition;
 pub mod fuse;
 mod monitor;
+pub mod nfs;
 mod ran;
 mod service;
 mod site;

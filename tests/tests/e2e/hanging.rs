@@ -7,7 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use fimk_tests::{Event, Expect, Monitor, Site, append_line, fuse::Silent, not_run, text, which};
+use fimk_tests::{
+    Event, Expect, Monitor, Site, append_line, fuse::Silent, nfs::Nfs, not_run, rule, text, which,
+};
 use nix::{
     fcntl::AT_FDCWD,
     sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags},
@@ -119,6 +121,46 @@ fn a_file_system_that_does_not_answer_holds_up_nothing_else() {
             .by(&shell)
             .adds("three"),
     );
+    assert_told_once(&monitor.stop());
+}
+
+#[test]
+fn an_nfs_server_that_goes_away_holds_up_nothing_else_and_what_changed_there_is_told_when_it_is_back()
+ {
+    let site = Site::new();
+    let (exported, point) = (site.outside("exported"), site.file("nfs"));
+    let nfsd = site.outside("nfsd");
+    for directory in [&exported, &nfsd, &point] {
+        fs::create_dir(directory).expect("it is ours");
+    }
+    fs::write(exported.join("far"), "one\n").expect("it is ours");
+    let mut nfs = match Nfs::mount(&exported, &nfsd, &point) {
+        Ok(nfs) => nfs,
+        Err(why) => {
+            let name = "an_nfs_server_that_goes_away_holds_up_nothing_else";
+            not_run(
+                name,
+                &format!("NFS cannot be served or mounted here: {why}"),
+            );
+            return;
+        }
+    };
+    let (far, other) = (point.join("far"), site.write("other", "one\n"));
+    // So often it is asked whether others changed what they share.
+    let monitor = site.start(&format!("scan_interval_s = 1\n{}", rule(&[&site.files()])));
+    let changed = |path: &Path| Expect::action("modified").of(path);
+    let shell = append_line(&far, "two");
+    monitor.expect(changed(&far).by(&shell).adds("two"));
+    nfs.stop_server();
+    await_hanging(&monitor);
+    let shell = append_line(&other, "two");
+    monitor.expect(changed(&other).by(&shell).adds("two"));
+    fs::write(exported.join("far"), "one\ntwo\nthree\n").expect("it is the server's");
+    nfs.start_server();
+    monitor.expect_logged("answers again");
+    monitor.expect(changed(&far).adds("three").without("process"));
+    let shell = append_line(&far, "four");
+    monitor.expect(changed(&far).by(&shell).adds("four"));
     assert_told_once(&monitor.stop());
 }
 
