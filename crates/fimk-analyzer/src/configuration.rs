@@ -81,11 +81,13 @@ pub fn keep_what_stands(new: &mut Config, old: &Config) -> Vec<String> {
     keep("coverage", new.coverage != old.coverage);
     keep("state_dir", new.state_dir != old.state_dir);
     keep("run_dir", new.run_dir != old.run_dir);
+    keep("host_root", new.host_root != old.host_root);
     keep("objects_max", new.objects_max != old.objects_max);
     new.source = old.source;
     new.coverage = old.coverage;
     new.state_dir.clone_from(&old.state_dir);
     new.run_dir.clone_from(&old.run_dir);
+    new.host_root.clone_from(&old.host_root);
     new.objects_max = old.objects_max;
     kept
 }

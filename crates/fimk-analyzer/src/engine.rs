@@ -58,7 +58,7 @@ use crate::{
     stash::Stash,
     status::{About, Activity},
     tree::Tree,
-    users::Users,
+    users::{Users, Whose},
     walk::Walker,
 };
 use fimk_consumers::Token;
@@ -105,6 +105,8 @@ pub struct Engine {
     pub(crate) home_link_moved: bool,
     pub(crate) key_id: Token,
     pub(crate) users: Users,
+    /// Who speaks to us.
+    pub(crate) peers: Users,
     pub(crate) actors: Actors,
     pub(crate) channel: Channel,
     pub(crate) tree: Tree,
@@ -216,9 +218,9 @@ impl Engine {
     pub fn new(parts: Parts) -> Self {
         let removed_told = crate::retention::Told::new(parts.store.removed());
         let times = Times::of(&parts.config);
-        let users = Users::default();
+        let peers = Users::of(Whose::Own);
         let mut control = parts.control;
-        control.keep_a_place_for(users.number_of(FORWARDER));
+        control.keep_a_place_for(peers.number_of(FORWARDER));
         Self {
             walker: Walker::new(&parts.rules, &parts.homes)
                 .sparing(crate::own::Directories::of(&parts.config)),
@@ -230,7 +232,8 @@ impl Engine {
             patience: parts.patience,
             stalled: crate::stalled::Stalled::default(),
             key_id: parts.key_id,
-            users,
+            users: Users::default(),
+            peers,
             actors: Actors::default(),
             channel: parts.channel,
             tree: Tree::default(),

@@ -1,7 +1,6 @@
 //! Reads what is due, compares it with its record, and commits record and events together.
 
 use std::{
-    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,6 +19,7 @@ use crate::{
     clock,
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
+    host,
     patience::Hangs,
     pending::{Found, Pending},
     read::{Known, LEASED, Read, ReadError, Reader, Wanted, unchanged},
@@ -313,7 +313,7 @@ impl Engine {
     fn is_adrift(&self, path: &BytePath) -> bool {
         let above_is_gone = |path: &BytePath| {
             let above = path.parent();
-            above.is_some_and(|it| fs::symlink_metadata(it.as_path()).is_err())
+            above.is_some_and(|it| host::look(&it).is_err())
         };
         matches!(self.eyes, Eyes::Fanotify(_))
             && (self.tree.get(path).is_some() || above_is_gone(path))

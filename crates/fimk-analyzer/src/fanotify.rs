@@ -11,7 +11,7 @@ mod sys;
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
@@ -35,7 +35,7 @@ use self::{
     order::{Move, Order},
     paths::{Known, Paths},
 };
-use crate::read::open_path;
+use crate::{host, read::open_path};
 
 pub use nix::sys::fanotify::MaskFlags;
 
@@ -420,7 +420,7 @@ fn close(fd: i32) {
 /// Whether a directory that was found under another name stands there as well: by a link that a rule spells out, or a bind
 /// mount.
 fn is_at(directory: &OwnedFd, path: &BytePath) -> bool {
-    let (Ok(found), Ok(there)) = (fstat(directory), fs::metadata(path.as_path())) else {
+    let (Ok(found), Ok(there)) = (fstat(directory), host::look_behind(path)) else {
         return false;
     };
     (found.st_dev, found.st_ino) == (there.dev(), there.ino())

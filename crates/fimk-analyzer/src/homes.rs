@@ -5,8 +5,6 @@ mod watch;
 
 use std::{
     collections::HashMap,
-    fs,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +12,10 @@ use std::{
 
 use fimk_core::{config::home, path::BytePath};
 
-use crate::users::{self, Version};
+use crate::{
+    host,
+    users::{self, Version, Whose},
+};
 
 /// Where the users are.
 pub const PASSWD: &str = "/etc/passwd";
@@ -88,14 +89,9 @@ fn is_in_homes(path: &BytePath) -> bool {
 
 /// Without links; of a home that does not exist, as far as its directory does.
 fn real(path: &BytePath) -> BytePath {
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    let whole = real(path.as_path()).map(|real| BytePath::new(real.as_os_str().as_bytes()));
-    whole.unwrap_or_else(|| {
-        let above = path.parent().and_then(|above| real(above.as_path()));
-        above.map_or_else(
-            || path.clone(),
-            |above| BytePath::new(above.as_os_str().as_bytes()).join(path.name()),
-        )
+    host::real(path).unwrap_or_else(|| {
+        let above = path.parent().and_then(|above| host::real(&above));
+        above.map_or_else(|| path.clone(), |above| above.join(path.name()))
     })
 }
 
@@ -137,10 +133,10 @@ impl Homes {
     /// in passwd first, and the files after.
     pub fn now(&mut self) -> Arc<Table> {
         self.looked = Some(Instant::now());
-        let version = Version::of_path(&self.passwd);
+        let version = Version::of_path(&self.passwd, Whose::Host);
         if version.is_some()
             && version != self.seen
-            && let Ok(bytes) = users::read(&self.passwd)
+            && let Ok(bytes) = users::read(&self.passwd, Whose::Host)
         {
             self.seen = version;
             let table = merged(&bytes, &self.table);
@@ -195,7 +191,10 @@ fn user(line: &[u8]) -> Option<(BytePath, u32)> {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a failed step of a test is its failure")]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{
+        fs,
+        os::unix::{ffi::OsStrExt as _, fs::symlink},
+    };
 
     use super::*;
 

@@ -5,7 +5,6 @@
 //! taken all the time, as often as its cost permits.
 
 use std::{
-    fs,
     os::unix::fs::MetadataExt,
     time::{Duration, Instant},
 };
@@ -17,6 +16,7 @@ use crate::{
     engine::{EXPLAINED_WITHIN, Engine, Eyes, Trouble},
     exit::log,
     held::How,
+    host,
     identity::{ActorKey, Object, device_of},
     pending::{Found, Pending},
     signal::{Operations, Touch},
@@ -307,6 +307,6 @@ fn hold(actor: Option<ActorKey>) -> Touch {
 
 /// Whether the name stands for this object at this moment: what fanotify tells of names comes after the fact.
 fn stands_under(path: &BytePath, object: Object) -> bool {
-    fs::symlink_metadata(path.as_path())
+    host::look(path)
         .is_ok_and(|meta| meta.ino() == object.inode && device_of(meta.dev()) == object.device)
 }

@@ -19,6 +19,7 @@ mod fanotify;
 mod handover;
 mod held;
 mod homes;
+mod host;
 mod identity;
 mod included;
 mod key;
@@ -122,6 +123,9 @@ fn run() -> Result<(), Failure> {
         .read()
         .map_err(|sentence| Failure::new(Status::Configuration, sentence))?;
     configuration::redact(&config);
+    if let Some(root) = &config.host_root {
+        host::enter(root).map_err(|sentence| Failure::new(Status::Configuration, sentence))?;
+    }
     // From within the sandbox nobody can be connected to. And a loader that listens has made the digest key.
     let channel = reach_loader(&args.channel)?;
     // Links are resolved again at each start; RuleSet::new was tried by parse and can only fail for what they add.
@@ -410,11 +414,13 @@ pub(crate) fn source_sentence(ready: &raw::fimk_ready) -> String {
     )
 }
 
+/// Of the host that is watched: a container has a name of its own.
 fn host_name() -> String {
-    nix::unistd::gethostname().map_or_else(
-        |_| "localhost".to_owned(),
-        |name| BytePath::new(name.as_encoded_bytes()).escaped(),
-    )
+    let configured = || host::name().map(|name| BytePath::new(&name).escaped());
+    let of_this = || nix::unistd::gethostname().ok();
+    configured()
+        .or_else(|| Some(BytePath::new(of_this()?.as_encoded_bytes()).escaped()))
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 fn boot_id() -> String {

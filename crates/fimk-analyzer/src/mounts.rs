@@ -26,6 +26,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use self::{difference::Difference, hints::Hints, report::Seen};
 use crate::{
     engine::{Engine, Eyes, Trouble},
+    host,
     signal::Touch,
     walk::Found,
 };
@@ -149,7 +150,11 @@ impl Mounts {
         let begun = Instant::now();
         let read = forget_notice(file)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| Table::read(file));
+            .and_then(|_| Table::read(file))
+            .map(|table| match host::prefix() {
+                Some(root) => table.below(root),
+                None => table,
+            });
         self.rest_until = Some(Instant::now() + begun.elapsed() * SHARE);
         match read {
             Ok(table) => {

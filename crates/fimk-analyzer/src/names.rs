@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    fs,
     os::unix::fs::MetadataExt,
 };
 
@@ -15,6 +14,7 @@ use crate::{
     exit::Failure,
     fanotify::MarkError,
     held::How,
+    host,
     pending::{Found, Pending},
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
@@ -414,9 +414,9 @@ impl Engine {
     /// Whether the tree has this name, and for the object that stands under it.
     fn is_known(&self, path: &BytePath) -> bool {
         self.tree.get(path).is_some_and(|entry| {
-            entry.object.is_none_or(|object| {
-                fs::symlink_metadata(path.as_path()).is_ok_and(|meta| meta.ino() == object.inode)
-            })
+            entry
+                .object
+                .is_none_or(|object| host::look(path).is_ok_and(|meta| meta.ino() == object.inode))
         })
     }
 

@@ -20,7 +20,7 @@ use fimk_core::{
     rules::RuleSet,
 };
 
-use crate::identity::ActorKey;
+use crate::{host, identity::ActorKey, mounts::Table};
 
 /// The state and the run directory: nothing in them is watched, by whatever name.
 #[derive(Clone, Default)]
@@ -36,7 +36,7 @@ impl Directories {
 
     /// Whether this is one of them, maybe under another name, as that of a bind mount.
     pub fn is(&self, path: &BytePath) -> bool {
-        let found = fs::symlink_metadata(path.as_path());
+        let found = host::look(path);
         found.is_ok_and(|meta| self.0.contains(&(meta.dev(), meta.ino())))
     }
 }
@@ -63,7 +63,22 @@ fn real(paths: impl IntoIterator<Item = PathBuf>) -> Vec<BytePath> {
     }
     own.retain(|path| path.bytes().starts_with(b"/"));
     own.dedup();
-    own
+    match host::prefix() {
+        Some(root) => on_host(&own, root),
+        None => own,
+    }
+}
+
+/// Names of ours as the host has them, where it sees these places at all: a container may have file systems of its own.
+fn on_host(own: &[BytePath], root: &BytePath) -> Vec<BytePath> {
+    let table = File::open("/proc/self/mountinfo").and_then(Table::read);
+    let table = table.unwrap_or_default();
+    let host = table.below(root);
+    let names = own.iter().filter_map(|path| {
+        let (mount, inside) = table.place_of(path)?;
+        host.path_on(mount.device, &inside)
+    });
+    names.collect()
 }
 
 /// Sentences on what a rule covers, or names, of our own directories; `rules` do not leave them out yet.

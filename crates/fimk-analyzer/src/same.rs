@@ -3,7 +3,10 @@
 
 use std::{fs, io, path::Path};
 
+use fimk_core::path::BytePath;
 use fimk_store::{Store, StoreError};
+
+use crate::host;
 
 /// The name of the note in the run directory: which database was used last, until this boot ends.
 const NOTE: &str = "state";
@@ -107,14 +110,20 @@ pub fn remember(store: &Store, state_dir: &Path, run_dir: &Path) {
 
 /// What names this host: the digest key, which is not in the state directory, and the machine-id where there is one.
 pub fn host(key_id: [u8; 16]) -> Vec<u8> {
-    let machine = read(Path::new("/etc/machine-id")).unwrap_or_default();
+    let machine = host::read(&BytePath::new(b"/etc/machine-id"))
+        .ok()
+        .and_then(text)
+        .unwrap_or_default();
     [&key_id[..], machine.trim().as_bytes()].concat()
 }
 
 fn read(path: &Path) -> Option<String> {
+    text(fs::File::open(path).ok()?)
+}
+
+fn text(file: fs::File) -> Option<String> {
     use io::Read as _;
     let mut text = String::new();
-    let file = fs::File::open(path).ok()?;
     file.take(NOTE_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)
 }

@@ -4,18 +4,32 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use fimk_core::path::escaped;
+use fimk_core::path::{BytePath, escaped};
 use nix::fcntl::OFlag;
+
+use crate::host;
 
 /// A file larger than this gives no names. A quarter of a million users fit; the memory must have a bound.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// The names of this host, read again when a file changes.
+/// Whose files are meant where fimk runs in a container that sees the host.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose {
+    /// The host's: what is watched belongs to its users.
+    Host,
+    /// Those that this process sees as everybody does: whoever speaks to it is a user of its container.
+    Own,
+}
+
+/// The names of users, read again when a file changes.
 #[derive(Debug)]
 pub struct Users {
     users: Names,
@@ -24,16 +38,26 @@ pub struct Users {
 
 impl Default for Users {
     fn default() -> Self {
-        Self::at(Path::new("/etc/passwd"), Path::new("/etc/group"))
+        Self::of(Whose::Host)
     }
 }
 
 impl Users {
+    /// Those of the host, or of the container.
+    pub fn of(whose: Whose) -> Self {
+        let names = |path| Names::of(Path::new(path), whose);
+        Self {
+            users: names("/etc/passwd"),
+            groups: names("/etc/group"),
+        }
+    }
+
     /// With other files.
+    #[cfg(test)]
     pub fn at(passwd: &Path, group: &Path) -> Self {
         Self {
-            users: Names::of(passwd),
-            groups: Names::of(group),
+            users: Names::of(passwd, Whose::Host),
+            groups: Names::of(group, Whose::Host),
         }
     }
 
@@ -50,13 +74,13 @@ impl Users {
         let Some(user) = self.user(uid) else {
             return false;
         };
-        let text = read(&self.groups.path).unwrap_or_default();
+        let text = self.groups.read().unwrap_or_default();
         members(&text, group).any(|member| member == user.as_bytes())
     }
 
     /// The number of a user, as of now.
     pub fn number_of(&self, user: &str) -> Option<u32> {
-        let names = parse(&read(&self.users.path).ok()?);
+        let names = parse(&self.users.read().ok()?);
         let of_it = |(uid, name): (u32, Arc<str>)| (*name == *user).then_some(uid);
         names.into_iter().find_map(of_it)
     }
@@ -71,6 +95,7 @@ impl Users {
 #[derive(Debug)]
 struct Names {
     path: PathBuf,
+    whose: Whose,
     seen: Option<Version>,
     by_number: HashMap<u32, Arc<str>>,
 }
@@ -84,33 +109,38 @@ pub struct Version {
 }
 
 impl Names {
-    fn of(path: &Path) -> Self {
+    fn of(path: &Path, whose: Whose) -> Self {
         Self {
             path: path.into(),
+            whose,
             seen: None,
             by_number: HashMap::new(),
         }
     }
 
     fn name(&mut self, id: u32) -> Option<Arc<str>> {
-        let version = Version::of_path(&self.path);
+        let version = Version::of_path(&self.path, self.whose);
         if version.is_none() || version != self.seen {
-            self.by_number = read(&self.path)
-                .map(|bytes| parse(&bytes))
-                .unwrap_or_default();
+            self.by_number = self.read().map(|bytes| parse(&bytes)).unwrap_or_default();
             // The version from before the reading: if the file changed meanwhile, it is read again.
             self.seen = version;
         }
         self.by_number.get(&id).cloned()
     }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        read(&self.path, self.whose)
+    }
 }
 
 impl Version {
     /// Of the file that is there now, if one is.
-    pub fn of_path(path: &Path) -> Option<Self> {
-        std::fs::metadata(path)
-            .ok()
-            .map(|metadata| Self::of(&metadata))
+    pub fn of_path(path: &Path, whose: Whose) -> Option<Self> {
+        let metadata = match whose {
+            Whose::Host => host::look_behind(&BytePath::new(path.as_os_str().as_bytes())),
+            Whose::Own => std::fs::metadata(path),
+        };
+        metadata.ok().map(|metadata| Self::of(&metadata))
     }
 
     fn of(metadata: &std::fs::Metadata) -> Self {
@@ -134,11 +164,14 @@ fn members<'t>(text: &'t [u8], group: &str) -> impl Iterator<Item = &'t [u8]> {
 }
 
 /// The whole of such a file; nothing if it is too large.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)?;
+pub fn read(path: &Path, whose: Whose) -> io::Result<Vec<u8>> {
+    let file = match whose {
+        Whose::Host => host::read(&BytePath::new(path.as_os_str().as_bytes()))?,
+        Whose::Own => File::options()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(path)?,
+    };
     let mut bytes = Vec::new();
     if file.metadata()?.is_file() {
         file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;

@@ -18,6 +18,7 @@ use fimk_wire::raw;
 
 use crate::{
     homes::{PASSWD, Table},
+    host,
     own::Directories,
 };
 
@@ -27,8 +28,7 @@ const DEPTH_MAX: usize = 2_048;
 
 /// What a rename with `RENAME_WHITEOUT` leaves, without a word of its own: a character device 0:0.
 pub fn is_whiteout(path: &BytePath) -> bool {
-    fs::symlink_metadata(path.as_path())
-        .is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
+    host::look(path).is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
 }
 
 /// A name that a rule reaches.
@@ -132,14 +132,14 @@ impl Walker {
 
     /// One name on disk: what it is, if it is of interest.
     pub fn look(&self, path: &BytePath) -> Option<Found> {
-        let kind = fs::symlink_metadata(path.as_path()).ok()?.file_type();
+        let kind = host::look(path).ok()?.file_type();
         self.judge(path, kind)
     }
 
     /// The names in a directory that are of interest. A directory that cannot be read has none: the caller
     /// has its attributes, and says so.
     pub fn entries(&self, directory: &BytePath) -> Vec<Found> {
-        let Ok(entries) = fs::read_dir(directory.as_path()) else {
+        let Ok(entries) = host::entries(directory) else {
             return Vec::new();
         };
         // Behind a link of a user only names that a rule spells out: the others are nobody's to print.
@@ -163,7 +163,7 @@ impl Walker {
             kind.is_symlink()
                 && self.literal.contains(path)
                 && !self.unfollowed.contains(path)
-                && fs::metadata(path.as_path()).is_ok_and(|behind| behind.is_dir())
+                && host::look_behind(path).is_ok_and(|behind| behind.is_dir())
         };
         self.reaches(path, kind.is_dir() || leads_to_directory())
     }
@@ -222,24 +222,23 @@ fn unfollowed(rules: &RuleSet) -> BTreeSet<BytePath> {
 
 /// Without links; none where there is nothing.
 fn real(path: &BytePath) -> Option<BytePath> {
-    let real = fs::canonicalize(path.as_path()).ok()?;
-    Some(BytePath::new(real.as_os_str().as_bytes()))
+    host::real(path)
 }
 
 /// Of a link that is root's, or leads to what belongs to the owner of the link.
 fn target_of(path: &BytePath) -> Option<BytePath> {
-    let link = fs::symlink_metadata(path.as_path()).ok()?;
+    let link = host::look(path).ok()?;
     if !link.is_symlink() {
         return None;
     }
-    let above = fs::metadata(path.parent()?.as_path()).ok()?;
+    let above = host::look_behind(&path.parent()?).ok()?;
     let user = if link.uid() == 0 {
         above.uid()
     } else {
         link.uid()
     };
     let target = real(path)?;
-    let owner = fs::symlink_metadata(target.as_path()).ok()?.uid();
+    let owner = host::look(&target).ok()?.uid();
     (user == 0 || user == owner).then_some(target)
 }
 

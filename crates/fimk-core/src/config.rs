@@ -69,6 +69,7 @@ pub const KEYS: [(&str, &[&str]); 6] = [
             "coverage",
             "state_dir",
             "run_dir",
+            "host_root",
             "settle_ms",
             "settle_max_ms",
             "settle_new_ms",
@@ -181,6 +182,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where sockets are.
     pub run_dir: PathBuf,
+    /// Where the host's root is seen, if fimk runs in a container: the names of rules and events are the host's.
+    pub host_root: Option<PathBuf>,
     /// How long further changes of an object are waited for, in milliseconds.
     pub settle_ms: u64,
     /// The same at most, for an object that never rests, in milliseconds.
@@ -286,8 +289,9 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
         coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
-        state_dir: directory(top, "state_dir", "/var/lib/fimk")?,
-        run_dir: directory(top, "run_dir", "/run/fimk")?,
+        state_dir: directory(top, "state_dir")?.unwrap_or_else(|| "/var/lib/fimk".into()),
+        run_dir: directory(top, "run_dir")?.unwrap_or_else(|| "/run/fimk".into()),
+        host_root: directory(top, "host_root")?,
         settle_ms: top.integer("settle_ms", 1..=10_000)?.unwrap_or(50),
         // Somebody waits for the event; and a large file that is written all the time is to be read in between.
         settle_max_ms: top.integer("settle_max_ms", 1..=60_000)?.unwrap_or(2_000),
@@ -333,16 +337,16 @@ fn hashes(top: &Section<'_>) -> Result<(Hash, Vec<Hash>), ConfigError> {
     Ok((first, others))
 }
 
-fn directory(top: &Section<'_>, key: &str, default: &str) -> Result<PathBuf, ConfigError> {
+fn directory(top: &Section<'_>, key: &str) -> Result<Option<PathBuf>, ConfigError> {
     let Some(text) = top.string(key)? else {
-        return Ok(default.into());
+        return Ok(None);
     };
     let wrong = |why: &str| top.error_at(text, format!("`{key}` \"{}\" {why}", shown(text.text)));
     if text.text.contains(['*', '?', '[', '{']) {
         return Err(wrong("has wildcards; name one directory"));
     }
     match Pattern::parse(text.text) {
-        Ok(pattern) => Ok(pattern.base().as_path().to_owned()),
+        Ok(pattern) => Ok(Some(pattern.base().as_path().to_owned())),
         Err(why) => Err(wrong(&why)),
     }
 }

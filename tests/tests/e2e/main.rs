@@ -24,6 +24,7 @@ mod guard;
 mod hanging;
 mod holders;
 mod holes;
+mod host_root;
 mod homes;
 mod includes;
 mod journald;

@@ -49,7 +49,7 @@ impl Engine {
     /// Takes note of what was sent, and hands out more. Only the forwarder's user, root and our own may ask: what they
     /// say was sent is never sent again.
     pub(super) fn hand_out(&mut self, user: User, asked: Forward) -> Value {
-        let mut is_forwarder = || Some(FORWARDER) == self.users.user(user.uid).as_deref();
+        let mut is_forwarder = || Some(FORWARDER) == self.peers.user(user.uid).as_deref();
         if !user.trusted && !is_forwarder() {
             return refusal(
                 "not_allowed",

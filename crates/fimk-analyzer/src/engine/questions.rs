@@ -54,7 +54,7 @@ impl Engine {
         if let Request::Forward(asked) = question.request {
             return self.hand_out(user, *asked);
         }
-        if !question.trusted && !self.users.is_in((user.uid, user.gid), READERS) {
+        if !question.trusted && !self.peers.is_in((user.uid, user.gid), READERS) {
             return refusal(
                 "not_allowed",
                 &format!(
@@ -91,7 +91,7 @@ impl Engine {
     fn asker(&mut self, user: User) -> Asker {
         Asker {
             uid: user.uid,
-            user: self.users.user(user.uid).map(|name| name.to_string()),
+            user: self.peers.user(user.uid).map(|name| name.to_string()),
             login_uid: login_uid(user.pid),
         }
     }

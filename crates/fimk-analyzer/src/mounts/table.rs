@@ -8,7 +8,7 @@ use std::{
 use fimk_core::path::{BytePath, escaped};
 
 use super::places::{self, Overlay};
-use crate::apart::is_remote;
+use crate::{apart::is_remote, tree::rebased};
 
 /// Mounts kept. A busy container host has some thousands; each costs about 300 bytes here. The kernel's own
 /// limit (fs.mount-max) is 100,000, which is more than our memory is meant for.
@@ -60,11 +60,60 @@ impl Table {
     /// Those of the reader. What cannot be understood or is too much is left out, and said in `incomplete`.
     pub fn read(from: impl Read) -> io::Result<Self> {
         let mut table = Self::lines(from)?;
-        table.seen = places::seen(&table.mounts);
-        let seen = table.seen().into_iter();
-        let remote = seen.filter(|mount| is_remote(&mount.file_system));
-        table.remote = remote.map(|mount| mount.point.clone()).collect();
+        table.see();
         Ok(table)
+    }
+
+    fn see(&mut self) {
+        self.seen = places::seen(&self.mounts);
+        let seen = self.seen().into_iter();
+        let remote = seen.filter(|mount| is_remote(&mount.file_system));
+        self.remote = remote.map(|mount| mount.point.clone()).collect();
+    }
+
+    /// What is seen of it by whoever takes this directory for the root. Where that is no mount itself, it is a part of the one
+    /// that it lies on.
+    #[must_use]
+    pub fn below(&self, directory: &BytePath) -> Self {
+        let mut below = Self {
+            incomplete: self.incomplete,
+            ..Self::default()
+        };
+        let root = BytePath::new(b"/");
+        let ground = self.seen_above(directory);
+        if let Some((&id, mount)) = ground.and_then(|(_, id)| self.mounts.get_key_value(&id)) {
+            let base = Mount {
+                root: places::moved(directory, &mount.point, &mount.root),
+                point: root.clone(),
+                ..mount.clone()
+            };
+            below.mounts.insert(id, base);
+        }
+        let inside = self
+            .mounts
+            .iter()
+            .filter(|(_, it)| it.point.is_in(directory));
+        for (&id, mount) in inside {
+            let point = rebased(&mount.point, directory, &root);
+            below.mounts.entry(id).or_insert_with(|| Mount {
+                point,
+                ..mount.clone()
+            });
+        }
+        below.see();
+        below
+    }
+
+    /// The nearest place at or above this path where a mount is seen, and that mount.
+    fn seen_above(&self, path: &BytePath) -> Option<(BytePath, u64)> {
+        let mut above = Some(path.clone());
+        while let Some(point) = above {
+            if let Some(&id) = self.seen.get(&point) {
+                return Some((point, id));
+            }
+            above = point.parent();
+        }
+        None
     }
 
     fn lines(from: impl Read) -> io::Result<Self> {
@@ -116,20 +165,19 @@ impl Table {
 
     /// The mount by which a path is reached, and where in its file system the path is. Links count as names.
     pub fn place_of(&self, path: &BytePath) -> Option<(&Mount, BytePath)> {
-        let mut above = Some(path.clone());
-        while let Some(point) = above {
-            if let Some(mount) = self.seen.get(&point).and_then(|id| self.mounts.get(id)) {
-                return Some((mount, places::moved(path, &point, &mount.root)));
-            }
-            above = point.parent();
-        }
-        None
+        let (point, id) = self.seen_above(path)?;
+        let mount = self.mounts.get(&id)?;
+        Some((mount, places::moved(path, &point, &mount.root)))
     }
 
     /// A path that leads to this place of a file system, given by its device as the kernel has it; the shortest, if
     /// there are several. None where nobody sees it here.
     pub fn path_of(&self, device: u32, inside: &BytePath) -> Option<BytePath> {
-        let device = (device >> 20, device & 0xf_ffff);
+        self.path_on((device >> 20, device & 0xf_ffff), inside)
+    }
+
+    /// The same, with major and minor number.
+    pub fn path_on(&self, device: (u32, u32), inside: &BytePath) -> Option<BytePath> {
         let seen = self.seen.iter();
         let mounts = seen.filter_map(|(point, id)| Some((point, self.mounts.get(id)?)));
         mounts
@@ -261,6 +309,49 @@ mod tests {
         let table = Table::read(line).expect("memory can be read");
         assert!(!table.incomplete, "{table:?}");
         table.mounts.into_values().next().expect("one mount")
+    }
+
+    const ROOT: &str = "1 0 8:1 / / rw - ext4 a rw";
+
+    fn points(table: &Table) -> Vec<String> {
+        let seen = table.seen().into_iter();
+        seen.map(|it| {
+            format!(
+                "{} {} of {}:{}",
+                it.point, it.root, it.device.0, it.device.1
+            )
+        })
+        .collect()
+    }
+
+    #[test]
+    fn below_another_root_mounts_are_where_the_host_has_them() {
+        let lines = [
+            ROOT,
+            "2 1 8:2 / /host ro - ext4 b rw",
+            "3 2 0:30 / /host/run rw - tmpfs c rw",
+            "4 3 0:31 / /host/run/lock rw - tmpfs d rw",
+            "5 1 0:32 / /proc rw - proc e rw",
+            "6 1 0:33 / /hostile rw - tmpfs f rw",
+        ];
+        let table = Table::read(lines.join("\n").as_bytes()).expect("memory can be read");
+        let host = table.below(&BytePath::new(b"/host"));
+        let expected = ["/ / of 8:2", "/run / of 0:30", "/run/lock / of 0:31"];
+        assert_eq!(points(&host), expected);
+        let at = host.path_on((0, 31), &BytePath::new(b"/x"));
+        assert_eq!(at, Some(BytePath::new(b"/run/lock/x")));
+        assert_eq!(host.path_on((0, 33), &BytePath::new(b"/x")), None);
+    }
+
+    #[test]
+    fn a_root_that_is_no_mount_is_a_part_of_one() {
+        let lines = [ROOT, "2 1 0:30 / /srv/root/tmp rw - tmpfs c rw"].join("\n");
+        let table = Table::read(lines.as_bytes()).expect("memory can be read");
+        let host = table.below(&BytePath::new(b"/srv/root"));
+        assert_eq!(points(&host), ["/ /srv/root of 8:1", "/tmp / of 0:30"]);
+        let at = host.path_on((8, 1), &BytePath::new(b"/srv/root/etc/x"));
+        assert_eq!(at, Some(BytePath::new(b"/etc/x")));
+        assert_eq!(host.path_on((8, 1), &BytePath::new(b"/etc/x")), None);
     }
 
     #[test]

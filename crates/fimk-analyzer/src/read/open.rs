@@ -8,9 +8,11 @@ use std::{
 use fimk_core::path::BytePath;
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, OFlag, openat},
+    fcntl::{OFlag, ResolveFlag, openat},
     sys::stat::Mode,
 };
+
+use crate::host;
 
 /// The kernel takes 4096 bytes with the final NUL.
 pub(super) const PIECE_MAX: usize = 4095;
@@ -48,9 +50,9 @@ pub fn open_path(path: &BytePath, flags: OFlag) -> nix::Result<OwnedFd> {
 }
 
 fn open_piece(above: Option<&OwnedFd>, piece: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
-    let (piece, flags) = (OsStr::from_bytes(piece), flags | OFlag::O_CLOEXEC);
+    let flags = flags | OFlag::O_CLOEXEC;
     match above {
-        Some(directory) => openat(directory, piece, flags, Mode::empty()),
-        None => openat(AT_FDCWD, piece, flags, Mode::empty()),
+        Some(directory) => openat(directory, OsStr::from_bytes(piece), flags, Mode::empty()),
+        None => host::open(&BytePath::new(piece), flags, ResolveFlag::empty()),
     }
 }

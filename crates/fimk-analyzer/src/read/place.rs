@@ -16,12 +16,12 @@ use std::{
 use fimk_core::path::BytePath;
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat},
+    fcntl::{OFlag, ResolveFlag, openat, readlinkat},
     sys::stat::{FileStat, Mode, SFlag, fstat},
 };
 
 use super::open::{PATH_MAX, PIECE_MAX, open_path};
-use crate::homes::Table;
+use crate::{homes::Table, host};
 
 /// Links on the way: as many as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -82,10 +82,7 @@ pub(super) fn find(path: &BytePath, homes: &Table) -> nix::Result<Place> {
 
 /// The usual path: no link is on it.
 fn without_links(path: &BytePath) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(PLACE)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    openat2(AT_FDCWD, path.as_path(), how)
+    host::open(path, PLACE, ResolveFlag::RESOLVE_NO_SYMLINKS)
 }
 
 enum Walked {
@@ -153,6 +150,9 @@ impl Walk {
     }
 
     fn ascend(&mut self) -> nix::Result<()> {
+        if self.real.parent().is_none() {
+            return Ok(());
+        }
         self.at = openat(&self.at, "..", PLACE, Mode::empty())?;
         self.owner = fstat(&self.at)?.st_uid;
         self.real = self.real.parent().unwrap_or_else(|| BytePath::new(b"/"));
@@ -226,7 +226,8 @@ impl Walk {
 }
 
 fn root() -> nix::Result<(OwnedFd, u32)> {
-    let root = openat(AT_FDCWD, "/", PLACE | OFlag::O_DIRECTORY, Mode::empty())?;
+    let (root, flags) = (BytePath::new(b"/"), PLACE | OFlag::O_DIRECTORY);
+    let root = host::open(&root, flags, ResolveFlag::empty())?;
     let owner = fstat(root.as_fd())?.st_uid;
     Ok((root, owner))
 }

@@ -1,7 +1,7 @@
 //! Arming by touch: this thread calls statx, the kernel puts what it touched into the watch map and
 //! answers with the object as the kernel itself names it.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::MetadataExt, time::Duration};
 
 use fimk_core::path::BytePath;
 use fimk_wire::{Packet, raw};
@@ -10,6 +10,7 @@ use nix::unistd::gettid;
 use crate::{
     attempts,
     channel::{Channel, ChannelError, no_key},
+    host,
     identity::Object,
     mounts::Table,
     stash::Stash,
@@ -138,7 +139,7 @@ enum Role {
 fn touch<'a>(batch: &[&'a Found], table: &Table) -> Vec<Touched<'a>> {
     let mut touched = Vec::with_capacity(batch.len());
     for it in batch {
-        let Ok(meta) = fs::symlink_metadata(it.path.as_path()) else {
+        let Ok(meta) = host::look(&it.path) else {
             continue;
         };
         let mut add = |inode, directory, role| {
@@ -152,7 +153,7 @@ fn touch<'a>(batch: &[&'a Found], table: &Table) -> Vec<Touched<'a>> {
         add(meta.ino(), meta.is_dir(), Role::Itself);
         if it.directory
             && meta.is_symlink()
-            && let Ok(behind) = fs::metadata(it.path.as_path())
+            && let Ok(behind) = host::look_behind(&it.path)
         {
             add(behind.ino(), true, Role::Target);
         }
@@ -176,7 +177,7 @@ fn layers(table: &Table, path: &BytePath, directory: bool) -> Vec<u64> {
         (false, false) => 1,
     };
     layers
-        .filter_map(|real| fs::symlink_metadata(real.as_path()).ok())
+        .filter_map(|real| host::look(&real).ok())
         .map(|meta| meta.ino())
         .take(wanted)
         .collect()

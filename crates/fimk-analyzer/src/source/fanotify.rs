@@ -14,7 +14,7 @@ use std::{
     fs, io,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{ffi::OsStrExt, fs::MetadataExt},
+        unix::fs::MetadataExt,
     },
 };
 
@@ -32,6 +32,7 @@ use crate::{
     channel::{Channel, ChannelError, no_actor},
     clock,
     fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
+    host,
     identity::{ActorKey, Object, device_of},
     signal::{Signal, Touch},
     tree::{Entry, Tree},
@@ -182,10 +183,7 @@ impl Fanotify {
 
     /// A link that a rule spells out: the directory behind it is watched under the link's name.
     fn mark_behind_link(&mut self, link: &BytePath, walker: &Walker) -> Result<(), MarkError> {
-        let Ok(target) = fs::canonicalize(link.as_path()) else {
-            return Err(MarkError::Gone);
-        };
-        let target = BytePath::new(target.as_os_str().as_bytes());
+        let target = host::real(link).ok_or(MarkError::Gone)?;
         let attempts = marks(walker.report_within(link));
         self.group.mark_directory(&target, attempts)?;
         self.group.moved(&target, link);
@@ -394,7 +392,7 @@ impl AsFd for Fanotify {
 
 /// What stands under a name at this moment.
 fn look(path: &BytePath) -> Option<fs::Metadata> {
-    fs::symlink_metadata(path.as_path()).ok()
+    host::look(path).ok()
 }
 
 /// What is entered of it. Of regular files the object is kept, to know them among those that

@@ -39,6 +39,7 @@ fn what_is_not_said_has_a_default() {
         (config.state_dir, config.run_dir),
         ("/var/lib/fimk".into(), "/run/fimk".into())
     );
+    assert_eq!(config.host_root, None);
     assert_eq!(config.outputs, [Output::default()]);
     let rule = &config.rules[0];
     assert_eq!(
@@ -92,6 +93,7 @@ fn every_key_is_taken() {
         source = "periodic"
         state_dir = "/srv/state/"
         run_dir = "/srv/run"
+        host_root = "/host/"
         settle_ms = 10_000
         settle_max_ms = 60_000
         settle_new_ms = 0
@@ -143,6 +145,7 @@ fn every_key_is_taken() {
         (SourceWanted::Periodic, 10_000, 16)
     );
     assert_eq!(config.state_dir, PathBuf::from("/srv/state"));
+    assert_eq!(config.host_root, Some(PathBuf::from("/host")));
     assert_eq!((config.objects_max, config.names_max), (1 << 20, 1 << 14));
     let rule = &config.rules[0];
     assert_eq!(
@@ -190,7 +193,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, names_max, rule, output, store, metrics"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, host_root, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, names_max, rule, output, store, metrics"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 

@@ -8,6 +8,7 @@ use fimk_wire::raw;
 
 use super::{Bpf, NAME_PATIENCE, Short, record::NameRecord};
 use crate::{
+    host,
     identity::{ActorKey, Object},
     signal::{Fact, Operations, Signal},
     tree::Tree,
@@ -106,7 +107,7 @@ impl Bpf {
             if tree.get(&path).is_some() {
                 continue;
             }
-            if path.as_path().symlink_metadata().is_ok() {
+            if host::look(&path).is_ok() {
                 self.standing.push((path, touch));
             } else {
                 self.lift(tree, &path);

@@ -1,13 +1,11 @@
 //! A record of the kernel about a name.
 
-use std::{fs, os::unix::ffi::OsStrExt as _};
-
 use fimk_core::{path::BytePath, time::Timestamp};
 use fimk_wire::{leaf_first_to_path, raw, spanned};
 
 use super::object_of;
 use crate::{
-    clock,
+    clock, host,
     identity::{ActorKey, Object},
     mounts::{Hint, Table},
     signal::{Fact, Operations, Touch},
@@ -212,9 +210,7 @@ fn leads_to(table: &Table, name: &BytePath, meant: &BytePath) -> bool {
         let place = table.place_of(name);
         place.is_some_and(|(_, inside)| inside == *meant)
     };
-    is(name)
-        || fs::canonicalize(name.as_path())
-            .is_ok_and(|real| is(&BytePath::new(real.as_os_str().as_bytes())))
+    is(name) || host::real(name).is_some_and(|real| is(&real))
 }
 
 /// The kernel ends every name by NUL.

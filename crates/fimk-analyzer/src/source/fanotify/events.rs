@@ -1,6 +1,6 @@
 //! One event of the group → signals, and what it does to the tree of names.
 
-use std::{fs, os::unix::fs::MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use fimk_core::path::BytePath;
 use fimk_wire::raw;
@@ -10,6 +10,7 @@ use crate::{
     actors::Actors,
     clock,
     fanotify::{FanotifyEvent, MaskFlags},
+    host,
     identity::ActorKey,
     signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
     tree::{Entry, Tree},
@@ -274,7 +275,7 @@ impl Fanotify {
                 operations: Operations::of(&[raw::FIMK_OP_EXCHANGE]),
                 ..touch.clone()
             };
-            let directory = found.path.as_path().is_dir();
+            let directory = host::look_behind(&found.path).is_ok_and(|it| it.is_dir());
             tree.remove_below(&found.path);
             self.group.forget(&found.path);
             let fact = Fact::Replaced(other.clone());
@@ -324,10 +325,8 @@ pub(super) fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
     let is_rename =
         |it: &FanotifyEvent| MaskFlags::from_bits_retain(it.mask).intersects(MaskFlags::FAN_RENAME);
     let ((from, to), (back_from, back_to)) = (sides(one), sides(two));
-    let stands = |path: &Option<BytePath>| {
-        path.as_ref()
-            .is_none_or(|path| fs::symlink_metadata(path.as_path()).is_ok())
-    };
+    let stands =
+        |path: &Option<BytePath>| path.as_ref().is_none_or(|path| host::look(path).is_ok());
     is_rename(one)
         && is_rename(two)
         && one.pid == two.pid
@@ -342,11 +341,7 @@ pub(super) fn changed_places(one: &FanotifyEvent, two: &FanotifyEvent) -> bool {
 fn facts(mask: MaskFlags, path: &BytePath) -> Vec<Fact> {
     let came = mask.intersects(MaskFlags::FAN_CREATE | MaskFlags::FAN_MOVED_TO);
     let went = mask.intersects(MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVED_FROM);
-    let meta = if came {
-        fs::symlink_metadata(path.as_path()).ok()
-    } else {
-        None
-    };
+    let meta = if came { host::look(path).ok() } else { None };
     let linked = meta
         .as_ref()
         .is_some_and(|meta| meta.is_file() && meta.nlink() > 1);
