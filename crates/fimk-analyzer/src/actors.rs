@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use fimk_consumers::redact;
 use fimk_core::{
+    attribution::Attribution,
     container::container_id,
     event::{Actor, Process},
     path::{BytePath, escaped},
@@ -72,15 +73,17 @@ impl Actors {
     }
 
     /// The whole of it for an event: the process, its ancestors, its user.
-    pub fn describe(&self, key: ActorKey, uid: Option<u32>) -> Actor {
+    pub fn describe(&self, key: ActorKey, uid: Option<u32>, by: Attribution) -> Actor {
         let Some(known) = self.known.get(&key) else {
             // The kernel named the pid itself; everything else would be a guess.
             return Actor {
                 process: Process {
                     pid: key.pid,
+                    start: start(key),
                     ..Process::default()
                 },
                 uid,
+                attribution: by,
                 ..Actor::default()
             };
         };
@@ -94,6 +97,7 @@ impl Actors {
             container: known.container.clone(),
             cgroup: known.cgroup.clone(),
             pid_in_namespace: known.pid_in_namespace,
+            attribution: by.with(Attribution::TABLE),
         }
     }
 
@@ -181,4 +185,29 @@ fn words(arguments: &[u8]) -> Vec<String> {
         .map(|word| String::from_utf8_lossy(word).into_owned())
         .collect();
     redact::arguments(&plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_the_table_does_not_have_is_known_by_the_number_alone() {
+        let key = ActorKey {
+            pid: 7,
+            image: 0,
+            start_ns: 0,
+        };
+        let actor = Actors::default().describe(key, None, Attribution::FANOTIFY);
+        let process = Process {
+            pid: 7,
+            ..Process::default()
+        };
+        let expected = Actor {
+            process,
+            attribution: Attribution::FANOTIFY,
+            ..Actor::default()
+        };
+        assert_eq!(actor, expected);
+    }
 }

@@ -137,7 +137,7 @@ pub fn kind_of(actor: raw::fimk_actor_key) -> Option<Kind> {
 mod tests {
     use super::*;
     use crate::signal::{Operations, Touch};
-    use fimk_core::time::Timestamp;
+    use fimk_core::{attribution::Attribution, time::Timestamp};
 
     fn attempted(pid: u32, kind: Kind, error: Option<u32>) -> Attempted {
         let actor = Some(ActorKey {
@@ -152,6 +152,7 @@ mod tests {
             touch: Touch {
                 actor,
                 uid: Some(0),
+                by: Attribution::PROGRAM,
                 operations: Operations::of(&[raw::FIMK_OP_OPEN_READ]),
                 first: Timestamp(1),
                 last: Timestamp(1),

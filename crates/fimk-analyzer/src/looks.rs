@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_core::path::BytePath;
+use fimk_core::{attribution::Attribution, path::BytePath};
 use fimk_wire::raw;
 
 use crate::{
@@ -295,6 +295,7 @@ fn hold(actor: Option<ActorKey>) -> Touch {
     Touch {
         actor,
         uid: None,
+        by: Attribution::LOOK,
         operations: Operations::of(&[raw::FIMK_OP_MAP]),
         first: now,
         last: now,

@@ -10,6 +10,7 @@ pub(crate) use further::as_recorded;
 pub use rotation::lower;
 
 use fimk_core::{
+    attribution::Attribution,
     config::Attribute,
     event::{Action, Change, ContentVerdict, Gap},
     path::BytePath,
@@ -86,7 +87,10 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
         Operations::ATTRIBUTES,
         !verdict.attributes.is_empty(),
     );
-    let suspects: Vec<ActorKey> = content.iter().filter_map(|&at| groups[at].actor).collect();
+    let suspects: Vec<_> = content
+        .iter()
+        .filter_map(|&at| groups[at].named())
+        .collect();
     let shared = verdict.content_changed() && suspects.len() > 1;
     groups
         .iter()
@@ -100,18 +104,18 @@ pub fn reports(case: &Case<'_>, actors: &Actors, users: &mut Users) -> Vec<Repor
             let mut change = describe(case, group, part, action, users);
             change.actor = group
                 .actor
-                .map(|key| described(actors, users, key, group.touch.uid));
+                .map(|key| described(actors, users, key, group.touch.uid, group.touch.by));
             if !candidates.is_empty() {
                 change.actors = candidates
                     .iter()
-                    .map(|&key| described(actors, users, key, None))
+                    .map(|&(key, by)| described(actors, users, key, None, by))
                     .collect();
             }
             if shared && part.content {
                 change.actors = suspects
                     .iter()
-                    .filter(|&&key| Some(key) != group.actor)
-                    .map(|&key| described(actors, users, key, None))
+                    .filter(|(key, _)| Some(*key) != group.actor)
+                    .map(|&(key, by)| described(actors, users, key, None, by))
                     .collect();
             }
             Some((action, graver(severity, &change), change))
@@ -131,6 +135,11 @@ struct Group {
 }
 
 impl Group {
+    /// Who it was, and by what that is known.
+    fn named(&self) -> Option<(ActorKey, Attribution)> {
+        Some((self.actor?, self.touch.by))
+    }
+
     fn nobody(case: &Case<'_>) -> Self {
         let now = case.gap.map_or_else(crate::clock::now, |gap| gap.to);
         Self {
@@ -144,14 +153,14 @@ impl Group {
 }
 
 /// What was found by looking was done once, by one of those who were there: one event, that names all of them.
-fn one_of(case: &Case<'_>, groups: &mut Vec<Group>) -> Vec<ActorKey> {
+fn one_of(case: &Case<'_>, groups: &mut Vec<Group>) -> Vec<(ActorKey, Attribution)> {
     let sighting = matches!(case.pending.found, Some(Found::Scan | Found::Late))
         && groups.len() > 1
         && groups.iter().all(|group| group.facts.is_empty());
     if !sighting {
         return Vec::new();
     }
-    let candidates = groups.iter().filter_map(|group| group.actor).collect();
+    let candidates = groups.iter().filter_map(Group::named).collect();
     let mut one = groups.swap_remove(0);
     (one.actor, one.touch.actor, one.touch.uid) = (None, None, None);
     for group in groups.drain(..) {

@@ -1,6 +1,7 @@
 //! What unit tests begin with.
 
 use fimk_core::{
+    attribution::Attribution,
     record::{Attributes, Content, Digest, FileKind, Snapshot},
     time::Timestamp,
 };
@@ -43,6 +44,7 @@ pub fn touch(pid: u32, operation: u32, fact: Option<Fact>) -> Touch {
             start_ns: 1,
         }),
         uid: None,
+        by: Attribution::PROGRAM,
         operations: Operations::of(&[operation]),
         first: Timestamp(1),
         last: Timestamp(1),

@@ -1,6 +1,6 @@
 //! What a source says, in words that are the same for all sources.
 
-use fimk_core::{config::Kind, path::BytePath, time::Timestamp};
+use fimk_core::{attribution::Attribution, config::Kind, path::BytePath, time::Timestamp};
 use fimk_wire::{OPERATION_NAMES, raw};
 
 use crate::{identity::ActorKey, mounts::Hint};
@@ -118,6 +118,8 @@ pub struct Touch {
     pub actor: Option<ActorKey>,
     /// The real user at that time, where the source says.
     pub uid: Option<u32>,
+    /// What told of the actor.
+    pub by: Attribution,
     /// What was done.
     pub operations: Operations,
     /// First of them.
@@ -140,6 +142,7 @@ impl Touch {
         Self {
             actor: None,
             uid: None,
+            by: Attribution::default(),
             operations: Operations::default(),
             first: at,
             last: at,
@@ -240,6 +243,7 @@ impl Touch {
         self.last = self.last.max(later.last);
         self.count = self.count.saturating_add(later.count);
         self.bytes = self.bytes.saturating_add(later.bytes);
+        self.by = self.by.with(later.by);
         self.accessed = self.accessed.take().or(later.accessed);
     }
 }

@@ -4,6 +4,7 @@ use fimk_consumers::{Difference, Finding};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    attribution::Attribution,
     path::BytePath,
     record::{Attributes, Digest},
     time::Timestamp,
@@ -111,6 +112,9 @@ pub struct Actor {
     pub cgroup: Option<String>,
     /// Its number where it ran, if that was a pid namespace other than the host's.
     pub pid_in_namespace: Option<u32>,
+    /// By what this is known. It is stored behind the event: older ones have none.
+    #[serde(skip)]
+    pub attribution: Attribution,
 }
 
 /// The window in which an unattended change happened.

@@ -1,6 +1,7 @@
 //! The words of fimk: rules, records, events, and how they are rendered. No I/O, no clock, no thread.
 
 pub mod accepted;
+pub mod attribution;
 pub mod config;
 pub mod container;
 pub mod event;

@@ -2,6 +2,7 @@
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use fimk_core::{
+    attribution::Attribution,
     event::{Event, Further},
     record::Record,
 };
@@ -11,7 +12,7 @@ use crate::v1;
 
 /// Version of everything that is written. It rises when a stored type changes in any way: bincode has no
 /// names of fields.
-pub(crate) const SCHEMA: u8 = 3;
+pub(crate) const SCHEMA: u8 = 4;
 
 /// The oldest version that is still read. A value keeps its version until it is written anew: events, whose
 /// bytes are in the chain, for ever.
@@ -65,10 +66,14 @@ impl Stored for Event {
         let (mut event, used) = decode_beginning::<Self>(body)?;
         let rest = body.get(used..).unwrap_or_default();
         if !rest.is_empty() {
-            let further = decode_body(rest)?;
             let change = event.body.change_mut();
             let change = change.ok_or_else(|| Fault::Damaged(followed_by(rest)))?;
+            let (further, used) = decode_beginning(rest)?;
             change.file.further = further;
+            let rest = rest.get(used..).unwrap_or_default();
+            if !rest.is_empty() {
+                change.attribute(&decode_body::<Vec<Attribution>>(rest)?);
+            }
         }
         Ok(event)
     }
@@ -87,12 +92,19 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-/// As [`encode`]; what is known of the object beside its attributes follows the event, if there is any.
+/// As [`encode`]; what is known of the object beside its attributes follows the event, if there is any, and by what its
+/// processes are known follows that.
 pub(crate) fn encode_event(event: &Event) -> Result<Vec<u8>, Fault> {
     let mut bytes = encode(event)?;
-    let further = event.body.change().map(|change| &change.file.further);
-    if let Some(further) = further.filter(|further| **further != Further::default()) {
-        bytes.extend_from_slice(encode(further)?.get(1..).unwrap_or_default());
+    if let Some(change) = event.body.change() {
+        let (further, by) = (&change.file.further, change.attributions());
+        let is_known = by.iter().any(|it| *it != Attribution::default());
+        if is_known || *further != Further::default() {
+            bytes.extend_from_slice(encode(further)?.get(1..).unwrap_or_default());
+        }
+        if is_known {
+            bytes.extend_from_slice(encode(&by)?.get(1..).unwrap_or_default());
+        }
     }
     // Both together are what is read as one.
     let body = bytes.len().saturating_sub(1);
@@ -124,8 +136,8 @@ pub(crate) fn parts_of(bytes: &[u8]) -> Result<(u8, &[u8]), Fault> {
 pub(crate) fn decode_version<T: Stored>(version: u8, body: &[u8]) -> Result<T, Fault> {
     match version {
         1 => T::from_v1(body),
-        // Values of schema 2 are those of today. It rose because what follows some events came later: who wrote the first of
-        // schema 2 takes them for damaged.
+        // Values of schema 2 and 3 are those of today. It rose because what follows some events came later, twice: who wrote
+        // the earlier ones takes them for damaged.
         _ => T::from_today(body),
     }
 }

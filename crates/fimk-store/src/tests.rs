@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use fimk_consumers::{Difference, State, Token};
 use fimk_core::{
+    attribution::Attribution,
     event::{
         Action, Actor, Body, Change, ContentVerdict, DetectedBy, Event, File, Further, Gap, Notice,
         Process, Source, Words,
@@ -183,6 +184,7 @@ fn change() -> Event {
         container: Some("web".into()),
         cgroup: Some("/web".into()),
         pid_in_namespace: Some(1),
+        attribution: Attribution::FANOTIFY.with(Attribution::TABLE),
     };
     let file = File {
         path: BytePath::new(b"/etc/\x01\xfe"),

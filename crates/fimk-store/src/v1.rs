@@ -5,6 +5,7 @@
 
 use fimk_consumers::{Difference, Token};
 use fimk_core::{
+    attribution::Attribution,
     event::{self, ContentVerdict, DetectedBy, File, Gap, Source},
     path::BytePath,
     record::{self, Attributes, Content},
@@ -210,6 +211,7 @@ impl From<Actor> for event::Actor {
             container: None,
             cgroup: None,
             pid_in_namespace: None,
+            attribution: Attribution::default(),
         }
     }
 }

@@ -4,11 +4,14 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Expect, Monitor, Ran, Site, append_line, attempt, deadline, myself, run, text};
+use fimk_tests::{
+    Event, Expect, Monitor, Ran, Site, append_line, attempt, deadline, myself, run, text,
+};
 
 const WRITERS: usize = 1000;
 const AT_ONCE: usize = 4;
@@ -60,7 +63,7 @@ fn short_lived_writers_are_named_right_or_not_at_all() {
     let monitor = site.watch();
     let all_are_known = monitor.is_bpf();
     let writers = write_all(&site, &programs);
-    let created = |event: &fimk_tests::Event| {
+    let created = |event: &Event| {
         let path = event
             .text("file.path")
             .filter(|_| event.action() == "created")?;
@@ -197,6 +200,42 @@ fn a_process_that_ran_before_fimk_is_named() {
     monitor.stop();
 }
 
+/// Whether fanotify gives descriptors of processes (`FAN_REPORT_PIDFD`, Linux 5.15).
+fn has_pidfds() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    let version: [u32; 2] = [0; 2].map(|_| numbers.next().unwrap_or(0));
+    version >= [5, 15]
+}
+
+#[test]
+fn an_event_tells_by_what_its_process_is_known() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    // By this process, which lives when the event is read.
+    fs::write(&path, "one\ntwo\n").expect("it is ours");
+    let by = match (monitor.is_bpf(), has_pidfds()) {
+        (true, _) => vec!["program", "process_table"],
+        (false, true) => vec!["fanotify", "pidfd", "process_table"],
+        (false, false) => vec!["fanotify", "process_table"],
+    };
+    let expected = Expect::action("modified").of(&path).by(&myself());
+    let event = monitor.expect(expected.field("fimk.attributed_by", by.clone()));
+    // From the database it comes with the same words.
+    let asked = Command::new(site.fimk())
+        .args(["events", "--limit", "0", "--format", "json", "--run-dir"])
+        .arg(site.run_dir())
+        .output();
+    let asked = asked.expect("fimk is built beside the loader").stdout;
+    let stored = String::from_utf8(asked).expect("JSON is text");
+    let mut stored = stored.lines().filter_map(Event::parse);
+    let same = |it: &Event| it.number("event.sequence") == event.number("event.sequence");
+    let stored = stored.find(same).expect("it is stored");
+    assert_eq!(stored.get("fimk.attributed_by"), Some(&by.into()));
+    monitor.stop();
+}
+
 #[test]
 fn arguments_of_the_process_are_told() {
     let site = Site::new();
@@ -225,8 +264,8 @@ fn what_is_made_in_a_new_directory_is_not_put_on_whoever_made_the_directory() {
         "i=0; while [ $i -lt {ROUNDS} ]; do mkdir \"$0/d$i\"; echo x > \"$0/d$i/f\"; i=$((i + 1)); done"
     );
     let shell = run("sh", &["-c", &script, text(&site.files())]);
-    let of_files = |events: &[fimk_tests::Event]| -> Vec<fimk_tests::Event> {
-        let is_one = |event: &&fimk_tests::Event| {
+    let of_files = |events: &[Event]| -> Vec<Event> {
+        let is_one = |event: &&Event| {
             event.action() == "created"
                 && event
                     .text("file.path")

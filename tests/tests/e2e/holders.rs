@@ -96,6 +96,7 @@ fn a_store_to_a_mapping_older_than_fimk_names_the_process_that_holds_it() {
         .field("fimk.detected_by", "late");
     if tells_mappings(&monitor, "a mapping older than fimk, with its process") {
         expected = expected.by(&myself());
+        expected = expected.field("fimk.attributed_by", vec!["look", "process_table"]);
     }
     monitor.expect(expected.with_content_of(&path));
     // The page is dirty by now: no time changes for this one.

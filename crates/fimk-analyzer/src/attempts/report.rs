@@ -95,7 +95,7 @@ impl Engine {
         let actor = known
             .or(or_else)
             .or(touch.actor)
-            .map(|key| described(&self.actors, &mut self.users, key, touch.uid));
+            .map(|key| described(&self.actors, &mut self.users, key, touch.uid, touch.by));
         let on = Change {
             file: self.file_as_recorded(path, record),
             actor,

@@ -97,7 +97,7 @@ impl Engine {
         let rules = matched.rules.iter().map(|&name| name.to_owned()).collect();
         let actor = touch
             .actor
-            .map(|key| described(&self.actors, &mut self.users, key, touch.uid));
+            .map(|key| described(&self.actors, &mut self.users, key, touch.uid, touch.by));
         let file = File {
             path,
             attributes: None,

@@ -82,7 +82,7 @@ impl Hints {
 mod tests {
     use super::*;
     use crate::{identity::ActorKey, signal::Operations};
-    use fimk_core::time::Timestamp;
+    use fimk_core::{attribution::Attribution, time::Timestamp};
 
     fn object(inode: u64) -> Object {
         Object {
@@ -104,6 +104,7 @@ mod tests {
                     start_ns: 1,
                 }),
                 uid: Some(0),
+                by: Attribution::PROGRAM,
                 operations: Operations::default(),
                 first: Timestamp(1),
                 last: Timestamp(1),

@@ -96,8 +96,8 @@ impl Engine {
         let now = clock::now();
         let mut actors: Vec<_> = who
             .iter()
-            .filter_map(|touch| Some((touch.actor?, touch.uid)))
-            .map(|(key, uid)| described(&self.actors, &mut self.users, key, uid))
+            .filter_map(|touch| Some((touch.actor?, touch.uid, touch.by)))
+            .map(|(key, uid, by)| described(&self.actors, &mut self.users, key, uid, by))
             .collect();
         let one = who.len() == 1;
         let actor = one.then(|| actors.pop()).flatten();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fimk_consumers::{Difference, Finding, findings::gravest, redact};
 use fimk_core::{
+    attribution::Attribution,
     event::{Action, Change, ContentVerdict, DetectedBy, File, Further, Gap},
     path::BytePath,
     record::{Attributes, Content, FileKind, Record, Snapshot},
@@ -266,8 +267,9 @@ pub(crate) fn described(
     users: &mut Users,
     key: ActorKey,
     uid: Option<u32>,
+    by: Attribution,
 ) -> fimk_core::event::Actor {
-    let mut actor = actors.describe(key, uid);
+    let mut actor = actors.describe(key, uid, by);
     actor.user = actor
         .uid
         .and_then(|uid| users.user(uid))

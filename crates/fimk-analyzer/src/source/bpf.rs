@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_core::path::BytePath;
+use fimk_core::{attribution::Attribution, path::BytePath};
 use fimk_wire::{actor_of_attempt, error_of, raw};
 
 use self::{
@@ -158,6 +158,7 @@ impl Bpf {
             actor,
             // Of the others it is that of the first.
             uid: actor.map(|_| taken.entry.uid),
+            by: Attribution::PROGRAM,
             operations,
             first,
             // The two clocks are read anew for each, and a moment counts where both are the same.

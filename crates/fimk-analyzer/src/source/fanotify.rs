@@ -344,7 +344,7 @@ impl Fanotify {
                 .next_if(|next| changed_places(&event, next))
                 .is_some()
             {
-                let touch = touch(culprit(&event, &batch, actors));
+                let touch = touch(&event, culprit(&event, &batch, actors));
                 signals.extend(self.exchanged(&event, tree, walker, &touch));
                 continue;
             }

@@ -26,7 +26,7 @@ pub enum Kind {
 use Kind::{Flag, Integer, IntegerMap, IntegerMaps, Objects, Text, TextMap, Texts, Time};
 
 /// Every field by its dotted name; in a line they are nested objects.
-pub const FIELDS: [(&str, Kind); 131] = [
+pub const FIELDS: [(&str, Kind); 132] = [
     ("@timestamp", Time),
     ("agent.name", Text),
     ("agent.version", Text),
@@ -72,6 +72,7 @@ pub const FIELDS: [(&str, Kind); 131] = [
     ("fimk.acl", Texts),
     ("fimk.actors", Objects),
     ("fimk.ancestors", Objects),
+    ("fimk.attributed_by", Texts),
     ("fimk.before.acl", Texts),
     ("fimk.before.attributes", Texts),
     ("fimk.before.capabilities", Text),

@@ -71,6 +71,7 @@ pub(super) fn actor(actor: &Actor) -> Value {
 pub(super) fn set_circumstances(object: &mut Object, actor: &Actor) {
     let process = &actor.process;
     let flag = |it: bool| it.then_some(true);
+    object.set("attributed_by", actor.attribution.names());
     object.set("login_uid", actor.login_uid);
     object.set("session", actor.session);
     object.set("cgroup", actor.cgroup.clone());

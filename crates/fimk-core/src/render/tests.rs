@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
+    attribution::Attribution,
     event::{
         Action, Actor, Asked, Asker, Attempt, Body, Burst, Change, Configured, ContentVerdict,
         DetectedBy, Event, File, Further, Gap, Notice, Process, Source, Words,
@@ -102,6 +103,7 @@ fn change() -> Change {
             container: Some("0123456789abcdef".repeat(4)),
             cgroup: Some("/system.slice/docker.service".to_owned()),
             pid_in_namespace: Some(7),
+            attribution: Attribution::PROGRAM.with(Attribution::TABLE),
         }),
         actors: Vec::new(),
         operations: vec!["rename".into()],
@@ -308,7 +310,7 @@ fn a_change_is_one_line_of_nested_fields() {
         r#""owner":"root","path":"/etc/passwd","size":1716,"type":"file","uid":"0"},"#,
         r#""fimk":{"ancestors":[{"executable":"/usr/bin/bash","name":"bash","pid":700,"start":"2026-11-18T11:05:40.000000005Z"},"#,
         r#"{"executable":"/usr/sbin/sshd","name":"sshd","pid":650,"start":"2026-11-18T11:05:40.000000005Z"}],"#,
-        r#""before":{"size":1719},"cgroup":"/system.slice/docker.service","changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
+        r#""attributed_by":["program","process_table"],"before":{"size":1719},"cgroup":"/system.slice/docker.service","changes":[{"after":"0","before":"1000","field":"uid","subject":"user alice"}],"#,
         r#""content":"changed","count":2,"detected_by":"event","#,
         r#""findings":[{"id":"passwd-uid-zero","message":"user alice is another root: uid 0","severity":99}],"#,
         r#""links":1,"login_uid":1000,"mode_symbolic":"-rw-r--r--","operations":["rename"],"#,

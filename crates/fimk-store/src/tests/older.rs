@@ -121,10 +121,28 @@ fn without_what_is_new(mut event: Event) -> Event {
         change.file.further = Further::default();
         let actors = change.actor.iter_mut().chain(&mut change.actors);
         for actor in actors {
+            actor.attribution = Attribution::default();
             (actor.container, actor.cgroup, actor.pid_in_namespace) = (None, None, None);
             let processes = actor.ancestors.iter_mut().chain([&mut actor.process]);
             processes.for_each(|process| process.executable_in_memory = false);
         }
+    }
+    event
+}
+
+/// As schema 3 had it.
+fn unattributed(mut event: Event) -> Event {
+    if let Some(change) = event.body.change_mut() {
+        change.attribute(&[Attribution::default(); 2]);
+    }
+    event
+}
+
+/// As the first of schema 2 had it.
+fn bare(event: Event) -> Event {
+    let mut event = unattributed(event);
+    if let Some(change) = event.body.change_mut() {
+        change.file.further = Further::default();
     }
     event
 }
@@ -190,11 +208,7 @@ fn a_database_of_schema_2_says_what_it_said_and_goes_on() {
     let mut store = open(old.path());
     let read: Vec<Record> = store.records(None).map(|item| item.unwrap().1).collect();
     assert_eq!(read, records());
-    let mut bare = change();
-    if let Some(change) = bare.body.change_mut() {
-        change.file.further = Further::default();
-    }
-    let told = [notice("one"), bare, change()];
+    let told = [notice("one"), bare(change()), unattributed(change())];
     let events = store.events_after(0, 20).unwrap();
     for (number, (read, told)) in (1..).zip(events.iter().zip(told)) {
         let sequence = number;
@@ -207,24 +221,18 @@ fn a_database_of_schema_2_says_what_it_said_and_goes_on() {
 }
 
 #[test]
-fn an_event_may_end_before_what_else_is_known_of_the_object() {
-    let whole = codec::encode_event(&change()).unwrap();
-    let bare = codec::encode(&change()).unwrap();
-    assert!(whole.len() > bare.len() && whole.starts_with(&bare));
-    let mut old = change();
-    assert_eq!(codec::decode::<Event>(&whole), Ok(old.clone()));
-    if let Some(change) = old.body.change_mut() {
-        change.file.further = Further::default();
+fn an_event_may_end_before_what_else_is_known_of_the_object_and_of_its_processes() {
+    let [first, second, whole] = [bare(change()), unattributed(change()), change()];
+    let [bare, further, all] =
+        [&first, &second, &whole].map(|event| codec::encode_event(event).unwrap());
+    assert_eq!(codec::encode(&whole).unwrap(), bare);
+    assert!(all.starts_with(&further) && further.starts_with(&bare));
+    for (bytes, event) in [(&bare, first), (&further, second), (&all, whole)] {
+        assert_eq!(codec::decode::<Event>(bytes), Ok(event));
     }
-    assert_eq!(codec::decode::<Event>(&bare), Ok(old.clone()));
-    assert_eq!(codec::encode_event(&old).unwrap(), bare);
-    for length in bare.len() + 1..whole.len() {
-        assert!(codec::decode::<Event>(&whole[..length]).is_err());
+    for length in (bare.len() + 1..all.len()).filter(|it| *it != further.len()) {
+        assert!(codec::decode::<Event>(&all[..length]).is_err());
     }
-    let followed = [
-        &codec::encode(&notice("")).unwrap()[..],
-        &whole[bare.len()..],
-    ]
-    .concat();
+    let followed = [&codec::encode(&notice("")).unwrap()[..], &all[bare.len()..]].concat();
     assert!(codec::decode::<Event>(&followed).is_err());
 }

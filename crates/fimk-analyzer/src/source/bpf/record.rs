@@ -1,6 +1,6 @@
 //! A record of the kernel about a name.
 
-use fimk_core::{path::BytePath, time::Timestamp};
+use fimk_core::{attribution::Attribution, path::BytePath, time::Timestamp};
 use fimk_wire::{leaf_first_to_path, raw, spanned};
 
 use super::object_of;
@@ -193,6 +193,7 @@ impl NameRecord {
         Touch {
             actor: self.actor,
             uid: Some(self.uid),
+            by: Attribution::PROGRAM,
             operations: Operations::of(&[self.operation]),
             first: time,
             last: time,

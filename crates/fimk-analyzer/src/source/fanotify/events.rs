@@ -2,14 +2,14 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use fimk_core::path::BytePath;
+use fimk_core::{attribution::Attribution, path::BytePath};
 use fimk_wire::raw;
 
 use super::{Batch, Fanotify, attempts::attempt, culprit, entry, look};
 use crate::{
     actors::Actors,
     clock,
-    fanotify::{FanotifyEvent, MaskFlags},
+    fanotify::{FanotifyEvent, MaskFlags, PidState},
     host,
     identity::ActorKey,
     signal::{ATTRIBUTE, Fact, Operations, Signal, Touch},
@@ -29,7 +29,7 @@ impl Fanotify {
         if event.overflow {
             return vec![Signal::Overflowed];
         }
-        let touch = touch(culprit(event, batch, actors));
+        let touch = touch(event, culprit(event, batch, actors));
         let mask = MaskFlags::from_bits_retain(event.mask);
         if mask.intersects(MaskFlags::FAN_RENAME) {
             return self.renamed(event, tree, walker, touch);
@@ -398,15 +398,21 @@ fn nobodys(touch: &Touch) -> Touch {
     Touch {
         actor: None,
         uid: None,
+        by: Attribution::default(),
         ..touch.clone()
     }
 }
 
-pub(super) fn touch(actor: Option<ActorKey>) -> Touch {
+pub(super) fn touch(event: &FanotifyEvent, actor: Option<ActorKey>) -> Touch {
     let now = clock::now();
+    let by = match event.pidfd {
+        Some(PidState::AliveOrZombie) => Attribution::FANOTIFY.with(Attribution::PIDFD),
+        Some(PidState::Reaped) | None => Attribution::FANOTIFY,
+    };
     Touch {
         actor,
         uid: None,
+        by,
         operations: Operations::default(),
         first: now,
         last: now,
