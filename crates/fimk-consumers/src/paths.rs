@@ -65,6 +65,8 @@ fn of_users(name: &[u8], parent: &[u8], above: &[u8]) -> Option<Consumer> {
         (_, b"pam.d") => Consumer::Pam,
         (b"crontab", b"etc") | (_, b"cron.d") => Consumer::Crontab,
         (b"root", b"crontabs") => Consumer::RootCrontab,
+        // cron(8) passes over both, as which crontab(1) begins: what is renamed from there is told as new.
+        (name, b"crontabs") if name.starts_with(b"tmp.") || name.starts_with(b".") => return None,
         (_, b"crontabs") => Consumer::UserCrontab,
         (b"root", b"cron") if above == b"spool" => Consumer::RootCrontab,
         (_, b"cron") if above == b"spool" => Consumer::UserCrontab,

@@ -106,6 +106,7 @@ fn a_path_is_known_by_its_last_two_components() {
         (b"/etc/cron.d/e2scrub_all", Consumer::Crontab),
         (b"/var/spool/cron/crontabs/alice", Consumer::UserCrontab),
         (b"/var/spool/cron/alice", Consumer::UserCrontab),
+        (b"/var/spool/cron/crontabs/tmp.lwEZ45", Consumer::Text),
         (b"/etc/cron.daily/man-db", Consumer::Text),
         (b"/srv/cron/alice", Consumer::Text),
         (b"/etc/hosts", Consumer::Hosts),
