@@ -6,6 +6,7 @@
 //! sandbox was entered, and inherit it.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -40,6 +41,13 @@ const LEFT_BEHIND_MAX: usize = 24;
 /// Between two looks whether one has returned.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What hangs again so soon after it answered is the same trouble, told already: a server that comes back may answer some
+/// questions long before it answers all.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Places remembered for that: as many as can hang within it, each for five seconds, to a quarter. Beyond, one may be told again.
+const ANSWERED_MAX: usize = 72;
+
 /// File systems without a server that could keep us waiting: of these only the one object is left alone.
 const LOCAL: [&str; 16] = [
     "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "overlay",
@@ -70,10 +78,13 @@ pub struct Patience {
     reader: Reader,
     worker: Option<Worker>,
     left_behind: Vec<LeftBehind>,
+    /// Places that answer again, and since when.
+    answered: VecDeque<(BytePath, Instant)>,
     looked: Instant,
     /// At most [`LEFT_BEHIND_MAX`] between two turns.
     news: Vec<String>,
     silence: Duration,
+    quiet: Duration,
 }
 
 impl Patience {
@@ -83,9 +94,11 @@ impl Patience {
             reader,
             worker: None,
             left_behind: Vec::new(),
+            answered: VecDeque::new(),
             looked: Instant::now(),
             news: Vec::new(),
             silence: SILENCE,
+            quiet: QUIET,
         }
     }
 
@@ -181,7 +194,7 @@ impl Patience {
         std::mem::take(&mut self.news)
     }
 
-    /// Leaves a thread with what it reads, until it has returned. Told once for each place.
+    /// Leaves a thread with what it reads, until it has returned. Told once for each place, until that was quiet for a while.
     pub fn leave_behind(
         &mut self,
         path: &BytePath,
@@ -195,11 +208,20 @@ impl Patience {
         let sentence = format!(
             "reading {path} hangs: {place} is left alone until it answers, and compared then"
         );
-        if !self.left_behind.iter().any(|it| it.place == place) {
+        if !self.left_behind.iter().any(|it| it.place == place) && !self.answered_lately(&place) {
             self.news.push(sentence.clone());
         }
         self.left_behind.push(LeftBehind { place, returned });
         Hangs(sentence)
+    }
+
+    /// Whether a place answered so lately that it was told already. From now on it does not.
+    fn answered_lately(&mut self, place: &BytePath) -> bool {
+        let quiet = self.quiet;
+        self.answered.retain(|(_, since)| since.elapsed() < quiet);
+        let before = self.answered.len();
+        self.answered.retain(|(it, _)| it != place);
+        self.answered.len() < before
     }
 
     fn welcome_back(&mut self) {
@@ -207,13 +229,14 @@ impl Patience {
             return;
         }
         self.looked = Instant::now();
-        self.left_behind.retain(|it| {
-            let returned = it.returned.load(Ordering::Acquire);
-            if returned {
-                log(format!("{} answers again", it.place));
+        let returned = |it: &mut LeftBehind| it.returned.load(Ordering::Acquire);
+        for LeftBehind { place, .. } in self.left_behind.extract_if(.., returned) {
+            log(format!("{place} answers again"));
+            if self.answered.len() >= ANSWERED_MAX {
+                self.answered.pop_front();
             }
-            !returned
-        });
+            self.answered.push_back((place, self.looked));
+        }
     }
 }
 
@@ -355,6 +378,30 @@ mod tests {
         while patience.ask(&stuck, &mounts, |_| ()).is_err() {
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// What is told of a place that hangs, answers, and hangs again.
+    fn told_of_a_place_that_hangs_twice(quiet: Duration) -> usize {
+        let mounts = Mounts::default();
+        let mut patience = patience(Duration::from_millis(20));
+        patience.quiet = quiet;
+        let stuck = BytePath::new(b"/stuck");
+        for _ in 0..2 {
+            let (release, held) = channel::<()>();
+            let hang = move |_: &Reader| held.recv().is_ok();
+            assert!(patience.ask(&stuck, &mounts, hang).is_err());
+            release.send(()).expect("it waits");
+            while patience.may_ask(&stuck).is_err() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        patience.news().len()
+    }
+
+    #[test]
+    fn what_hangs_again_soon_after_it_answered_is_told_once() {
+        assert_eq!(told_of_a_place_that_hangs_twice(QUIET), 1);
+        assert_eq!(told_of_a_place_that_hangs_twice(Duration::ZERO), 2);
     }
 
     #[test]
