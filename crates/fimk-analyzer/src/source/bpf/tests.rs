@@ -500,36 +500,3 @@ fn what_was_done_before_the_last_name_went_is_told_under_it_and_what_came_after_
     let signals = world.taken(&write(now + 1_000_000_000, raw::FIMK_OP_WRITE));
     assert!(signals.is_empty(), "it was not watched any more");
 }
-
-#[test]
-fn a_record_from_before_the_walk_moves_nothing_that_the_walk_found() {
-    let mut world = world();
-    // The walk found `d`, in which the file lies now; it was called `c` when the record was made.
-    for (name, inode, directory) in [("d", 30, true), ("d/f", 20, false), ("c", 31, true)] {
-        let entry = Entry {
-            object: Some(object(inode)),
-            directory,
-        };
-        world
-            .tree
-            .insert(path("/watched").join(name.as_bytes()), entry);
-    }
-    world.bpf.begins_to_walk();
-    let mut moves = directory_moves("b", Some("c"));
-    moves.object = object(30).wire();
-    let signals = world.name(&moves);
-    assert!(
-        matches!(&signals[..], [Signal::Moved { old: Some(old), new: Some(new), directory: true, .. }]
-            if *old == path("/watched/c") && *new == path("/watched/b"))
-    );
-    assert_eq!(world.tree.names_of(object(30)), [path("/watched/d")]);
-    assert_eq!(world.tree.names_of(object(31)), [path("/watched/c")]);
-    assert_eq!(world.tree.names_of(object(20)), [path("/watched/d/f")]);
-    let mut unlinked = record(raw::FIMK_OP_UNLINK, 22, "gone", None);
-    unlinked.time_ns = 1_000;
-    let gone = ("/watched/gone".to_owned(), Some(Fact::Deleted));
-    assert_eq!(told(&world.name(&unlinked)), [gone]);
-    let written = taken(22, raw::FIMK_OP_WRITE, 1);
-    let former = ("/watched/gone".to_owned(), Some(Fact::Former(22)));
-    assert_eq!(told(&world.taken(&written)), [former]);
-}
