@@ -282,6 +282,7 @@ impl Engine {
         found: Inspected,
     ) -> Result<(), Trouble> {
         scan.tally.compared += 1;
+        self.tell_what_was_kept(&path);
         match found {
             Inspected::AsRecorded => {
                 scan.tally.resumed += u64::from(scan.past.watched_until.is_none());

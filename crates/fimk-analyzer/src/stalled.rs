@@ -8,13 +8,16 @@ use std::{
 
 use fimk_core::path::BytePath;
 
-use crate::{engine::Engine, pending::Found};
+use crate::{engine::Engine, pending::Found, signal::Touch};
 
 /// Between two attempts: a lease ends within 45 seconds by default.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 
 /// Paths tried again by themselves. What is beyond is found by comparing at intervals.
 pub const STALLED_MAX: usize = 1_024;
+
+/// Touches kept of paths that have no record yet, some 150 bytes each. What is beyond shows as a new name that was found.
+const TOUCHES_MAX: usize = 4_096;
 
 /// Which, and when each is to be tried again.
 #[derive(Default)]
@@ -24,6 +27,9 @@ pub struct Stalled {
     unlisted: HashSet<BytePath>,
     /// Those that would have had their first record, without an event.
     unrecorded: HashSet<BytePath>,
+    /// What was done to those that have none: to be told when they can be read.
+    touches: HashMap<BytePath, Vec<Touch>>,
+    touches_kept: usize,
     overflowed: bool,
 }
 
@@ -62,6 +68,26 @@ impl Stalled {
             self.overflowed = false;
         }
         self.unrecorded.remove(path)
+    }
+
+    /// Something was done to one that has no record, so that its first one would say nothing of it.
+    pub fn keep(&mut self, path: &BytePath, touches: &[Touch]) {
+        if touches.is_empty() || !self.paths.contains_key(path) {
+            return;
+        }
+        self.unrecorded.remove(path);
+        if self.touches_kept + touches.len() <= TOUCHES_MAX {
+            self.touches_kept += touches.len();
+            let kept = self.touches.entry(path.clone()).or_default();
+            kept.extend_from_slice(touches);
+        }
+    }
+
+    /// What was done to it meanwhile.
+    fn take_touches(&mut self, path: &BytePath) -> Vec<Touch> {
+        let touches = self.touches.remove(path).unwrap_or_default();
+        self.touches_kept -= touches.len();
+        touches
     }
 
     /// How many there are.
@@ -106,14 +132,28 @@ impl Engine {
                 }
                 continue;
             }
-            let pending = self.settle.entry(&path, false);
-            pending.found.get_or_insert(Found::Late);
+            if !self.tell_what_was_kept(&path) {
+                let pending = self.settle.entry(&path, false);
+                pending.found.get_or_insert(Found::Late);
+            }
         }
+    }
+
+    /// What was done to a path while it could not be read waits to be told, if anything was.
+    pub(crate) fn tell_what_was_kept(&mut self, path: &BytePath) -> bool {
+        let touches = self.stalled.take_touches(path);
+        let any = !touches.is_empty();
+        for touch in touches {
+            self.settle.entry(path, false).add(touch);
+        }
+        any
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fimk_core::time::Timestamp;
+
     use super::*;
 
     #[test]
@@ -127,5 +167,25 @@ mod tests {
         assert_eq!(stalled.len(), STALLED_MAX);
         assert!((0..STALLED_MAX).all(|number| !stalled.remove(&path(number))));
         assert!(!stalled.overflowed() && stalled.next_due().is_none());
+    }
+
+    #[test]
+    fn what_is_done_to_what_was_never_read_is_kept_within_a_limit_and_makes_its_first_record_an_event()
+     {
+        let mut stalled = Stalled::default();
+        let path = BytePath::new(b"/stuck");
+        let touch = || Touch::by_nobody(Timestamp(0), None);
+        stalled.keep(&path, &[touch()]);
+        assert!(stalled.take_touches(&path).is_empty(), "it is not stalled");
+        stalled.add_unrecorded(&path);
+        stalled.keep(&path, &[touch(), touch()]);
+        assert_eq!(stalled.take_touches(&path).len(), 2);
+        assert!(!stalled.remove(&path), "it is recorded with an event");
+        stalled.add(&path);
+        for _ in 0..2 * TOUCHES_MAX {
+            stalled.keep(&path, &[touch()]);
+        }
+        assert_eq!(stalled.take_touches(&path).len(), TOUCHES_MAX);
+        assert_eq!(stalled.touches_kept, 0);
     }
 }

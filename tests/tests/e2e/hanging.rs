@@ -8,7 +8,8 @@ use std::{
 };
 
 use fimk_tests::{
-    Event, Expect, Monitor, Site, append_line, fuse::Silent, nfs::Nfs, not_run, rule, text, which,
+    Event, Expect, Monitor, Site, append_line, fuse::Silent, nfs::Nfs, not_run, rule, run, text,
+    which,
 };
 use nix::{
     fcntl::AT_FDCWD,
@@ -125,6 +126,34 @@ fn a_file_system_that_does_not_answer_holds_up_nothing_else() {
 }
 
 #[test]
+fn what_is_done_to_a_file_that_was_never_read_is_told_once_it_can_be() {
+    let name = "what_is_done_to_a_file_that_was_never_read_is_told_once_it_can_be";
+    let site = Site::new();
+    let point = site.file("silent");
+    fs::create_dir(&point).expect("it is ours");
+    let silent = match Silent::mount(&point) {
+        Ok(silent) => silent,
+        Err(error) => {
+            not_run(name, &format!("FUSE cannot be mounted here: {error}"));
+            return;
+        }
+    };
+    let monitor = site.watch();
+    if !monitor.is_bpf() {
+        not_run(name, "fanotify is not told of what is done on FUSE");
+        monitor.stop();
+        return;
+    }
+    await_hanging(&monitor);
+    let path = silent.file();
+    let chmod = run("chmod", &["600", text(&path)]);
+    silent.answer();
+    let changed = Expect::action("attributes_modified").of(&path);
+    monitor.expect(changed.by(&chmod).field("fimk.detected_by", "event"));
+    monitor.stop();
+}
+
+#[test]
 fn an_nfs_server_that_goes_away_holds_up_nothing_else_and_what_changed_there_is_told_when_it_is_back()
  {
     let site = Site::new();
@@ -146,6 +175,8 @@ fn an_nfs_server_that_goes_away_holds_up_nothing_else_and_what_changed_there_is_
         }
     };
     let (far, other) = (point.join("far"), site.write("other", "one\n"));
+    // The server may ask its clients of before to come back first.
+    assert_eq!(fs::read(&far).expect("it answers"), b"one\n");
     // So often it is asked whether others changed what they share.
     let monitor = site.start(&format!("scan_interval_s = 1\n{}", rule(&[&site.files()])));
     let changed = |path: &Path| Expect::action("modified").of(path);
