@@ -1,11 +1,11 @@
-//! Names beyond what is walked: too many, or too deep. They are not watched, which is said once; what is on record stays
+//! Names beyond what is walked or has come since: too many, or too deep. They are not watched, which is said once; what is on record stays
 //! there and goes on being compared.
 
 use fimk_core::path::BytePath;
 
 use crate::{
     engine::{Engine, Trouble},
-    tree::Tree,
+    tree::{Refused, Tree},
     walk::{Found, PATH_BYTES_MAX, Walker},
 };
 
@@ -41,6 +41,14 @@ impl Beyond {
         });
     }
 
+    /// Names that came one by one and found no room.
+    fn add(&mut self, refused: Refused) {
+        self.too_many = self.too_many.saturating_add(refused.count);
+        if let Some(path) = refused.first {
+            self.first.get_or_insert(path);
+        }
+    }
+
     /// Whether a directory may be entered.
     pub fn may_enter(&mut self, directory: &BytePath) -> bool {
         let enters = Walker::may_enter(directory);
@@ -66,7 +74,7 @@ impl Beyond {
         self.too_many > 0 || self.deep.is_some()
     }
 
-    /// Names that were met and not watched: those below them were not met.
+    /// Names that were met, or came, and are not watched: those below them were not met.
     pub fn count(&self) -> u64 {
         self.too_many
     }
@@ -97,6 +105,7 @@ impl Beyond {
 impl Engine {
     /// Says what is not watched for its number or depth, if nobody was told.
     pub(crate) fn say_beyond(&mut self) -> Result<(), Trouble> {
+        self.beyond.add(self.tree.take_refused());
         for sentence in self.beyond.news(self.config.names_max) {
             self.degraded(&sentence)?;
         }

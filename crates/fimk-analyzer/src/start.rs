@@ -119,6 +119,8 @@ impl Engine {
     fn watch_everything(&mut self) -> Result<Vec<crate::walk::Found>, Trouble> {
         self.unwatched.count_anew();
         self.beyond.count_anew();
+        self.tree.limit(self.config.names_max);
+        drop(self.tree.take_refused());
         let found = self.watch_below(&BytePath::new(b"/"))?;
         self.unwatched.settle();
         self.beyond.settle();

@@ -34,6 +34,18 @@ pub struct Tree {
     /// What the layers of an overlay have below a name, and the other way round.
     layers: HashMap<BytePath, Vec<Object>>,
     merged: HashMap<Object, Vec<BytePath>>,
+    /// How many names may be known; none: any number.
+    limit: Option<usize>,
+    refused: Refused,
+}
+
+/// Names for which there was no room.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// How many times; directories are counted by the walk that follows them.
+    pub count: u64,
+    /// The first of them.
+    pub first: Option<BytePath>,
 }
 
 impl Tree {
@@ -62,8 +74,31 @@ impl Tree {
         self.names_of(object).first()
     }
 
-    /// A name now stands for this.
+    /// No more names than this are taken from now on; those that are known stay.
+    pub fn limit(&mut self, names_max: usize) {
+        self.limit = Some(names_max);
+    }
+
+    /// What found no room since this was last asked.
+    pub fn take_refused(&mut self) -> Refused {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn has_room_for(&mut self, path: &BytePath, entry: Entry) -> bool {
+        let full = self.limit.is_some_and(|limit| self.names.len() >= limit);
+        let refuses = full && !self.names.contains_key(path);
+        if refuses && !entry.directory {
+            self.refused.count += 1;
+            self.refused.first.get_or_insert_with(|| path.clone());
+        }
+        !refuses
+    }
+
+    /// A name now stands for this, if there is room for it.
     pub fn insert(&mut self, path: BytePath, entry: Entry) {
+        if !self.has_room_for(&path, entry) {
+            return;
+        }
         if let Some(old) = self.names.insert(path.clone(), entry) {
             self.unlink(old, &path);
         }
@@ -286,5 +321,25 @@ mod tests {
         );
         assert!(tree.names_of(object(1)).is_empty());
         assert_eq!(tree.name_of(object(2)), Some(&BytePath::new(b"/a")));
+    }
+
+    #[test]
+    fn what_comes_when_all_room_is_taken_is_refused_and_counted_and_what_is_known_stays() {
+        let path = |text: &str| BytePath::new(text.as_bytes());
+        let entry = |directory| Entry {
+            object: Some(object(3)),
+            directory,
+        };
+        let mut tree = tree(&[("/a", 1), ("/b", 2)]);
+        tree.limit(2);
+        for (name, directory) in [("/c", false), ("/d", true), ("/e", false), ("/a", false)] {
+            tree.insert(path(name), entry(directory));
+        }
+        let first = Some(path("/c"));
+        assert_eq!(tree.take_refused(), Refused { count: 2, first });
+        assert_eq!(tree.names_of(object(3)), [path("/a")]);
+        tree.remove(&path("/b"));
+        tree.insert(path("/c"), entry(false));
+        assert_eq!((tree.take_refused(), tree.len()), (Refused::default(), 2));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use fimk_tests::{Expect, Monitor, Ran, Site, append_line, attempt, not_run, rule, run, text};
+use fimk_tests::{
+    Event, Expect, Monitor, Ran, Site, append_line, attempt, not_run, rule, run, text,
+};
 
 /// The least that can be configured.
 const FEW: u32 = 1_024;
@@ -182,4 +184,37 @@ fn pins_with_other_room_are_replaced_and_those_with_the_same_are_taken_over() {
     third.expect(Expect::action("created").of(&path));
     is_told_at_once(&third, &path, "two");
     third.stop();
+}
+
+/// More names than `names_max`, made one by one while fimk watches.
+#[test]
+fn names_that_come_one_by_one_are_bounded_counted_and_told_and_what_is_known_stays_watched() {
+    const NAMES_MAX: u32 = 1_000;
+    let site = Site::new();
+    let kept = site.write("kept", "one\n");
+    fs::create_dir(site.file("a")).expect("it is ours");
+    let config = rule(&[&site.files()]);
+    let monitor = site.start(&format!("names_max = {NAMES_MAX}\n{config}"));
+    let script = "for i in $(seq \"$1\"); do : >\"$0/$i\"; done";
+    let count = (NAMES_MAX + 100).to_string();
+    run("sh", &["-c", script, text(&site.file("a")), &count]);
+    let told = |event: &Event| {
+        let message = event.text("message").unwrap_or_default();
+        message.contains("names_max is reached")
+    };
+    monitor.expect(Expect::action("degraded").and("names_max".to_owned(), told));
+    // Each of them is told of all the same.
+    for number in [1, NAMES_MAX + 100] {
+        let path = site.file(&format!("a/{number}"));
+        monitor.expect(Expect::action("created").of(&path));
+    }
+    let objects = &site.status()["objects"];
+    assert!(
+        objects["watched"].as_u64() <= Some(NAMES_MAX.into()),
+        "{objects}"
+    );
+    assert!(objects["left_out"].as_u64() >= Some(100), "{objects}");
+    let shell = append_line(&kept, "two");
+    monitor.expect(Expect::action("modified").of(&kept).by(&shell).adds("two"));
+    monitor.stop();
 }
