@@ -1,6 +1,7 @@
 //! Events over the network, by fimk-forwarder, to real receivers.
 
 mod bad;
+mod batches;
 pub mod receivers;
 pub mod syslog_ng;
 
