@@ -85,7 +85,8 @@ fn in_a_container_that_sees_the_host_names_are_those_of_the_host() {
     let modified = || Expect::action("modified");
 
     let writer = append_line(&path, "two");
-    let event = monitor.expect(modified().of(&path).by(&writer).adds("two"));
+    let expected = modified().of(&path).by(&writer).adds("two");
+    let event = monitor.expect(expected.without("fimk.accessed_path"));
     let name = fs::read_to_string("/etc/hostname").unwrap_or_default();
     if !name.trim().is_empty() {
         assert_eq!(event.text("host.name"), Some(name.trim()), "{event:?}");
@@ -128,4 +129,28 @@ fn a_host_root_that_is_no_directory_is_an_error_of_the_configuration() {
         let refusal = site.launch(&config).refused();
         refusal.assert(78, &["host_root", words, "mount the host's root there"]);
     }
+}
+
+#[test]
+fn a_configuration_is_checked_by_what_the_host_has() {
+    let site = Site::new();
+    let root = site.outside("other");
+    fs::create_dir_all(root.join("etc/below")).expect("it is ours");
+    fs::write(root.join("etc/below/file"), "12345").expect("it is ours");
+    let config = format!(
+        "host_root = {:?}\n{}",
+        text(&root),
+        rule(&[Path::new("/etc")])
+    );
+    let file = site.outside("other.toml");
+    fs::write(&file, config).expect("it is ours");
+    let words = ["check-config", "--dry-run", "--format", "json", text(&file)];
+    let found = run(site.fimk(), &words).output;
+    let found: serde_json::Value = serde_json::from_str(&found).expect("one object");
+    let watches = &found["watches"];
+    assert_eq!(
+        (&watches["objects"], &watches["bytes"]),
+        (&3.into(), &5.into()),
+        "{found}"
+    );
 }

@@ -3,7 +3,11 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, chroot},
+    },
+    path::Path,
 };
 
 use fimk_core::{
@@ -35,13 +39,18 @@ impl Found {
     }
 }
 
-/// Counts.
+/// Counts. What this process still has to read it must have read: where the host is seen in another directory, that is its root
+/// from then on.
 ///
 /// # Errors
-/// When the wildcards are too complex with the homes of this host.
+/// When the wildcards are too complex with the homes of this host, or it may not go where that is.
 pub fn dry_run(config: &Config) -> Result<Found, String> {
+    let host_root = config.host_root.as_deref();
+    host_root.map_or(Ok(()), enter)?;
     let mut config = config.clone().with_homes(&homes());
-    for own in [&config.state_dir, &config.run_dir] {
+    // Of the container, which the host has under other names, or not at all.
+    let own = [&config.state_dir, &config.run_dir].into_iter();
+    for own in own.filter(|_| host_root.is_none()) {
         let own = Pattern::Path(BytePath::new(own.as_os_str().as_bytes()));
         for rule in &mut config.rules {
             rule.exclude.push(own.clone());
@@ -64,6 +73,14 @@ pub fn dry_run(config: &Config) -> Result<Found, String> {
     };
     walk.everything();
     Ok(walk.found)
+}
+
+fn enter(root: &Path) -> Result<(), String> {
+    let entered = chroot(root).and_then(|()| std::env::set_current_dir("/"));
+    entered.map_err(|error| {
+        let root = BytePath::new(root.as_os_str().as_bytes()).escaped();
+        format!("host_root: {root} cannot be entered ({error}); root can, where it is a directory")
+    })
 }
 
 fn homes() -> Vec<BytePath> {
