@@ -10,7 +10,8 @@ use std::{
 };
 
 use fimk_tests::{
-    Event, Expect, Monitor, Ran, Site, append_line, attempt, deadline, myself, run, text,
+    Event, Expect, Monitor, Ran, Site, append_line, attempt, deadline, myself, not_run, rule, run,
+    text,
 };
 
 const WRITERS: usize = 1000;
@@ -318,4 +319,61 @@ fn what_another_process_wrote_while_a_file_was_read_is_not_put_on_the_first_alon
     monitor.expect(Expect::action("modified").of(&path).by(&first));
     monitor.expect(Expect::action("modified").of(&path).by(&second));
     monitor.stop();
+}
+
+/// A pid namespace with fimk, and a process there that waits for a number in a file, and then has one of this number write. In the
+/// words of the shell: what it writes to, where the number is, then what is to be run there.
+const NAMESPACE: &str = r#"
+(
+    until [ -s "$1" ]; do sleep 0.1; done
+    number=$(cat "$1")
+    echo $((number - 1)) >/proc/sys/kernel/ns_last_pid
+    sh -c 'echo two >>"$0"; sleep 60' "$0"
+    exit
+) &
+shift
+exec "$@"
+"#;
+
+#[test]
+fn whoever_has_a_number_in_another_namespace_is_not_taken_for_who_has_it_on_the_host() {
+    let test = "a number of another namespace";
+    if !Path::new("/proc/sys/kernel/ns_last_pid").exists() {
+        not_run(
+            test,
+            "this kernel gives no process a number of one's choice",
+        );
+        return;
+    }
+    let site = Site::new();
+    let (path, number) = (site.write("file", "one\n"), site.outside("number"));
+    let mut launch = site.launch(&rule(&[&site.files()]));
+    let words = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c"];
+    let words = words
+        .into_iter()
+        .chain([NAMESPACE, text(&path), text(&number)]);
+    launch.under = words.map(str::to_owned).collect();
+    let monitor = launch.spawn();
+    let started = monitor.await_start();
+    if started.text("fimk.source") != Some("fanotify") {
+        not_run(
+            test,
+            "the programs cannot be told of a process by the number that it has in a namespace",
+        );
+        return;
+    }
+    // Of the table of processes, for it began later.
+    let mut other = Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .expect("it is there");
+    site.replace(&number, &other.id().to_string());
+    let modified = Expect::action("modified").of(&path).adds("two");
+    let event = monitor.expect(modified.field("process.pid", other.id()));
+    for name in ["process.name", "process.executable", "process.start"] {
+        assert_eq!(event.get(name), None, "{event:?}");
+    }
+    let _ = other.kill();
+    let _ = other.wait();
+    monitor.kill9();
 }

@@ -25,7 +25,7 @@ use self::brought::Brought;
 use self::{
     attempts::{is_attempt_only, marks},
     events::{changed_places, path_of, touch},
-    pids::Numbers,
+    pids::{Numbers, are_the_hosts},
 };
 use crate::{
     actors::Actors,
@@ -92,6 +92,8 @@ pub struct Fanotify {
     /// Moves of watched names that were signals so far: the paths of events that were read before are of another time.
     moves: u64,
     numbers: Numbers,
+    /// Whether whose number it is can be asked at all.
+    in_hosts_numbers: bool,
     /// Until then everything was read and told, and what events say of directories agreed.
     certain_until: Timestamp,
     brought: Brought,
@@ -110,6 +112,7 @@ impl Fanotify {
             answer: Answer::None,
             moves: 0,
             numbers: Numbers::new(clock::since_boot_ns()),
+            in_hosts_numbers: are_the_hosts(),
             certain_until: clock::now(),
             brought: Brought::default(),
             to_walk: Vec::new(),
@@ -245,7 +248,7 @@ impl Fanotify {
         let mut pids: Vec<u32> = events
             .iter()
             .map(|event| event.pid)
-            .filter(|&pid| pid != 0)
+            .filter(|&pid| pid != 0 && self.in_hosts_numbers)
             .collect();
         pids.sort_unstable();
         pids.dedup();

@@ -1,4 +1,4 @@
-//! Whether a process number can have gone round while an event waited.
+//! Whether a process number can be looked up: it is not that of another namespace, and has not gone round while an event waited.
 //!
 //! An event has no time of its own, only a number. The kernel gives numbers in turn, so the next who has it comes after as many
 //! forks as there are numbers; `/proc/stat` counts forks.
@@ -13,6 +13,15 @@ const PID_MAX: u64 = 32_768;
 
 /// More than `/proc/stat` has on hosts of hundreds of CPUs: about 200 bytes for each and a number for each interrupt.
 const STAT_BYTES: usize = 256 << 10;
+
+/// Where the processes of the host have their numbers: `PROC_PID_INIT_INO`, the same in every kernel.
+const HOSTS: &str = "pid:[4026531836]";
+
+/// Whether events have the numbers that the table of processes has, which are the host's. The kernel gives them as this process
+/// would number them.
+pub(super) fn are_the_hosts() -> bool {
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == HOSTS)
+}
 
 /// How often numbers were given since the queue was empty.
 #[derive(Debug)]
