@@ -11,6 +11,7 @@ use crate::ran::{attempt, text};
 /// The kernel asks for these entries by an upcall, which nobody answers here: the client, what is exported, and by which handle.
 /// Each ends in the far future. The flags are `NFSEXP_INSECURE_PORT`, `NFSEXP_ASYNC`, `NFSEXP_NOSUBTREECHECK`, `NFSEXP_FSID`.
 const SERVE: &str = r"
+    echo 'tcp 2049' >$nfsd/portlist &&
     echo 1 >$nfsd/threads &&
     { echo Y >$nfsd/v4_end_grace || echo 'clients wait until those of before are back'; } &&
     printf '%s\n' 'nfsd 127.0.0.1 2147483647 fimk' >/proc/net/rpc/auth.unix.ip/channel &&
