@@ -218,6 +218,7 @@ enum fimk_reason {
 	FIMK_REASON_NO_BTF = 3,
 	FIMK_REASON_LOAD_FAILED = 4,
 	FIMK_REASON_FANOTIFY_REFUSED = 5,
+	FIMK_REASON_PID_NAMESPACE = 6, /* programs see the numbers of the host */
 };
 
 /* How the recursion guard of trampolines is met, see maps.h: fimk_ready.coverage, and what HELLO wants. */

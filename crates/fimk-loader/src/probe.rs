@@ -6,7 +6,7 @@ mod process;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use fimk_wire::{HOOK_NAMES, REASON_SENTENCES, raw};
+use fimk_wire::{HOOK_NAMES, HOSTS_PIDS, REASON_SENTENCES, raw};
 use libbpf_rs::Link;
 use nix::sys::fanotify::Fanotify;
 
@@ -190,6 +190,12 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 fn has_btf() -> bool {
     std::path::Path::new(BTF).exists()
+}
+
+/// Whether processes have the numbers here that the programs see.
+fn has_hosts_pids() -> bool {
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    namespace.is_ok_and(|namespace| namespace.as_os_str() == HOSTS_PIDS)
 }
 
 fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {

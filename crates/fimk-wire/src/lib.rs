@@ -22,6 +22,10 @@ pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/fimk.rs"));
 }
 
+/// Where the processes of the host have their numbers, as `/proc/PID/ns/pid` says it: `PROC_PID_INIT_INO`, the same in every
+/// kernel.
+pub const HOSTS_PIDS: &str = "pid:[4026531836]";
+
 /// The byte with which the loader hands over a channel, at the socket where an analyzer asks for one.
 pub const HANDED: u8 = b'c';
 /// The byte with which it refuses, because it serves another analyzer.

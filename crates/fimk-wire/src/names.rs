@@ -60,11 +60,12 @@ pub const COUNT_NAMES: [&str; raw::FIMK_COUNTS as usize] = [
 pub const SOURCE_NAMES: [&str; 4] = ["auto", "bpf", "fanotify", "periodic"];
 
 /// Of `enum fimk_reason`, by number: the end of the sentence "source X serves: …".
-pub const REASON_SENTENCES: [&str; 6] = [
+pub const REASON_SENTENCES: [&str; 7] = [
     "it is the best there is",
     "it was asked for",
     "this kernel refuses BPF trampolines",
     "this kernel has no BTF (/sys/kernel/btf/vmlinux)",
     "the BPF programs could not be loaded",
     "this kernel refuses fanotify",
+    "processes have other numbers here than on the host: give the container the host's pid namespace",
 ];

@@ -8,7 +8,7 @@ use fimk_wire::{HOOK_NAMES, raw};
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, FuncProto};
 
-use super::{Source, attach_and_pin, has_btf, pin_map};
+use super::{Source, attach_and_pin, has_btf, has_hosts_pids, pin_map};
 use crate::adopt;
 use crate::coverage;
 use crate::error::{Error, Result};
@@ -40,6 +40,10 @@ pub(super) fn test_programs(
     let copied = coverage::first_copy(source.coverage);
     let tested = selftest::run(process, &fitting, source.kinds, size, copied)
         .map_err(|cause| Refusal::of_trampolines(objects::errno_of(&cause)))?;
+    // What walks and what writes is told to the programs by a number, and neither would be known.
+    if !has_hosts_pids() {
+        return Err(refused(raw::FIMK_REASON_PID_NAMESPACE));
+    }
     source.untested.extend(tested.untested.clone());
     Ok(tested)
 }

@@ -5,6 +5,8 @@
 
 use std::{fs, fs::File, os::unix::fs::FileExt};
 
+use fimk_wire::HOSTS_PIDS;
+
 /// All CPUs together do not fork more often: the numbers and the list of processes are behind one lock each.
 const FORK_NS: u64 = 3_000;
 
@@ -14,13 +16,10 @@ const PID_MAX: u64 = 32_768;
 /// More than `/proc/stat` has on hosts of hundreds of CPUs: about 200 bytes for each and a number for each interrupt.
 const STAT_BYTES: usize = 256 << 10;
 
-/// Where the processes of the host have their numbers: `PROC_PID_INIT_INO`, the same in every kernel.
-const HOSTS: &str = "pid:[4026531836]";
-
 /// Whether events have the numbers that the table of processes has, which are the host's. The kernel gives them as this process
 /// would number them.
 pub(super) fn are_the_hosts() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == HOSTS)
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == HOSTS_PIDS)
 }
 
 /// How often numbers were given since the queue was empty.
