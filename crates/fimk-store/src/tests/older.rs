@@ -17,6 +17,9 @@ const ARCHIVE_1: &[u8] = include_bytes!("schema_1.tar.gz");
 /// second ends before what else is known of the object.
 const ARCHIVE_2: &[u8] = include_bytes!("schema_2.tar.gz");
 
+/// The same of schema 3: each event has all that it had then.
+const ARCHIVE_3: &[u8] = include_bytes!("schema_3.tar.gz");
+
 fn written(kind: &str) -> Vec<Vec<u8>> {
     let lines = SCHEMA_1
         .lines()
@@ -202,13 +205,12 @@ fn a_cut_value_of_schema_1_is_damage() {
     }
 }
 
-#[test]
-fn a_database_of_schema_2_says_what_it_said_and_goes_on() {
-    let old = unpacked(ARCHIVE_2);
+/// It says what it said, and goes on: these events, and the records of these tests.
+fn says_what_it_said(archive: &[u8], told: [Event; 3]) {
+    let old = unpacked(archive);
     let mut store = open(old.path());
     let read: Vec<Record> = store.records(None).map(|item| item.unwrap().1).collect();
     assert_eq!(read, records());
-    let told = [notice("one"), bare(change()), unattributed(change())];
     let events = store.events_after(0, 20).unwrap();
     for (number, (read, told)) in (1..).zip(events.iter().zip(told)) {
         let sequence = number;
@@ -218,6 +220,22 @@ fn a_database_of_schema_2_says_what_it_said_and_goes_on() {
     assert_eq!((events.len(), sorted.0), (3, 3));
     add_events(&mut store, 1);
     store.verify_chain(0).expect("one chain");
+}
+
+#[test]
+fn a_database_of_schema_2_says_what_it_said_and_goes_on() {
+    let told = [notice("one"), bare(change()), unattributed(change())];
+    says_what_it_said(ARCHIVE_2, told);
+}
+
+#[test]
+fn a_database_of_schema_3_says_what_it_said_and_goes_on() {
+    let told = [
+        notice("one"),
+        unattributed(change()),
+        unattributed(change()),
+    ];
+    says_what_it_said(ARCHIVE_3, told);
 }
 
 #[test]
