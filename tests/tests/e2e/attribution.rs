@@ -354,12 +354,9 @@ fn whoever_has_a_number_in_another_namespace_is_not_taken_for_who_has_it_on_the_
         .chain([NAMESPACE, text(&path), text(&number)]);
     launch.under = words.map(str::to_owned).collect();
     let monitor = launch.spawn();
-    let started = monitor.await_start();
-    assert_eq!(
-        started.text("fimk.source"),
-        Some("fanotify"),
-        "the programs see other numbers"
-    );
+    // The programs see other numbers, so they do not serve.
+    let started = Expect::action("monitor_started");
+    monitor.expect(started.field("fimk.source", "fanotify"));
     // Of the table of processes, for it began later.
     let mut other = Command::new("sleep")
         .arg("60")
