@@ -98,8 +98,7 @@ impl Engine {
         self.compared = begun;
         self.remember_rules(config_text)?;
         self.report_start(ready, past, gap, &tally)?;
-        self.say_other_configuration(past, config_text)?;
-        self.say_alive()
+        self.say_other_configuration(past, config_text)
     }
 
     /// A configuration that was exchanged while nobody watched is as telling as one that was exchanged under our eyes.
@@ -164,16 +163,6 @@ impl Engine {
             events: vec![event],
             ..Commit::default()
         })?;
-        self.started = true;
-        self.notify.ready();
-        self.notify.status(&crate::source_sentence(ready));
-        for event in self
-            .store
-            .events_after(before - 1, 1)
-            .map_err(Failure::from)?
-        {
-            self.begin_to_write(&event)?;
-        }
         let mut events = Vec::new();
         if tally.baseline + tally.resumed > 0 {
             events.push(self.notice(
@@ -206,6 +195,18 @@ impl Engine {
             events,
             ..Commit::default()
         })?;
+        // Before anybody hears that fimk watches: who dies after that leaves no new ground to the next.
+        self.say_alive()?;
+        self.started = true;
+        self.notify.ready();
+        self.notify.status(&crate::source_sentence(ready));
+        for event in self
+            .store
+            .events_after(before - 1, 1)
+            .map_err(Failure::from)?
+        {
+            self.begin_to_write(&event)?;
+        }
         for sentence in &past.odd {
             log(sentence);
             self.degraded(sentence)?;
