@@ -246,6 +246,13 @@ impl Engine {
             let Some(mut pending) = self.settle.take(&path) else {
                 continue;
             };
+            if let Some(of_former) = pending.split_former() {
+                let is_all = pending.is_nothing();
+                self.settle.put(path, of_former);
+                if is_all {
+                    continue;
+                }
+            }
             if let Some(there) = self.settle.take(&moved) {
                 // It is of what had the name before: whether this stands is not for it to say.
                 let present = pending.present;

@@ -74,6 +74,30 @@ pub enum Found {
 }
 
 impl Pending {
+    /// Takes out what was done to something that had this name and has lost it: that is told under this name, wherever what
+    /// stands here now goes.
+    pub fn split_former(&mut self) -> Option<Self> {
+        let touches: Vec<Touch> = self
+            .touches
+            .extract_if(.., |it| it.is_of_former())
+            .collect();
+        (!touches.is_empty()).then(|| Self {
+            id: self.id,
+            touches,
+            present: Some(false),
+            ..Self::default()
+        })
+    }
+
+    /// Whether there is no reason to examine anything.
+    pub fn is_nothing(&self) -> bool {
+        self.touches.is_empty()
+            && self.guesses.is_empty()
+            && self.former.is_empty()
+            && self.found.is_none()
+            && self.base.is_none()
+    }
+
     /// Takes in a touch; touches of the same actor that say nothing about the name become one.
     pub fn add(&mut self, mut touch: Touch) {
         if self.is_crowded(&touch) {

@@ -22,6 +22,21 @@ fn settle(window_ms: u64) -> Settle {
 }
 
 #[test]
+fn what_was_done_to_a_former_object_stays_with_the_name_when_what_stands_there_moves() {
+    let former = touch(1, raw::FIMK_OP_WRITE, Some(Fact::Former(7)));
+    let mut pending = crate::samples::pending(vec![former]);
+    pending.id = 3;
+    let stays = pending.split_former().expect("there is such a thing");
+    assert_eq!(
+        (stays.id, stays.touches.len(), stays.present),
+        (3, 1, Some(false))
+    );
+    assert!(pending.is_nothing());
+    pending.add(touch(2, raw::FIMK_OP_WRITE, None));
+    assert!(pending.split_former().is_none() && !pending.is_nothing());
+}
+
+#[test]
 fn touches_of_one_process_are_one_and_those_of_two_are_two() {
     let mut pending = Pending::default();
     for pid in [1, 2, 1] {

@@ -14,6 +14,9 @@ const SLACK_NS: i64 = 50_000_000;
 /// What an `events_lost` tells may have been lost so long before: no more than one is told in five seconds.
 const LOSS_NS: i64 = 15_000_000_000;
 
+/// So long before and after a change that is named wrongly its story is told.
+const STORY_NS: i64 = 10_000_000_000;
+
 /// What the harness itself writes when the storm is over.
 pub const LAST: &str = "last";
 /// Events shown of what was missed.
@@ -275,12 +278,34 @@ fn may_be_named(deed: &Deed, change: &Change, path: &Path) -> bool {
     about && (overlap(change.touched, deed) || change.window.is_some_and(|it| overlap(it, deed)))
 }
 
-/// What a process did nearest to a change: for a failure message.
+/// What a process did nearest to a change, then what became of that object and of both directories: for a failure message.
 fn done_then(deeds: &[Deed], pid: u64, change: &Change) -> String {
     let mut own: Vec<&Deed> = deeds.iter().filter(|it| u64::from(it.pid) == pid).collect();
-    own.sort_by_key(|deed| (change.touched.0 - deed.begun).abs());
-    let nearest = own.iter().take(NEAREST);
-    let lines = nearest.map(|deed| format!("        {deed}"));
+    own.sort_by_key(|deed| {
+        let during = (deed.begun..=deed.ended).contains(&change.touched.1);
+        (!during, (change.touched.0 - deed.begun).abs())
+    });
+    let mut told: Vec<&Deed> = own.iter().take(NEAREST).copied().collect();
+    let nearest = told.first().copied();
+    let names: Vec<&Path> = [
+        nearest.map(|it| it.path.as_path()),
+        change.event.text("file.path").map(Path::new),
+    ]
+    .into_iter()
+    .flatten()
+    .flat_map(|path| [Some(path), path.parent()])
+    .flatten()
+    .collect();
+    own.sort_by_key(|deed| deed.begun);
+    let further = own.iter().filter(|deed| {
+        let is_named = |path: &Path| names.contains(&path);
+        (deed.begun - change.touched.0).abs() < STORY_NS
+            && (nearest.is_some_and(|it| it.inode == deed.inode)
+                || is_named(&deed.path)
+                || deed.from.as_deref().is_some_and(is_named))
+    });
+    told.extend(further);
+    let lines = told.iter().map(|deed| format!("        {deed}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
