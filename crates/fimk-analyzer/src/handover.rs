@@ -25,9 +25,6 @@ use crate::{
 
 /// How long a loader is waited for that is not there yet: both may be started in any order.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a refusal by the file system is not believed: a loader makes directory and socket first, and gives them
-/// to our group then.
-const GIVEN_WITHIN: Duration = Duration::from_secs(2);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,8 +44,7 @@ enum Answer {
 /// # Errors
 /// With a sentence, when it refuses, or when none listens in time.
 pub fn channel(path: &Path) -> Result<OwnedFd, Failure> {
-    let began = Instant::now();
-    let until = began + PATIENCE;
+    let until = Instant::now() + PATIENCE;
     let name = path.display();
     loop {
         match ask(path, until) {
@@ -69,9 +65,7 @@ pub fn channel(path: &Path) -> Result<OwnedFd, Failure> {
                 );
                 return Err(Failure::new(Status::Permission, sentence));
             }
-            Err(Errno::EACCES | Errno::EPERM) if began.elapsed() < GIVEN_WITHIN => {
-                thread::sleep(PAUSE);
-            }
+            // A loader's directory and socket have their names only once they are given to our group.
             Err(error @ (Errno::EACCES | Errno::EPERM)) => {
                 let sentence = format!(
                     "{name} may not be connected to ({error}): start fimk-analyzer as the user of the loader's --user"

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Uid, fchown};
 
@@ -79,13 +79,7 @@ pub fn shared_parent(path: &Path, account: Account) -> Result<(OwnedFd, PathBuf)
     let (parent, last) = make_parent(above)?;
     let failed = |cause| io(above, "cannot be made", cause);
     let directory = match open(&parent, &last) {
-        Err(Errno::ENOENT) => {
-            let made = make(&parent, &last, PRIVATE).map_err(failed)?;
-            fchown(&made, Some(Uid::from_raw(0)), Some(account.gid))
-                .and_then(|()| fchmod(&made, Mode::from_bits_truncate(0o750)))
-                .map_err(failed)?;
-            made
-        }
+        Err(Errno::ENOENT) => make_shared(&parent, &last, account).map_err(failed)?,
         opened => opened.map_err(failed)?,
     };
     let found = fstat(&directory).map_err(|cause| io(above, "cannot be read", cause))?;
@@ -94,6 +88,20 @@ pub fn shared_parent(path: &Path, account: Account) -> Result<(OwnedFd, PathBuf)
         return Err(refused(above, why));
     }
     Ok((directory, PathBuf::from(name)))
+}
+
+/// Made under another name until it is whole: a loader that is killed meanwhile would leave one that the group never may enter.
+fn make_shared(parent: &OwnedFd, name: &Path, account: Account) -> nix::Result<OwnedFd> {
+    let unfinished = PathBuf::from(format!("{}.new", name.display()));
+    let made = make(parent, &unfinished, PRIVATE)?;
+    // In a directory like /tmp anybody could have made it.
+    if fstat(&made)?.st_uid != 0 {
+        return Err(Errno::EPERM);
+    }
+    fchown(&made, Some(Uid::from_raw(0)), Some(account.gid))?;
+    fchmod(&made, Mode::from_bits_truncate(0o750))?;
+    renameat(parent, unfinished.as_path(), parent, name)?;
+    Ok(made)
 }
 
 fn walk(

@@ -6,12 +6,12 @@
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fimk_wire::{BUSY, HANDED};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
     getsockopt, listen, sendmsg, socket, sockopt,
@@ -72,24 +72,34 @@ impl Handover {
             None,
         )
         .map_err(failed)?;
-        // By our own descriptor: no name on the way can be exchanged under us. Nobody may connect before
-        // owner and mode are set: the umask leaves nothing to others.
-        let here = format!("/proc/self/fd/{}/{}", directory.as_raw_fd(), name.display());
+        // Under another name until it is whole: an analyzer that is refused gives up, and a loader that is killed here would
+        // leave it a socket that refuses it.
+        let unfinished = PathBuf::from(format!("{}.new", name.display()));
+        remove_stale(&directory, &unfinished, path)?;
+        // By our own descriptor: no name on the way can be exchanged under us.
+        let here = format!(
+            "/proc/self/fd/{}/{}",
+            directory.as_raw_fd(),
+            unfinished.display()
+        );
         let address = UnixAddr::new(here.as_str()).map_err(failed)?;
         bind(listener.as_raw_fd(), &address).map_err(failed)?;
         let (owner, flags) = (Some(Uid::from_raw(0)), AtFlags::AT_SYMLINK_NOFOLLOW);
         let mode = Mode::from_bits_truncate(0o660);
-        fchownat(&directory, name.as_path(), owner, Some(account.gid), flags)
-            .and_then(|()| {
-                fchmodat(
-                    &directory,
-                    name.as_path(),
-                    mode,
-                    FchmodatFlags::FollowSymlink,
-                )
-            })
-            .and_then(|()| listen(&listener, Backlog::new(BACKLOG)?))
-            .map_err(failed)?;
+        fchownat(
+            &directory,
+            unfinished.as_path(),
+            owner,
+            Some(account.gid),
+            flags,
+        )
+        .and_then(|()| {
+            let follow = FchmodatFlags::FollowSymlink;
+            fchmodat(&directory, unfinished.as_path(), mode, follow)
+        })
+        .and_then(|()| listen(&listener, Backlog::new(BACKLOG)?))
+        .and_then(|()| renameat(&directory, unfinished.as_path(), &directory, name.as_path()))
+        .map_err(failed)?;
         Ok(Self {
             listener,
             _lock: lock,

@@ -4,7 +4,11 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        net::{UnixDatagram, UnixListener},
+    },
+    time::Instant,
 };
 
 use fimk_tests::{Expect, Launch, Monitor, Site, append_line, deadline, rule, run, stop_services};
@@ -94,6 +98,46 @@ fn an_analyzer_by_itself_takes_another_configuration_at_sighup() {
     let (_, analyzer) = stop_services(loader, analyzer);
     let events = analyzer.events();
     assert!(!events.iter().any(|event| event.is_about(&path)));
+}
+
+/// As one that was killed between making them and giving them to the group left them.
+#[test]
+fn what_a_loader_left_half_made_is_no_obstacle_and_a_socket_is_never_seen_before_it_is_given() {
+    let site = Site::new();
+    let launch = launch(&site);
+    let socket = launch.handover();
+    let directory = socket.parent().expect("it is in a directory").to_owned();
+    let unfinished = directory.with_extension("new");
+    fs::create_dir(&unfinished).expect("it is ours");
+    fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    for _ in 0..5 {
+        let loader = launch.serve_without_waiting();
+        let until = Instant::now() + deadline();
+        // Without a pause: what is half made is so for a moment only.
+        let made = loop {
+            if let Ok(made) = fs::metadata(&socket) {
+                break made;
+            }
+            assert!(Instant::now() < until, "{}", loader.account());
+        };
+        assert_eq!((made.mode() & 0o7777, made.gid()), (0o660, fimk_group()));
+        let above = fs::metadata(&directory).expect("a socket is in it");
+        assert_eq!((above.mode() & 0o7777, above.gid()), (0o750, fimk_group()));
+        assert!(!unfinished.exists());
+        loader.await_log("waits for an analyzer");
+        kill(loader);
+        fs::remove_file(&socket).expect("who is killed leaves it");
+        let half_made = UnixListener::bind(socket.with_extension("new"));
+        drop(half_made.expect("it is ours"));
+    }
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    stop_services(loader, analyzer);
+}
+
+fn fimk_group() -> u32 {
+    let group = nix::unistd::Group::from_name("fimk").ok().flatten();
+    group.expect("Site::new checks it").gid.as_raw()
 }
 
 #[test]
