@@ -1,12 +1,13 @@
 //! Signals → what waits to be examined; mostly about names that come, go and move.
 
+mod moved;
+
 use std::{
     collections::{HashSet, VecDeque},
     os::unix::fs::MetadataExt,
 };
 
 use fimk_core::path::BytePath;
-use fimk_store::Commit;
 use fimk_wire::raw;
 
 use crate::{
@@ -15,12 +16,14 @@ use crate::{
     fanotify::MarkError,
     held::How,
     host,
-    pending::{Found, Pending},
+    pending::Found,
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
-    tree::{Entry, rebased},
+    tree::Entry,
     walk::{Found as FoundName, PATH_BYTES_MAX},
 };
+
+use moved::Move;
 
 /// Names watched before a sign of life is given.
 const WATCHED_AT_ONCE: usize = 16_384;
@@ -34,9 +37,15 @@ impl Engine {
                 new,
                 replaced,
                 directory,
+                before,
                 touch,
             } => {
-                self.moved(old.as_ref(), new.as_ref(), replaced, directory, &touch)?;
+                let how = Move {
+                    replaced,
+                    directory,
+                    before,
+                };
+                self.moved(old.as_ref(), new.as_ref(), how, &touch)?;
             }
             Signal::Attempted(path, attempted) => self.attempted(path, attempted),
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
@@ -96,171 +105,6 @@ impl Engine {
         pending.add(touch);
         if std::mem::take(&mut pending.waits_for_others) {
             self.settle.hasten(path);
-        }
-    }
-
-    fn moved(
-        &mut self,
-        old: Option<&BytePath>,
-        new: Option<&BytePath>,
-        replaced: bool,
-        directory: bool,
-        touch: &Touch,
-    ) -> Result<(), Trouble> {
-        let old_covered = old.filter(|path| self.covered(path));
-        let new_covered = new.filter(|path| self.covered(path));
-        match (old_covered, new_covered) {
-            (from, Some(to)) => self.moved_to(from, old, to, replaced, touch)?,
-            (Some(from), None) => {
-                let touch = Touch {
-                    fact: Some(Fact::MovedOut(new.cloned())),
-                    ..touch.clone()
-                };
-                self.settle.entry(from, false).add(touch);
-            }
-            (None, None) => {}
-        }
-        if let Some(old) = old_covered {
-            self.held.moved(old, new_covered);
-        }
-        if directory && let Some(old) = old {
-            self.moved_below(old, new, old_covered.is_some(), touch)?;
-        }
-        Ok(())
-    }
-
-    /// Something stands under a watched name that stood elsewhere before.
-    fn moved_to(
-        &mut self,
-        from: Option<&BytePath>,
-        old: Option<&BytePath>,
-        to: &BytePath,
-        replaced: bool,
-        touch: &Touch,
-    ) -> Result<(), Trouble> {
-        let mut prior = from
-            .and_then(|path| self.settle.take(path))
-            .unwrap_or_default();
-        // What was waiting here about the object that is replaced stays: its facts are facts.
-        let mut here = self.settle.take(to).unwrap_or_default();
-        here.explain();
-        // What is on record here may have moved on, and wait to be examined there.
-        let stood_here = replaced
-            || here.base.is_some()
-            || self.store.record(to).map_err(Failure::from)?.is_some() && !self.settle.has_left(to);
-        if !stood_here {
-            here.base = match prior.base.take() {
-                Some(base) => Some(base),
-                None => match from {
-                    Some(path) => self.store.record(path).map_err(Failure::from)?,
-                    None => None,
-                },
-            };
-        }
-        let answerable = Operations::CONTENT.with(Operations::ATTRIBUTES);
-        for it in &prior.touches {
-            if it.operations.meets(answerable) && !it.is_of_former() {
-                here.add(Touch {
-                    operations: it.operations.without(Operations::NAMES),
-                    fact: None,
-                    ..it.clone()
-                });
-            }
-        }
-        let fact = if stood_here {
-            Fact::Replaced(old.cloned())
-        } else {
-            Fact::Renamed(old.cloned())
-        };
-        here.add(Touch {
-            fact: Some(fact),
-            ..touch.clone()
-        });
-        here.former.extend(prior.former.iter().cloned());
-        here.former.extend(from.cloned());
-        here.former.retain(|path| path != to);
-        // What was carried here is as old as it was there: it is not done before it is examined here.
-        here.id = match (here.id, prior.id) {
-            (0, 0) => self.settle.new_id(),
-            (0, id) | (id, 0) => id,
-            (one, other) => one.min(other),
-        };
-        self.settle.put(to.clone(), here);
-        let tells =
-            |it: &Touch| it.is_of_former() || it.fact.as_ref().is_some_and(Fact::tells_of_name);
-        if let Some(from) = from.filter(|_| prior.touches.iter().any(tells)) {
-            // How it came by its old name is a fact that is told, though it is gone from there by now.
-            self.settle.put(
-                from.clone(),
-                Pending {
-                    present: Some(false),
-                    ..prior
-                },
-            );
-        }
-        Ok(())
-    }
-
-    /// What was recorded below a directory that moved goes with it, or out of sight.
-    pub(crate) fn moved_below(
-        &mut self,
-        old: &BytePath,
-        new: Option<&BytePath>,
-        told: bool,
-        touch: &Touch,
-    ) -> Result<(), Trouble> {
-        for path in self.recorded_below(old)? {
-            let elsewhere = new.map(|new| rebased(&path, old, new));
-            let moved = elsewhere.clone().filter(|path| self.covered(path));
-            if moved.is_none() && !told {
-                let fact = Some(Fact::MovedOut(elsewhere));
-                self.settle.entry(&path, false).add(Touch {
-                    fact,
-                    ..touch.clone()
-                });
-                continue;
-            }
-            // Otherwise the event of the directory itself stands for what is in it. One at a time: all
-            // together may be more than the store takes at once.
-            let record = self.store.record(&path).map_err(Failure::from)?;
-            if moved.is_none() && self.settle.waits(&path) {
-                self.settle.entry(&path, false).base.clone_from(&record);
-            }
-            self.commit(Commit {
-                put: moved.zip(record).into_iter().collect(),
-                remove: vec![path],
-                ..Commit::default()
-            })?;
-        }
-        self.waiting_below(old, new);
-        Ok(())
-    }
-
-    /// What waited below a directory that moved is to be looked for where it is now.
-    fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
-        for path in self.settle.below(old) {
-            let moved = new.map(|new| rebased(&path, old, new));
-            let Some(moved) = moved.filter(|path| self.covered(path)) else {
-                continue;
-            };
-            let Some(mut pending) = self.settle.take(&path) else {
-                continue;
-            };
-            if let Some(of_former) = pending.split_former() {
-                let is_all = pending.is_nothing();
-                self.settle.put(path, of_former);
-                if is_all {
-                    continue;
-                }
-            }
-            if let Some(there) = self.settle.take(&moved) {
-                // It is of what had the name before: whether this stands is not for it to say.
-                let present = pending.present;
-                pending.id = pending.id.min(there.id);
-                there.touches.into_iter().for_each(|it| pending.add(it));
-                pending.present = present;
-            }
-            self.settle.put(moved, pending);
         }
     }
 

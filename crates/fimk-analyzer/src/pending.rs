@@ -14,7 +14,7 @@ use std::{
 use fimk_core::{config::Config, path::BytePath, record::Record};
 use fimk_wire::raw;
 
-use crate::signal::{Fact, Touch};
+use crate::signal::{Fact, Operations, Touch};
 
 use busy::Busy;
 
@@ -89,6 +89,25 @@ impl Pending {
         })
     }
 
+    /// What was done to the object itself: that goes along when it is given another name.
+    pub fn of_object(&self) -> impl Iterator<Item = Touch> {
+        let answerable = Operations::CONTENT.with(Operations::ATTRIBUTES);
+        let done = self.touches.iter();
+        done.filter(move |it| it.operations.meets(answerable) && !it.is_of_former())
+            .map(|it| Touch {
+                operations: it.operations.without(Operations::NAMES),
+                fact: None,
+                ..it.clone()
+            })
+    }
+
+    /// Whether something is to be told of this name, whatever stands there now.
+    pub fn tells_of_name(&self) -> bool {
+        let tells =
+            |it: &Touch| it.is_of_former() || it.fact.as_ref().is_some_and(Fact::tells_of_name);
+        self.touches.iter().any(tells)
+    }
+
     /// Whether there is no reason to examine anything.
     pub fn is_nothing(&self) -> bool {
         self.touches.is_empty()
@@ -96,6 +115,7 @@ impl Pending {
             && self.former.is_empty()
             && self.found.is_none()
             && self.base.is_none()
+            && !self.unmapped
     }
 
     /// Takes in a touch; touches of the same actor that say nothing about the name become one.

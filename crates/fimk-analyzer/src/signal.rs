@@ -200,6 +200,8 @@ pub enum Signal {
         replaced: bool,
         /// A directory.
         directory: bool,
+        /// It was before what a walk found: what waits under these names may be of what came there since.
+        before: bool,
         /// By whom.
         touch: Touch,
     },

@@ -11,7 +11,9 @@ use std::{
     time::Instant,
 };
 
-use fimk_tests::{Expect, Launch, Monitor, Site, append_line, deadline, rule, run, stop_services};
+use fimk_tests::{
+    Expect, Launch, Monitor, Site, append_line, deadline, not_run, rule, run, stop_services,
+};
 use nix::sys::signal::Signal;
 
 fn launch(site: &Site) -> Launch {
@@ -259,6 +261,66 @@ fn a_change_while_the_analyzer_is_dead_is_reported() {
             .adds("three"),
     );
     stop_services(loader, analyzer);
+}
+
+#[test]
+fn names_that_were_given_again_while_both_were_dead_are_told_with_who_gave_them() {
+    let site = Site::new();
+    let [file, moved] = [site.write("a", "one\n"), site.file("b")];
+    let [new, new_moved] = [site.file("n"), site.file("m")];
+    let [directory, elsewhere] = [site.file("d"), site.file("e")];
+    fs::create_dir(&directory).expect("it is ours");
+    let within = site.write("d/f", "one\n");
+    let launch = launch(&site);
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    let is_bpf = analyzer.is_bpf();
+    // Their successors walk over all this before they read the records of it.
+    kill(loader);
+    kill(analyzer);
+    let movers = [
+        run("mv", &[&file, &moved]),
+        run("mv", &[&directory, &elsewhere]),
+    ];
+    let maker = append_line(&file, "another");
+    let mkdir = run("mkdir", &[&directory]);
+    let writer = append_line(&within, "another");
+    append_line(&new, "one");
+    run("mv", &[&new, &new_moved]);
+    let second = append_line(&new, "another");
+    let loader = launch.serve();
+    let analyzer = launch.analyze();
+    if !is_bpf {
+        not_run(
+            "names that were given again while both were dead",
+            "the source fanotify keeps no records for a successor",
+        );
+        stop_services(loader, analyzer);
+        return;
+    }
+    for (action, path, who) in [
+        ("renamed", &moved, &movers[0]),
+        ("renamed", &elsewhere, &movers[1]),
+        ("created", &file, &maker),
+        ("created", &directory, &mkdir),
+        ("created", &within, &writer),
+        ("created", &new, &second),
+    ] {
+        analyzer.expect(Expect::action(action).of(path).by(who));
+    }
+    let (_, analyzer) = stop_services(loader, analyzer);
+    let since = [maker, mkdir, writer, second].map(|it| u64::from(it.pid));
+    for path in [&moved, &elsewhere, &elsewhere.join("f"), &new_moved] {
+        let events = analyzer.events();
+        let mut of_path = events.iter().filter(|event| event.is_about(path));
+        assert!(
+            of_path.all(|event| event
+                .number("process.pid")
+                .is_none_or(|pid| !since.contains(&pid))),
+            "{}",
+            analyzer.account()
+        );
+    }
 }
 
 #[test]

@@ -37,6 +37,28 @@ fn what_was_done_to_a_former_object_stays_with_the_name_when_what_stands_there_m
 }
 
 #[test]
+fn what_was_done_to_an_object_goes_along_with_it_and_what_tells_of_its_name_or_of_another_does_not()
+{
+    let created = touch(1, raw::FIMK_OP_CREATE, Some(Fact::Created));
+    let former = touch(2, raw::FIMK_OP_CHMOD, Some(Fact::Former(7)));
+    let pending = crate::samples::pending(vec![created.clone(), former]);
+    assert_eq!(pending.of_object().count(), 0);
+    assert!(pending.tells_of_name());
+    let written = Touch {
+        operations: created.operations.with(Operations::WRITES),
+        ..created
+    };
+    let pending = crate::samples::pending(vec![written]);
+    let along: Vec<Touch> = pending.of_object().collect();
+    assert_eq!(
+        (along[0].operations, &along[0].fact),
+        (Operations::WRITES, &None)
+    );
+    let pending = crate::samples::pending(along);
+    assert!(!pending.tells_of_name());
+}
+
+#[test]
 fn touches_of_one_process_are_one_and_those_of_two_are_two() {
     let mut pending = Pending::default();
     for pid in [1, 2, 1] {

@@ -190,6 +190,7 @@ impl Bpf {
             new: new.or_else(|| record.path_elsewhere(table)),
             replaced,
             directory: record.is_directory,
+            before: false,
             touch: record.touch(None),
         }];
         if let Some(left) = left {

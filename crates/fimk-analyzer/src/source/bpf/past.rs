@@ -86,6 +86,7 @@ impl Bpf {
             new: new.or_else(|| record.path_elsewhere(table)),
             replaced: record.replaced.is_some(),
             directory: record.is_directory,
+            before: true,
             touch: record.touch(None),
         }]
     }

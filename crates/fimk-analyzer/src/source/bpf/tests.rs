@@ -167,7 +167,11 @@ fn a_file_renamed_over_another_takes_its_name_and_the_other_is_forgotten() {
     let signals = world.name(&record(raw::FIMK_OP_RENAME, 21, "f", Some("f.new")));
     let [
         Signal::Moved {
-            old, new, replaced, ..
+            old,
+            new,
+            replaced,
+            before: false,
+            ..
         },
     ] = &signals[..]
     else {

@@ -218,6 +218,7 @@ impl Fanotify {
             new,
             replaced,
             directory,
+            before: false,
             touch: touch.clone(),
         }];
         signals.extend(left.map(|left| self.came(tree, left.path, false, touch, Fact::Created)));

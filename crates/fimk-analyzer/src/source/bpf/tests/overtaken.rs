@@ -38,9 +38,9 @@ fn a_directory_that_moved_on_takes_nothing_along_from_what_has_its_old_name_now(
     let mut world = found(&[("e", 30, true), ("d", 31, true), ("d/f", 20, false)]);
     let signals = world.name(&moves(30, DIRECTORY_MODE, "c", "d"));
     assert!(
-        matches!(&signals[..], [Signal::Moved { old: Some(old), new: Some(new), .. }]
+        matches!(&signals[..], [Signal::Moved { old: Some(old), new: Some(new), before: true, .. }]
             if *old == path("/watched/d") && *new == path("/watched/c")),
-        "it is told: {signals:?}"
+        "it is told, and carries nothing that waits: {signals:?}"
     );
     assert_eq!(names_of(&world, 30), ["/watched/e"]);
     assert_eq!(names_of(&world, 31), ["/watched/d"]);
