@@ -329,9 +329,10 @@ impl Engine {
     /// Whether something has a name that went by the last record, and no record of it is on its way: of two that are alike and
     /// wait at the same time fanotify makes one, so that a name that came again is told of once. (BPF makes one for each.)
     fn stands_after_all(&mut self, path: &BytePath) -> Result<bool, Trouble> {
-        let Eyes::Fanotify(_) = &self.eyes else {
-            return Ok(false);
-        };
+        if let Eyes::Bpf(_) = &self.eyes {
+            // A walk found something there, and what is told as gone stood there before.
+            return Ok(self.tree.get(path).is_some());
+        }
         let at = path.clone();
         if !matches!(
             self.ask(path, move |reader| reader.attributes(&at)),

@@ -6,7 +6,7 @@
 mod busy;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Bound,
     time::{Duration, Instant},
 };
@@ -336,6 +336,18 @@ impl Settle {
     pub fn has_left(&self, path: &BytePath) -> bool {
         let mut waiting = self.waiting.values();
         waiting.any(|(_, pending)| pending.former.contains(path))
+    }
+
+    /// Those names below this one of which the records wait under other names.
+    pub fn left_below(&self, path: &BytePath) -> HashSet<BytePath> {
+        let former = self.waiting.values().flat_map(|(_, it)| &it.former);
+        former.filter(|it| it.is_in(path)).cloned().collect()
+    }
+
+    /// Whether the last that waits about a path says that nothing stands there.
+    pub fn is_gone(&self, path: &BytePath) -> bool {
+        let waiting = self.waiting.get(path);
+        waiting.is_some_and(|(_, pending)| pending.present == Some(false))
     }
 
     /// The paths below this one that wait.

@@ -269,8 +269,12 @@ fn names_that_were_given_again_while_both_were_dead_are_told_with_who_gave_them(
     let [file, moved] = [site.write("a", "one\n"), site.file("b")];
     let [new, new_moved] = [site.file("n"), site.file("m")];
     let [directory, elsewhere] = [site.file("d"), site.file("e")];
-    fs::create_dir(&directory).expect("it is ours");
+    let [place, away, came] = [site.file("p"), site.file("q"), site.file("r")];
+    for path in [&directory, &place] {
+        fs::create_dir(path).expect("it is ours");
+    }
     let within = site.write("d/f", "one\n");
+    let given_again = site.write("p/f", "one\n");
     let launch = launch(&site);
     let loader = launch.serve();
     let analyzer = launch.analyze();
@@ -288,6 +292,11 @@ fn names_that_were_given_again_while_both_were_dead_are_told_with_who_gave_them(
     append_line(&new, "one");
     run("mv", &[&new, &new_moved]);
     let second = append_line(&new, "another");
+    let remover = run("rm", &[&given_again]);
+    run("mv", &[&place, &away]);
+    run("mkdir", &[&came]);
+    let last = append_line(&came.join("f"), "another");
+    run("mv", &[&came, &place]);
     let loader = launch.serve();
     let analyzer = launch.analyze();
     if !is_bpf {
@@ -305,6 +314,8 @@ fn names_that_were_given_again_while_both_were_dead_are_told_with_who_gave_them(
         ("created", &directory, &mkdir),
         ("created", &within, &writer),
         ("created", &new, &second),
+        ("deleted", &given_again, &remover),
+        ("modified", &given_again, &last),
     ] {
         analyzer.expect(Expect::action(action).of(path).by(who));
     }

@@ -125,9 +125,14 @@ impl Engine {
         how: Move,
         touch: &Touch,
     ) -> Result<(), Trouble> {
+        let left = self.settle.left_below(old);
         for path in self.recorded_below(old)? {
             let record = self.store.record(&path).map_err(Failure::from)?;
-            if how.before && record.as_ref().is_some_and(|it| self.stands(&path, it)) {
+            // It was gone from here when the directory moved, or came after.
+            let stays = left.contains(&path)
+                || self.settle.is_gone(&path)
+                || how.before && record.as_ref().is_some_and(|it| self.stands(&path, it));
+            if stays {
                 continue;
             }
             let elsewhere = new.map(|new| rebased(&path, old, new));
@@ -163,6 +168,9 @@ impl Engine {
     /// What waited below a directory that moved is to be looked for where it is now.
     fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
         for path in self.settle.below(old) {
+            if self.settle.is_gone(&path) {
+                continue;
+            }
             let moved = new.map(|new| rebased(&path, old, new));
             let Some(moved) = moved.filter(|path| self.covered(path)) else {
                 continue;

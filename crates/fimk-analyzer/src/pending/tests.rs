@@ -151,6 +151,20 @@ fn what_waits_below_a_directory_is_found_without_its_namesakes() {
 }
 
 #[test]
+fn what_left_a_directory_before_that_moved_is_known() {
+    let mut settle = settle(0);
+    settle.entry(&path("/a/moved"), false).former = vec![path("/a/f"), path("/b/f")];
+    let delete = touch(1, raw::FIMK_OP_UNLINK, Some(Fact::Deleted));
+    settle.entry(&path("/a/gone"), false).add(delete);
+    assert_eq!(
+        settle.left_below(&path("/a")),
+        HashSet::from([path("/a/f")])
+    );
+    assert!(settle.is_gone(&path("/a/gone")));
+    assert!(!settle.is_gone(&path("/a/moved")) && !settle.is_gone(&path("/a/f")));
+}
+
+#[test]
 fn a_path_read_a_moment_ago_waits_for_the_end_of_the_window() {
     let mut settle = settle(60_000);
     settle.mark_read(&path("/a"), 1);
