@@ -105,6 +105,15 @@ struct Handles {
     object: Option<Box<[u8]>>,
 }
 
+/// What a mark on a directory tells of what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// Which names come, go and move: it only leads to what is of interest.
+    Names,
+    /// And what is done to what has them.
+    Everything,
+}
+
 /// Whether the process still had its number when the event was read. (From Linux 7.1 on a reaped process
 /// has a pidfd too.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,14 +196,15 @@ impl Group {
         })
     }
 
-    /// Watches a directory and the files in it, not the directories below; `attempts` are events beside changes. Marking again is harmless; a
-    /// directory marked under another path has the new path from then on.
+    /// Watches a directory and what is in it, not the directories below; `attempts` are events beside changes. Marking again is
+    /// harmless; a directory marked under another path has the new path from then on.
     ///
     /// # Errors
     /// See [`MarkError`]. Nothing is marked then.
     pub fn mark_directory(
         &mut self,
         path: &BytePath,
+        within: Within,
         attempts: MaskFlags,
     ) -> Result<(), MarkError> {
         let directory = open_path(
@@ -203,7 +213,11 @@ impl Group {
         )?;
         let handle = handle::of(&directory)?;
         self.paths.room_for(&handle)?;
-        self.mark(&directory, None, directory_mask() | attempts)?;
+        let changes = match within {
+            Within::Names => names_mask(),
+            Within::Everything => names_mask() | content_mask() | MaskFlags::FAN_EVENT_ON_CHILD,
+        };
+        self.mark(&directory, None, changes | attempts)?;
         if let Known::Path(known) = self.paths.get(&handle)
             && known != path
             && !is_at(&directory, known)
@@ -426,20 +440,19 @@ fn is_at(directory: &OwnedFd, path: &BytePath) -> bool {
     (found.st_dev, found.st_ino) == (there.dev(), there.ino())
 }
 
+/// What becomes of the content and attributes of an object.
 fn content_mask() -> MaskFlags {
-    MaskFlags::FAN_MODIFY
-        | MaskFlags::FAN_ATTRIB
-        | MaskFlags::FAN_CLOSE_WRITE
-        | MaskFlags::FAN_DELETE_SELF
-        | MaskFlags::FAN_MOVE_SELF
+    MaskFlags::FAN_MODIFY | MaskFlags::FAN_ATTRIB | MaskFlags::FAN_CLOSE_WRITE | itself_mask()
 }
 
-fn directory_mask() -> MaskFlags {
-    content_mask()
-        | MaskFlags::FAN_CREATE
-        | MaskFlags::FAN_DELETE
-        | MaskFlags::FAN_ONDIR
-        | MaskFlags::FAN_EVENT_ON_CHILD
+/// What becomes of an object itself.
+fn itself_mask() -> MaskFlags {
+    MaskFlags::FAN_DELETE_SELF | MaskFlags::FAN_MOVE_SELF
+}
+
+/// What becomes of a directory and of the names in it.
+fn names_mask() -> MaskFlags {
+    MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_ONDIR | itself_mask()
 }
 
 /// Handles to paths. None for an event on what was forgotten.

@@ -113,6 +113,12 @@ impl Walker {
         self.rules.report_within(directory)
     }
 
+    /// Whether what is done to the files in this directory is of interest: otherwise it only leads to some.
+    pub fn may_cover_in(&self, directory: &BytePath) -> bool {
+        let passwd = BytePath::new(PASSWD.as_bytes());
+        self.rules.may_cover_in(directory) || passwd.parent().as_ref() == Some(directory)
+    }
+
     /// Whether this name is of interest at all.
     pub fn reaches(&self, path: &BytePath, directory: bool) -> Option<Found> {
         if path.bytes().len() > PATH_BYTES_MAX {

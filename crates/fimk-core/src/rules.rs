@@ -190,12 +190,19 @@ impl RuleSet {
 
     /// Whether anything below a directory could be covered. A walker need not enter where it is not.
     pub fn may_contain(&self, directory: &BytePath) -> bool {
-        if is_pseudo(directory) {
-            return false;
-        }
-        if self.literals.has_below(directory) || self.bases.has_below(directory) {
-            return true;
-        }
+        !is_pseudo(directory)
+            && (self.literals.has_below(directory)
+                || self.bases.has_below(directory)
+                || self.reaches_into(directory))
+    }
+
+    /// Whether anything that lies in a directory itself could be covered. Where it is not, the directory only leads to what is.
+    pub fn may_cover_in(&self, directory: &BytePath) -> bool {
+        !is_pseudo(directory) && (self.literals.has_in(directory) || self.reaches_into(directory))
+    }
+
+    /// Whether a rule of this directory, or of one above, reaches what is in it.
+    fn reaches_into(&self, directory: &BytePath) -> bool {
         let exclusions = self.exclusions(directory);
         let mut may = false;
         self.literals.visit(directory, |entry, below| {

@@ -47,7 +47,11 @@ impl Scene {
             fs::create_dir(directory.path().join(name)).expect("made");
         }
         group
-            .mark_directory(&bytes(&directory.path().join("in")), MaskFlags::empty())
+            .mark_directory(
+                &bytes(&directory.path().join("in")),
+                Within::Everything,
+                MaskFlags::empty(),
+            )
             .expect("marked");
         Some(Self { group, directory })
     }
@@ -112,6 +116,30 @@ fn creating_and_writing_name_directory_entry_and_process() {
         assert!(!event.unknown && !event.overflow && event.old.is_none());
     }
     assert!(!scene.group.read(&mut Vec::new()).expect("read"));
+}
+
+#[test]
+fn a_directory_that_only_leads_elsewhere_tells_of_names_and_of_nothing_that_is_written() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let leads = bytes(&scene.path("out"));
+    scene
+        .group
+        .mark_directory(&leads, Within::Names, MaskFlags::empty())
+        .expect("marked");
+    let (_, events) = scene.shell("echo x > out/a; chmod 600 out/a; mkdir out/d; rm out/a");
+    let written = MaskFlags::FAN_MODIFY | MaskFlags::FAN_CLOSE_WRITE | MaskFlags::FAN_ATTRIB;
+    assert!(
+        !events.iter().any(|event| has(event, written)),
+        "{events:?}"
+    );
+    let created = events
+        .iter()
+        .filter(|event| has(event, MaskFlags::FAN_CREATE));
+    let names: Vec<_> = created.map(|event| event.name.as_slice()).collect();
+    assert_eq!(names, [&b"a"[..], b"d"]);
+    assert_eq!(only(&events, MaskFlags::FAN_DELETE).directory, Some(leads));
 }
 
 #[test]
@@ -233,7 +261,7 @@ fn without_fan_rename_the_two_halves_are_told_apart() {
     scene.group.rename = false;
     scene
         .group
-        .mark_directory(&second, MaskFlags::empty())
+        .mark_directory(&second, Within::Everything, MaskFlags::empty())
         .expect("marked");
     fs::write(scene.path("out/a"), "x").expect("written");
     scene.events();
@@ -300,7 +328,7 @@ fn a_moved_directory_has_its_new_path_and_a_forgotten_one_is_silent() {
     assert_eq!(events, []);
     scene
         .group
-        .mark_directory(&new, MaskFlags::empty())
+        .mark_directory(&new, Within::Everything, MaskFlags::empty())
         .expect("marked again");
     let (_, events) = scene.shell("echo x > out/new/c");
     assert_eq!(only(&events, MaskFlags::FAN_CREATE).directory, Some(new));
@@ -336,7 +364,11 @@ fn a_full_queue_is_an_event() {
     scene.group = Group::new(fanotify.into(), libc::FAN_REPORT_DFID_NAME).expect("a group");
     scene
         .group
-        .mark_directory(&bytes(&scene.path("in")), MaskFlags::empty())
+        .mark_directory(
+            &bytes(&scene.path("in")),
+            Within::Everything,
+            MaskFlags::empty(),
+        )
         .expect("marked");
     for name in 0..17_000 {
         fs::File::create(scene.path(&format!("in/{name}"))).expect("created");
@@ -353,16 +385,20 @@ fn links_files_and_missing_directories_are_not_marked() {
     fs::write(scene.path("file"), "x").expect("written");
     for name in ["link", "file"] {
         assert_eq!(
-            scene
-                .group
-                .mark_directory(&bytes(&scene.path(name)), MaskFlags::empty()),
+            scene.group.mark_directory(
+                &bytes(&scene.path(name)),
+                Within::Everything,
+                MaskFlags::empty()
+            ),
             Err(MarkError::NotDirectory)
         );
     }
     assert_eq!(
-        scene
-            .group
-            .mark_directory(&bytes(&scene.path("none")), MaskFlags::empty()),
+        scene.group.mark_directory(
+            &bytes(&scene.path("none")),
+            Within::Everything,
+            MaskFlags::empty()
+        ),
         Err(MarkError::Gone)
     );
     assert_eq!(scene.group.marked(), 1);

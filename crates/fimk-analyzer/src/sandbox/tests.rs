@@ -319,7 +319,11 @@ fn the_fanotify_group_is_marked_and_read_inside() {
     let state = directory.join("state");
     let path = fimk_core::path::BytePath::new(state.as_os_str().as_encoded_bytes());
     group
-        .mark_directory(&path, crate::fanotify::MaskFlags::empty())
+        .mark_directory(
+            &path,
+            crate::fanotify::Within::Everything,
+            crate::fanotify::MaskFlags::empty(),
+        )
         .expect("marked");
     fs::write(state.join("a"), "x").expect("written");
     let mut events = Vec::new();

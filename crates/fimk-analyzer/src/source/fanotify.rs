@@ -31,7 +31,7 @@ use crate::{
     actors::Actors,
     channel::{Channel, ChannelError, no_actor},
     clock,
-    fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState},
+    fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState, Within},
     host,
     identity::{ActorKey, Object, device_of},
     signal::{Signal, Touch},
@@ -170,7 +170,8 @@ impl Fanotify {
         let meta = meta.ok_or(MarkError::Gone)?;
         if meta.is_dir() {
             let attempts = marks(walker.report_within(&found.path));
-            return self.group.mark_directory(&found.path, attempts);
+            let within = within(found.covered || walker.may_cover_in(&found.path));
+            return self.group.mark_directory(&found.path, within, attempts);
         }
         if found.directory {
             return self.mark_behind_link(&found.path, walker);
@@ -188,7 +189,8 @@ impl Fanotify {
     fn mark_behind_link(&mut self, link: &BytePath, walker: &Walker) -> Result<(), MarkError> {
         let target = host::real(link).ok_or(MarkError::Gone)?;
         let attempts = marks(walker.report_within(link));
-        self.group.mark_directory(&target, attempts)?;
+        let within = within(walker.may_cover_in(link));
+        self.group.mark_directory(&target, within, attempts)?;
         self.group.moved(&target, link);
         Ok(())
     }
@@ -390,6 +392,14 @@ impl Fanotify {
 impl AsFd for Fanotify {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.group.as_fd()
+    }
+}
+
+fn within(of_interest: bool) -> Within {
+    if of_interest {
+        Within::Everything
+    } else {
+        Within::Names
     }
 }
 

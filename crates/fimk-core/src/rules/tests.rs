@@ -178,6 +178,24 @@ fn the_walker_is_led_to_matches_and_nowhere_else() {
 }
 
 #[test]
+fn a_directory_that_only_leads_to_what_is_covered_has_nothing_of_interest_in_it() {
+    let set = one("paths = [\"/var/log/app\", \"/etc/passwd\", \"/srv/*/x\"]");
+    for text in [
+        "/var/log",
+        "/var/log/app",
+        "/var/log/app/deep",
+        "/etc",
+        "/srv",
+        "/srv/a",
+    ] {
+        assert!(set.may_cover_in(&path(text)), "{text}");
+    }
+    for text in ["/", "/var", "/usr", "/proc"] {
+        assert!(!set.may_cover_in(&path(text)), "{text}");
+    }
+}
+
+#[test]
 fn the_walker_does_not_enter_what_is_excluded() {
     let set = one(
         "paths = [\"/etc\", \"/home/*/x\"]\nexclude = [\"/etc/big\", \".git\", \"/home/mallory\"]",
@@ -253,6 +271,8 @@ proptest::proptest! {
         let set = one(&format!("paths = [{}]\nrecursive = {recursive}", paths.join(",")));
         let target = path(&target);
         if set.covers(&target).is_some() {
+            let within = target.parent().is_some_and(|it| set.may_cover_in(&it));
+            proptest::prop_assert!(within, "what is covered in the directory of {target} is not seen");
             let mut above = target.parent();
             while let Some(directory) = above {
                 proptest::prop_assert!(set.may_contain(&directory), "{directory} hides {target}");

@@ -71,16 +71,22 @@ impl<T> Trie<T> {
 
     /// Whether there is a value below `path`.
     pub(super) fn has_below(&self, path: &BytePath) -> bool {
-        let mut node = self;
-        for component in components(path.bytes()) {
-            match node
-                .children
+        self.at(path).is_some_and(|node| !node.children.is_empty())
+    }
+
+    /// Whether there is a value one name below `path`.
+    pub(super) fn has_in(&self, path: &BytePath) -> bool {
+        let mut nodes = self
+            .at(path)
+            .into_iter()
+            .flat_map(|node| node.children.values());
+        nodes.any(|node| !node.values.is_empty())
+    }
+
+    fn at(&self, path: &BytePath) -> Option<&Self> {
+        components(path.bytes()).try_fold(self, |node, component| {
+            node.children
                 .get(&path.bytes()[component.start..component.end])
-            {
-                Some(child) => node = child,
-                None => return false,
-            }
-        }
-        !node.children.is_empty()
+        })
     }
 }
