@@ -1,43 +1,34 @@
 //! The start: watch, then compare with what was known, then say that every watch is in force.
 
+mod notices;
+mod past;
+
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use fimk_core::{
-    config::{Rule, Texts},
     event::{Action, Gap, Notice},
     path::BytePath,
     rules::RuleSet,
-    time::Timestamp,
 };
 use fimk_store::{Commit, Opened};
 use fimk_wire::raw;
 
 use crate::{
-    age::Age,
     channel::ChannelError,
     clock,
     configuration::{Rules, other_than_before},
-    engine::{AGE, ALIVE, Engine, Eyes, Trouble},
+    engine::{Engine, Eyes, Trouble},
     exit::{Failure, log},
-    homes::Table,
     repairs::Done,
     scan::Tally,
     severity,
     walk::Walker,
 };
 
-/// The meta key under which the rules of the last run are kept, as the text of their configuration.
-const RULES: &str = "rules";
+use notices::{baseline_notice, gap_notice, started_notice, unstored_notice};
 
-/// The same of the digest of that, which is kept of a longer one too.
-const CONFIG: &str = "config_digest";
-
-/// The same of the boot in which everything was last watched: the kernel's id of it.
-const BOOT: &str = "boot";
-
-/// Largest value the store takes as meta; a longer configuration is not kept, and what is found new then
-/// counts as created.
-const RULES_BYTES_MAX: usize = 60 * 1024;
+pub(crate) use notices::plan;
+pub use past::{Past, age, past};
 
 /// Records put at once while the baseline is made.
 pub(crate) const BASELINE_BATCH: usize = 256;
@@ -47,24 +38,6 @@ pub(crate) const BASELINE_BYTES: u64 = 2 << 20;
 
 /// What a record keeps of a content at most.
 pub(crate) const TEXT_BYTES_MAX: u64 = 1 << 20;
-
-/// What was known before this start.
-pub struct Past {
-    /// Last time somebody watched; none at the first start.
-    pub watched_until: Option<Timestamp>,
-    /// Whether the machine was started since.
-    pub rebooted: bool,
-    /// The rules of then.
-    pub rules: Option<Arc<RuleSet>>,
-    /// The digest of the configuration of then, and the rules as they stood in it as far as they are known.
-    pub config: Option<(String, Vec<Rule>)>,
-    /// Everything is read, also what looks as recorded: somebody asked for that.
-    pub thorough: bool,
-    /// What the store said when it was opened.
-    pub opened: Opened,
-    /// What is odd about it: sentences.
-    pub odd: Vec<String>,
-}
 
 impl Engine {
     /// Watches everything, compares, and reports; `ready` is the loader's word on what serves.
@@ -213,21 +186,6 @@ impl Engine {
         }
         self.say_homes_left_out()?;
         self.say_unseen_attempts(ready)
-    }
-
-    pub(crate) fn remember_rules(&mut self, config_text: &str) -> Result<(), Trouble> {
-        let kept = if config_text.len() <= RULES_BYTES_MAX {
-            config_text.as_bytes()
-        } else {
-            b""
-        };
-        self.store.set_meta(RULES, kept).map_err(Failure::from)?;
-        self.store
-            .set_meta(CONFIG, crate::status::digest(config_text).as_bytes())
-            .map_err(Failure::from)?;
-        let boot = self.boot.as_bytes();
-        self.store.set_meta(BOOT, boot).map_err(Failure::from)?;
-        Ok(())
     }
 
     /// Whether changes may come of which no source tells.
@@ -424,138 +382,4 @@ pub(crate) fn is_new_ground(path: &BytePath, past: &Past) -> bool {
             .rules
             .as_ref()
             .is_some_and(|rules| rules.covers(path).is_none())
-}
-
-/// How each operation is served, in words.
-pub(crate) fn plan(ready: &raw::fimk_ready) -> Vec<(String, String)> {
-    fimk_wire::plan::in_words(&ready.plan)
-        .into_iter()
-        .map(|(operation, words)| (operation.to_owned(), words))
-        .collect()
-}
-
-fn started_notice(ready: &raw::fimk_ready, tally: &Tally) -> Notice {
-    let coverage = crate::coverage_words(ready);
-    let coverage = coverage.map_or_else(String::new, |words| format!("; coverage {words}"));
-    Notice {
-        message: crate::source_sentence(ready) + &coverage,
-        plan: plan(ready),
-        counts: watched_counts(ready, tally),
-        ..Notice::default()
-    }
-}
-
-/// What is watched, how much may be, and what that costs the kernel; what is not limited or not used is left out.
-fn watched_counts(ready: &raw::fimk_ready, tally: &Tally) -> Vec<(String, u64)> {
-    let room = [
-        ("objects_max", u64::from(ready.watch_max)),
-        ("kernel_map_bytes", ready.map_bytes),
-    ];
-    let room = room.into_iter().filter(|&(_, count)| count > 0);
-    let counts = [("objects_watched", tally.compared)]
-        .into_iter()
-        .chain(room);
-    counts
-        .map(|(name, count)| (name.to_owned(), count))
-        .collect()
-}
-
-fn baseline_notice(tally: &Tally) -> Notice {
-    let objects = tally.baseline + tally.resumed;
-    let resumed = tally.resumed;
-    let by_whom = if resumed > 0 {
-        format!(", {resumed} of them by an earlier start that was cut short")
-    } else {
-        String::new()
-    };
-    let mut counts = vec![("objects".to_owned(), objects)];
-    if resumed > 0 {
-        counts.push(("resumed".to_owned(), resumed));
-    }
-    Notice {
-        message: format!("{objects} objects were recorded for the first time{by_whom}"),
-        counts,
-        ..Notice::default()
-    }
-}
-
-fn gap_notice(gap: Gap, rebooted: bool, done: Done) -> Notice {
-    let why = if rebooted {
-        ", and the machine was started meanwhile"
-    } else {
-        ""
-    };
-    let mut counts = done.of_gap();
-    if rebooted {
-        counts.push(("reboots".to_owned(), 1));
-    }
-    Notice {
-        message: format!(
-            "nobody watched from {} to {}{why}",
-            gap.from.rfc3339(),
-            gap.to.rfc3339()
-        ),
-        gap: Some(gap),
-        counts,
-        ..Notice::default()
-    }
-}
-
-fn unstored_notice(told: u64, gap: Option<Gap>) -> Notice {
-    Notice {
-        message: format!(
-            "the last fimk was killed while nothing could be stored: outputs may have events up to {told} that are not in the \
-             database; what changed is told again, under other numbers"
-        ),
-        gap,
-        ..Notice::default()
-    }
-}
-
-/// What the ages of events are held against, from where it stood.
-pub fn age(store: &fimk_store::Store) -> Result<Age, Failure> {
-    let kept = kept_time(store, AGE)?;
-    Ok(Age::new(kept, clock::now(), clock::since_boot_ns()))
-}
-
-fn kept_time(store: &fimk_store::Store, key: &str) -> Result<Option<Timestamp>, Failure> {
-    let bytes = store.meta(key)?;
-    let bytes = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-    Ok(bytes.map(|bytes| Timestamp(i64::from_be_bytes(bytes))))
-}
-
-/// What an earlier run left in the store.
-pub fn past(
-    store: &fimk_store::Store,
-    opened: Opened,
-    odd: Vec<String>,
-    homes: &Table,
-    boot: &str,
-) -> Result<Past, Failure> {
-    let watched_until = kept_time(store, ALIVE)?;
-    let config = store
-        .meta(RULES)?
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| Texts::split("the last configuration", &text).parse().ok());
-    // With the homes of now and the targets of its links, or what came behind one while nobody watched would count as new ground.
-    let rules = config
-        .as_ref()
-        .and_then(|config| crate::compile(config, homes).ok())
-        .map(Arc::new);
-    let digest = store
-        .meta(CONFIG)?
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    let config = digest.map(|digest| (digest, config.map_or_else(Vec::new, |config| config.rules)));
-    let before = store
-        .meta(BOOT)?
-        .filter(|before| !before.is_empty() && !boot.is_empty());
-    Ok(Past {
-        watched_until,
-        rebooted: before.is_some_and(|before| before != boot.as_bytes()),
-        rules,
-        config,
-        thorough: false,
-        opened,
-        odd,
-    })
 }

@@ -1,5 +1,7 @@
 //! The store as its user sees it.
 
+mod cursors;
+
 use std::path::{Path, PathBuf};
 
 use fimk_core::{
@@ -18,7 +20,7 @@ use crate::{
     fail::Point,
     kept::{Entry, Kept},
     kinds::{Changed, Totals},
-    open::{CURSORS, Database, EVENTS, HEAD_KEY, META, Opened, RECORDS},
+    open::{Database, EVENTS, HEAD_KEY, META, Opened, RECORDS},
     place::Place,
     retention::{ANCHOR_KEY, REMOVED_KEY, Removed},
     trouble::Trouble,
@@ -36,8 +38,6 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 const NAME_BYTES_MAX: usize = 128;
 /// Of the caller's small values.
 const META_BYTES_MAX: usize = 64 << 10;
-/// Outputs with a cursor. A configuration has a handful; what is no more configured must be forgotten.
-const CURSORS_MAX: usize = 64;
 /// Before the caller's keys in `meta`.
 const USER_PREFIX: &[u8] = b"user/";
 
@@ -280,54 +280,6 @@ impl Store {
         self.unsynced = false;
         self.safe = self.head;
         self.kept.clear();
-    }
-
-    /// The last sequence delivered to an output; 0 for one without a cursor.
-    pub fn cursor(&self, output: &str) -> Result<u64, StoreError> {
-        Ok(self.get(CURSORS, output.as_bytes())?.unwrap_or(0))
-    }
-
-    /// All cursors, by the names of their outputs.
-    pub fn cursors(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let items = self.scan(CURSORS, &[], None).map(|item| {
-            let (key, value) = item?;
-            let name = String::from_utf8(key.into_vec())
-                .map_err(|_| self.damaged("a cursor without a name"))?;
-            Ok((name, self.decode(&value)?))
-        });
-        items.collect()
-    }
-
-    /// Remembers what was delivered. Power failure may take it back to an earlier one: at least once.
-    ///
-    /// # Errors
-    /// [`StoreError::TooLarge`]: a name over 128 bytes, or a 65th cursor.
-    pub fn set_cursor(&mut self, output: &str, sequence: u64) -> Result<(), StoreError> {
-        check_size(
-            "the length of the name of an output",
-            output.len(),
-            NAME_BYTES_MAX,
-        )?;
-        if self.get::<u64>(CURSORS, output.as_bytes())?.is_none() {
-            check_size(
-                "the number of outputs with a cursor",
-                self.cursors()?.len() + 1,
-                CURSORS_MAX,
-            )?;
-        }
-        let mut batch = Batch::default();
-        batch.put(CURSORS, output.as_bytes(), self.encode(&sequence)?)?;
-        let unsynced = self.unsynced;
-        self.write(batch)?;
-        self.unsynced = unsynced || self.trouble.is_some();
-        Ok(())
-    }
-
-    /// Forgets an output that is no longer configured: its cursor would keep [`Store::retain`] back for ever.
-    pub fn remove_cursor(&mut self, output: &str) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        batch.remove(CURSORS, output.as_bytes())?;
-        self.write(batch)
     }
 
     /// A small value of the caller's.
