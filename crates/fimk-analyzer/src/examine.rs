@@ -24,7 +24,7 @@ use crate::{
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
     host,
-    patience::Hangs,
+    patience::{About, Hangs},
     pending::{Found, Pending},
     read::{Known, ReadError, Reader, unchanged},
     report::{Case, Report, awaits_reason, puts},
@@ -377,6 +377,16 @@ impl Engine {
         path: &BytePath,
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
+        self.patience.may_ask(path)?;
+        self.ask_about(&About::one(path), job)
+    }
+
+    /// The same with several, each of which may be asked for.
+    pub(crate) fn ask_about<T: Send + 'static>(
+        &mut self,
+        about: &About<'_>,
+        job: impl FnOnce(&Reader) -> T + Send + 'static,
+    ) -> Result<T, Hangs> {
         let (notify, channel, stash) = (&mut self.notify, &mut self.channel, &mut self.stash);
         let alive = || {
             notify.beat();
@@ -389,7 +399,7 @@ impl Engine {
                 }
             }
         };
-        let done = self.patience.ask_meanwhile(path, &self.mounts, alive, job);
+        let done = self.patience.ask_meanwhile(about, &self.mounts, alive, job);
         self.notify.beat();
         // As above.
         let _ = self.channel.beat();

@@ -3,7 +3,13 @@
 //!
 //! What it finds, and what a round that reads all content finds (`scan::rounds`), waits a moment for the event that explains it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use fimk_core::{
     path::BytePath,
@@ -15,7 +21,10 @@ use crate::{
     clock,
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
+    patience::About,
     pending::Found,
+    read::Reader,
+    scan::text_bytes,
 };
 
 /// From the beginning of one round to that of the next, if there is little to look at.
@@ -26,8 +35,10 @@ const ROUND_MAX: Duration = Duration::from_secs(50);
 const ROUND_SHARE: u32 = 2_000;
 /// Of a step: longer, and events would wait.
 const STEP: Duration = Duration::from_millis(2);
-/// Objects of a step. Each costs a few microseconds.
-const STEP_OBJECTS: usize = 256;
+/// Objects of a step. Each costs some ten microseconds: more would not be reached in the time.
+const STEP_OBJECTS: usize = 64;
+/// Texts of their records, which are in memory meanwhile.
+const STEP_TEXT_BYTES: usize = 1 << 20;
 /// Between two steps. With [`REST`] it keeps the look below a twentieth of one CPU.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The pause after a step that cost much, in times of what it cost.
@@ -41,6 +52,13 @@ const DOUBTS_MAX: usize = 4_096;
 /// A store to a page that is dirty already changes no time, and a page is written back after 35 seconds at the latest
 /// (`vm.dirty_expire_centisecs` and `vm.dirty_writeback_centisecs`): so long after a change, content may differ though nothing shows it.
 const YOUNG: Duration = Duration::from_secs(60);
+
+/// What a step looks at.
+struct Batch {
+    records: Vec<(BytePath, Record)>,
+    /// The last path that it comes past; none at the end of everything.
+    last: Option<BytePath>,
+}
 
 /// Where the look is.
 pub struct Look {
@@ -136,32 +154,70 @@ impl Engine {
 
     /// One step from where the last ended; where it ended itself, none at the end of everything.
     fn step(&mut self, began: Instant) -> Result<Option<BytePath>, Trouble> {
-        let mut at = None;
-        for _ in 0..STEP_OBJECTS {
-            let after = at.as_ref().or(self.look.after.as_ref());
-            let Some((path, record)) = self.store.record_after(after).map_err(Failure::from)?
-            else {
-                return Ok(None);
-            };
-            self.look_at(&path, &record)?;
-            at = Some(path);
-            if began.elapsed() >= STEP {
+        let Batch { records, last } = self.next_batch()?;
+        let paths: Vec<BytePath> = records.iter().map(|(path, _)| path.clone()).collect();
+        if paths.is_empty() {
+            return Ok(last);
+        }
+        let at = Arc::new(AtomicUsize::new(0));
+        let about = About::each(&paths, Arc::clone(&at));
+        let wanted = records.len();
+        // All in one request: to wake a thread for each costs as much as to look.
+        let job = move |reader: &Reader| {
+            let mut looked = Vec::new();
+            for (number, (path, record)) in records.into_iter().enumerate() {
+                at.store(number, Ordering::Release);
+                let same = reader.looks_like(&path, &record.snapshot);
+                looked.push((path, record, same));
+                if began.elapsed() >= STEP {
+                    break;
+                }
+            }
+            looked
+        };
+        let Ok(looked) = self.ask_about(&about, job) else {
+            // It is compared when it answers; those before it in the next round.
+            let hangs = about.now().clone();
+            self.stalled.add(&hangs);
+            return Ok(Some(hangs));
+        };
+        let is_all = looked.len() == wanted;
+        let reached = looked.last().map(|(path, ..)| path.clone());
+        for (path, record, same) in looked {
+            self.looked_at(path, &record, same);
+        }
+        Ok(if is_all { last } else { reached })
+    }
+
+    fn next_batch(&mut self) -> Result<Batch, Trouble> {
+        let (mut texts, mut last) = (0, None);
+        let mut records = Vec::new();
+        let after = self.store.records_after(None, self.look.after.as_ref());
+        for item in after.take(STEP_OBJECTS) {
+            let (path, record) = item.map_err(Failure::from)?;
+            last = Some(path.clone());
+            if self.settle.waits(&path) {
+                continue;
+            }
+            if self.patience.may_ask(&path).is_err() {
+                self.stalled.add(&path);
+                continue;
+            }
+            texts += text_bytes(&record.snapshot);
+            records.push((path, record));
+            if texts >= STEP_TEXT_BYTES {
                 break;
             }
         }
-        Ok(at)
+        Ok(Batch { records, last })
     }
 
-    fn look_at(&mut self, path: &BytePath, record: &Record) -> Result<(), Trouble> {
-        if self.settle.waits(path) {
-            return Ok(());
-        }
-        if !self.is_as_recorded(path)? {
-            self.look.doubt(path.clone());
+    fn looked_at(&mut self, path: BytePath, record: &Record, same: bool) {
+        if !same {
+            self.look.doubt(path);
         } else if is_young(&record.snapshot, clock::now()) {
-            self.found_late(path);
+            self.found_late(&path);
         }
-        Ok(())
     }
 
     /// It was read, and differs. What shows at a look is a doubt; else no event explains it.

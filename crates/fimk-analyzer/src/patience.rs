@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread,
@@ -53,6 +53,30 @@ const LOCAL: [&str; 16] = [
     "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "overlay",
     "ramfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
+
+/// What one request is about: paths that it goes through, at least one, and at which of them it is.
+pub struct About<'a> {
+    paths: &'a [BytePath],
+    at: Arc<AtomicUsize>,
+}
+
+impl<'a> About<'a> {
+    /// One path.
+    pub fn one(path: &'a BytePath) -> Self {
+        Self::each(std::slice::from_ref(path), Arc::default())
+    }
+
+    /// Several; whoever does it keeps `at`.
+    pub fn each(paths: &'a [BytePath], at: Arc<AtomicUsize>) -> Self {
+        Self { paths, at }
+    }
+
+    /// That which it is at.
+    pub fn now(&self) -> &'a BytePath {
+        let last = self.paths.len().saturating_sub(1);
+        &self.paths[self.at.load(Ordering::Acquire).min(last)]
+    }
+}
 
 /// Why there is no answer, in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,21 +149,21 @@ impl Patience {
         mounts: &Mounts,
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
-        self.ask_meanwhile(path, mounts, || (), job)
+        self.may_ask(path)?;
+        self.ask_meanwhile(&About::one(path), mounts, || (), job)
     }
 
-    /// The same; `alive` is called now and then while it takes long.
+    /// The same about several, of which [`Self::may_ask`] was asked; `alive` is called now and then while it takes long.
     ///
     /// # Errors
     /// As there.
     pub fn ask_meanwhile<T: Send + 'static>(
         &mut self,
-        path: &BytePath,
+        about: &About<'_>,
         mounts: &Mounts,
         mut alive: impl FnMut(),
         job: impl FnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, Hangs> {
-        self.may_ask(path)?;
         let failed = || Hangs("no thread could read it".to_owned());
         let worker = match self.worker.take() {
             Some(worker) => worker,
@@ -164,7 +188,7 @@ impl Patience {
             }
             alive();
             if heard.is_silent(self.reader.progress(), self.silence) {
-                return Err(self.leave_behind(path, mounts, worker.idle));
+                return Err(self.leave_behind(about.now(), mounts, worker.idle));
             }
         }
     }

@@ -33,7 +33,7 @@ use fimk_store::Commit;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::{
-    inspect::{Inspected, inspect, text_bytes},
+    inspect::{Inspected, inspect},
     moves::{Moves, found_by_scan},
     pool::{Next, Pool},
 };
@@ -48,6 +48,7 @@ use crate::{
     start::{BASELINE_BATCH, BASELINE_BYTES, Past, is_new_ground},
 };
 
+pub(crate) use self::inspect::text_bytes;
 pub use self::{
     pace::Pace,
     progress::{Kind, Progress, clear_line},

@@ -54,7 +54,7 @@ pub(super) fn inspect(
 }
 
 /// What a snapshot keeps of its content, about.
-pub(super) fn text_bytes(snapshot: &Snapshot) -> usize {
+pub(crate) fn text_bytes(snapshot: &Snapshot) -> usize {
     match &snapshot.content {
         Content::Read { state: Some(_), .. } => {
             let kept = snapshot.attributes.size.min(TEXT_BYTES_MAX);
