@@ -74,6 +74,33 @@ debian_security_mirror() {
 
 debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
+# `apt_state DIR SUITE [ARCHITECTURE]`: from now on apt has a state of its own in DIR, with the packages of this suite, also for
+# another machine; the system's sources stay as they are.
+apt_state() {
+	local suite=$2 architecture=${3:-$(dpkg --print-architecture)} security
+	mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+	: >"$1/status"
+	printf 'deb [signed-by=%s] %s %s main\n' "$debian_keyring" "$(debian_mirror)" "$suite" >"$1/sources.list"
+	# The kernels of old suites are only there. Suites without one have no such list, which is no failure.
+	if security=$(debian_security_mirror) && [[ $suite != *-* ]]; then
+		printf 'deb [signed-by=%s] %s %s-security main\n' "$debian_keyring" "$security" "$suite" >>"$1/sources.list"
+	fi
+	cat >"$1/apt.conf" <<-CONF
+		Dir::Etc::sourcelist "$1/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::State::Lists "$1/lists";
+		Dir::State::status "$1/status";
+		Dir::Cache "$1/cache";
+		APT::Architecture "$architecture";
+		APT::Architectures "$architecture";
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+	CONF
+	export APT_CONFIG=$1/apt.conf
+	apt-get -q update >&2
+}
+
 # `in_place_of FILE COMMAND…`: COMMAND writes "$FILE.new.PID", which becomes FILE only if it succeeded.
 in_place_of() {
 	local file=$1 temporary=$1.new.$$
@@ -93,27 +120,30 @@ e2e_binary() {
 		sed -n 's/.*"target":{"kind":\["test"\][^}]*"name":"e2e".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
-# `guests LOGS GUEST… -- PROGRAM… [-- ARGUMENTS…]`: scripts/vm for each, as many at once as there are CPUs (a guest keeps
-# one busy), the slowest first if the caller names them so. A GUEST is a kernel, or KERNEL:PART where one kernel has
-# several. Leaves LOGS/GUEST.log and LOGS/GUEST.status. A caller that wants other words after the kernel for some of them
-# has a function `words_for GUEST`, one a line.
+# How many guests may run now: each keeps one CPU busy. A caller may have an answer of its own.
+at_once() { nproc; }
+
+# `guests LOGS GUEST… [-- PROGRAM… [-- ARGUMENTS…]]`: scripts/vm for each, several at once, the slowest first if the caller names them
+# so. A GUEST is a kernel, or KERNEL:PART where one kernel has several. Leaves LOGS/GUEST.log, LOGS/GUEST.seconds and LOGS/GUEST.status. A
+# caller that wants another command than scripts/vm with these words has a function `in_guest GUEST`.
 guests() {
 	local logs=$1 named=() guest
 	shift
-	while [ "$1" != -- ]; do
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
 		named+=("$1")
 		shift
 	done
-	shift
+	shift || true
 	# Fetched and made by one, not by all at once; what fails here says so again below, in the log.
 	for guest in "${named[@]}"; do "$root/scripts/kernel" "${guest%%:*}" >/dev/null || true; done
 	"$root/scripts/rootfs" >/dev/null || true
 	for guest in "${named[@]}"; do
-		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+		while [ "$(jobs -rp | wc -l)" -ge "$(at_once)" ]; do sleep 1; done
 		{
-			local status=0 words=("$@")
-			! declare -F words_for >/dev/null || mapfile -t words < <(words_for "$guest")
-			"$root/scripts/vm" "${guest%%:*}" "${words[@]}" >"$logs/$guest.log" 2>&1 || status=$?
+			local status=0 begun=$SECONDS
+			if declare -F in_guest >/dev/null; then in_guest "$guest"; else "$root/scripts/vm" "${guest%%:*}" "$@"; fi \
+				>"$logs/$guest.log" 2>&1 || status=$?
+			echo "$((SECONDS - begun))" >"$logs/$guest.seconds"
 			echo "$status" >"$logs/$guest.status"
 		} &
 	done

@@ -15,11 +15,54 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 6, TEXT_MAX = 256, RED_ZONE = 4096, SYSCALL_SIZE = 2 };
+enum { ARGUMENTS = 6, TEXT_MAX = 256, RED_ZONE = 4096, PAGE = 4096, NEAR = 16 * PAGE };
+
+// How a machine makes a system call, and where its registers have what.
+#if defined(__x86_64__)
+typedef struct user_regs_struct Registers;
+static const unsigned char instruction[] = {0x0f, 0x05};
+static unsigned long long *place(Registers *registers) { return &registers->rip; }
+static unsigned long long stack(const Registers *registers) { return registers->rsp; }
+static unsigned long long answer(const Registers *registers) { return registers->rax; }
+static unsigned long long *argument(Registers *registers, int i)
+{
+	unsigned long long *places[ARGUMENTS] = {&registers->rdi, &registers->rsi, &registers->rdx,
+						 &registers->r10, &registers->r8,  &registers->r9};
+	return places[i];
+}
+static void set_number(Registers *registers, long number)
+{
+	registers->rax = (unsigned long long)number;
+	registers->orig_rax = ~0ULL; // nothing to be restarted
+}
+// What was interrupted begins anew, as the kernel would have it.
+static void begin_anew(Registers *registers)
+{
+	long interrupted = (long)registers->rax;
+	if (interrupted <= -512 && interrupted >= -516) {
+		registers->rip -= sizeof(instruction);
+		registers->rax = registers->orig_rax;
+	}
+	registers->orig_rax = ~0ULL;
+}
+#elif defined(__aarch64__)
+typedef struct user_regs_struct Registers;
+static const unsigned char instruction[] = {0x01, 0x00, 0x00, 0xd4};
+static unsigned long long *place(Registers *registers) { return &registers->pc; }
+static unsigned long long stack(const Registers *registers) { return registers->sp; }
+static unsigned long long answer(const Registers *registers) { return registers->regs[0]; }
+static unsigned long long *argument(Registers *registers, int i) { return &registers->regs[i]; }
+static void set_number(Registers *registers, long number) { registers->regs[8] = (unsigned long long)number; }
+// Here the kernel has done so before it stops.
+static void begin_anew(Registers *registers) { (void)registers; }
+#else
+#error "how this machine makes a system call is not known here"
+#endif
 
 static const struct {
 	const char *name;
@@ -28,7 +71,10 @@ static const struct {
 	{"openat", SYS_openat},	  {"unlinkat", SYS_unlinkat}, {"renameat2", SYS_renameat2},   {"linkat", SYS_linkat},
 	{"symlinkat", SYS_symlinkat}, {"mkdirat", SYS_mkdirat},	  {"fchmodat", SYS_fchmodat},	  {"fchownat", SYS_fchownat},
 	{"mknodat", SYS_mknodat}, {"socket", SYS_socket},	  {"connect", SYS_connect},	  {"execve", SYS_execve},
-	{"execveat", SYS_execveat}, {"clone", SYS_clone},	  {"fork", SYS_fork},		  {"ptrace", SYS_ptrace},
+	{"execveat", SYS_execveat}, {"clone", SYS_clone},	  {"ptrace", SYS_ptrace},
+#ifdef SYS_fork
+	{"fork", SYS_fork},
+#endif
 	{"process_vm_readv", SYS_process_vm_readv},		  {"bpf", SYS_bpf},		  {"perf_event_open", SYS_perf_event_open},
 	{"mount", SYS_mount},	  {"umount2", SYS_umount2},	  {"unshare", SYS_unshare},	  {"setns", SYS_setns},
 	{"chroot", SYS_chroot},	  {"setuid", SYS_setuid},	  {"capset", SYS_capset},	  {"kill", SYS_kill},
@@ -52,27 +98,43 @@ static void failed(const char *what, pid_t thread)
 	exit(2);
 }
 
-// Texts go where the stack of the thread will grow to, beyond what a function may use without saying so.
-static void put_arguments(pid_t thread, struct user_regs_struct *registers, char **arguments, int count)
+static int memory_of(pid_t thread)
 {
-	unsigned long long *places[ARGUMENTS] = {&registers->rdi, &registers->rsi, &registers->rdx,
-						 &registers->r10, &registers->r8,  &registers->r9};
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/mem", thread);
 	int memory = open(path, O_RDWR | O_CLOEXEC);
 	if (memory < 0)
 		failed("the memory", thread);
+	return memory;
+}
+
+static void get_registers(pid_t thread, Registers *registers)
+{
+	struct iovec all = {registers, sizeof(*registers)};
+	if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &all) < 0)
+		failed("the registers", thread);
+}
+
+static void set_registers(pid_t thread, Registers *registers)
+{
+	struct iovec all = {registers, sizeof(*registers)};
+	if (ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &all) < 0)
+		failed("setting the registers", thread);
+}
+
+// Texts go where the stack of the thread will grow to, beyond what a function may use without saying so.
+static void put_arguments(pid_t thread, int memory, Registers *registers, char **arguments, int count)
+{
 	for (int i = 0; i < ARGUMENTS; i++) {
 		char *end = NULL;
-		*places[i] = i < count ? (unsigned long long)strtoll(arguments[i], &end, 0) : 0;
+		*argument(registers, i) = i < count ? (unsigned long long)strtoll(arguments[i], &end, 0) : 0;
 		if (i >= count || (*arguments[i] && !*end))
 			continue;
-		off_t at = (off_t)(registers->rsp - RED_ZONE - (unsigned long)i * TEXT_MAX);
+		off_t at = (off_t)(stack(registers) - RED_ZONE - (unsigned long)i * TEXT_MAX);
 		if (pwrite(memory, arguments[i], strlen(arguments[i]) + 1, at) < 0)
 			failed("writing to the memory", thread);
-		*places[i] = (unsigned long long)at;
+		*argument(registers, i) = (unsigned long long)at;
 	}
-	close(memory);
 }
 
 static void await_stop(pid_t thread)
@@ -82,15 +144,19 @@ static void await_stop(pid_t thread)
 		failed("the stop", thread);
 }
 
-// A daemon that waits does so in a system call: the instruction before its place makes one.
-static int stands_behind_a_call(pid_t thread, const struct user_regs_struct *registers)
+static int is_a_call(int memory, unsigned long long at)
 {
-	errno = 0;
-	long word = ptrace(PTRACE_PEEKTEXT, thread, registers->rip - SYSCALL_SIZE, 0);
-	return errno == 0 && (word & 0xffff) == 0x050f;
+	unsigned char there[sizeof(instruction)];
+	return pread(memory, there, sizeof(there), (off_t)at) == sizeof(there) && memcmp(there, instruction, sizeof(there)) == 0;
 }
 
-static void stop_in_a_call(pid_t thread, struct user_regs_struct *registers)
+// A daemon that waits does so in a system call: the instruction before its place makes one, or that at its place, to make it again.
+static int is_in_a_call(int memory, unsigned long long at)
+{
+	return is_a_call(memory, at - sizeof(instruction)) || is_a_call(memory, at);
+}
+
+static void stop_in_a_call(pid_t thread, int memory, Registers *registers)
 {
 	if (ptrace(PTRACE_SEIZE, thread, 0, 0) < 0)
 		failed("seizing", thread);
@@ -98,9 +164,8 @@ static void stop_in_a_call(pid_t thread, struct user_regs_struct *registers)
 		if (ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0)
 			failed("stopping", thread);
 		await_stop(thread);
-		if (ptrace(PTRACE_GETREGS, thread, 0, registers) < 0)
-			failed("the registers", thread);
-		if (stands_behind_a_call(thread, registers))
+		get_registers(thread, registers);
+		if (is_in_a_call(memory, *place(registers)))
 			return;
 		ptrace(PTRACE_CONT, thread, 0, 0);
 		usleep(10000);
@@ -108,30 +173,43 @@ static void stop_in_a_call(pid_t thread, struct user_regs_struct *registers)
 	failed("no moment in a system call", thread);
 }
 
+// Another instruction than that of the interrupted call: at that one the kernel may make the interrupted call, not ours.
+static unsigned long long another_call(pid_t thread, int memory, unsigned long long at)
+{
+	unsigned char page[PAGE];
+	for (unsigned long long base = at / PAGE * PAGE - NEAR; base < at + NEAR; base += PAGE) {
+		if (pread(memory, page, PAGE, (off_t)base) != PAGE)
+			continue;
+		for (size_t i = 0; i < PAGE; i += sizeof(instruction)) {
+			unsigned long long there = base + i;
+			if (there != at && there + sizeof(instruction) != at && memcmp(page + i, instruction, sizeof(instruction)) == 0)
+				return there;
+		}
+	}
+	failed("no other system call nearby", thread);
+	return 0;
+}
+
 static long call_in(pid_t thread, long number, char **arguments, int count)
 {
-	struct user_regs_struct kept, registers;
-	stop_in_a_call(thread, &kept);
+	Registers kept, registers;
+	int memory = memory_of(thread);
+	stop_in_a_call(thread, memory, &kept);
 	registers = kept;
-	registers.rip -= SYSCALL_SIZE;
-	registers.rax = (unsigned long long)number;
-	registers.orig_rax = ~0ULL; // nothing to be restarted
-	put_arguments(thread, &registers, arguments, count);
-	if (ptrace(PTRACE_SETREGS, thread, 0, &registers) < 0 || ptrace(PTRACE_SINGLESTEP, thread, 0, 0) < 0)
+	*place(&registers) = another_call(thread, memory, *place(&kept));
+	set_number(&registers, number);
+	put_arguments(thread, memory, &registers, arguments, count);
+	set_registers(thread, &registers);
+	if (ptrace(PTRACE_SINGLESTEP, thread, 0, 0) < 0)
 		failed("the call", thread);
 	await_stop(thread);
-	if (ptrace(PTRACE_GETREGS, thread, 0, &registers) < 0)
-		failed("the registers after the call", thread);
-	// What was interrupted begins anew, as the kernel would have it.
-	long interrupted = (long)kept.rax;
-	if (interrupted <= -512 && interrupted >= -516) {
-		kept.rip -= SYSCALL_SIZE;
-		kept.rax = kept.orig_rax;
-	}
-	kept.orig_rax = ~0ULL;
-	if (ptrace(PTRACE_SETREGS, thread, 0, &kept) < 0 || ptrace(PTRACE_DETACH, thread, 0, 0) < 0)
+	get_registers(thread, &registers);
+	begin_anew(&kept);
+	set_registers(thread, &kept);
+	if (ptrace(PTRACE_DETACH, thread, 0, 0) < 0)
 		failed("letting go", thread);
-	return (long)registers.rax;
+	close(memory);
+	return (long)answer(&registers);
 }
 
 // A worker of io_uring is a thread of the process too, but never comes out of the kernel.

@@ -30,6 +30,11 @@ pub enum Way {
     Handover(PathBuf),
 }
 
+/// Whether only the version is wanted.
+pub fn asks_version(mut words: impl Iterator<Item = String>) -> bool {
+    words.next().is_some_and(|word| word == "--version")
+}
+
 /// Parses the command line behind the program's name.
 pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
     let usage =
@@ -132,13 +137,16 @@ mod tests {
                 "config",
                 "source",
                 "state-dir",
-                "run-dir"
+                "run-dir",
+                "version"
             ]
         );
         let mut once = flags.clone();
         once.remove(1);
         assert_eq!(flags_in(rest), once);
-        for flag in flags {
+        let (version, others) = flags.split_last().expect("there are some");
+        assert!(asks_version([format!("--{version}")].into_iter()));
+        for flag in others {
             let refused = parsed(&format!("--{flag} bpf")).expect_err("it is not enough");
             assert!(!refused.sentence.contains("there is no flag"), "{flag}");
         }

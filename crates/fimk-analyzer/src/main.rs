@@ -62,6 +62,7 @@ mod wanted;
 
 use std::{
     fs,
+    io::{self, Write as _},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     process::ExitCode,
@@ -115,6 +116,10 @@ fn main() -> ExitCode {
 
 /// The whole life of the analyzer, in order.
 fn run() -> Result<(), Failure> {
+    if args::asks_version(std::env::args().skip(1)) {
+        let _ = writeln!(io::stdout(), "fimk-analyzer {}", env!("CARGO_PKG_VERSION"));
+        return Ok(());
+    }
     let args = args::parse(std::env::args().skip(1))?;
     // Before anything takes long: a signal that comes from here on is answered when all is watched.
     let hangup = caught(SIGHUP)?;
