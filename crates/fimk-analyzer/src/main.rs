@@ -325,7 +325,7 @@ fn wanted(args: &Args, config: &Config) -> u32 {
 
 /// Readable when a signal came, a byte for each. The other end stays open in the handler.
 fn caught(signal: i32) -> Result<UnixStream, Failure> {
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Failure::new(
             Status::Internal,
             format!("signals cannot be caught: {error}"),

@@ -59,9 +59,9 @@ fn who_replaces_a_new_file_is_told_to_have_though_both_are_read_together() {
 #[test]
 fn what_was_removed_or_renamed_before_its_directory_moved_is_told_by_the_names_it_had() {
     let site = Site::new();
-    let (directory, moved) = (site.file("d"), site.file("e"));
+    let (directory, elsewhere) = (site.file("d"), site.file("e"));
     fs::create_dir(&directory).expect("it is ours");
-    let [gone, renamed] = ["d/gone", "d/one"].map(|name| site.write(name, "text\n"));
+    let [gone, one] = ["d/gone", "d/one"].map(|name| site.write(name, "text\n"));
     let new_name = directory.join("two");
     let monitor = site.watch();
     // All three are read together.
@@ -71,14 +71,14 @@ fn what_was_removed_or_renamed_before_its_directory_moved_is_told_by_the_names_i
     let analyzer = Pid::from_raw(analyzer.expect("it runs"));
     kill(analyzer, Signal::SIGSTOP).expect("it runs");
     let remover = run("rm", &[&gone]);
-    let renamer = run("mv", &[&renamed, &new_name]);
-    let mover = run("mv", &[&directory, &moved]);
+    let renamer = run("mv", &[&one, &new_name]);
+    let mover = run("mv", &[&directory, &elsewhere]);
     kill(analyzer, Signal::SIGCONT).expect("it runs");
     monitor.expect(Expect::action("deleted").of(&gone).by(&remover));
-    monitor.expect(Expect::action("renamed").of(&moved).by(&mover));
+    monitor.expect(Expect::action("renamed").of(&elsewhere).by(&mover));
     monitor.expect(
         Expect::action("renamed")
-            .field("fimk.previous_path", text(&renamed))
+            .field("fimk.previous_path", text(&one))
             .by(&renamer),
     );
     monitor.stop();
