@@ -6,13 +6,11 @@
 
 use crate::{
     Tokenize,
-    entries::{
-        self, Entry, Fault, Field, Format, Line,
-        line::{normal, word},
-    },
+    entries::{self, Entry, Fault, Field, Format, Line},
 };
 
 mod stanza;
+mod word;
 
 /// The sources.
 pub type State = entries::State;
@@ -38,8 +36,7 @@ impl Format for List {
     }
 
     fn extent(&mut self, line: &[u8], _continues: bool) -> (usize, bool) {
-        let comment = line.iter().position(|&byte| byte == b'#');
-        (comment.unwrap_or(line.len()), false)
+        (word::comment(line).unwrap_or(line.len()), false)
     }
 
     fn entries(&mut self, line: &Line<'_>, entries: &mut Vec<Entry>) -> Result<(), Fault> {
@@ -47,23 +44,30 @@ impl Format for List {
         if text.is_empty() {
             return Ok(());
         }
-        let (kind, rest) = word(text);
-        if !TYPES.contains(&kind) {
+        let (kind, rest) = word::next(text)?;
+        if !TYPES.contains(&&kind[..]) {
             return Err(Fault::Form);
         }
         let (options, rest) = options(rest)?;
-        let (uri, rest) = word(rest);
-        let (suite, components) = word(rest);
+        let (uri, rest) = word::next(rest)?;
+        let (suite, rest) = word::next(rest)?;
+        let components = word::all(rest)?;
         // A suite that is a path, with a slash at its end, has no components.
         if suite.is_empty() || components.is_empty() && !suite.ends_with(b"/") {
             return Err(Fault::Incomplete);
         }
-        let subject = [kind, uri, suite].join(&b' ');
         let fields = [
-            (Field::Components, &normal(components)[..]),
-            (Field::Options, &normal(options)),
+            (Field::Components, components.join(&b' ')),
+            (Field::Options, word::all(options)?.join(&b' ')),
         ];
-        entries.push(Entry::new(line, &subject, fields));
+        let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+        // Quotes within a secret may have hidden what it is.
+        entries.push(Entry {
+            subject: line.command(&[kind, uri, suite].join(&b' ')),
+            fields: fields
+                .map(|(field, value)| (*field, line.command(value)))
+                .collect(),
+        });
         Ok(())
     }
 }

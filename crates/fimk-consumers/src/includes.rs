@@ -11,6 +11,7 @@ use crate::{
     Consumer, State,
     entries::{Entry, Field},
     pieces::{Piece, Pieces},
+    sshd,
 };
 
 /// Nobody writes more, and each is compared with the paths that are read.
@@ -111,18 +112,26 @@ fn of_sudoers(place: &Place<'_>, entry: &Entry) -> Vec<Reads> {
 fn of_sshd(place: &Place<'_>, entry: &Entry) -> Vec<Reads> {
     let subject = text(&entry.subject);
     let directive = subject.rsplit(": ").next().unwrap_or_default();
-    let values = entry.field(Field::Value).map(text).unwrap_or_default();
-    let values = values.split(' ').map(|value| value.trim_matches('"'));
-    let values = values.filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"));
-    if let Some(glob) = directive.strip_prefix("Include ") {
+    let values = |text: &str| {
+        let words = sshd::values(text.as_bytes())
+            .unwrap_or_default()
+            .into_iter();
+        let words = words.filter_map(|word| String::from_utf8(word).ok());
+        words.filter(|word| !word.is_empty() && !word.eq_ignore_ascii_case("none"))
+    };
+    if let Some(globs) = directive.strip_prefix("Include ") {
         // Not in the directory of an included file, but of the first.
         let from = place.directory.strip_suffix("/sshd_config.d");
-        return place.reads(Consumer::Sshd, glob, from.unwrap_or(place.directory));
+        let from = from.unwrap_or(place.directory);
+        return values(globs)
+            .flat_map(|glob| place.reads(Consumer::Sshd, &glob, from))
+            .collect();
     }
+    let said = entry.field(Field::Value).map(text).unwrap_or_default();
     match directive {
-        "AuthorizedKeysFile" => values.flat_map(|name| keys(place, name)).collect(),
-        "TrustedUserCAKeys" => values
-            .flat_map(|name| place.reads(Consumer::AuthorizedKeys, &escaped(name), "/"))
+        "AuthorizedKeysFile" => values(&said).flat_map(|name| keys(place, &name)).collect(),
+        "TrustedUserCAKeys" => values(&said)
+            .flat_map(|name| place.reads(Consumer::AuthorizedKeys, &escaped(&name), "/"))
             .collect(),
         _ => Vec::new(),
     }

@@ -2,7 +2,7 @@
 //!
 //! A module is known by what it is asked for and its name (`auth pam_unix.so`); so is what is included
 //! (`auth include common-auth`, `@include common-auth`). What is included is a file of its own. Which module was asked
-//! before decides what the next one means, so the order counts.
+//! before decides what the next one means, so the order counts. Any word may stand in brackets, as the library cuts them.
 //!
 //! Limits: see [`crate::entries`].
 
@@ -43,7 +43,7 @@ impl Format for Pam {
         if text.is_empty() {
             return Ok(());
         }
-        let (kind, rest) = word(text);
+        let (kind, rest) = token(text)?;
         if kind == b"@include" {
             return include(line, &[b"@include ", rest].concat(), rest, entries);
         }
@@ -52,13 +52,13 @@ impl Format for Pam {
         if !TYPES.contains(&&kind[..]) {
             return Err(Fault::Form);
         }
-        let (control, rest) = control(rest)?;
-        let (module, arguments) = word(rest);
+        let (control, rest) = token(rest)?;
+        let (module, arguments) = token(rest)?;
         if control.eq_ignore_ascii_case(b"include") || control.eq_ignore_ascii_case(b"substack") {
             let subject = [&kind[..], &control.to_ascii_lowercase(), module].join(&b' ');
             return include(line, &subject, module, entries);
         }
-        if module.is_empty() {
+        if module.is_empty() || control.is_empty() {
             return Err(Fault::Incomplete);
         }
         let options: &[u8] = if silent {
@@ -66,8 +66,12 @@ impl Format for Pam {
         } else {
             b""
         };
+        let mut control = normal(control);
+        if control.contains(&b'=') {
+            control = [b"[", &control[..], b"]"].concat();
+        }
         let fields = [
-            (Field::Control, &normal(control)[..]),
+            (Field::Control, &control[..]),
             (Field::Arguments, &normal(arguments)),
             (Field::Log, options),
         ];
@@ -89,12 +93,12 @@ fn include(
     Ok(())
 }
 
-/// A word, or what stands in brackets; and what follows it.
-fn control(text: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
-    if !text.starts_with(b"[") {
+/// A word, or what stands in brackets, without these; and what follows it.
+fn token(text: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    let Some(inner) = text.strip_prefix(b"[") else {
         return Ok(word(text));
-    }
-    let end = text.iter().position(|&byte| byte == b']');
-    let (control, rest) = text.split_at(end.ok_or(Fault::Incomplete)? + 1);
-    Ok((control, rest.trim_ascii()))
+    };
+    let end = inner.iter().position(|&byte| byte == b']');
+    let (token, rest) = inner.split_at(end.ok_or(Fault::Incomplete)?);
+    Ok((token, rest[1..].trim_ascii()))
 }

@@ -11,13 +11,13 @@ use std::collections::BTreeSet;
 
 use crate::{
     Tokenize,
-    entries::{
-        self, Entry, Fault, Field, Format, Line,
-        line::{find_any, normal, split_at_any},
-    },
+    entries::{self, Entry, Fault, Field, Format, Line},
 };
 
 mod keywords;
+mod words;
+
+pub(crate) use words::values;
 
 use keywords::Keyword;
 
@@ -48,34 +48,20 @@ impl Format for Sshd {
 
     /// A word that begins with a hash sign begins a comment.
     fn extent(&mut self, line: &[u8], _continues: bool) -> (usize, bool) {
-        let mut from = 0;
-        while let Some(at) = find_any(&line[from..], b"#") {
-            let at = from + at;
-            if line[..at].last().is_none_or(u8::is_ascii_whitespace) {
-                return (at, false);
-            }
-            from = at + 1;
-        }
-        (line.len(), false)
+        (words::comment(line).unwrap_or(line.len()), false)
     }
 
     fn entries(&mut self, line: &Line<'_>, entries: &mut Vec<Entry>) -> Result<(), Fault> {
-        let text = line.text().trim_ascii();
-        if text.is_empty() {
+        let (keyword, arguments) = words::keyword(line.text())?;
+        if keyword.is_empty() && arguments.is_empty() {
             return Ok(());
         }
-        let end = text
-            .iter()
-            .position(|byte| byte.is_ascii_whitespace() || *byte == b'=')
-            .unwrap_or(text.len());
-        let (keyword, arguments) = text.split_at(end);
-        let keyword = Keyword::of(keyword).ok_or(Fault::Form)?;
-        let arguments = arguments.trim_ascii_start();
-        let arguments = arguments.strip_prefix(b"=").unwrap_or(arguments);
+        let keyword = Keyword::of(&keyword).ok_or(Fault::Form)?;
         let values = values(arguments)?;
         if values.is_empty() {
             return Err(Fault::Incomplete);
         }
+        let values: Vec<Vec<u8>> = values.iter().map(|word| words::quoted(word)).collect();
         match keyword.name.as_slice() {
             b"Match" => self.begin(line, &values, entries),
             b"Include" => {
@@ -84,7 +70,7 @@ impl Format for Sshd {
             }
             _ if keyword.adds_up => self.each(line, &keyword, &values, entries),
             b"Subsystem" => {
-                let name = [&keyword.name, values[0]].join(&b' ');
+                let name = [&keyword.name[..], &values[0]].join(&b' ');
                 self.once(line, &name, &values[1..], entries);
             }
             name => self.once(line, name, &values, entries),
@@ -94,7 +80,7 @@ impl Format for Sshd {
 }
 
 impl Sshd {
-    fn begin(&mut self, line: &Line<'_>, criteria: &[&[u8]], entries: &mut Vec<Entry>) {
+    fn begin(&mut self, line: &Line<'_>, criteria: &[Vec<u8>], entries: &mut Vec<Entry>) {
         let criteria = criteria.join(&b' ');
         let subject = [b"Match ", &criteria[..]].concat();
         entries.push(Entry::new(line, &subject, []));
@@ -108,40 +94,31 @@ impl Sshd {
     }
 
     /// What is said once; a second time it has no effect.
-    fn once(&mut self, line: &Line<'_>, name: &[u8], values: &[&[u8]], entries: &mut Vec<Entry>) {
+    fn once(&mut self, line: &Line<'_>, name: &[u8], values: &[Vec<u8>], entries: &mut Vec<Entry>) {
         let mut subject = [&self.block, name].concat();
         if !self.seen.insert(subject.to_ascii_lowercase()) {
             subject.extend_from_slice(b" (repeated, without effect)");
         }
-        let values = values.join(&b' ');
-        entries.push(Entry::new(line, &subject, [(Field::Value, &values[..])]));
+        let mut entry = Entry::new(line, &subject, []);
+        if !values.is_empty() {
+            // Quotes within a secret may have hidden what it is.
+            let value = line.command(&values.join(&b' '));
+            entry.fields.push((Field::Value, value));
+        }
+        entries.push(entry);
     }
 
     /// What adds up.
-    fn each(&self, line: &Line<'_>, keyword: &Keyword, values: &[&[u8]], entries: &mut Vec<Entry>) {
+    fn each(
+        &self,
+        line: &Line<'_>,
+        keyword: &Keyword,
+        values: &[Vec<u8>],
+        entries: &mut Vec<Entry>,
+    ) {
         for value in values {
             let subject = [&self.block[..], &keyword.name, b" ", value].concat();
             entries.push(Entry::new(line, &subject, []));
         }
-    }
-}
-
-/// Words, of which each may be in quotes.
-fn values(text: &[u8]) -> Result<Vec<&[u8]>, Fault> {
-    let parts = split_at_any(text, b" \t\r\x0c");
-    let words = parts.into_iter().filter(|word| !word.is_empty());
-    words.map(unquoted).collect()
-}
-
-fn unquoted(word: &[u8]) -> Result<&[u8], Fault> {
-    let Some(rest) = word.strip_prefix(b"\"") else {
-        return Ok(word);
-    };
-    match rest.strip_suffix(b"\"") {
-        // Quotes tell where the value ends, if nothing else does.
-        Some(inner) if !inner.is_empty() && !normal(inner).contains(&b' ') => Ok(inner),
-        Some(_) => Ok(word),
-        None if rest.contains(&b'"') => Ok(word),
-        None => Err(Fault::Quote),
     }
 }

@@ -1,5 +1,7 @@
-//! Sources as stanzas: a field a line, of which blanks at its beginning continue the one before; a blank line ends a
-//! stanza. A line that begins with a hash sign is a comment, also within a field.
+//! Sources as stanzas: a field a line, of which blanks at its beginning continue the one before; an empty line ends a
+//! stanza, and one of blanks alone does not. A line that begins with a hash sign is a comment, also within a field.
+
+use std::collections::BTreeMap;
 
 use crate::{
     entries::{Entry, Fault, Field, Format, Line, line::words},
@@ -12,6 +14,18 @@ const MAX_ENTRIES: usize = 64;
 /// Bytes of the options that are repeated with each entry of a stanza. A key within it is left out of what is said
 /// beyond that, and shows in the token.
 const MAX_OPTIONS: usize = 2048;
+
+/// Options by which much is decided, and which are told however long the others are. The last value of one holds.
+const SWITCHES: [&str; 5] = [
+    "allow-downgrade-to-insecure",
+    "allow-insecure",
+    "allow-weak",
+    "enabled",
+    "trusted",
+];
+
+/// Of the value of one: it is a word.
+const MAX_SWITCH: usize = 32;
 
 /// What is said behind a source without a type, a URI or a suite, which apt refuses.
 const INCOMPLETE: &str = " (incomplete)";
@@ -32,6 +46,7 @@ struct Stanza {
     components: Pieces,
     options: Pieces,
     options_bytes: usize,
+    switches: BTreeMap<&'static str, Vec<u8>>,
     any: bool,
 }
 
@@ -42,6 +57,7 @@ enum Name {
     Suites,
     Components,
     Option,
+    Switch(&'static str),
 }
 
 impl Format for Stanzas {
@@ -54,26 +70,32 @@ impl Format for Stanzas {
         if text.starts_with(b"#") {
             return Ok(());
         }
-        if text.trim_ascii().is_empty() {
+        if matches!(text, b"" | b"\r") {
             self.finish(entries);
             return Ok(());
         }
         if text[0].is_ascii_whitespace() {
-            let name = self.field.ok_or(Fault::Form)?;
-            self.stanza.put(name, line, text);
+            if !text.trim_ascii().is_empty() {
+                let name = self.field.ok_or(Fault::Form)?;
+                self.stanza.put(name, line, text);
+            }
             return Ok(());
         }
         let colon = text.iter().position(|&byte| byte == b':');
         let (name, value) = text.split_at(colon.ok_or(Fault::Form)?);
+        let name = name.trim_ascii_end();
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
         if name.is_empty() || !name.iter().all(is_name) {
             return Err(Fault::Form);
         }
         let named = Name::of(name);
         self.field = Some(named);
-        if matches!(named, Name::Option) {
-            let lower = name.to_ascii_lowercase();
-            self.stanza.begin_option(line, &lower);
+        match named {
+            Name::Option => self.stanza.begin_option(line, &name.to_ascii_lowercase()),
+            Name::Switch(name) => {
+                self.stanza.switches.insert(name, Vec::new());
+            }
+            _ => {}
         }
         self.stanza.put(named, line, &value[1..]);
         Ok(())
@@ -93,11 +115,12 @@ impl Name {
             ("suites", Self::Suites),
             ("components", Self::Components),
         ];
-        let is = |(name, _): &&(&str, Self)| written.eq_ignore_ascii_case(name.as_bytes());
-        names
-            .iter()
-            .find(is)
-            .map_or(Self::Option, |(_, name)| *name)
+        let is = |name: &str| written.eq_ignore_ascii_case(name.as_bytes());
+        let list = names.into_iter().find(|(name, _)| is(name));
+        let switch = SWITCHES.into_iter().find(|name| is(name));
+        list.map(|(_, name)| name)
+            .or(switch.map(Self::Switch))
+            .unwrap_or(Self::Option)
     }
 }
 
@@ -129,6 +152,15 @@ impl Stanza {
                         " "
                     };
                     self.components.extend(between, &line.pieces(word));
+                    continue;
+                }
+                Name::Switch(name) => {
+                    let value = self.switches.entry(name).or_default();
+                    if !value.is_empty() {
+                        value.push(b',');
+                    }
+                    value.extend_from_slice(word);
+                    value.truncate(MAX_SWITCH);
                     continue;
                 }
                 Name::Option => {
@@ -169,9 +201,15 @@ impl Stanza {
     }
 
     fn entry(&self, subject: &[Pieces]) -> Entry {
+        let mut options = self.options.clone();
+        for (name, value) in &self.switches {
+            let between = if options.0.is_empty() { "" } else { " " };
+            let value = Pieces::clear(value);
+            options.extend(&format!("{between}{name}="), &value);
+        }
         let fields = [
             (Field::Components, &self.components),
-            (Field::Options, &self.options),
+            (Field::Options, &options),
         ];
         let fields = fields.into_iter().filter(|(_, value)| !value.0.is_empty());
         Entry {

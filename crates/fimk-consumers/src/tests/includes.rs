@@ -53,6 +53,18 @@ fn what_sshd_includes_and_takes_keys_from_is_read_as_that() {
 }
 
 #[test]
+fn a_name_with_blanks_is_one_name_however_it_is_quoted() {
+    for name in ["\"/a b\"", "'/a b'", "/a\\ b"] {
+        let content = format!("Include {name}\nAuthorizedKeysFile {name} /c\n");
+        let expected = ["Sshd /a b", "AuthorizedKeys /a b", "AuthorizedKeys /c"];
+        assert_eq!(
+            said(Consumer::Sshd, "/etc/ssh/sshd_config", &content),
+            expected
+        );
+    }
+}
+
+#[test]
 fn other_files_and_what_is_too_long_or_too_much_say_nothing() {
     assert!(said(Consumer::Hosts, "/etc/hosts", "10.0.0.1 include\n").is_empty());
     let long = format!("@include /{}\n", "x".repeat(2_000));

@@ -53,6 +53,24 @@ fn another_control_or_argument_is_told_with_both_values() {
     );
 }
 
+/// Each of these is the same to libpam (1.5.2).
+#[test]
+fn any_word_may_stand_in_brackets() {
+    for line in [
+        "auth sufficient pam_x.so a",
+        "[auth] sufficient pam_x.so a",
+        "auth [sufficient]pam_x.so a",
+        "AUTH sufficient [pam_x.so]a",
+    ] {
+        let said = changes("", &format!("{line}\n"));
+        assert_eq!(said, ["auth pam_x.so||-|sufficient, arguments a, place 1"]);
+    }
+    for control in ["[success=done]", "success=done"] {
+        let said = changes("", &format!("auth {control} pam_x.so\n"));
+        assert_eq!(said, ["auth pam_x.so||-|[success=done], place 1"]);
+    }
+}
+
 #[test]
 fn modules_that_were_swapped_are_told() {
     let (deny, permit) = (
@@ -97,6 +115,9 @@ fn malformed_lines_are_named_by_number_and_length_and_never_quoted() {
         ("auth [success=1 planted", "something is missing"),
         ("auth required", "something is missing"),
         ("auth", "something is missing"),
+        ("[auth", "something is missing"),
+        ("auth [] pam_unix.so", "something is missing"),
+        ("auth required [planted", "something is missing"),
         ("@include", "something is missing"),
     ] {
         let said = changes(BASE, &format!("{BASE}{line}\n"));

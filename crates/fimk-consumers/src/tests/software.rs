@@ -38,6 +38,47 @@ fn a_source_is_told_with_components_and_options() {
     );
 }
 
+/// Each of these is the same to apt (2.6).
+#[test]
+fn quotes_and_percent_signs_are_read_and_a_hash_sign_in_brackets_begins_no_comment() {
+    let said = |line: &str| changes(Consumer::AptList, "", &format!("{line}\n"));
+    for line in [
+        "deb [trusted=yes] http://a/ s m n",
+        "deb [ trusted=\"yes\" ] \"http://a/\" \"s\" m \"n\" # c",
+        "deb [trusted=%79es] http://a/ s m n#c",
+        "\tdeb\t[trusted=y\"es\"]\thttp://a/ s m n",
+    ] {
+        let expected = "deb http://a/ s||-|components m n, options trusted=yes, place 1";
+        assert_eq!(said(line), [expected], "{line}");
+    }
+    assert_eq!(
+        said("deb [arch=amd64#x trusted=yes] http://a/%20b s m"),
+        ["deb http://a/ b s||-|components m, options arch=amd64#x trusted=yes, place 1"]
+    );
+    let planted = format!("deb https://u:hunter2%{:x}unter2@a/ s m", b'h');
+    assert_eq!(
+        said(&planted),
+        ["deb https://u:[redacted 1]@a/ s||-|components m, place 1"]
+    );
+    let planted = said("deb https://u:hunter\"2hunter2\"@a/ s m");
+    assert_hidden("hunter2hunter2", &planted.concat());
+}
+
+#[test]
+fn a_stanza_is_cut_as_apt_cuts_it() {
+    // Blanks before a colon, a line of blanks, and the last of two values.
+    let after = "Types : deb\n \t\nURIs: http://a\nSuites: s\nTrusted: no\nComponents: m\n\
+        Enabled: no\nTrusted: yes\nEnabled:\n # no\n yes\n";
+    assert_eq!(
+        changes(Consumer::AptSources, "", &after.replace(" # no\n", "")),
+        ["deb http://a s||-|components m, options enabled=yes trusted=yes, place 1"]
+    );
+    // However long what stands before it is.
+    let long = format!("{STANZA}Signed-By: {}\nTrusted: yes\n", "x".repeat(4_000));
+    let said = changes(Consumer::AptSources, STANZA, &long).concat();
+    assert!(said.ends_with("signed-by= trusted=yes"), "{said}");
+}
+
 #[test]
 fn malformed_sources_are_named_by_number_and_length_and_never_quoted() {
     for (line, fault) in [

@@ -67,6 +67,42 @@ fn keywords_are_known_in_any_case_by_older_names_and_with_an_equals_sign() {
     assert_eq!(changes(before, after), [layout]);
 }
 
+/// Each of these is the same to sshd (9.2, `-T`).
+#[test]
+fn quotes_escapes_and_signs_of_equality_are_cut_as_sshd_cuts_them() {
+    for line in [
+        "\"PermitRootLogin\" yes",
+        "=PermitRootLogin yes",
+        " = PermitRootLogin = yes",
+        "PermitRootLogin 'yes'",
+        "PermitRootLogin y\"es\"",
+        "PermitRootLogin \"\"y'e's # '",
+        "PermitRootLogin \"yes\"\r",
+    ] {
+        let said = changes("", &format!("{line}\n"));
+        assert_eq!(said, ["PermitRootLogin||-|yes"], "{line}");
+    }
+    let keys = "AuthorizedKeysFile||-|\"/a b\" /c";
+    for line in [
+        "AuthorizedKeysFile '/a b' /c",
+        "AuthorizedKeysFile /a\\ b \"/c\"",
+        "AuthorizedKeysFile /a' 'b /c #d e",
+    ] {
+        assert_eq!(changes("", &format!("{line}\n")), [keys], "{line}");
+    }
+    assert_eq!(changes("", "Banner '#' \\# x#y\n"), ["Banner||-|# \\# x#y"]);
+}
+
+#[test]
+fn a_secret_that_quotes_part_is_hidden() {
+    let line = |secret: &str| format!("ForceCommand curl https://u:hunter\"{secret}\"@host/\n");
+    let (before, after) = (line("2hunter"), line("3hunter"));
+    let said = changes(&before, &after).concat();
+    assert!(said.contains("https://u:[redacted 1]@host/"), "{said}");
+    let kept = format!("{:?}", state(Consumer::Sshd, &before));
+    assert!(!kept.contains("hunter"), "{kept}");
+}
+
 #[test]
 fn what_adds_up_is_told_value_by_value() {
     let after = BASE.replace("alice bob", "alice mallory") + "AllowUsers eve\n";
