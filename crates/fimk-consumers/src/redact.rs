@@ -55,6 +55,15 @@ pub fn line(text: &str) -> String {
     replace(text, &spans_of(text.as_bytes()))
 }
 
+/// Redacts what is called so, and is already redacted for what it is by itself.
+pub fn value(name: &str, text: &str) -> String {
+    if values::is_secret_name(name.as_bytes()) && !text.is_empty() {
+        REDACTED.to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
 /// Redacts the arguments of a process, the program's name first.
 pub fn arguments(args: &[String]) -> Vec<String> {
     let words: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();

@@ -143,10 +143,12 @@ fn add(extended: &mut Extended, name: &[u8], value: Option<&[u8]>, key: &DigestK
             let (shown, secret) = shown(name, &extended.xattrs);
             // What differs in the secret only is to differ.
             let hidden = if secret { name } else { b"" };
-            extended.xattrs.push(Xattr {
-                name: shown,
-                value: value.map(|value| described((hidden, value), key)),
+            let value = value.map(|value| {
+                let mut described = described((hidden, value), key);
+                described.text = described.text.map(|text| redact::value(&shown, &text));
+                described
             });
+            extended.xattrs.push(Xattr { name: shown, value });
         }
     }
 }
@@ -184,6 +186,25 @@ fn text(value: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_whose_name_says_that_it_is_a_secret_is_none_of_the_reader_s() {
+        let key = DigestKey::from_bytes([7; 32]);
+        let told = |name: &str, value: &str| {
+            let mut extended = Extended::default();
+            add(&mut extended, name.as_bytes(), Some(value.as_bytes()), &key);
+            extended.xattrs.remove(0).value.and_then(|it| it.text)
+        };
+        let secret = Some("[redacted]".to_owned());
+        assert_eq!(told("user.db_password", "hunter2 or so"), secret);
+        assert_eq!(told("user.token", "'a' b\0"), secret);
+        assert_eq!(told("user.note", "hunter2"), Some("hunter2".to_owned()));
+        assert_eq!(
+            told("user.note", "token=a"),
+            Some("token=[redacted]".to_owned())
+        );
+        assert_eq!(told("user.password_file", "/a"), Some("/a".to_owned()));
+    }
 
     #[test]
     fn a_secret_in_a_name_is_replaced_and_another_one_in_its_place_differs() {

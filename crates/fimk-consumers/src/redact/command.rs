@@ -27,7 +27,7 @@ enum Form {
     AfterColon,
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program {
         names: &[b"useradd"],
         flags: b"DFlmMNor",
@@ -81,6 +81,13 @@ const PROGRAMS: [Program; 9] = [
         flags: b"xZv",
         options: b"w",
         long: &[],
+        form: Form::Value,
+    },
+    Program {
+        names: &[b"setfattr"],
+        flags: b"h",
+        options: b"v",
+        long: &[b"--value"],
         form: Form::Value,
     },
     Program {

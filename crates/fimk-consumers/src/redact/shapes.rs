@@ -163,8 +163,19 @@ fn des(line: &[u8], colon: usize) -> Option<Range<usize>> {
         .count();
     let follows = line.get(end + more);
     let bounded = more == 0 || line[end] == b'/' && more <= 3;
-    (bounded && !is_word && !follows.is_some_and(|byte| b"-_=(".contains(byte)))
-        .then_some(start..end)
+    let found = bounded && !is_word && !follows.is_some_and(|byte| b"-_=(".contains(byte));
+    found.then(|| start..further(line, end))
+}
+
+/// Where former hashes behind the first end: `alice:1000:2:FIRST,SECOND`, as `pam_pwhistory(8)` keeps them.
+fn further(line: &[u8], mut end: usize) -> usize {
+    while line.get(end) == Some(&b',') {
+        match crypt64_end(line, end + 1, 13) {
+            Some(next) if matches!(line.get(next), None | Some(b',' | b'\n' | b'\r')) => end = next,
+            _ => break,
+        }
+    }
+    end
 }
 
 /// Where `wanted` characters of a hash end; sed(1) has slashes and dots escaped.

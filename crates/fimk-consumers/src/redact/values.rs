@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::spans::Spans;
 
 /// Parts of a name, without `_`, `-` and `.`, that make the value a secret.
-const SECRET: [&[u8]; 15] = [
+const SECRET: [&[u8]; 16] = [
     b"password",
     b"passwd",
     b"passphrase",
@@ -15,6 +15,7 @@ const SECRET: [&[u8]; 15] = [
     b"token",
     b"apikey",
     b"accesskey",
+    b"accountkey",
     b"privatekey",
     b"presharedkey",
     b"authkey",
@@ -25,8 +26,10 @@ const SECRET: [&[u8]; 15] = [
 ];
 /// Last words of a name that do so only by themselves.
 const SECRET_WORDS: [&[u8]; 6] = [b"cookie", b"pass", b"pwd", b"psk", b"pw", b"bindpw"];
+/// Ends of a name that do so: `dbpass`.
+const SECRET_ENDS: [&[u8]; 1] = [b"pass"];
 /// Ends of a name whose value only speaks about a secret.
-const HARMLESS: [&[u8]; 29] = [
+const HARMLESS: [&[u8]; 31] = [
     b"loadcredential",
     b"importcredential",
     b"conditioncredential",
@@ -56,6 +59,8 @@ const HARMLESS: [&[u8]; 29] = [
     b"quality",
     b"algorithm",
     b"minlen",
+    b"bypass",
+    b"compass",
 ];
 /// Values that are none.
 const HARMLESS_VALUES: [&[u8]; 11] = [
@@ -118,6 +123,7 @@ pub(super) fn is_secret_name(name: &[u8]) -> bool {
         .next()
         .unwrap_or(&[]);
     SECRET_WORDS.contains(&word)
+        || SECRET_ENDS.iter().any(|end| compact.ends_with(end))
         || SECRET
             .iter()
             .any(|part| super::find(&compact, part).is_some())
@@ -133,9 +139,12 @@ pub(super) fn find(line: &[u8], spans: &mut Spans) {
     let lead = lead.count();
     let mut at = 0;
     while at < line.len() {
-        let span = matches!(line[at], b'=' | b':')
-            .then(|| assignment(line, at, lead))
-            .flatten();
+        let span = match line[at] {
+            b'=' | b':' => assignment(line, at, lead),
+            b',' => argument(line, at),
+            b'>' => element(line, at),
+            _ => None,
+        };
         at = span.as_ref().map_or(at + 1, |span| span.end.max(at + 1));
         spans.extend(span.into_iter().collect());
     }
@@ -187,6 +196,40 @@ fn assignment(line: &[u8], separator: usize, lead: usize) -> Option<Range<usize>
     }
     let span = value(line, start, first || blanks > 0);
     (!is_harmless(&line[span.clone()])).then_some(span)
+}
+
+/// `define('DB_PASSWORD', 'secret')`: two strings, of which the first names the second.
+fn argument(line: &[u8], comma: usize) -> Option<Range<usize>> {
+    let is_quote = |byte: &u8| b"'\"".contains(byte);
+    let blank = |byte: &&u8| b" \t".contains(byte);
+    let mut before = line[..comma].iter().rev().take(MAX_NAME);
+    let closes = before.find(|byte| !blank(byte)).is_some_and(is_quote);
+    let start = comma + 1 + line[comma + 1..].iter().take_while(blank).count();
+    let opens = line.get(start).is_some_and(is_quote);
+    let named = closes && opens && is_secret_name(&line[name_before(line, comma)]);
+    let span = named.then(|| value(line, start, false))?;
+    (!is_harmless(&line[span.clone()])).then_some(span)
+}
+
+/// `<password>secret</password>`
+fn element(line: &[u8], close: usize) -> Option<Range<usize>> {
+    let near = close.saturating_sub(MAX_NAME);
+    let open = line[near..close].iter().rposition(|&byte| byte == b'<')?;
+    let tag = &line[near + open + 1..close];
+    // Attributes may stand behind the name.
+    let name = tag
+        .split(u8::is_ascii_whitespace)
+        .next()
+        .unwrap_or_default();
+    if !name.iter().all(|&byte| is_name(byte) || byte == b':') || !is_secret_name(name) {
+        return None;
+    }
+    let text = &line[close + 1..];
+    let length = text.iter().position(|&byte| byte == b'<')?;
+    // What does not end is a word in brackets, as in the usage of a program.
+    let ends = text[length..].starts_with(b"</");
+    let span = close + 1..close + 1 + length;
+    (ends && !is_harmless(line[span.clone()].trim_ascii())).then_some(span)
 }
 
 fn is_harmless(value: &[u8]) -> bool {

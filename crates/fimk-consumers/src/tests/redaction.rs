@@ -47,6 +47,24 @@ fn secrets_are_replaced_where_they_stand() {
             "aws_secret_access_key = wJalrXUtnFEMI",
             "aws_secret_access_key = [redacted]",
         ),
+        (
+            "define( 'DB_PASSWORD' , 'it\\'s' ); // x",
+            "define( 'DB_PASSWORD' , '[redacted]' ); // x",
+        ),
+        (
+            "<db><password>a b</password><user>u</user></db>",
+            "<db><password>[redacted]</password><user>u</user></db>",
+        ),
+        (
+            "<c:apiKey kind=\"x\">abc</c:apiKey>",
+            "<c:apiKey kind=\"x\">[redacted]</c:apiKey>",
+        ),
+        ("dbpass = hunter2", "dbpass = [redacted]"),
+        ("A=b;AccountKey=ab==;C=d", "A=b;AccountKey=[redacted];C=d"),
+        (
+            "alice:1000:2:abJnggxhB/yWI,cdKnhhyiC/zXJ",
+            "alice:1000:2:[redacted]",
+        ),
         ("bindpw hunter2", "bindpw [redacted]"),
         (
             "machine h login me password hunter2",
@@ -102,6 +120,9 @@ fn what_is_no_secret_is_left() {
         "Documentation=man:journald.conf(5)",
         "LoadCredential=sysctl.extra",
         "net.ipv4.tcp_syncookies=1",
+        "no_proxy_bypass = yes please",
+        "a <token> of thanks, 'user', 'name'",
+        "if (a > b) { x('password') }",
     ] {
         assert_eq!(line(text), text);
     }
@@ -186,6 +207,18 @@ fn values_of_secret_options_are_redacted() {
         (
             &["sh", "-c", "echo eve:hunter2 | chpasswd"],
             &["sh", "-c", "echo eve:[redacted] | chpasswd"],
+        ),
+        (
+            &["setfattr", "-n", "user.a", "-v", "secret", "--value=b", "x"],
+            &[
+                "setfattr",
+                "-n",
+                "user.a",
+                "-v",
+                "[redacted]",
+                "--value=[redacted]",
+                "x",
+            ],
         ),
         (&["echo", YESCRYPT], &["echo", "[redacted]"]),
         (&[], &[]),
