@@ -65,7 +65,11 @@ impl Engine {
             case.matched.rule,
             has_shrunk(case.before, case.after),
         );
-        reports.retain(|report| is_wanted(report, case, forgiven));
+        let covers = |path: &BytePath| {
+            let matched = self.rules.covers(path);
+            matched.is_some_and(|matched| matched.number == case.matched.number)
+        };
+        reports.retain(|report| is_wanted(report, case, forgiven, covers));
         for (_, _, change) in &mut reports {
             self.tell_file_system(&mut change.file);
         }
@@ -109,7 +113,12 @@ fn has_shrunk(before: Option<&Record>, after: Option<&Snapshot>) -> bool {
 }
 
 /// Whether the rule's switches let an event pass: it need not be named by what is switched on, if it tells of it.
-fn is_wanted((action, severity, change): &Report, case: &Case<'_>, forgiven: bool) -> bool {
+fn is_wanted(
+    (action, severity, change): &Report,
+    case: &Case<'_>,
+    forgiven: bool,
+    covers: impl Fn(&BytePath) -> bool,
+) -> bool {
     if forgiven && *severity == SILENT && change.changes.is_empty() {
         return false;
     }
@@ -117,9 +126,16 @@ fn is_wanted((action, severity, change): &Report, case: &Case<'_>, forgiven: boo
     let both = case.before.is_some() && case.after.is_some();
     let content = both && change.content == Some(ContentVerdict::Changed);
     let attributes = both && change.changes.iter().any(is_of_attributes);
+    // A renaming makes a name and takes another one away, which those who ask for names want to hear.
+    let former = change.previous_path.as_ref();
+    let appeared = *action == Action::Renamed && former != Some(case.path);
+    let vanished =
+        matches!(action, Action::Renamed | Action::Modified) && former.is_some_and(covers);
     events.has(*action)
         || content && events.has(Action::Modified)
         || attributes && events.has(Action::AttributesModified)
+        || appeared && events.has(Action::Created)
+        || vanished && events.has(Action::Deleted)
 }
 
 fn is_of_attributes(difference: &Difference) -> bool {

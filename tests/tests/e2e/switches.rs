@@ -1,6 +1,6 @@
 //! What a rule tells of what it covers: which changes, of which attributes, how deep.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use fimk_tests::{Event, Expect, OBJECTS_MAX, Site, append_line, run, text};
 
@@ -62,6 +62,57 @@ fn what_a_rule_does_not_ask_for_is_recorded_without_an_event() {
     monitor.expect(Expect::action("modified").of(&kept).by(&shell).adds("told"));
     let told: Vec<String> = monitor.stop().iter().filter_map(about).collect();
     assert_eq!(told, ["modified kept"]);
+}
+
+#[test]
+fn a_name_that_comes_or_goes_by_a_renaming_is_told_to_who_asks_for_names_only() {
+    let site = Site::new();
+    let [came, went, both] = ["came", "went", "both"].map(|name| {
+        for file in ["a", "b", "c"] {
+            site.write(&format!("{name}/{file}"), "one\n");
+        }
+        site.file(name)
+    });
+    let rule = |path: &Path, events: &str| {
+        let name = Path::new(path.file_name().expect("it has one"));
+        let (name, path) = (text(name), text(path));
+        format!("[[rule]]\nname = \"{name}\"\npaths = [\"{path}\"]\nevents = [{events}]\n")
+    };
+    let config = format!(
+        "objects_max = {OBJECTS_MAX}\n{}{}{}",
+        rule(&came, "\"onCreate\""),
+        rule(&went, "\"onRemove\""),
+        rule(&both, "\"onCreate\", \"onRemove\""),
+    );
+    site.write("steps/0", "");
+    let steps = format!("{config}{}", rule(&site.file("steps"), "\"created\""));
+    let monitor = site.start(&steps);
+    let mut step = 0;
+    // What was done before the next step is told before it.
+    let mut mv = |from: &Path, to: &Path| {
+        run("mv", &[text(from), text(to)]);
+        step += 1;
+        let done = site.write(&format!("steps/{step}"), "");
+        monitor.expect(Expect::action("created").of(&done));
+    };
+    for directory in [&came, &went, &both] {
+        let there = site.outside("there");
+        mv(&directory.join("a"), &there);
+        mv(&there, &directory.join("new"));
+        mv(&directory.join("b"), &directory.join("c"));
+        mv(&directory.join("c"), &directory.join("d"));
+    }
+    let events = monitor.stop();
+    let told = |rule: &str| -> Vec<String> {
+        let of = |it: &&Event| it.text("fimk.rule") == Some(rule);
+        events.iter().filter(of).filter_map(about).collect()
+    };
+    assert_eq!(told("came"), ["renamed new", "renamed d"]);
+    assert_eq!(told("went"), ["renamed a", "modified c", "renamed d"]);
+    assert_eq!(
+        told("both"),
+        ["renamed a", "renamed new", "modified c", "renamed d"]
+    );
 }
 
 fn about(event: &Event) -> Option<String> {

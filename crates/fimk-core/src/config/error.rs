@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use fimk_consumers::redact;
+
 use crate::text::{self, head};
 
 /// Why a configuration is refused: one sentence that says where and what to do.
@@ -27,9 +29,9 @@ impl std::error::Error for ConfigError {}
 /// What is quoted of the file: enough to find it by.
 const QUOTED_BYTES_MAX: usize = 200;
 
-/// A part of the file as a message quotes it.
+/// A part of the file as a message quotes it. Messages are events as well, and go into logs: no secret is in them.
 pub(super) fn shown(text: &str) -> String {
-    text::shown(text, QUOTED_BYTES_MAX)
+    text::shown(&redact::line(text), QUOTED_BYTES_MAX)
 }
 
 /// The text being read, for errors that point into it.

@@ -15,14 +15,17 @@ const CHANGES: [Action; 8] = [
     Action::Unmounted,
 ];
 
-/// Other names for them, as the rules of Kubescape's node agent have them.
-const ALIASES: [(&str, &[Action]); 6] = [
-    ("on_create", &[Action::Created, Action::Linked]),
-    ("on_change", &[Action::Modified]),
-    ("on_remove", &[Action::Deleted]),
-    ("on_rename", &[Action::Renamed]),
-    ("on_move", &[Action::Renamed]),
-    ("on_chmod", &[Action::AttributesModified]),
+/// Other names for them: those that the rules of Kubescape's node agent have, and the same as words are written here.
+const ALIASES: [([&str; 2], &[Action]); 6] = [
+    (
+        ["onCreate", "on_create"],
+        &[Action::Created, Action::Linked],
+    ),
+    (["onChange", "on_change"], &[Action::Modified]),
+    (["onRemove", "on_remove"], &[Action::Deleted]),
+    (["onRename", "on_rename"], &[Action::Renamed]),
+    (["onMove", "on_move"], &[Action::Renamed]),
+    (["onChmod", "on_chmod"], &[Action::AttributesModified]),
 ];
 
 /// A set of changes.
@@ -57,7 +60,7 @@ impl Switches {
 
     fn named(word: &str) -> Option<u8> {
         let own = CHANGES.into_iter().find(|change| change.name() == word);
-        let alias = ALIASES.into_iter().find(|(alias, _)| *alias == word);
+        let alias = ALIASES.into_iter().find(|(names, _)| names.contains(&word));
         own.map(Self::bit).or(alias.map(|(_, changes)| {
             changes
                 .iter()
@@ -80,7 +83,7 @@ pub(super) fn switches(section: &Section<'_>) -> Result<Switches, ConfigError> {
     for word in words {
         bits |= Switches::named(word.text).ok_or_else(|| {
             let known = CHANGES.map(Action::name).join(", ");
-            let aliases = ALIASES.map(|(alias, _)| alias).join(", ");
+            let aliases = ALIASES.map(|([alias, _], _)| alias).join(", ");
             let message = format!(
                 "`events` in {RULE} may hold {known}, or {aliases}, not \"{}\"",
                 shown(word.text)

@@ -436,6 +436,15 @@ fn rule_of(lines: &str) -> Result<Rule, ConfigError> {
 }
 
 #[test]
+fn a_message_quotes_no_secret() {
+    let url = "[[output]]\ntype = \"http\"\nurl = \"ftp://u:hunter2hunter2@host\"";
+    let error = rule_of(url).expect_err("no url").to_string();
+    assert!(error.contains("ftp://u:[redacted]@host"), "{error}");
+    let word = rule_of("severity = \"password=hunter2hunter2\"").expect_err("no severity");
+    assert!(!word.to_string().contains("hunter2"), "{word}");
+}
+
+#[test]
 fn events_of_a_rule_are_switched_by_our_names_and_by_others() {
     use crate::event::Action::{
         AttributesModified, Created, Deleted, Heartbeat, Linked, Modified, Renamed,
@@ -454,6 +463,12 @@ fn events_of_a_rule_are_switched_by_our_names_and_by_others() {
     ] {
         assert_eq!(events.has(action), wanted, "{action:?}");
     }
+    let ours =
+        "[\"on_create\", \"on_change\", \"on_remove\", \"on_rename\", \"on_chmod\", \"on_move\"]";
+    let theirs =
+        "[\"onCreate\", \"onChange\", \"onRemove\", \"onRename\", \"onChmod\", \"onMove\"]";
+    let [ours, theirs] = [ours, theirs].map(|it| rule_of(&format!("events = {it}")));
+    assert_eq!(ours.expect("valid").events, theirs.expect("valid").events);
     for (lines, part) in [
         ("events = []", "would tell nothing"),
         ("events = [\"on_delete\"]", "not \"on_delete\""),
