@@ -31,6 +31,7 @@ const FILE: &str = "/etc/fimk/fimk.toml";
 pub struct Wanted {
     file: PathBuf,
     dry_run: bool,
+    list: bool,
     format: Format,
 }
 
@@ -51,6 +52,13 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Count what it would watch now, rule by rule"),
         )
+        .arg(
+            Arg::new("list")
+                .long("list")
+                .action(ArgAction::SetTrue)
+                .requires("dry-run")
+                .help("Name each object as well, with its rule"),
+        )
         .arg(format_flag())
 }
 
@@ -59,6 +67,7 @@ pub fn wanted(matches: &ArgMatches) -> Option<Wanted> {
     Some(Wanted {
         file: matches.get_one::<PathBuf>("file")?.clone(),
         dry_run: matches.get_flag("dry-run"),
+        list: matches.get_flag("list"),
         format: Format::of(matches)?,
     })
 }
@@ -72,7 +81,7 @@ pub fn run(wanted: &Wanted) -> Result<String, Failure> {
     let texts = config_files::read(&wanted.file).map_err(refused)?;
     let config = texts.parse().map_err(|error| refused(error.to_string()))?;
     let found = if wanted.dry_run {
-        Some(dry_run(&config).map_err(refused)?)
+        Some(dry_run(&config, wanted.list).map_err(refused)?)
     } else {
         None
     };
@@ -125,6 +134,11 @@ fn in_words(name: &str, config: &Config, drop_ins: usize, found: Option<&Found>)
     for sentence in sentences(config, found) {
         let _ = writeln!(out, "\n{sentence}");
     }
+    for (at, (path, rule)) in found.objects.iter().flatten().enumerate() {
+        let between = if at == 0 { "\n" } else { "" };
+        let name = names.get(*rule).map_or("", String::as_str);
+        let _ = writeln!(out, "{between}{name:width$}  {}", path.escaped());
+    }
     out
 }
 
@@ -164,9 +178,16 @@ fn as_json(name: &str, config: &Config, drop_ins: usize, found: Option<&Found>) 
     });
     if let (Some(found), Some(members)) = (found, object.as_object_mut()) {
         let of_rules = config.rules.iter().zip(&found.of_rules);
-        let by_rule: Vec<Value> = of_rules
+        let mut by_rule: Vec<Value> = of_rules
             .map(|(rule, (objects, size))| json!({ "name": rule.name, "objects": objects, "bytes": size }))
             .collect();
+        for (number, object) in by_rule.iter_mut().enumerate() {
+            if let (Some(objects), Some(members)) = (&found.objects, object.as_object_mut()) {
+                let own = objects.iter().filter(|(_, rule)| *rule == number);
+                let paths: Vec<String> = own.map(|(path, _)| path.escaped()).collect();
+                members.insert("paths".to_owned(), json!(paths));
+            }
+        }
         let (objects, size) = found.sum();
         members.insert(
             "watches".to_owned(),
@@ -194,6 +215,15 @@ mod tests {
         dry_run: bool,
         format: Format,
     ) -> (tempfile::TempDir, Result<String, Failure>) {
+        asked(text, dry_run, false, format)
+    }
+
+    fn asked(
+        text: &str,
+        dry_run: bool,
+        list: bool,
+        format: Format,
+    ) -> (tempfile::TempDir, Result<String, Failure>) {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("fimk.toml");
         let files = directory.path().join("files");
@@ -205,6 +235,7 @@ mod tests {
         let wanted = Wanted {
             file,
             dry_run,
+            list,
             format,
         };
         let done = run(&wanted);
@@ -250,5 +281,21 @@ mod tests {
             text.contains("\nall              4       6 bytes\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_list_names_each_object_with_the_rule_that_decides() {
+        let (directory, done) = asked(RULES, true, true, Format::Human);
+        let files = directory.path().join("files").display().to_string();
+        let text = done.expect("valid");
+        let listed = format!(
+            "\n\nall   {files}\none   {files}/a\nall   {files}/below\nall   {files}/below/b\n"
+        );
+        assert!(text.ends_with(&listed), "{text}");
+        let (directory, done) = asked(RULES, true, true, Format::Json);
+        let files = directory.path().join("files").display().to_string();
+        let found: Value = serde_json::from_str(&done.expect("valid")).expect("JSON");
+        let paths = found.pointer("/watches/rules/1/paths");
+        assert_eq!(paths, Some(&json!([format!("{files}/a")])));
     }
 }

@@ -1,4 +1,4 @@
-//! What a configuration would watch now: counted by a walk like the analyzer's, which keeps nothing.
+//! What a configuration would watch now: counted, or listed, by a walk like the analyzer's.
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +27,8 @@ const DEPTH_MAX: usize = 2_048;
 pub struct Found {
     /// Objects, and bytes of content, of each rule: that which decides on an object counts it.
     pub of_rules: Vec<(u64, u64)>,
+    /// Each object with the number of its rule, sorted, if that was asked for.
+    pub objects: Option<Vec<(BytePath, usize)>>,
     /// Directories that could not be read.
     pub unreadable: u64,
 }
@@ -39,12 +41,12 @@ impl Found {
     }
 }
 
-/// Counts. What this process still has to read it must have read: where the host is seen in another directory, that is its root
+/// Counts, and lists if `lists`. What this process still has to read it must have read: where the host is seen in another directory, that is its root
 /// from then on.
 ///
 /// # Errors
 /// When the wildcards are too complex with the homes of this host, or it may not go where that is.
-pub fn dry_run(config: &Config) -> Result<Found, String> {
+pub fn dry_run(config: &Config, lists: bool) -> Result<Found, String> {
     let host_root = config.host_root.as_deref();
     host_root.map_or(Ok(()), enter)?;
     let mut config = config.clone().with_homes(&homes());
@@ -68,11 +70,14 @@ pub fn dry_run(config: &Config) -> Result<Found, String> {
         rules: &rules,
         found: Found {
             of_rules: vec![(0, 0); config.rules.len()],
+            objects: lists.then(Vec::new),
             unreadable: 0,
         },
     };
     walk.everything();
-    Ok(walk.found)
+    let mut found = walk.found;
+    found.objects.iter_mut().for_each(|objects| objects.sort());
+    Ok(found)
 }
 
 fn enter(root: &Path) -> Result<(), String> {
@@ -155,10 +160,15 @@ impl Walk<'_> {
         let Ok(meta) = fs::symlink_metadata(path.as_path()) else {
             return;
         };
-        let of_rule = usize::try_from(matched.number).ok();
-        if let Some(counted) = of_rule.and_then(|at| self.found.of_rules.get_mut(at)) {
+        let Ok(rule) = usize::try_from(matched.number) else {
+            return;
+        };
+        if let Some(counted) = self.found.of_rules.get_mut(rule) {
             counted.0 += 1;
             counted.1 += if meta.is_file() { meta.size() } else { 0 };
+        }
+        if let Some(objects) = &mut self.found.objects {
+            objects.push((path.clone(), rule));
         }
     }
 
