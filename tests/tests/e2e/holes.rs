@@ -25,8 +25,10 @@
 //! | old content read before the write | every test that asks `with_content_of` |
 //! | unlink and create again drops the watch | `every_classic_file_stays_watched_when_it_is_made_again`, `names::a_file_removed_and_made_again_stays_watched` |
 //! | a missing file that appears is never watched | `links::a_rule_path_that_appears_later_is_picked_up` |
-//! | names of 32 bytes and more | `writes::long_names_are_whole` |
+//! | names of 32 bytes and more | `writes::long_names_are_whole`, `long_names_and_deep_paths_are_whole_after_a_renaming_too` |
 //! | equal inode numbers on two file systems | `writes::equal_inode_numbers_on_two_file_systems_are_two_files` |
+//! | subvolumes of btrfs, overlays | `snapshots`, `overlays` |
+//! | clones, writes of the kernel, mounts over a file | `scripts/evasion` (cases clone, loop, nfs), `mounts` |
 //! | order of events lost | `content::every_line_has_the_fields_that_are_promised_for_all` (numbers rise) |
 //! | a process named puppet | `writes::a_process_that_calls_itself_puppet_is_told` |
 //! | mkdir, then a file at once; rmdir | `names::a_new_directory_and_what_is_in_it_are_seen`, `names::a_removed_tree_is_deleted_name_by_name` |
@@ -43,6 +45,12 @@
 //! | hidden files | every test with `.ssh`, `rules::tests::hidden_names_are_covered_unless_…` of the core |
 //! | a mode of a directory | `what_is_done_to_a_directory_itself_is_told` |
 //! | setxattr | `attributes::an_extended_attribute_is_named_with_both_values` |
+//! | names of backups and temporaries are left out | `names_like_those_of_backups_are_not_left_out` |
+//! | only the first path is served | `every_classic_file_stays_watched_when_it_is_made_again` |
+//! | a new name is swallowed where renamings are not asked for | `switches::a_name_that_comes_or_goes_by_a_renaming_is_told_to_who_asks_for_names_only` |
+//! | names of switches | `switches`, `config::tests::events_of_a_rule_are_switched_by_our_names_and_by_others` of the core |
+//! | excludes that match no path, or too many | `rules::tests` of the core |
+//! | exporters that do nothing | `forwarder`, `syslog`, `journald` |
 //! | made and removed between two looks | `report::tests::what_was_made_and_removed_at_once_is_told_without_having_been_seen` of the analyzer |
 //! | an owner taken for a move | `content::a_changed_owner_is_named` |
 //! | one directory removed and another made, taken for a renaming | `a_directory_that_goes_and_another_that_comes_are_no_renaming` |
@@ -50,13 +58,29 @@
 //! | later changes of a path are dropped for minutes | `every_change_of_a_path_is_told_however_soon_it_comes` |
 //! | names the process that monitors | `attribution`, `names::files_of_a_burst_are_all_reported_under_the_right_pid` |
 //! | links followed to what is there by then | unit tests `read::tests::homes` of the analyzer |
-//! | failed operations reported as done | `silence::a_write_that_fails_is_not_reported`, `silence::a_write_that_is_not_allowed_is_not_reported` |
+//! | failed operations reported as done | `silence::a_write_that_fails_is_not_reported`, `silence::a_write_that_is_not_allowed_is_not_reported`, `a_renaming_and_a_removal_that_fail_are_not_told_as_done` |
 //! | users, groups and devices beyond 16 bits | `an_owner_beyond_16_bits_is_told_whole` |
 //! | short names, paths without their mount point | `writes::long_names_are_whole`, `mounts` |
 //! | fields forged by a name | `names::names_of_any_bytes_are_reported_without_breaking_a_line` |
 //! | files that stay open | `holders` |
+//! | mode, owner and size read from the wrong arguments | `content::a_changed_mode_is_named_with_both_values`, `content::a_changed_owner_is_named`, `writes::ftruncate_is_told` |
+//! | a digest of whatever has that name, kept by the name | `the_digest_is_that_of_the_object_and_is_made_anew_when_it_changes` |
+//! | a process without its directory, arguments and ancestors | `attribution` |
+//! | whoever shares a shell with the monitor is hidden | `who_shares_the_session_of_fimk_is_told` |
+//! | what is under way is thrown away at the end | `restarts`, `Monitor::stop` |
+//!
+//! Of one that records processes, what concerns those that change files:
+//!
+//! | hole | test |
+//! |---|---|
+//! | short-lived processes have no path | `attribution::short_lived_writers_are_named_right_or_not_at_all` |
+//! | a thread that ends takes its process along | `a_process_whose_first_thread_has_ended_is_named` |
+//! | parents are known by their short name or not at all | `attribution::a_change_has_the_ancestors_of_its_process` |
+//! | root has no name | `content::every_line_has_the_fields_that_are_promised_for_all` |
+//! | containers by their names of today | `containers`, unit tests `container::tests` of the core |
+//! | secrets of processes in a readable database | `secrets` |
 
-use fimk_tests::{Event, Expect, Site, append_line, run, text};
+use fimk_tests::{Event, Expect, Site, append_line, not_run, run, text, which};
 
 pub(crate) const ED25519: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY";
@@ -492,5 +516,126 @@ fn an_owner_beyond_16_bits_is_told_whole() {
     let told = Expect::action("attributes_modified").of(&path).by(&chown);
     let owners = told.field("file.uid", "100001").field("file.gid", "200002");
     monitor.expect(owners);
+    monitor.stop();
+}
+
+#[test]
+fn names_like_those_of_backups_are_not_left_out() {
+    let site = Site::new();
+    site.write("file", "");
+    let monitor = site.watch();
+    for name in ["evil.bak", "evil.tmp", "evil.log.1", ".evil.swp", "evil~"] {
+        let path = site.file(name);
+        let touch = run("touch", &[&path]);
+        monitor.expect(Expect::action("created").of(&path).by(&touch));
+    }
+    monitor.stop();
+}
+
+#[test]
+fn long_names_and_deep_paths_are_whole_after_a_renaming_too() {
+    let site = Site::new();
+    // More directories than 16, and a path of more than a page of names.
+    let mut directory = "d".repeat(40);
+    while directory.len() < 3_000 {
+        directory = format!("{directory}/{}", "d".repeat(100));
+    }
+    let path = site.write(&format!("{directory}/{}", "a".repeat(200)), "one\n");
+    let other = path.with_file_name("b".repeat(255));
+    let monitor = site.watch();
+    let mv = run("mv", &[&path, &other]);
+    let renamed = Expect::action("renamed").of(&other).by(&mv);
+    monitor.expect(renamed.field("fimk.previous_path", text(&path)));
+    let shell = append_line(&other, "two");
+    monitor.expect(modified().of(&other).by(&shell).adds("two"));
+    monitor.stop();
+}
+
+#[test]
+fn a_renaming_and_a_removal_that_fail_are_not_told_as_done() {
+    let site = Site::new();
+    let path = site.write("dir/file", "one\n");
+    site.write("full/file", "one\n");
+    let dir = site.file("dir");
+    let monitor = site.watch();
+    // No directory takes the place of one that is not empty, nobody removes that, and others may do neither here.
+    let script = "mv -T \"$0/dir\" \"$0/full\"; rmdir \"$0/dir\"; \
+        setpriv --reuid 65534 --clear-groups sh -c 'rm -f \"$0/file\"; mv \"$0/file\" \"$0/other\"' \"$0/dir\"; true";
+    run("sh", &["-c", script, text(&site.files())]);
+    let shell = append_line(&path, "two");
+    monitor.expect(modified().of(&path).by(&shell).adds("two"));
+    let events = monitor.stop();
+    let done = events
+        .iter()
+        .filter(|it| ["renamed", "deleted"].contains(&it.action()));
+    assert_eq!(done.count(), 0, "{events:?}");
+    assert!(dir.is_dir() && path.is_file());
+}
+
+#[test]
+fn the_digest_is_that_of_the_object_and_is_made_anew_when_it_changes() {
+    let digest = |content: &[u8]| {
+        use std::fmt::Write as _;
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(content);
+        digest.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    };
+    let site = Site::new();
+    // The same name, size and times in two directories.
+    let [one, two] = ["one", "two"].map(|name| site.write(&format!("{name}/file"), "0\n"));
+    let monitor = site.watch();
+    for (path, content) in [(&one, "1\n"), (&two, "2\n"), (&one, "3\n")] {
+        let script = "printf %s \"$1\" 1<>\"$0\" && touch -d @1000000000 \"$0\"";
+        run("sh", &["-c", script, text(path), content]);
+        let expected = modified().of(path);
+        monitor.expect(expected.field("file.hash.sha256", digest(content.as_bytes())));
+    }
+    monitor.stop();
+}
+
+#[test]
+fn who_shares_the_session_of_fimk_is_told() {
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    // The test started both, in its own session.
+    let shell = append_line(&path, "two");
+    let told = modified().of(&path).by(&shell).adds("two");
+    monitor.expect(told.field("process.parent.pid", std::process::id()));
+    monitor.stop();
+}
+
+/// Not what somebody has in its place: that executes another one.
+const PYTHON: &str = "/usr/bin/python3";
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_named() {
+    if which(PYTHON.as_ref()).is_none() {
+        not_run(
+            "a_process_whose_first_thread_has_ended_is_named",
+            "it needs python3 of the system",
+        );
+        return;
+    }
+    let site = Site::new();
+    let path = site.write("file", "one\n");
+    let monitor = site.watch();
+    let script = "import ctypes, os, sys, threading
+def write():
+    stat = '/proc/self/task/%d/stat' % os.getpid()
+    while open(stat).read().split()[2] != 'Z':
+        pass
+    with open(sys.argv[1], 'a') as file:
+        file.write('two\\n')
+    os._exit(0)
+threading.Thread(target=write).start()
+ctypes.CDLL(None).pthread_exit(None)
+";
+    let python = run(PYTHON, &["-c", script, text(&path)]);
+    let event = monitor.expect(modified().of(&path).by(&python).adds("two"));
+    let name = event.text("process.name").unwrap_or_default();
+    assert!(name.starts_with("python3"), "{event:?}");
     monitor.stop();
 }
