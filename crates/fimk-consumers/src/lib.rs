@@ -11,7 +11,7 @@
 //! | [`systemd`], [`environment`], [`library_path`], [`nsswitch`], [`modules`], [`sysctl`], [`apt`], [`yum`], [`known_hosts`] | the same |
 //! | [`ssh_keys`], [`trusted_keys`] | keys as a file has them, and none of what is secret of one |
 //! | [`authorized_keys`], [`access`] | public keys and what they may do; rules of login, of which the order counts |
-//! | `paths`, [`includes`] | which of these a file is for: by its path, or because another file says so |
+//! | `consumer`, `paths`, [`includes`] | which of these there are, and which a file is for: by its path, or because another file says so |
 //! | [`findings`] | what a change means, and how grave that is |
 //! | [`others`] | lines that are no entry of their file |
 //! | [`text`] | any other text, as redacted lines; `diff` compares and prints them |
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub mod access;
 pub mod apt;
 pub mod authorized_keys;
+mod consumer;
 pub mod crontab;
 mod diff;
 pub mod entries;
@@ -60,6 +61,7 @@ pub mod text;
 pub mod trusted_keys;
 pub mod yum;
 
+pub use consumer::Consumer;
 pub use findings::Finding;
 pub use password::{Algorithm, Password};
 
@@ -101,107 +103,6 @@ impl Difference {
             after: Some(after.into()),
         }
     }
-}
-
-/// Which parser a file is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Consumer {
-    /// passwd(5)
-    Passwd,
-    /// shadow(5)
-    Shadow,
-    /// `authorized_keys` of sshd(8)
-    AuthorizedKeys,
-    /// access.conf(5)
-    Access,
-    /// Everything else; what turns out not to be text becomes [`State::Binary`].
-    Text,
-    /// group(5)
-    Group,
-    /// gshadow(5)
-    Gshadow,
-    /// sudoers(5)
-    Sudoers,
-    /// `sshd_config(5)`
-    Sshd,
-    /// crontab(5), with a user in each job
-    Crontab,
-    /// crontab(5) of one user
-    UserCrontab,
-    /// hosts(5)
-    Hosts,
-    /// `/etc/ld.so.preload`, as ld.so(8) describes it
-    Preload,
-    /// pam.d(5)
-    Pam,
-    /// crontab(5) of root himself
-    RootCrontab,
-    /// systemd.unit(5), its drop-ins, and the settings of systemd's daemons
-    Systemd,
-    /// ld.so.conf, as ldconfig(8) describes it
-    LibraryPath,
-    /// nsswitch.conf(5)
-    Nsswitch,
-    /// `/etc/environment` and environment.d(5)
-    Environment,
-    /// What shells execute when they start
-    Shell,
-    /// A private key of SSH
-    PrivateKey,
-    /// Public keys of SSH, for themselves
-    PublicKey,
-    /// `known_hosts` of sshd(8)
-    KnownHosts,
-    /// sources.list(5), a line each
-    AptList,
-    /// sources.list(5), stanzas
-    AptSources,
-    /// dnf.conf(5)
-    YumRepo,
-    /// `OpenPGP` keys by which packages are believed
-    TrustedKeys,
-    /// modprobe.d(5)
-    Modprobe,
-    /// modules-load.d(5)
-    ModulesLoad,
-    /// sysctl.conf(5)
-    Sysctl,
-}
-
-impl Consumer {
-    /// All of them.
-    pub const ALL: [Self; 30] = [
-        Self::Passwd,
-        Self::Shadow,
-        Self::AuthorizedKeys,
-        Self::Access,
-        Self::Text,
-        Self::Group,
-        Self::Gshadow,
-        Self::Sudoers,
-        Self::Sshd,
-        Self::Crontab,
-        Self::UserCrontab,
-        Self::Hosts,
-        Self::Preload,
-        Self::Pam,
-        Self::RootCrontab,
-        Self::Systemd,
-        Self::LibraryPath,
-        Self::Nsswitch,
-        Self::Environment,
-        Self::Shell,
-        Self::PrivateKey,
-        Self::PublicKey,
-        Self::KnownHosts,
-        Self::AptList,
-        Self::AptSources,
-        Self::YumRepo,
-        Self::TrustedKeys,
-        Self::Modprobe,
-        Self::ModulesLoad,
-        Self::Sysctl,
-    ];
 }
 
 /// What was read from one file.
