@@ -14,6 +14,7 @@ mod rights;
 mod services;
 mod software;
 mod system;
+mod unknown;
 mod users;
 
 /// An event lists at most this many findings, the gravest first: one alone is reason enough to look.
@@ -82,11 +83,14 @@ pub enum Kind {
     ModprobeCommand,
     ModuleLoaded,
     SysctlWeakened,
+    NotUnderstood,
+    PasswdHash,
+    KeyUnrestricted,
 }
 
 impl Kind {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::PasswdUidZero,
         Self::PasswdEmptyPassword,
         Self::PasswdLoginShell,
@@ -131,6 +135,9 @@ impl Kind {
         Self::ModprobeCommand,
         Self::ModuleLoaded,
         Self::SysctlWeakened,
+        Self::NotUnderstood,
+        Self::PasswdHash,
+        Self::KeyUnrestricted,
     ];
 
     /// Its name for machines; never given to anything else.
@@ -180,6 +187,9 @@ impl Kind {
             Self::ModprobeCommand => "modprobe-command",
             Self::ModuleLoaded => "module-loaded",
             Self::SysctlWeakened => "sysctl-weakened",
+            Self::NotUnderstood => "not-understood",
+            Self::PasswdHash => "passwd-hash",
+            Self::KeyUnrestricted => "key-unrestricted",
         }
     }
 
@@ -211,41 +221,52 @@ impl Kind {
 
 /// What the content came to mean. `None`: there was no file, or it could not be read.
 pub fn find(before: Option<&State>, after: Option<&State>) -> Vec<Finding> {
+    let Some(after) = after else {
+        return Vec::new();
+    };
+    // What was recorded as something else is new.
+    let is_like = |before: &&State| mem::discriminant(*before) == mem::discriminant(after);
+    let before = before.filter(is_like);
+    let mut findings = understood(before, after);
+    findings.extend(unknown::find(before, after));
+    findings
+}
+
+/// By what is understood; both are of the same kind.
+fn understood(before: Option<&State>, after: &State) -> Vec<Finding> {
     match (before, after) {
-        (Some(State::Passwd(before)), Some(State::Passwd(after))) => {
+        (Some(State::Passwd(before)), State::Passwd(after)) => {
             users::in_passwd(Some(before), after)
         }
-        (_, Some(State::Passwd(after))) => users::in_passwd(None, after),
-        (Some(State::Shadow(before)), Some(State::Shadow(after))) => {
+        (_, State::Passwd(after)) => users::in_passwd(None, after),
+        (Some(State::Shadow(before)), State::Shadow(after)) => {
             users::in_shadow(Some(before), after)
         }
-        (_, Some(State::Shadow(after))) => users::in_shadow(None, after),
-        (Some(State::AuthorizedKeys(before)), Some(State::AuthorizedKeys(after))) => {
+        (_, State::Shadow(after)) => users::in_shadow(None, after),
+        (Some(State::AuthorizedKeys(before)), State::AuthorizedKeys(after)) => {
             keys::in_keys(Some(before), after)
         }
-        (_, Some(State::AuthorizedKeys(after))) => keys::in_keys(None, after),
-        (Some(State::Group(before)), Some(State::Group(after))) => {
-            groups::in_group(Some(before), after)
-        }
-        (_, Some(State::Group(after))) => groups::in_group(None, after),
-        (Some(State::Gshadow(before)), Some(State::Gshadow(after))) => {
+        (_, State::AuthorizedKeys(after)) => keys::in_keys(None, after),
+        (Some(State::Group(before)), State::Group(after)) => groups::in_group(Some(before), after),
+        (_, State::Group(after)) => groups::in_group(None, after),
+        (Some(State::Gshadow(before)), State::Gshadow(after)) => {
             groups::in_gshadow(Some(before), after)
         }
-        (_, Some(State::Gshadow(after))) => groups::in_gshadow(None, after),
-        (before, Some(after)) => of_entries(before, after),
-        (_, None) => Vec::new(),
+        (_, State::Gshadow(after)) => groups::in_gshadow(None, after),
+        (before, after) => of_entries(before, after),
     }
 }
 
-/// Of files that are a sequence of entries, and of what shells execute. What was recorded as something else is new.
+/// Of files that are a sequence of entries, and of what shells execute.
 fn of_entries(before: Option<&State>, after: &State) -> Vec<Finding> {
-    let is_like = |before: &&State| mem::discriminant(*before) == mem::discriminant(after);
-    let before = before.filter(is_like);
     let old = before.and_then(State::entries);
     let by = |rules, after| rights::in_entries(rules, old, after);
     match after {
         State::Sudoers(after) => by(rights::SUDOERS, after),
-        State::Sshd(after) => by(rights::SSHD, after),
+        State::Sshd(after) => by(rights::SSHD, after)
+            .into_iter()
+            .chain(rights::passwords_again(old, after))
+            .collect(),
         State::Pam(after) => by(rights::PAM, after),
         State::Crontab(after) => by(rights::CRONTAB, after),
         State::Preload(after) => by(rights::PRELOAD, after),

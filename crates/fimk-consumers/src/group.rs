@@ -34,6 +34,7 @@ pub struct Group {
 
 impl Account for Group {
     const FIELDS: usize = 4;
+    const HAS_NUMBER: bool = true;
     const NOUN: &str = "group";
     const MAX_LINE: usize = MAX_LINE;
 

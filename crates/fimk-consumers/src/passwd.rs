@@ -33,6 +33,7 @@ pub struct User {
 
 impl Account for User {
     const FIELDS: usize = 7;
+    const HAS_NUMBER: bool = true;
 
     fn parse(fields: &[&[u8]], tokenize: &dyn Tokenize) -> Result<Self, Fault> {
         let &[password, uid, gid, gecos, home, shell] = fields else {

@@ -165,6 +165,11 @@ impl Password {
         self.token().is_some()
     }
 
+    /// Whether a password may match it.
+    pub(crate) fn is_usable(&self) -> bool {
+        matches!(self, Self::Set { algorithm, .. } if *algorithm != Algorithm::Unknown)
+    }
+
     fn token(&self) -> Option<Token> {
         match self {
             Self::Set { token, .. } | Self::Locked { token, .. } => Some(*token),

@@ -58,15 +58,19 @@ fn of_users(name: &[u8], parent: &[u8], above: &[u8]) -> Option<Consumer> {
         (b"shadow" | b"shadow-", b"etc") => Consumer::Shadow,
         (b"group" | b"group-", b"etc") => Consumer::Group,
         (b"gshadow" | b"gshadow-", b"etc") => Consumer::Gshadow,
-        // sudo skips some names in sudoers.d; a file that is renamed there is told by its name.
+        // Nobody reads these, and editors keep there what is no text: what is renamed from there is told as new.
+        (name, b"sudoers.d" | b"cron.d" | b"pam.d" | b"crontabs") if name.starts_with(b".") => {
+            return None;
+        }
+        // sudo skips some more names in sudoers.d; a file that is renamed there is told by its name.
         (b"sudoers", b"etc") | (_, b"sudoers.d") => Consumer::Sudoers,
         (b"access.conf", b"security") => Consumer::Access,
         (name, b"access.d") if name.ends_with(b".conf") => Consumer::Access,
         (_, b"pam.d") => Consumer::Pam,
         (b"crontab", b"etc") | (_, b"cron.d") => Consumer::Crontab,
         (b"root", b"crontabs") => Consumer::RootCrontab,
-        // cron(8) passes over both, as which crontab(1) begins: what is renamed from there is told as new.
-        (name, b"crontabs") if name.starts_with(b"tmp.") || name.starts_with(b".") => return None,
+        // As which crontab(1) begins, and cron(8) passes over.
+        (name, b"crontabs") if name.starts_with(b"tmp.") => return None,
         (_, b"crontabs") => Consumer::UserCrontab,
         (b"root", b"cron") if above == b"spool" => Consumer::RootCrontab,
         (_, b"cron") if above == b"spool" => Consumer::UserCrontab,

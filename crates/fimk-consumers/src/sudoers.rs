@@ -18,6 +18,8 @@ use crate::entries::line::{find_any, normal, split_at_any, word};
 
 mod rule;
 
+pub(crate) use rule::is_as_root;
+
 /// The entries of a sudoers file.
 pub type State = entries::State;
 

@@ -47,7 +47,7 @@ pub enum Row<U> {
         user: U,
     },
     /// A line beginning with `+` or `-`, by which NIS adds or removes users or groups
-    /// (nsswitch.conf(5), compat).
+    /// (nsswitch.conf(5), compat), and which is no user by itself.
     Nis {
         /// The first field, with its sign.
         name: String,
@@ -102,6 +102,10 @@ pub(crate) trait Account: Sized + Eq {
 
     /// Fields of a line, the name included.
     const FIELDS: usize;
+
+    /// It has a number, which lines of NIS do not say. One that does is a user of that name, sign and all, to a C library
+    /// that does not ask NIS.
+    const HAS_NUMBER: bool = false;
 
     /// Parses the fields after the name, of which there are [`Self::FIELDS`] - 1.
     fn parse(fields: &[&[u8]], tokenize: &dyn Tokenize) -> Result<Self, Fault>;
@@ -173,18 +177,21 @@ fn parse<U: Account>(line: &[u8], tokenize: &dyn Tokenize) -> Result<Row<U>, Fau
     }
     let fields: Vec<&[u8]> = line.split(|&byte| byte == b':').collect();
     let name = name(fields[0]);
-    if matches!(line.first(), Some(b'+' | b'-')) {
+    let user = if fields.len() == U::FIELDS {
+        U::parse(&fields[1..], tokenize)
+    } else {
+        Err(Fault::FieldCount)
+    };
+    let is_nis = matches!(line.first(), Some(b'+' | b'-'));
+    if is_nis && !(U::HAS_NUMBER && user.is_ok()) {
         return Ok(Row::Nis {
             name: name?,
             token: tokenize.token(line),
         });
     }
-    if fields.len() != U::FIELDS {
-        return Err(Fault::FieldCount);
-    }
     Ok(Row::User {
         name: name?,
-        user: U::parse(&fields[1..], tokenize)?,
+        user: user?,
     })
 }
 

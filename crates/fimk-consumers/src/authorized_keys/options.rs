@@ -82,6 +82,16 @@ impl Options {
         })
     }
 
+    /// What they are called, in small letters.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let lines = self.0.lines().into_iter();
+        lines.map(|option| {
+            let shown = option.render(&mut Numbers::default(), MAX_FIELD).text;
+            let name = shown.split('=').next().unwrap_or_default();
+            name.to_ascii_lowercase()
+        })
+    }
+
     /// What only one of the two has; everything, if they differ by order alone.
     pub(super) fn change(
         &self,

@@ -1,6 +1,6 @@
 //! Whom a key lets in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Kind};
 use crate::authorized_keys;
@@ -29,5 +29,56 @@ pub(super) fn in_keys(
     findings.extend(new.difference(&old).map(|(key, command)| {
         Kind::KeyCommand.finding(format!("the key {key} runs a command: {command}"))
     }));
+    findings.extend(less_restricted(before, after));
     findings
+}
+
+/// What is allowed to a key only with its option, or is not with it: sshd(8).
+const RESTRICTING: [&str; 8] = [
+    "command",
+    "expiry-time",
+    "from",
+    "permitlisten",
+    "permitopen",
+    "principals",
+    "restrict",
+    "verify-required",
+];
+
+/// Keys of which all lines had an option that restricts, and one has it no more.
+fn less_restricted(
+    before: Option<&authorized_keys::State>,
+    after: &authorized_keys::State,
+) -> Vec<Finding> {
+    let mut always: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in before.map_or(&[][..], |state| &state.keys) {
+        let here = restrictions(&entry.options);
+        let all = always.entry(entry.key.shown());
+        all.and_modify(|all| all.retain(|it| here.contains(it)))
+            .or_insert(here);
+    }
+    let mut lost: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in &after.keys {
+        let key = entry.key.shown();
+        let here = restrictions(&entry.options);
+        let had = always.get(&key).into_iter().flatten();
+        let gone = had.filter(|it| !here.contains(*it)).cloned();
+        lost.entry(key).or_default().extend(gone);
+    }
+    lost.retain(|_, options| !options.is_empty());
+    lost.into_iter()
+        .map(|(key, options)| {
+            let options: Vec<String> = options.into_iter().collect();
+            let words = format!("the key {key} is without {} now", options.join(", "));
+            Kind::KeyUnrestricted.finding(words)
+        })
+        .collect()
+}
+
+fn restrictions(options: &authorized_keys::Options) -> BTreeSet<String> {
+    let restricts = |name: &String| {
+        let takes = name.starts_with("no-") && name != "no-touch-required";
+        takes || RESTRICTING.contains(&name.as_str())
+    };
+    options.names().filter(restricts).collect()
 }

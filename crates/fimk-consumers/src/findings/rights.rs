@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Kind};
+use super::{
+    Finding, Kind,
+    system::{LOADING, sets_loading},
+};
 use crate::{
     entries::{Entry, Field, State},
     pieces::{Numbers, Piece, Pieces},
+    sudoers::is_as_root,
     table::MAX_FIELD,
 };
 
@@ -26,6 +30,15 @@ pub(super) const SUDOERS: &[Rule] = &[
             let subject = plain(&entry.subject);
             let is_setting = subject.starts_with("Defaults") && subject.ends_with(" authenticate");
             is_setting && value(entry, Field::Value) == "off"
+        },
+    ),
+    (
+        Kind::EnvironmentPreload,
+        ": sudo keeps what the dynamic linker is to load",
+        |entry| {
+            let said = plain(&entry.subject) + &value(entry, Field::Value);
+            let keeps = said.starts_with("Defaults") && said.contains(" env_keep");
+            keeps && (said.contains("LD_*") || LOADING.iter().any(|name| said.contains(name)))
         },
     ),
 ];
@@ -56,6 +69,23 @@ pub(super) const SSHD: &[Rule] = &[
     ),
 ];
 
+/// A password lets in where nothing says otherwise: that is so again if what said it is gone.
+pub(super) fn passwords_again(before: Option<&State>, after: &State) -> Option<Finding> {
+    const NAME: &str = "PasswordAuthentication";
+    let said = |state: &State| {
+        let mut entries = state.entries.iter();
+        let entry = entries.find(|entry| plain(&entry.subject) == NAME)?;
+        Some(value(entry, Field::Value))
+    };
+    let forbade = before
+        .and_then(said)
+        .is_some_and(|value| value.eq_ignore_ascii_case("no"));
+    (forbade && said(after).is_none()).then(|| {
+        let words = format!("{NAME} no is gone: a password lets in, if no other file says no");
+        Kind::SshdPasswordAuthentication.finding(words)
+    })
+}
+
 pub(super) const PAM: &[Rule] = &[
     (
         Kind::PamPermit,
@@ -63,7 +93,7 @@ pub(super) const PAM: &[Rule] = &[
         |entry| {
             let asks = plain(&entry.subject).starts_with("auth ");
             asks && is_module(entry, "pam_permit.so")
-                && value(entry, Field::Control).eq_ignore_ascii_case("sufficient")
+                && ends_with_success(&value(entry, Field::Control))
         },
     ),
     (Kind::PamExec, " runs a program", |entry| {
@@ -71,9 +101,16 @@ pub(super) const PAM: &[Rule] = &[
     }),
 ];
 
-pub(super) const CRONTAB: &[Rule] = &[(Kind::CronRootJob, " is run as root", |entry| {
-    value(entry, Field::User) == "root"
-})];
+pub(super) const CRONTAB: &[Rule] = &[
+    (Kind::CronRootJob, " is run as root", |entry| {
+        value(entry, Field::User) == "root"
+    }),
+    (
+        Kind::EnvironmentPreload,
+        " is set for the jobs behind it",
+        sets_loading,
+    ),
+];
 
 pub(super) const PRELOAD: &[Rule] = &[(
     Kind::PreloadEntry,
@@ -83,20 +120,55 @@ pub(super) const PRELOAD: &[Rule] = &[(
 
 /// By each rule the subjects of which it holds now and did not before, each once.
 pub(super) fn in_entries(rules: &[Rule], before: Option<&State>, after: &State) -> Vec<Finding> {
-    let subjects = |state: Option<&State>, is: fn(&Entry) -> bool| -> BTreeSet<Pieces> {
+    fn entries(state: Option<&State>, is: fn(&Entry) -> bool) -> impl Iterator<Item = &Entry> {
         let entries = state.map_or(&[][..], |state| &state.entries).iter();
-        let those = entries.filter(|entry| is(entry));
-        those.map(|entry| entry.subject.clone()).collect()
-    };
+        entries.filter(move |entry| is(entry))
+    }
     let mut findings = Vec::new();
     for &(kind, words, is) in rules {
-        let (old, new) = (subjects(before, is), subjects(Some(after), is));
-        findings.extend(
-            new.difference(&old)
-                .map(|subject| kind.finding(format!("{}{words}", shown(subject)))),
-        );
+        let old: BTreeSet<Right<'_>> = entries(before, is).map(Right::of).collect();
+        let new = entries(Some(after), is).filter(|entry| !Right::of(entry).is_among(&old));
+        let subjects: BTreeSet<&Pieces> = new.map(|entry| &entry.subject).collect();
+        let found = subjects.into_iter();
+        findings.extend(found.map(|it| kind.finding(format!("{}{words}", shown(it)))));
     }
     findings
+}
+
+/// What a finding is about: the same as somebody else or elsewhere is another, unless it was so everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Right<'a> {
+    subject: &'a Pieces,
+    run_as: Whom<'a>,
+    on: Whom<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Whom<'a> {
+    All,
+    Said(Option<&'a Pieces>),
+}
+
+impl<'a> Right<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        let whom = |field, is_all: fn(&str) -> bool| match entry.field(field) {
+            Some(said) if is_all(&plain(said)) => Whom::All,
+            said => Whom::Said(said),
+        };
+        Self {
+            subject: &entry.subject,
+            // Whoever may do it as root may do it as anybody.
+            run_as: whom(Field::As, is_as_root),
+            on: whom(Field::On, |hosts| hosts == "ALL"),
+        }
+    }
+
+    fn is_among(self, known: &BTreeSet<Self>) -> bool {
+        [self.run_as, Whom::All].into_iter().any(|run_as| {
+            let like = |on| known.contains(&Self { run_as, on, ..self });
+            like(self.on) || like(Whom::All)
+        })
+    }
 }
 
 /// The text without what is secret in it: whole, for a long one must not hide how it ends.
@@ -126,10 +198,7 @@ fn is_without_password(entry: &Entry) -> bool {
 fn is_everything(entry: &Entry) -> bool {
     let subject = plain(&entry.subject);
     let users = subject.strip_suffix(" may run ALL");
-    let run_as = value(entry, Field::As);
-    let run_as = run_as.split(':').next().unwrap_or_default();
-    let is_root = |who: &str| matches!(who.trim(), "ALL" | "root" | "#0" | "root by default");
-    users.is_some_and(|users| users != "root") && run_as.split(',').any(is_root)
+    users.is_some_and(|users| users != "root") && is_as_root(&value(entry, Field::As))
 }
 
 /// Its name, in a block of `Match` or not.
@@ -140,6 +209,26 @@ fn directive(entry: &Entry) -> String {
 
 fn is_set(entry: &Entry, name: &str, wanted: &str) -> bool {
     directive(entry) == name && value(entry, Field::Value).eq_ignore_ascii_case(wanted)
+}
+
+/// Whether what is asked behind a module that succeeds is not asked any more, or not all of it: by `sufficient`, or by
+/// what it says in brackets to do at `success`.
+fn ends_with_success(control: &str) -> bool {
+    let Some(actions) = control.strip_prefix('[') else {
+        return control.eq_ignore_ascii_case("sufficient");
+    };
+    let actions = actions
+        .trim_end_matches(']')
+        .replace(" =", "=")
+        .replace("= ", "=");
+    let of = |result: &str| {
+        let said = actions.split(' ').filter_map(|it| it.split_once('='));
+        let mut said = said.filter(|(name, _)| *name == result);
+        said.next_back().map(|(_, action)| action.to_owned())
+    };
+    let action = of("success").or_else(|| of("default")).unwrap_or_default();
+    let jumps = !action.is_empty() && action.bytes().all(|it| it.is_ascii_digit());
+    action == "done" || jumps && action != "0"
 }
 
 fn is_module(entry: &Entry, name: &str) -> bool {

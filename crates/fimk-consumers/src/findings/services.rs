@@ -25,15 +25,46 @@ pub(super) fn in_unit(before: Option<&State>, after: &State) -> Vec<Finding> {
     let mut findings: Vec<Finding> = commands(Some(after))
         .difference(&old)
         .map(|(subject, command)| {
+            let by = if is_raised(command) {
+                "runs as root, whatever the unit says"
+            } else {
+                &by
+            };
             let (subject, command) = (shown(subject), shown(command));
             Kind::UnitCommand.finding(format!("{subject} {command} {by}"))
         })
         .collect();
-    let former = before.and_then(self::user);
-    if let (Some(former), None) = (former, user) {
-        findings.push(Kind::UnitUserRemoved.finding(format!("what ran as {former} runs as root")));
+    match (before.and_then(self::user), user) {
+        (Some(former), None) => {
+            let words = format!("what ran as {former} runs as root");
+            findings.push(Kind::UnitUserRemoved.finding(words));
+        }
+        (None, None) if says_root(after) && !before.is_some_and(says_root) => {
+            let words = "whatever the unit says, it runs as root";
+            findings.push(Kind::UnitUserRemoved.finding(words));
+        }
+        _ => {}
     }
     findings
+}
+
+/// By a prefix of the command: systemd.service(5).
+fn is_raised(command: &Pieces) -> bool {
+    let prefixes = |it: &char| "@-:+!|".contains(*it);
+    let command = plain(command);
+    command
+        .chars()
+        .take_while(prefixes)
+        .any(|it| "+!".contains(it))
+}
+
+/// What runs nothing itself, as a drop-in, and has a unit run as root. Of a unit with a command that is how it began.
+fn says_root(state: &State) -> bool {
+    let mut users = state
+        .entries
+        .iter()
+        .filter(|it| key(it, "[Service]") == "User");
+    users.next_back().is_some() && user(state).is_none() && commands(Some(state)).is_empty()
 }
 
 /// What is run: each `Exec…` with its value.

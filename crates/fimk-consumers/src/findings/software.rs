@@ -11,12 +11,11 @@ use crate::{
     pieces::Pieces,
 };
 
-/// Whether a word of a configuration means yes.
-fn is_yes(word: &str) -> bool {
-    ["yes", "true", "on", "1", "force"]
-        .iter()
-        .any(|yes| word.eq_ignore_ascii_case(yes))
-}
+/// Words that mean yes to apt.
+const YES: [&str; 6] = ["yes", "true", "with", "on", "enable", "1"];
+
+/// And no.
+const NO: [&str; 6] = ["no", "false", "without", "off", "disable", "0"];
 
 /// Options by which apt believes whoever answers: sources.list(5).
 const UNSIGNED: [&str; 4] = [
@@ -35,26 +34,22 @@ pub(super) const APT: &[Rule] = &[
     (
         Kind::RepositoryUnsigned,
         ": whoever answers there is believed",
-        |entry| is_enabled(entry) && options(entry, |name| UNSIGNED.contains(&name), is_yes),
+        |entry| is_enabled(entry) && UNSIGNED.iter().any(|name| says(entry, name, YES)),
     ),
 ];
 
 fn is_enabled(entry: &Entry) -> bool {
-    let is_no = |value: &str| {
-        let no = ["no", "false", "off", "0", "without", "disable"];
-        no.iter().any(|no| value.eq_ignore_ascii_case(no))
-    };
-    !options(entry, |name| name == "enabled", is_no)
+    !says(entry, "enabled", NO)
 }
 
-/// Whether one of these options has such a value.
-fn options(entry: &Entry, name: impl Fn(&str) -> bool, is: fn(&str) -> bool) -> bool {
+/// Whether an option has one of these values: the last one that it is given holds.
+fn says(entry: &Entry, name: &str, words: [&str; 6]) -> bool {
     let options = value(entry, Field::Options);
-    let is = |option: &str| {
-        let (key, value) = option.split_once('=').unwrap_or_default();
-        name(&key.to_ascii_lowercase()) && is(value)
-    };
-    options.split(' ').any(is)
+    let given = options.split(' ').filter_map(|it| it.split_once('='));
+    let mut given = given.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    given
+        .next_back()
+        .is_some_and(|(_, value)| words.iter().any(|word| word.eq_ignore_ascii_case(value)))
 }
 
 /// Keys of dnf.conf(5) that name a place, and those whose `no` believes whoever answers.

@@ -20,24 +20,27 @@ pub(super) const LIBRARY_PATH: &[Rule] = &[(
 )];
 
 /// Variables by which the dynamic linker loads what they name: ld.so(8).
-const LOADING: [&str; 3] = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"];
+pub(super) const LOADING: [&str; 3] = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"];
 
 pub(super) const ENVIRONMENT: &[Rule] = &[(
     Kind::EnvironmentPreload,
     " is set for whoever logs in",
-    |entry| {
-        let subject = plain(&entry.subject);
-        let name = subject.strip_prefix("environment ");
-        name.is_some_and(|name| LOADING.contains(&name))
-    },
+    sets_loading,
 )];
+
+pub(super) fn sets_loading(entry: &Entry) -> bool {
+    let subject = plain(&entry.subject);
+    let name = subject.strip_prefix("environment ");
+    name.is_some_and(|name| LOADING.contains(&name))
+}
 
 pub(super) const UNIT_ENVIRONMENT: &[Rule] = &[(
     Kind::EnvironmentPreload,
     " has the dynamic linker load something",
     |entry| {
         let subject = plain(&entry.subject);
-        let value = value(entry, Field::Value);
+        // Quotes may stand anywhere in a word.
+        let value = value(entry, Field::Value).replace(['"', '\''], "");
         let is = |name: &&str| value.contains(&format!("{name}="));
         let sets = subject.ends_with("] Environment") || subject.ends_with("] DefaultEnvironment");
         sets && LOADING.iter().any(is)
@@ -82,7 +85,7 @@ pub(super) const SYSCTL: &[Rule] = &[(Kind::SysctlWeakened, WEAKENED, |entry| {
 const WEAKENED: &str = " protects less, or has the kernel run a program";
 
 /// Variables of which less than this is weaker: the kernel's documentation of sysctl.
-const AT_LEAST: [(&str, i64); 15] = [
+const AT_LEAST: [(&str, i64); 14] = [
     ("kernel.randomize_va_space", 2),
     ("kernel.yama.ptrace_scope", 1),
     ("kernel.kptr_restrict", 1),
@@ -97,21 +100,40 @@ const AT_LEAST: [(&str, i64); 15] = [
     ("fs.protected_regular", 1),
     ("vm.mmap_min_addr", 4096),
     ("net.ipv4.tcp_syncookies", 1),
-    ("dev.tty.ldisc_autoload", 0),
 ];
 
 /// Of which more is.
-const AT_MOST: [(&str, i64); 3] = [
+const AT_MOST: [(&str, i64); 4] = [
     ("fs.suid_dumpable", 0),
     ("vm.unprivileged_userfaultfd", 0),
+    ("dev.tty.ldisc_autoload", 0),
     ("dev.tty.legacy_tiocsti", 0),
 ];
 
 /// Programs that the kernel runs as root.
 const PROGRAMS: [&str; 3] = ["kernel.modprobe", "kernel.hotplug", "kernel.poweroff_cmd"];
 
+/// As the kernel reads it: in base 8 behind a zero, in base 16 behind `0x`.
+fn number(value: &str) -> Option<i64> {
+    let (sign, digits) = match value.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, value),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, base) = match (lower.strip_prefix("0x"), lower.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (&lower[..], 10),
+    };
+    let is_number = digits.bytes().all(|it| it.is_ascii_hexdigit());
+    i64::from_str_radix(digits, base)
+        .ok()
+        .filter(|_| is_number)
+        .map(|number| sign * number)
+}
+
 fn is_weak(name: &str, value: &str) -> bool {
-    let number = value.parse::<i64>().ok();
+    let number = number(value);
     let limit = |of: &[(&str, i64)]| of.iter().find(|(known, _)| *known == name).map(|it| it.1);
     let below = limit(&AT_LEAST)
         .zip(number)

@@ -46,6 +46,11 @@ pub(super) fn in_passwd(before: Option<&passwd::State>, after: &passwd::State) -
             Kind::PasswdEmptyPassword.finding(format!("user {name} needs no password"))
         }),
     );
+    let has_hash = |user: &passwd::User| user.password.is_usable();
+    findings.extend(newly(before, after, has_hash).into_iter().map(|name| {
+        let words = format!("user {name} has a password in passwd, whatever shadow says");
+        Kind::PasswdHash.finding(words)
+    }));
     findings.extend(opened(before, after));
     findings.extend(new_nis(before, after));
     findings

@@ -1,5 +1,7 @@
 //! A rule: `users hosts = (as) TAG: command, command : hosts = …`.
 
+use std::collections::BTreeSet;
+
 use super::list_end;
 use crate::entries::{
     Entry, Fault, Field, Line,
@@ -53,8 +55,7 @@ pub(super) fn put(line: &Line<'_>, text: &[u8], entries: &mut Vec<Entry>) -> Res
             let repeated = users.len() + hosts.len() + said.len();
             budget = budget.saturating_sub(repeated + words.len());
             if budget == 0 {
-                entries.push(one_for_all(line, &users, &hosts, commands));
-                return Ok(());
+                return one_for_all(line, &users, &hosts, commands, entries);
             }
             entries.push(said.entry(line, &users, &hosts, &words)?);
             if commands.get(at) != Some(&b',') {
@@ -70,11 +71,57 @@ pub(super) fn put(line: &Line<'_>, text: &[u8], entries: &mut Vec<Entry>) -> Res
     }
 }
 
-fn one_for_all(line: &Line<'_>, users: &[u8], hosts: &[u8], commands: &[u8]) -> Entry {
+/// With every tag that one of the commands has. One that is any command of root's is told by itself as well: it must not
+/// hide among so many.
+fn one_for_all(
+    line: &Line<'_>,
+    users: &[u8],
+    hosts: &[u8],
+    commands: &[u8],
+    entries: &mut Vec<Entry>,
+) -> Result<(), Fault> {
+    let (mut said, mut at) = (Said::default(), 0);
+    let mut tags: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut everything = None;
+    loop {
+        let command = said.next(commands, &mut at)?;
+        tags.extend(said.tags.iter().cloned());
+        if everything.is_none() && command == b"ALL" && said.is_as_root() {
+            everything = Some(said.entry(line, users, hosts, command)?);
+        }
+        match commands.get(at) {
+            Some(_) => at += 1,
+            None => break,
+        }
+    }
     let subject = [users, b" may run many commands"].concat();
     let commands = normal(commands);
-    let fields = [(Field::On, hosts), (Field::Commands, &commands)];
-    Entry::new(line, &subject, fields)
+    let tags: Vec<Vec<u8>> = tags.into_iter().collect();
+    let tags = tags.join(&b' ');
+    let fields = [
+        (Field::On, hosts),
+        (Field::Tags, &tags[..]),
+        (Field::Commands, &commands),
+    ];
+    entries.push(Entry::new(line, &subject, fields));
+    entries.extend(everything);
+    Ok(())
+}
+
+/// As whom, where nothing is said of it.
+const DEFAULT: &[u8] = b"root by default";
+
+/// Whether one of these users is root, by name, number, group or as one of all.
+pub(crate) fn is_as_root(run_as: &str) -> bool {
+    let users = run_as.split(':').next().unwrap_or_default();
+    users.split(',').any(|user| {
+        let plain = user.replace(['"', '\\'], "");
+        let plain = plain.trim();
+        let group = plain.strip_prefix('%');
+        let number = group.unwrap_or(plain).strip_prefix('#');
+        let is_zero = |number: &str| !number.is_empty() && number.bytes().all(|it| it == b'0');
+        matches!(plain, "ALL" | "root" | "%root" | "root by default") || number.is_some_and(is_zero)
+    })
 }
 
 /// What was said before a command holds for those behind it as well.
@@ -86,6 +133,11 @@ struct Said {
 }
 
 impl Said {
+    fn is_as_root(&self) -> bool {
+        let run_as = self.run_as.as_deref().unwrap_or(DEFAULT);
+        str::from_utf8(run_as).is_ok_and(is_as_root)
+    }
+
     fn len(&self) -> usize {
         let tags = self.tags.iter().map(Vec::len);
         let options = self
@@ -166,7 +218,7 @@ impl Said {
         }
         let option = |(name, value): &(&[u8], Vec<u8>)| [*name, b"=", value].concat();
         let options: Vec<Vec<u8>> = self.options.iter().map(option).collect();
-        let run_as = self.run_as.as_deref().unwrap_or(b"root by default");
+        let run_as = self.run_as.as_deref().unwrap_or(DEFAULT);
         let (tags, options) = (self.tags.join(&b' '), options.join(&b' '));
         let fields = [
             (Field::As, run_as),

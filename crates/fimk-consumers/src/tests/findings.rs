@@ -92,14 +92,117 @@ fn users_that_the_network_may_add_are_found() {
 }
 
 #[test]
+fn a_user_whose_name_begins_like_a_line_of_nis_is_a_user() {
+    for sign in ["+", "-"] {
+        let bob = |uid: &str| format!("{ROOT}{sign}bob:x:{uid}:100::/:/bin/sh\n");
+        assert_eq!(users(ROOT, &bob("0")), ["passwd-uid-zero"]);
+        let group = |gid: &str| format!("{sign}ops:x:{gid}:\n");
+        let found = ids(Consumer::Group, Some(&group("9")), &group("0"));
+        assert_eq!(found, ["group-gid-zero"]);
+    }
+    assert_eq!(users(ROOT, &format!("{ROOT}+bob::::::\n")), ["passwd-nis"]);
+    let shadow = ids(Consumer::Shadow, Some(""), "+bob::::::::\n");
+    assert!(shadow.is_empty(), "{shadow:?}");
+}
+
+/// Each of these is another root to the C library (2.36), but the last.
+#[test]
+fn a_line_that_may_be_understood_by_others_is_found_and_a_blank_one_and_a_comment_are_not() {
+    let long = format!("bob::0:0:{}:/:/bin/sh", "x".repeat(5_000));
+    for line in [
+        "bob::0:0",
+        "bob::0:0:a:b:/bin/sh:c:d",
+        "bob:: 0:0::/:/bin/sh",
+        "bob::+0:0::/:/bin/sh",
+        "bob\t::0:0::/:/bin/sh",
+        "bob::0:0::/:/bin/sh\0x",
+        &long,
+        "bob",
+    ] {
+        let after = format!("{ROOT}{line}\n");
+        assert_eq!(users(ROOT, &after), ["not-understood"], "{line}");
+        assert!(users(&after, &format!("{line}\n{ROOT}")).is_empty());
+    }
+    assert!(users(ROOT, &format!("\n# bob::0:0\n{ROOT}")).is_empty());
+}
+
+#[test]
+fn what_is_behind_the_limits_or_of_no_known_form_is_found_in_every_file_that_has_findings() {
+    use Consumer::{
+        AptList, AuthorizedKeys, Crontab, Environment, Group, Hosts, KnownHosts, Pam, Preload,
+        Sshd, Sudoers, Sysctl, Systemd, Text,
+    };
+    let padding = "#\n".repeat(20_000);
+    for (consumer, line) in [
+        (Group, "sudo:x:27"),
+        (Sudoers, "bob ALL=(ALL"),
+        (Sshd, "Permit-Root yes"),
+        (Crontab, "* * * * root x"),
+        (Preload, "/tmp/x.so\0"),
+        (Pam, "auth"),
+        (Systemd, "ExecStart"),
+        (Environment, "LD_PRELOAD"),
+        (AptList, "deb http://a"),
+        (Sysctl, "kernel"),
+    ] {
+        let found = ids(consumer, Some("#\n"), &format!("#\n{line}\n"));
+        assert_eq!(found, ["not-understood"], "{consumer:?}");
+        let behind = format!("{padding}{line}\n");
+        let found = ids(consumer, Some(&padding), &behind);
+        assert_eq!(found, ["not-understood"], "{consumer:?}");
+        assert!(ids(consumer, Some(&behind), &behind).is_empty());
+    }
+    let key = format!("{padding}{ED25519}\n");
+    let found = ids(AuthorizedKeys, Some(&padding), &key);
+    assert_eq!(found, ["not-understood"]);
+    // Of which nothing would be found if it were understood; and what sshd passes over.
+    for consumer in [Hosts, KnownHosts, Text, AuthorizedKeys] {
+        assert!(ids(consumer, Some(""), "planted\n").is_empty());
+    }
+}
+
+#[test]
 fn a_key_that_is_added_and_a_command_that_it_runs_are_found() {
     let plain = format!("{ED25519} bob\n");
     let command = format!("command=\"/bin/sh\" {plain}");
     assert_eq!(keys("", &plain), ["key-added"]);
     assert_eq!(keys(&plain, &command), ["key-command"]);
     assert_eq!(keys("", &command), ["key-added", "key-command"]);
-    assert!(keys(&command, &plain).is_empty());
     assert!(keys(&plain, "").is_empty());
+}
+
+#[test]
+fn a_key_that_loses_what_restricts_it_is_found() {
+    let key = |options: &str| format!("{options} {ED25519} bob\n");
+    let lost = ["key-unrestricted"];
+    assert_eq!(keys(&key("command=\"/bin/x\""), &key("no-pty")), lost);
+    assert_eq!(keys(&key("restrict,pty"), &key("pty")), lost);
+    assert_eq!(
+        keys(&key("FROM=\"10.*\",no-pty"), &key("from=\"10.*\"")),
+        lost
+    );
+    // A second line lets in what the first one does not.
+    let twice = key("restrict") + &key("no-pty");
+    assert_eq!(keys(&key("restrict"), &twice), lost);
+    assert!(keys(&twice, &key("no-pty")).is_empty());
+    for (before, after) in [
+        ("no-touch-required,pty", "restrict"),
+        ("no-pty", "NO-PTY,restrict"),
+        ("environment=\"A=restrict\"", "no-pty"),
+    ] {
+        assert!(keys(&key(before), &key(after)).is_empty(), "{after}");
+    }
+}
+
+#[test]
+fn a_password_in_passwd_itself_is_found() {
+    let bob = |password: &str| format!("bob:{password}:1000:100::/:/bin/sh\n");
+    assert_eq!(users(&bob("x"), &bob(YESCRYPT)), ["passwd-hash"]);
+    assert_eq!(users(&bob("!"), &bob(DES)), ["passwd-hash"]);
+    assert!(users(&bob(DES), &bob(YESCRYPT)).is_empty());
+    for locked in ["x", "*", "!!", "nothing", &format!("!{YESCRYPT}")] {
+        assert!(users(&bob("x"), &bob(locked)).is_empty(), "{locked}");
+    }
 }
 
 #[test]
@@ -196,6 +299,34 @@ fn rights_that_came_are_found_and_those_that_went_are_not() {
             "pam-permit",
         ),
         (Pam, "", "session optional pam_exec.so /tmp/x\n", "pam-exec"),
+        (
+            Pam,
+            "",
+            "[auth] [user_unknown=die success = done] [/lib/pam_permit.so]\n",
+            "pam-permit",
+        ),
+        (Pam, "", "auth [default=2] pam_permit.so\n", "pam-permit"),
+        (
+            Sudoers,
+            "a ALL=(b) NOPASSWD: /bin/x\n",
+            "a ALL=(root) NOPASSWD: /bin/x\n",
+            "sudoers-nopasswd",
+        ),
+        (
+            Sudoers,
+            "a b=NOPASSWD: /bin/x\n",
+            "a ALL=NOPASSWD: /bin/x\n",
+            "sudoers-nopasswd",
+        ),
+        (Sudoers, "", "a ALL=(\"ro\\\\ot\") ALL\n", "sudoers-all"),
+        (Sudoers, "", "a ALL=(%#00) ALL\n", "sudoers-all"),
+        (
+            Sudoers,
+            "",
+            "Defaults env_keep += \"A LD_PRELOAD\"\n",
+            "environment-preload",
+        ),
+        (Crontab, "", "LD_PRELOAD=/tmp/x.so\n", "environment-preload"),
         (Crontab, "", "@daily root /tmp/x\n", "cron-root-job"),
         (Preload, "/a.so\n", "/a.so /tmp/x.so\n", "preload-entry"),
     ] {
@@ -215,6 +346,14 @@ fn what_only_looks_like_a_right_is_no_finding() {
         (Sudoers, "", "root ALL=ALL\na ALL=(b) ALL\na ALL=!ALL\n"),
         (Sudoers, "", "Defaults authenticate\na ALL=PASSWD: /bin/x\n"),
         (Sudoers, "a ALL=ALL\n", "a b=ALL\n"),
+        (
+            Sudoers,
+            "a ALL=(ALL:ALL) NOPASSWD: /bin/x\n",
+            "a b=(c) NOPASSWD: /bin/x\n",
+        ),
+        (Sudoers, "", "a ALL=(!root) ALL\na ALL=(#10, %rooty) ALL\n"),
+        (Sudoers, "", "Defaults env_keep += \"LANG\"\n"),
+        (Pam, "", "auth [success=ok default=1] pam_permit.so\n"),
         (
             Sshd,
             "",
@@ -274,6 +413,48 @@ fn what_runs_and_whom_it_believes_is_found_when_it_comes_and_not_when_it_goes() 
             "PasswordAuthentication no\n",
             "PasswordAuthentication yes\n",
             "sshd-password-authentication",
+        ),
+        (
+            Sshd,
+            "PasswordAuthentication no\n",
+            "UsePAM yes\n",
+            "sshd-password-authentication",
+        ),
+        (
+            Systemd,
+            "[Unit]\nDescription=a\n",
+            "[Service]\nUser=b\nUser=root\n",
+            "unit-user-removed",
+        ),
+        (
+            Systemd,
+            "",
+            "[Service]\nEnvironment='LD_PRE'\"LOAD=/x\"\n",
+            "environment-preload",
+        ),
+        (
+            Sysctl,
+            "",
+            "kernel.randomize_va_space = 0x0\n",
+            "sysctl-weakened",
+        ),
+        (
+            Sysctl,
+            "dev.tty.ldisc_autoload=0\n",
+            "dev.tty.ldisc_autoload=1\n",
+            "sysctl-weakened",
+        ),
+        (
+            AptList,
+            "deb http://a b c\n",
+            "deb [trusted=no trusted=with] http://a b c\n",
+            "repository-unsigned",
+        ),
+        (
+            AptSources,
+            "",
+            &format!("{source}Enabled: yes\n"),
+            "repository-added",
         ),
         (RootCrontab, "", "@daily /tmp/x\n", "cron-root-job"),
         (Systemd, "", "[Service]\nExecStart=/tmp/x\n", "unit-command"),
@@ -383,6 +564,20 @@ fn what_runs_and_whom_it_believes_is_found_when_it_comes_and_not_when_it_goes() 
 }
 
 #[test]
+fn a_command_says_whether_it_is_run_as_root() {
+    let unit = |command: &str| format!("[Service]\nUser=bob\nExecStart={command}\n");
+    for (command, said) in [
+        ("/bin/x", "runs as bob"),
+        ("-@/bin/x", "runs as bob"),
+        ("+/bin/x", "runs as root, whatever the unit says"),
+        ("-!!/bin/x", "runs as root, whatever the unit says"),
+    ] {
+        let found = find(None, Some(&state(Consumer::Systemd, unit(command))));
+        assert!(found[0].message.ends_with(said), "{found:?}");
+    }
+}
+
+#[test]
 fn a_key_that_packages_are_signed_with_is_found() {
     let [one, two] = [KEY, TWO_KEYS].map(|text| STANDARD.decode(text).expect("base64"));
     let [one, two] =
@@ -411,7 +606,7 @@ fn what_is_harmless_in_these_files_is_no_finding() {
         (
             Systemd,
             "",
-            "[Service]\nUser=\nExecStart=\nExecSearchPath=/a\n[Install]\nWantedBy=a\n",
+            "[Service]\nUser=b\nExecStart=\nExecSearchPath=/a\n[Install]\nWantedBy=a\n",
         ),
         (Environment, "", "PATH=/bin\n"),
         (Nsswitch, "", "hosts: files [!UNAVAIL=return] dns\n"),

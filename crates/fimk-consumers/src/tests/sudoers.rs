@@ -1,6 +1,6 @@
 //! sudoers(5)
 use super::{Keyed, SHA512, assert_hidden, compared, state, words};
-use crate::{Consumer, State, compare, read};
+use crate::{Consumer, State, compare, findings::find, read};
 
 const BASE: &str = "Defaults\tenv_reset\n\
     Defaults\tsecure_path=\"/usr/sbin:/usr/bin\"\n\
@@ -271,6 +271,30 @@ fn very_many_commands_of_very_many_users_are_kept_in_linear_space() {
     assert!(kept < 20 * line.len(), "{kept} of {}", line.len());
     let after = line.replace("/bin/c2999", "/bin/d2999");
     assert!(!changes(&line, &after).is_empty());
+}
+
+#[test]
+fn very_many_commands_say_that_one_of_them_needs_no_password_and_that_one_is_any() {
+    let users = vec!["user"; 2_000].join(",");
+    let commands: Vec<String> = (0..40).map(|n| format!("/bin/c{n}")).collect();
+    let line = format!(
+        "{users} ALL=(www) {}, NOPASSWD: /bin/x, (root) NOSETENV: ALL\n",
+        commands.join(", ")
+    );
+    let after = state(Consumer::Sudoers, &line);
+    let said = words(&compare(None, Some(&after)).changes).join("\n");
+    assert!(
+        said.contains("bytes) without password||-|on ALL, tags NOPASSWD NOSETENV, commands"),
+        "{said}"
+    );
+    let found: Vec<String> = find(None, Some(&after))
+        .into_iter()
+        .map(|it| it.id)
+        .collect();
+    assert_eq!(
+        found,
+        ["sudoers-nopasswd", "sudoers-nopasswd", "sudoers-all"]
+    );
 }
 
 #[test]
