@@ -461,7 +461,7 @@ fn asked_as(site: &Site, user: &str, request: &str) -> String {
     .output
 }
 
-const FILES: usize = 2_500;
+const FILES: usize = 4_000;
 
 #[test]
 fn what_retention_cost_an_output_is_told_with_its_numbers_and_all_else_comes() {
