@@ -57,40 +57,6 @@ fn who_replaces_a_new_file_is_told_to_have_though_both_are_read_together() {
 }
 
 #[test]
-fn what_was_removed_or_renamed_before_its_directory_moved_is_told_by_the_names_it_had() {
-    let site = Site::new();
-    let (directory, elsewhere) = (site.file("d"), site.file("e"));
-    fs::create_dir(&directory).expect("it is ours");
-    let [gone, one] = ["d/gone", "d/one"].map(|name| site.write(name, "text\n"));
-    let new_name = directory.join("two");
-    let monitor = site.watch();
-    // All three are read together.
-    let analyzer = monitor
-        .analyzer_pid()
-        .and_then(|pid| i32::try_from(pid).ok());
-    let analyzer = Pid::from_raw(analyzer.expect("it runs"));
-    kill(analyzer, Signal::SIGSTOP).expect("it runs");
-    let remover = run("rm", &[&gone]);
-    let renamer = run("mv", &[&one, &new_name]);
-    let mover = run("mv", &[&directory, &elsewhere]);
-    kill(analyzer, Signal::SIGCONT).expect("it runs");
-    monitor.expect(Expect::action("deleted").of(&gone).by(&remover));
-    monitor.expect(Expect::action("renamed").of(&elsewhere).by(&mover));
-    monitor.expect(
-        Expect::action("renamed")
-            .field("fimk.previous_path", text(&one))
-            .by(&renamer),
-    );
-    monitor.stop();
-    // And that was all: a comparison finds nothing more.
-    let later = site.watch().stop();
-    let of_files = later
-        .iter()
-        .filter(|event| event.text("file.path").is_some());
-    assert_eq!(of_files.count(), 0, "{later:?}");
-}
-
-#[test]
 fn a_file_removed_and_made_again_stays_watched() {
     let site = Site::new();
     let path = site.write("config", "one\n");

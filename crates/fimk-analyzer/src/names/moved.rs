@@ -128,10 +128,12 @@ impl Engine {
         let left = self.settle.left_below(old);
         for path in self.recorded_below(old)? {
             let record = self.store.record(&path).map_err(Failure::from)?;
-            // It was gone from here when the directory moved, or came after.
-            let stays = left.contains(&path)
-                || self.settle.is_gone(&path)
-                || how.before && record.as_ref().is_some_and(|it| self.stands(&path, it));
+            // It was gone from here when the directory moved, or came after. Of what moves under our eyes a name may be given
+            // again before it is examined, and its record with it: there what waits goes along, below.
+            let stays = how.before
+                && (left.contains(&path)
+                    || self.settle.is_gone(&path)
+                    || record.as_ref().is_some_and(|it| self.stands(&path, it)));
             if stays {
                 continue;
             }
@@ -168,9 +170,6 @@ impl Engine {
     /// What waited below a directory that moved is to be looked for where it is now.
     fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
         for path in self.settle.below(old) {
-            if self.settle.is_gone(&path) {
-                continue;
-            }
             let moved = new.map(|new| rebased(&path, old, new));
             let Some(moved) = moved.filter(|path| self.covered(path)) else {
                 continue;
