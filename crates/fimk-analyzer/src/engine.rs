@@ -533,7 +533,11 @@ impl Engine {
     }
 
     /// What else there is to know of it is not waited for.
-    fn examine_at_last(&mut self, path: &BytePath, mut pending: Pending) -> Result<(), Trouble> {
+    pub(crate) fn examine_at_last(
+        &mut self,
+        path: &BytePath,
+        mut pending: Pending,
+    ) -> Result<(), Trouble> {
         (pending.unexplained, pending.asked) = (true, true);
         self.add_holders(path, &mut pending);
         let seen = pending.with_guesses();

@@ -74,7 +74,8 @@ impl Engine {
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(Examined::Done);
         }
-        let gone = pending.present == Some(false) && !self.stands_after_all(path)?;
+        let gone =
+            pending.present == Some(false) && (pending.over || !self.stands_after_all(path)?);
         let begun = clock::now();
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
@@ -328,7 +329,7 @@ impl Engine {
 
     /// Whether something has a name that went by the last record, and no record of it is on its way: of two that are alike and
     /// wait at the same time fanotify makes one, so that a name that came again is told of once. (BPF makes one for each.)
-    fn stands_after_all(&mut self, path: &BytePath) -> Result<bool, Trouble> {
+    pub(crate) fn stands_after_all(&mut self, path: &BytePath) -> Result<bool, Trouble> {
         if let Eyes::Bpf(_) = &self.eyes {
             // A walk found something there, and what is told as gone stood there before.
             return Ok(self.tree.get(path).is_some());

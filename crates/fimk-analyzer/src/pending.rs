@@ -42,6 +42,8 @@ pub struct Pending {
     pub touches: Vec<Touch>,
     /// What the last fact said about the name: it stands (true), it is gone (false).
     pub present: Option<bool>,
+    /// What stands there by now, if anything, is not what waits: that is gone.
+    pub over: bool,
     /// The record to compare with, when it is not the one stored under this path.
     pub base: Option<Record>,
     /// Paths whose records go when this is committed: what stands here now stood there.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use fimk_wire::Packet;
+use fimk_wire::{Packet, raw};
 
 use crate::{
     channel::Received,
@@ -60,6 +60,14 @@ impl Stash {
         Some(received)
     }
 
+    /// Processes that are told of in what is kept.
+    pub fn actors(&self) -> impl Iterator<Item = &raw::fimk_actor> {
+        self.packets.iter().filter_map(|(packet, _)| match packet {
+            Packet::Actor(actor) => Some(&**actor),
+            _ => None,
+        })
+    }
+
     /// Whether what is kept announces an entry of this object and of a process that is none of these.
     pub fn tells_of_another(&self, object: Object, known: &[Option<ActorKey>]) -> bool {
         let kept = self.kept.range(takes::from(object)).map(|(key, _)| key);
@@ -86,7 +94,6 @@ impl Stash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fimk_wire::raw;
     use zerocopy::FromZeros;
 
     fn touch(inode: u64) -> Received {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use fimk_tests::{Expect, Site, append_line, rule, run, text};
+use fimk_tests::{Expect, Monitor, Site, append_line, rule, run, text};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -39,14 +39,10 @@ fn who_replaces_a_new_file_is_told_to_have_though_both_are_read_together() {
         file
     });
     let monitor = site.watch();
-    let analyzer = monitor
-        .analyzer_pid()
-        .and_then(|pid| i32::try_from(pid).ok());
-    let analyzer = Pid::from_raw(analyzer.expect("it runs"));
-    kill(analyzer, Signal::SIGSTOP).expect("it runs");
+    let stopped = stop_analyzer(&monitor);
     run("mv", &[&one, &path]);
     let second = run("mv", &[&two, &path]);
-    kill(analyzer, Signal::SIGCONT).expect("it runs");
+    kill(stopped, Signal::SIGCONT).expect("it runs");
     monitor.expect(
         Expect::action("modified")
             .of(&path)
@@ -54,6 +50,70 @@ fn who_replaces_a_new_file_is_told_to_have_though_both_are_read_together() {
             .field("fimk.replaced", true),
     );
     monitor.stop();
+}
+
+#[test]
+fn what_was_removed_or_renamed_before_its_directory_moved_is_told_by_the_names_it_had() {
+    let site = Site::new();
+    let (directory, elsewhere) = (site.file("d"), site.file("e"));
+    fs::create_dir(&directory).expect("it is ours");
+    let [gone, one] = ["d/gone", "d/one"].map(|name| site.write(name, "text\n"));
+    let new_name = directory.join("two");
+    let monitor = site.watch();
+    let stopped = stop_analyzer(&monitor);
+    let remover = run("rm", &[&gone]);
+    let renamer = run("mv", &[&one, &new_name]);
+    let mover = run("mv", &[&directory, &elsewhere]);
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    monitor.expect(Expect::action("deleted").of(&gone).by(&remover));
+    monitor.expect(Expect::action("renamed").of(&elsewhere).by(&mover));
+    monitor.expect(
+        Expect::action("renamed")
+            .field("fimk.previous_path", text(&one))
+            .by(&renamer),
+    );
+    monitor.stop();
+    finds_nothing_more(&site);
+}
+
+#[test]
+fn a_removal_is_told_though_another_directory_brings_the_name_back_at_once() {
+    let site = Site::new();
+    let [first, second, aside] = ["d", "other", "aside"].map(|name| site.file(name));
+    for directory in [&first, &second] {
+        fs::create_dir(directory).expect("it is ours");
+    }
+    let gone = site.write("d/f", "text\n");
+    site.write("other/f", "text\n");
+    let monitor = site.watch();
+    let stopped = stop_analyzer(&monitor);
+    let remover = run("rm", &[&gone]);
+    let first_mover = run("mv", &[&first, &aside]);
+    let second_mover = run("mv", &[&second, &first]);
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    monitor.expect(Expect::action("deleted").of(&gone).by(&remover));
+    monitor.expect(Expect::action("renamed").of(&aside).by(&first_mover));
+    monitor.expect(Expect::action("renamed").of(&first).by(&second_mover));
+    monitor.stop();
+    finds_nothing_more(&site);
+}
+
+/// What happens until it is continued is read together.
+fn stop_analyzer(monitor: &Monitor) -> Pid {
+    let analyzer = monitor
+        .analyzer_pid()
+        .and_then(|pid| i32::try_from(pid).ok());
+    let analyzer = Pid::from_raw(analyzer.expect("it runs"));
+    kill(analyzer, Signal::SIGSTOP).expect("it runs");
+    analyzer
+}
+
+fn finds_nothing_more(site: &Site) {
+    let later = site.watch().stop();
+    let of_files = later
+        .iter()
+        .filter(|event| event.text("file.path").is_some());
+    assert_eq!(of_files.count(), 0, "{later:?}");
 }
 
 #[test]

@@ -200,6 +200,17 @@ impl Engine {
         Ok(false)
     }
 
+    /// As [`Self::want`], and waits for the answer. With fanotify whoever did something is known by the time that it is told of.
+    pub(crate) fn learn_at_once(&mut self, key: Option<ActorKey>) -> Result<(), Trouble> {
+        if matches!(self.eyes, Eyes::Bpf(_)) && !self.want(key)? {
+            self.await_loader()?;
+            for actor in self.stash.actors() {
+                self.actors.learn(actor);
+            }
+        }
+        Ok(())
+    }
+
     fn answered(&mut self, cookie: u64) -> Result<(), Trouble> {
         self.others.answered(cookie);
         if let Some(key) = self.asked.remove(&cookie) {

@@ -46,9 +46,12 @@ impl Engine {
         if how.directory
             && let Some(old) = old
         {
+            if !how.before {
+                self.tell_what_was_gone_below(old, new)?;
+            }
             self.moved_below(old, new, old_covered.is_some(), how, touch)?;
             if !how.before {
-                self.waiting_below(old, new);
+                self.waiting_below(old, new)?;
             }
         }
         Ok(())
@@ -128,16 +131,11 @@ impl Engine {
         let left = self.settle.left_below(old);
         for path in self.recorded_below(old)? {
             let record = self.store.record(&path).map_err(Failure::from)?;
-            // It was gone from here when the directory moved, or came after. Of what moves under our eyes a name may be given
-            // again before it is examined, and its record with it: there what waits goes along, below.
-            let stays = how.before
-                && (left.contains(&path)
-                    || self.settle.is_gone(&path)
-                    || record.as_ref().is_some_and(|it| self.stands(&path, it)));
-            if stays {
+            let elsewhere = new.map(|new| rebased(&path, old, new));
+            let is_left = left.contains(&path);
+            if self.stays(&path, elsewhere.as_ref(), record.as_ref(), is_left, how) {
                 continue;
             }
-            let elsewhere = new.map(|new| rebased(&path, old, new));
             let moved = elsewhere.clone().filter(|path| self.covered(path));
             if moved.is_none() && !told {
                 let fact = Some(Fact::MovedOut(elsewhere));
@@ -152,11 +150,72 @@ impl Engine {
             if moved.is_none() && self.settle.waits(&path) {
                 self.settle.entry(&path, false).base.clone_from(&record);
             }
+            if let Some(moved) = &moved {
+                self.tell_what_is_gone(moved)?;
+            }
             self.commit(Commit {
                 put: moved.zip(record).into_iter().collect(),
                 remove: vec![path],
                 ..Commit::default()
             })?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is on record here is not of what moved with the directory: it was gone when that moved, or came after.
+    fn stays(
+        &self,
+        path: &BytePath,
+        elsewhere: Option<&BytePath>,
+        record: Option<&Record>,
+        is_left: bool,
+        how: Move,
+    ) -> bool {
+        if how.before {
+            let stands = record.is_some_and(|it| self.stands(path, it));
+            return is_left || self.settle.is_gone(path) || stands;
+        }
+        // The name that was left may have been given again, and be on record, before the directory moved.
+        let moved = elsewhere.zip(record);
+        is_left && !moved.is_some_and(|(there, it)| self.stands(there, it))
+    }
+
+    /// What was gone from a directory when it moved is told at once, by the name it had: that may be given again, and the
+    /// directory take another name along.
+    fn tell_what_was_gone_below(
+        &mut self,
+        old: &BytePath,
+        new: Option<&BytePath>,
+    ) -> Result<(), Trouble> {
+        for path in self.settle.below(old) {
+            if !self.settle.is_gone(&path) {
+                continue;
+            }
+            let elsewhere = new.map(|new| rebased(&path, old, new));
+            let stands = match &elsewhere {
+                Some(elsewhere) => self.stands_after_all(elsewhere)?,
+                None => false,
+            };
+            if !stands {
+                self.tell_what_is_gone(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of a removal that waits, before what has the name now, and its record, come in its place.
+    fn tell_what_is_gone(&mut self, path: &BytePath) -> Result<(), Trouble> {
+        if self.settle.is_gone(path)
+            && let Some(pending) = self.settle.take(path)
+        {
+            for touch in &pending.touches {
+                self.learn_at_once(touch.actor)?;
+            }
+            let over = Pending {
+                over: true,
+                ..pending
+            };
+            self.examine_at_last(path, over)?;
         }
         Ok(())
     }
@@ -168,12 +227,13 @@ impl Engine {
     }
 
     /// What waited below a directory that moved is to be looked for where it is now.
-    fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) {
+    fn waiting_below(&mut self, old: &BytePath, new: Option<&BytePath>) -> Result<(), Trouble> {
         for path in self.settle.below(old) {
             let moved = new.map(|new| rebased(&path, old, new));
             let Some(moved) = moved.filter(|path| self.covered(path)) else {
                 continue;
             };
+            self.tell_what_is_gone(&moved)?;
             let Some(mut pending) = self.settle.take(&path) else {
                 continue;
             };
@@ -193,5 +253,6 @@ impl Engine {
             }
             self.settle.put(moved, pending);
         }
+        Ok(())
     }
 }
