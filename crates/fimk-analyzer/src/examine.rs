@@ -74,8 +74,7 @@ impl Engine {
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(Examined::Done);
         }
-        let gone =
-            pending.present == Some(false) && (pending.over || !self.stands_after_all(path)?);
+        let gone = self.is_gone(path, pending)?;
         let begun = clock::now();
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
@@ -256,7 +255,7 @@ impl Engine {
         for path in &pending.former {
             let there = self.store.record(path).map_err(Failure::from)?;
             // What moved may be back there, too, and told of already.
-            let stands = self.tree.get(path).is_some();
+            let stands = self.tree.get(path).is_some() && !self.has_gone_unheard(path)?;
             let is_anothers = match moved {
                 Some(moved) if there.as_ref().map(identity) == Some(moved) => {
                     stands && !self.settle.waits(path)
@@ -270,6 +269,26 @@ impl Engine {
             }
         }
         Ok(former)
+    }
+
+    /// Whether a name of our picture is not there, and nothing is on its way that says so: of two moves from there that are alike
+    /// and wait at the same time fanotify makes one, in the place of the first.
+    fn has_gone_unheard(&mut self, path: &BytePath) -> Result<bool, Trouble> {
+        if !matches!(self.eyes, Eyes::Fanotify(_)) || self.settle.waits(path) || self.is_there(path)
+        {
+            return Ok(false);
+        }
+        self.has_heard_all_of(path)
+    }
+
+    /// Whether nothing waits in the queue of fanotify that may be about this path.
+    fn has_heard_all_of(&mut self, path: &BytePath) -> Result<bool, Trouble> {
+        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+            return Ok(false);
+        };
+        // As in `others_are_on_the_way`.
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
+        Ok(fanotify.has_read_all() && !fanotify.awaits_another(path, &[]))
     }
 
     /// Whether anything stands there, as far as anybody can tell.
@@ -327,6 +346,11 @@ impl Engine {
             && (self.tree.get(path).is_some() || above_is_gone(path))
     }
 
+    /// Whether what waits is of something that is gone, and nothing has come in its place that would be told with it.
+    fn is_gone(&mut self, path: &BytePath, pending: &Pending) -> Result<bool, Trouble> {
+        Ok(pending.present == Some(false) && (pending.over || !self.stands_after_all(path)?))
+    }
+
     /// Whether something has a name that went by the last record, and no record of it is on its way: of two that are alike and
     /// wait at the same time fanotify makes one, so that a name that came again is told of once. (BPF makes one for each.)
     pub(crate) fn stands_after_all(&mut self, path: &BytePath) -> Result<bool, Trouble> {
@@ -341,12 +365,7 @@ impl Engine {
         ) {
             return Ok(false);
         }
-        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
-            return Ok(false);
-        };
-        // As in `others_are_on_the_way`.
-        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
-        Ok(fanotify.has_read_all() && !fanotify.awaits_another(path, &[]))
+        self.has_heard_all_of(path)
     }
 
     /// Whether the name does not yet stand for what came there: the kernel tells of a new name just before anybody

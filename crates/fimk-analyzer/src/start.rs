@@ -160,8 +160,8 @@ impl Engine {
             };
             events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
         }
-        if let Some(told) = past.opened.unstored {
-            let notice = unstored_notice(told, gap);
+        if let Some(numbers) = &past.opened.unstored {
+            let notice = unstored_notice(numbers, gap);
             events.push(self.notice(Action::EventsLost, severity::LOSS, notice));
         }
         self.commit(Commit {

@@ -3,6 +3,7 @@
 use std::{
     fmt, fs,
     io::ErrorKind,
+    ops::RangeInclusive,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -40,9 +41,9 @@ pub struct Opened {
     pub created: bool,
     /// Events that had been on disk are gone. Repeated at every opening until an event is committed and synced.
     pub lost: Option<Lost>,
-    /// The last fimk was killed while it could not store what it told: outputs may have events up to this number that
-    /// are not in the database. No later one has any of these numbers. Repeated like `lost`.
-    pub unstored: Option<u64>,
+    /// The last fimk was killed while it could not store what it told: outputs may have events with these numbers that
+    /// are not in the database. No later one has any of them. Repeated like `lost`.
+    pub unstored: Option<RangeInclusive<u64>>,
 }
 
 /// The database ends before the last event known to have been on disk; records may be as old.
@@ -133,7 +134,7 @@ impl Database {
             write_schema(&db, &path)?;
         }
         let lost = lost(created, head.sequence, said);
-        let unstored = Some(synced.told()).filter(|told| *told > head.sequence);
+        let unstored = head.sequence.saturating_add(1)..=synced.told();
         let used = [head.sequence, synced.sequence(), synced.told()];
         let next_sequence = used.into_iter().max().and_then(|last| last.checked_add(1));
         let next_sequence =
@@ -154,7 +155,7 @@ impl Database {
             Opened {
                 created,
                 lost,
-                unstored,
+                unstored: Some(unstored).filter(|it| !it.is_empty()),
             },
         ))
     }

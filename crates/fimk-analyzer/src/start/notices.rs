@@ -1,5 +1,7 @@
 //! What a start tells: what serves, what was recorded, and in which time nobody watched.
 
+use std::ops::RangeInclusive;
+
 use fimk_core::event::{Gap, Notice};
 use fimk_wire::raw;
 
@@ -80,11 +82,13 @@ pub(super) fn gap_notice(gap: Gap, rebooted: bool, done: Done) -> Notice {
     }
 }
 
-pub(super) fn unstored_notice(told: u64, gap: Option<Gap>) -> Notice {
+pub(super) fn unstored_notice(numbers: &RangeInclusive<u64>, gap: Option<Gap>) -> Notice {
     Notice {
         message: format!(
-            "the last fimk was killed while nothing could be stored: outputs may have events up to {told} that are not in the \
-             database; what changed is told again, under other numbers"
+            "the last fimk was killed while nothing could be stored: outputs may have events from {} to {} that are not in the \
+             database; what changed is told again, under other numbers",
+            numbers.start(),
+            numbers.end()
         ),
         gap,
         ..Notice::default()

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::RangeInclusive,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -121,14 +122,16 @@ fn content_differs(path: &Path, content: &Content, kind: FileKind) -> Option<Str
     }
 }
 
-/// The last number that a fimk which was killed on a full disk may have used: which of those it kept in memory were printed
-/// nobody knows, and what they told is told again under others.
-fn given_up(event: &Event) -> Option<u64> {
+/// The numbers that those may have used who were killed on a full disk: which of what they kept in memory was printed nobody
+/// knows, and what it told is told again under others.
+fn given_up(event: &Event) -> Option<RangeInclusive<u64>> {
     let said = event
         .text("message")
         .filter(|_| event.action() == "events_lost")?;
-    let (_, rest) = said.split_once("outputs may have events up to ")?;
-    rest.split(' ').next()?.parse().ok()
+    let (_, rest) = said.split_once("outputs may have events from ")?;
+    let (first, rest) = rest.split_once(" to ")?;
+    let (last, _) = rest.split_once(' ')?;
+    Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
 /// Sequence numbers without a hole, and what was printed twice the same both times.
@@ -154,10 +157,12 @@ pub fn sequences(events: &[Event], next: u64) -> Vec<String> {
         }
     }
     numbered.dedup_by_key(|(number, _)| *number);
-    let given_up: Vec<u64> = events.iter().filter_map(given_up).collect();
+    let given_up: Vec<RangeInclusive<u64>> = events.iter().filter_map(given_up).collect();
     let mut expected = 1;
     for (number, _) in &numbered {
-        if *number != expected && !given_up.contains(&(number - 1)) {
+        let is_given_up =
+            |it: &RangeInclusive<u64>| it.contains(&expected) && it.contains(&(number - 1));
+        if *number != expected && !given_up.iter().any(is_given_up) {
             wrong.push(format!(
                 "numbers {expected} to {} were never printed",
                 number - 1
