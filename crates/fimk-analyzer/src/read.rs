@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use fimk_consumers::{Consumer, State, understood};
+use fimk_consumers::{Consumer, State, read_beginning, understood};
 use fimk_core::{
     config::{Config, ContentMode, Hash},
     path::BytePath,
@@ -316,7 +316,8 @@ impl Reader {
                 Content::Unread("the rule wants no content".to_owned())
             }
             (None, FileKind::File) => {
-                let may_be_keyed = holds_secrets(wanted.consumer);
+                // If only in part, it is told apart by a keyed digest.
+                let may_be_keyed = wanted.consumer.is_some_and(Consumer::understands);
                 let stream = content::file(
                     object,
                     &before,
@@ -453,23 +454,31 @@ impl Reader {
         wanted: &Wanted,
         known: Option<Digest>,
     ) -> (Content, bool) {
-        let (digests, text) = match stream {
+        let (digests, text, cut) = match stream {
             Stream::Unread(why) => return (Content::Unread(why.clone()), false),
-            Stream::Read { digests, text, .. } => (digests, text),
+            Stream::Read {
+                digests, text, cut, ..
+            } => (digests, text, *cut),
         };
-        let reading = match (wanted.consumer, text) {
-            (Some(consumer), Some(text)) => Some(fimk_consumers::read(consumer, text, &*self.key)),
-            _ => None,
-        };
+        // Of a part nothing follows about the whole.
+        let whole = text.as_deref().filter(|_| !cut);
+        let reading = wanted
+            .consumer
+            .zip(text.as_deref())
+            .map(|(consumer, text)| {
+                if cut {
+                    let digest = digests.input_of_keyed(None);
+                    return read_beginning(consumer, text, &digest, &*self.key);
+                }
+                fimk_consumers::read(consumer, text, &*self.key)
+            });
         if wanted.consumer.is_some_and(includes) {
             let state = reading.as_ref().map(|reading| &reading.state);
             self.included().learn(path, state);
         }
-        let secrets = reading
-            .as_ref()
-            .map_or_else(|| holds_secrets(wanted.consumer), |reading| reading.secrets);
+        let secrets = reading.as_ref().is_some_and(|it| it.secrets);
         let digest = if secrets {
-            let digest = digests.input_of_keyed(text.as_deref());
+            let digest = digests.input_of_keyed(whole);
             Digest::Keyed(self.key.keyed_digest(&digest))
         } else {
             digests.by(self.hash())
@@ -477,7 +486,7 @@ impl Reader {
         let state = reading
             .filter(|_| wanted.content != ContentMode::Hash)
             .map(|reading| reading.state);
-        let rehashed = self.is_known(digests, text.as_deref(), known, secrets);
+        let rehashed = self.is_known(digests, whole, known, secrets);
         (Content::Read { digest, state }, rehashed)
     }
 }
@@ -492,14 +501,6 @@ fn includes(consumer: Consumer) -> bool {
     matches!(
         consumer,
         Consumer::Sudoers | Consumer::Sshd | Consumer::LibraryPath
-    )
-}
-
-/// What to think of a content that is too large for its consumer.
-fn holds_secrets(consumer: Option<Consumer>) -> bool {
-    matches!(
-        consumer,
-        Some(Consumer::Shadow | Consumer::Passwd | Consumer::Gshadow | Consumer::Group)
     )
 }
 

@@ -101,4 +101,10 @@ impl Consumer {
         Self::ModulesLoad,
         Self::Sysctl,
     ];
+
+    /// Whether it knows what a file says. Of such a file the beginning says something by itself, and what follows it may
+    /// hold secrets.
+    pub fn understands(self) -> bool {
+        self != Self::Text
+    }
 }

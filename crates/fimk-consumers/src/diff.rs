@@ -25,8 +25,23 @@ pub(crate) const MAX_LINE: usize = 1 << 10;
 /// Lines, old and new together, that are compared without an anchor among them.
 const MAX_GAP: usize = 2_000;
 
+/// Stands for the difference where one side has no lines: that all of the other went would not be true.
+const NOT_BY_LINE: &str =
+    "… longer than 1 MiB, or no text, before or after: it is not compared by line\n";
+
 /// Compares two texts; an absent one is empty.
 pub(crate) fn unified(before: Option<&State>, after: Option<&State>) -> Comparison {
+    if [before, after]
+        .into_iter()
+        .flatten()
+        .any(State::has_no_lines)
+    {
+        return Comparison {
+            diff: Some(NOT_BY_LINE.to_owned()),
+            truncated: vec!["fimk.diff"],
+            ..Comparison::default()
+        };
+    }
     let (old, new) = (lines(before), lines(after));
     let (old_ids, new_ids) = identify(&old, &new);
     let (ops, _) = operations(&old_ids, &new_ids);

@@ -63,6 +63,7 @@ pub mod yum;
 
 pub use consumer::Consumer;
 pub use findings::Finding;
+pub use lines::MAX_BYTES;
 pub use password::{Algorithm, Password};
 
 /// A comparison lists at most this many differences: an event is one line of at most 64 KiB, and
@@ -233,15 +234,41 @@ pub fn read(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> Readin
         Consumer::Access => kept(access::read(bytes, tokenize), State::Access),
         Consumer::Group => kept(table::read(bytes, tokenize), State::Group),
         Consumer::Gshadow => kept(table::read(bytes, tokenize), State::Gshadow),
-        Consumer::Shell => text_or_binary(bytes, State::Shell, tokenize),
-        Consumer::TrustedKeys => match trusted_keys::read(bytes, tokenize) {
-            Some(keys) => (State::TrustedKeys(keys), false),
-            None => text_or_binary(bytes, State::Text, tokenize),
-        },
-        Consumer::Text => text_or_binary(bytes, State::Text, tokenize),
+        Consumer::Shell => kept(text::read_shell(bytes, tokenize), State::Shell),
+        Consumer::TrustedKeys => kept(trusted_keys::read(bytes, tokenize), State::TrustedKeys),
+        Consumer::Text => text_or_binary(bytes, tokenize),
         consumer => read_entries(consumer, bytes, tokenize),
     };
     Reading { state, secrets }
+}
+
+/// Reads a content of which only the beginning is at hand, [`MAX_BYTES`]; of the rest, of which nothing is understood anyway,
+/// the digest of the whole tells whether it differs.
+pub fn read_beginning(
+    consumer: Consumer,
+    beginning: &[u8],
+    digest: &[u8; 32],
+    tokenize: &dyn Tokenize,
+) -> Reading {
+    if consumer.understands() {
+        // In digits, for any bytes might be of another kind of file.
+        let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+        let content = [beginning, digits.collect::<String>().as_bytes()].concat();
+        let state = read(consumer, &content, tokenize).state;
+        return Reading {
+            state,
+            secrets: true,
+        };
+    }
+    let state = if text::is_binary(beginning) {
+        State::Binary
+    } else {
+        State::Text(text::State::without_lines(digest, tokenize))
+    };
+    Reading {
+        state,
+        secrets: false,
+    }
 }
 
 /// What was read as any text, as another consumer understands it. `None`: something was cut out of it.
@@ -285,20 +312,16 @@ fn read_entries(consumer: Consumer, bytes: &[u8], tokenize: &dyn Tokenize) -> (S
         | Consumer::Gshadow
         | Consumer::Shell
         | Consumer::TrustedKeys
-        | Consumer::Text => return text_or_binary(bytes, State::Text, tokenize),
+        | Consumer::Text => return text_or_binary(bytes, tokenize),
     };
     kept(read(bytes, tokenize), variant)
 }
 
-fn text_or_binary(
-    bytes: &[u8],
-    variant: fn(text::State) -> State,
-    tokenize: &dyn Tokenize,
-) -> (State, bool) {
+fn text_or_binary(bytes: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
     if text::is_binary(bytes) {
         return (State::Binary, false);
     }
-    kept(text::read(bytes, tokenize), variant)
+    kept(text::read(bytes, tokenize), State::Text)
 }
 
 fn kept<S>((state, secrets): (S, bool), variant: fn(S) -> State) -> (State, bool) {

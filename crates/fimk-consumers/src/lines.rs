@@ -6,7 +6,7 @@ use crate::{Difference, Token, Tokenize};
 
 /// A state keeps the lines that lie wholly within this many bytes of content: a record is one value in
 /// the store of a process that is to live in 64 MiB.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// A state keeps at most this many lines: each costs some tens of bytes whatever its length.
 pub(crate) const MAX_LINES: usize = 20_000;

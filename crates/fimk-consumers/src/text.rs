@@ -23,6 +23,19 @@ pub struct State {
 }
 
 impl State {
+    /// Of what is not compared by line: only whether it differs, by what stands for it.
+    pub(crate) fn without_lines(content: &[u8], tokenize: &dyn Tokenize) -> Self {
+        Self {
+            lines: Vec::new(),
+            newline: false,
+            rest: lines::rest(content, content, tokenize),
+        }
+    }
+
+    pub(crate) fn has_no_lines(&self) -> bool {
+        self.lines.is_empty() && self.rest.is_some()
+    }
+
     /// The content as it was, if nothing of it was redacted or left out.
     pub(crate) fn content(&self) -> Option<Vec<u8>> {
         if self.rest.is_some() {
@@ -46,16 +59,26 @@ impl State {
     }
 }
 
-/// A NUL anywhere, or more than 30 % of bytes that are not UTF-8: each of them costs a piece of a line.
+/// A NUL anywhere, or bytes that are no text.
 pub(crate) fn is_binary(content: &[u8]) -> bool {
-    if content.contains(&0) {
-        return true;
-    }
+    content.contains(&0) || is_no_text(content)
+}
+
+/// More than 30 % of bytes that are not UTF-8: each of them costs a piece of a line.
+fn is_no_text(content: &[u8]) -> bool {
     let invalid: usize = content
         .utf8_chunks()
         .map(|chunk| chunk.invalid().len())
         .sum();
     invalid * 10 > content.len() * 3
+}
+
+/// Reads what a shell executes: it passes over NULs, and executes what stands beside bytes of any kind.
+pub(crate) fn read_shell(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    if is_no_text(content) {
+        return (State::without_lines(content, tokenize), true);
+    }
+    read(content, tokenize)
 }
 
 /// Reads text; the flag tells whether something was redacted, in what is kept or in the rest.

@@ -2,9 +2,10 @@
 //!
 //! A key is known by its fingerprint, and has its names; a key below it, which may sign as well, is an entry of its
 //! own. Signatures are not checked: a digest tells whether they changed, and with them for how long a key is good.
-//! Public keys are no secrets. What is not of the form, a keybox of `GnuPG` for example, is text or binary.
+//! Public keys are no secrets. What is not of the form, a keybox of `GnuPG` for example, is a malformed line as long as the
+//! file, for what reads it may find a key there.
 //!
-//! Limits: 20,000 keys, and 64 names of each.
+//! Limits: 20,000 keys, and 64 names of each; of a file that is longer than 1 MiB only whether it differs.
 
 use base64::{Engine, engine::general_purpose};
 use sha1::Sha1;
@@ -12,7 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Tokenize,
-    entries::{self, Entry, Field, MAX_ENTRIES},
+    entries::{self, Entry, Fault, Field, MAX_ENTRIES},
+    lines,
+    others::Malformed,
     pieces::Pieces,
 };
 
@@ -33,22 +36,30 @@ const NAME: u8 = 13;
 const SUBKEY: u8 = 14;
 const SECRET: [u8; 2] = [5, 7];
 
-/// `None`: it is something else.
-pub(crate) fn read(content: &[u8], tokenize: &dyn Tokenize) -> Option<State> {
-    let armoured = content.trim_ascii().starts_with(BEGIN);
-    let binary = if armoured {
-        dearmoured(content)?
-    } else {
-        content.to_vec()
-    };
-    let keys = keys(&binary)?;
-    Some(State {
-        entries: keys.iter().map(Key::entry).collect(),
+/// The flag tells whether it may hold secrets, such as the private part of a key: what is not understood may.
+pub(crate) fn read(content: &[u8], tokenize: &dyn Tokenize) -> (State, bool) {
+    let is_long = content.len() > lines::MAX_BYTES;
+    let keys = if is_long { None } else { understood(content) };
+    let is_unknown = keys.is_none() && !is_long && !content.trim_ascii().is_empty();
+    let unknown = is_unknown.then(|| Malformed::new(0, content, Fault::Form, tokenize));
+    let entries = keys.iter().flatten().map(Key::entry).collect();
+    let state = State {
+        entries,
         ordered: false,
-        malformed: Vec::new(),
+        malformed: Vec::from_iter(unknown),
         whole: tokenize.token(content),
-        rest: None,
-    })
+        rest: is_long
+            .then(|| lines::rest(content, content, tokenize))
+            .flatten(),
+    };
+    (state, keys.is_none())
+}
+
+fn understood(content: &[u8]) -> Option<Vec<Key>> {
+    if content.trim_ascii().starts_with(BEGIN) {
+        return keys(&dearmoured(content)?);
+    }
+    keys(content)
 }
 
 #[derive(Default)]

@@ -18,6 +18,7 @@ mod content;
 mod exchange;
 mod fields;
 mod floods;
+mod formats;
 mod forwarder;
 mod growing;
 mod guard;

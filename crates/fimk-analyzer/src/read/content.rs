@@ -9,6 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
+use fimk_consumers::MAX_BYTES;
 use fimk_core::{path::BytePath, record::Attributes};
 use nix::{
     errno::Errno,
@@ -23,10 +24,6 @@ use crate::patience::Progress;
 /// One read; larger ones gain nothing beside the hashing.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// A larger content is not given to its consumer: differences of such a file are not read by people, and the
-/// state would be stored.
-const TEXT_BYTES_MAX: usize = 1 << 20;
-
 /// Why a leased content is not read; it is when the lease ends.
 pub const LEASED: &str = "it is leased to another process, which must give it up first";
 
@@ -39,8 +36,10 @@ pub(super) enum Stream {
         /// The content, open.
         content: OwnedFd,
         digests: Digests,
-        /// If it was to be kept; none if the content is larger than it takes.
+        /// If it was to be kept: its beginning, as much as a consumer takes.
         text: Option<Vec<u8>>,
+        /// More follows it.
+        cut: bool,
     },
 }
 
@@ -200,6 +199,7 @@ fn stream_by(
     progress: &Progress,
 ) -> nix::Result<Stream> {
     let mut text = keep.then(Vec::new);
+    let mut cut = false;
     let mut left = bytes_max;
     loop {
         let count = match read(&content, piece) {
@@ -212,6 +212,7 @@ fn stream_by(
                 content,
                 digests: hashing.digests(),
                 text,
+                cut,
             });
         }
         left = match left.checked_sub(count as u64) {
@@ -219,9 +220,10 @@ fn stream_by(
             None => return Ok(too_large(bytes_max)),
         };
         hashing.update(&piece[..count]);
-        text = text.filter(|text| text.len() + count <= TEXT_BYTES_MAX);
-        if let Some(text) = &mut text {
-            text.extend_from_slice(&piece[..count]);
+        if let Some(kept) = &mut text {
+            let room = MAX_BYTES - kept.len();
+            kept.extend_from_slice(&piece[..count.min(room)]);
+            cut |= count > room;
         }
     }
 }

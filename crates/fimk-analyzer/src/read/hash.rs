@@ -120,14 +120,20 @@ impl Digests {
         self.0.contains(&digest)
     }
 
-    /// What a keyed digest is made of. Without SHA-256 so far there is a text, for only in one is a secret found.
+    /// What a keyed digest is made of. Without SHA-256 so far there is a text, for only in one is a secret found; without
+    /// that, too, it tells contents apart.
     pub(super) fn input_of_keyed(&self, text: Option<&[u8]>) -> [u8; 32] {
         match (self.made_by(Hash::Sha256), text) {
             (Some(Digest::Plain(digest)), _) => digest,
             (_, Some(text)) => Sha256::digest(text).into(),
-            (_, None) => match self.made_by(Hash::Blake3) {
-                Some(Digest::Blake3(digest)) => digest,
-                _ => [0; 32],
+            (_, None) => match self.0.first() {
+                Some(Digest::Plain(digest) | Digest::Blake3(digest) | Digest::Keyed(digest)) => {
+                    *digest
+                }
+                Some(Digest::Sha512(halves)) => Sha256::digest(halves.as_flattened()).into(),
+                Some(Digest::Sha1(digest)) => Sha256::digest(digest).into(),
+                Some(Digest::Md5(digest)) => Sha256::digest(digest).into(),
+                None => [0; 32],
             },
         }
     }
@@ -195,6 +201,18 @@ mod tests {
         starts(Hash::Sha512, &[0xdd, 0xaf, 0x35, 0xa1]);
         let md5 = Some(digests(Hash::Md5, None).by(Hash::Md5));
         assert!(digests(Hash::Sha512, md5).is_known_as(md5, Hash::Sha512));
+    }
+
+    #[test]
+    fn without_sha_256_and_a_text_contents_are_told_apart_as_well() {
+        for hash in [Hash::Blake3, Hash::Sha512, Hash::Sha1, Hash::Md5] {
+            let of = |content: &[u8]| {
+                let mut hashing = Hashing::new(&[hash], None, false);
+                hashing.update(content);
+                hashing.digests().input_of_keyed(None)
+            };
+            assert_ne!(of(b"a"), of(b"b"));
+        }
     }
 
     #[test]

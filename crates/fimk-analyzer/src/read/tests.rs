@@ -145,32 +145,123 @@ fn content_with_a_secret_has_no_plain_digest_whatever_the_policy() {
 }
 
 #[test]
-fn a_text_over_a_mebibyte_has_a_digest_and_no_state() {
+fn a_text_over_a_mebibyte_has_a_digest_and_no_lines() {
     let directory = tempdir().expect("a directory");
     let path = directory.path().join("a");
     let content = b"line\n".repeat(300_000);
     fs::write(&path, &content).expect("written");
+    match read(&path, &TEXT).snapshot.content {
+        Content::Read {
+            digest,
+            state: Some(State::Text(text)),
+        } => {
+            assert_eq!(digest, plain(&content));
+            assert!(text.lines.is_empty() && text.rest.is_some());
+        }
+        other => panic!("{other:?}"),
+    }
+    let zeros = vec![0; 2 << 20];
+    fs::write(&path, &zeros).expect("written");
     assert_eq!(
         read(&path, &TEXT).snapshot.content,
         Content::Read {
-            digest: plain(&content),
-            state: None
+            digest: plain(&zeros),
+            state: Some(State::Binary)
         }
     );
-    let shadow = read(
-        &path,
-        &Wanted {
-            consumer: Some(Consumer::Shadow),
-            ..TEXT
-        },
-    );
-    assert!(matches!(
-        shadow.snapshot.content,
-        Content::Read {
-            digest: Digest::Keyed(_),
-            state: None
+}
+
+#[test]
+fn what_begins_as_a_short_text_with_a_secret_did_is_not_taken_for_it() {
+    let directory = tempdir().expect("a directory");
+    let path = directory.path().join("a");
+    let mut content = b"password = hunter2hunter2\n".to_vec();
+    content.resize(1 << 20, b'#');
+    for hash in [Hash::Sha256, Hash::Blake3, Hash::Md5] {
+        let reader = Reader {
+            hashes: vec![hash],
+            ..reader()
+        };
+        let read = |known| {
+            let read = reader.snapshot_of(&bytes(&path), &TEXT, known);
+            read.expect("read")
+        };
+        fs::write(&path, &content).expect("written");
+        let Content::Read { digest, .. } = read(None).snapshot.content else {
+            panic!("it is read");
+        };
+        assert!(matches!(digest, Digest::Keyed(_)));
+        let bytes = content.len() as u64;
+        fs::write(&path, [&content[..], b"more\n"].concat()).expect("written");
+        assert!(!read(Some(Known { digest, bytes })).rehashed, "{hash:?}");
+    }
+}
+
+#[test]
+fn of_a_file_that_is_understood_the_first_mebibyte_is_however_long_it_is() {
+    let wanted = Wanted {
+        consumer: Some(Consumer::Passwd),
+        ..TEXT
+    };
+    let directory = tempdir().expect("a directory");
+    let path = directory.path().join("a");
+    let padding = "# a line of some length that pads a file\n".repeat(40_000);
+    let read = |first: &str, last: &str| {
+        fs::write(&path, format!("{first}{padding}{last}")).expect("written");
+        match read(&path, &wanted).snapshot.content {
+            Content::Read {
+                digest: Digest::Keyed(digest),
+                state: Some(state),
+            } => (digest, state),
+            other => panic!("{other:?}"),
         }
-    ));
+    };
+    let bob = |uid: u8| format!("bob:x:{uid}:100::/:/bin/sh\n");
+    let (one, uid, rest) = (
+        read(&bob(7), "x\n"),
+        read(&bob(0), "x\n"),
+        read(&bob(7), &bob(0)),
+    );
+    assert_eq!(one, read(&bob(7), "x\n"));
+    assert!(one.0 != uid.0 && one.0 != rest.0);
+    let ids = |other: &State| -> Vec<String> {
+        let found = fimk_consumers::findings::find(Some(&one.1), Some(other));
+        found.into_iter().map(|it| it.id).collect()
+    };
+    assert_eq!(ids(&uid.1), ["passwd-uid-zero", "not-understood"]);
+    assert_eq!(ids(&rest.1), ["not-understood"]);
+    let said = fimk_consumers::compare(Some(&one.1), Some(&uid.1)).changes;
+    let fields: Vec<&str> = said.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(fields, ["uid", "rest"]);
+}
+
+#[test]
+fn the_digest_of_a_long_file_is_one_of_all_of_it_by_whatever_hash() {
+    let wanted = Wanted {
+        consumer: Some(Consumer::Sudoers),
+        ..TEXT
+    };
+    let directory = tempdir().expect("a directory");
+    let path = directory.path().join("a");
+    let mut content = b"#\n".repeat(1 << 20);
+    let mut digest = |last: u8| {
+        *content.last_mut().expect("it is long") = last;
+        fs::write(&path, &content).expect("written");
+        let read = |hash| {
+            let reader = Reader {
+                hashes: vec![hash],
+                ..reader()
+            };
+            reader
+                .snapshot(&bytes(&path), &wanted)
+                .expect("read")
+                .snapshot
+        };
+        let [one, other] = [Hash::Sha256, Hash::Blake3].map(|hash| read(hash).content);
+        assert_eq!(one, other);
+        one
+    };
+    assert_ne!(digest(b'a'), digest(b'b'));
 }
 
 #[test]

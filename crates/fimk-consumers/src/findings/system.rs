@@ -213,7 +213,8 @@ pub(super) fn in_shell(before: Option<&text::State>, after: &text::State) -> Vec
     };
     let mut findings = Vec::new();
     for line in lines(Some(after)).difference(&lines(before)) {
-        let line = plain(line);
+        // Shells pass over NULs.
+        let line = plain(line).replace('\0', "");
         let line = line.trim();
         if line.starts_with('#') {
             continue;

@@ -54,6 +54,10 @@ impl<'a> Unknown<'a> {
                 lines: Vec::new(),
                 rest: keys.rest.as_ref(),
             },
+            State::Shell(text) => Self {
+                lines: Vec::new(),
+                rest: text.rest.as_ref(),
+            },
             State::Sudoers(state)
             | State::Sshd(state)
             | State::Crontab(state)
@@ -67,19 +71,18 @@ impl<'a> Unknown<'a> {
             | State::Yum(state)
             | State::Modprobe(state)
             | State::ModulesLoad(state)
-            | State::Sysctl(state) => Self {
+            | State::Sysctl(state)
+            | State::TrustedKeys(state) => Self {
                 lines: state.malformed.iter().map(numbered).collect(),
                 rest: state.rest.as_ref(),
             },
             State::Text(_)
-            | State::Shell(_)
             | State::Binary
             | State::Access(_)
             | State::Hosts(_)
             | State::PrivateKey(_)
             | State::PublicKey(_)
-            | State::KnownHosts(_)
-            | State::TrustedKeys(_) => return None,
+            | State::KnownHosts(_) => return None,
         })
     }
 

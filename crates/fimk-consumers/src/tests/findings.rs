@@ -488,6 +488,18 @@ fn what_runs_and_whom_it_believes_is_found_when_it_comes_and_not_when_it_goes() 
             "export LD_PRELOAD=/tmp/x.so\n",
             "environment-preload",
         ),
+        (
+            Shell,
+            "umask 022\n",
+            "ex\0port LD_PREL\0OAD=/tmp/x.so\n",
+            "environment-preload",
+        ),
+        (
+            Shell,
+            "umask 022\n",
+            &format!("umask 022\n{}", ":\n".repeat(20_000)),
+            "not-understood",
+        ),
         (LibraryPath, "", "/tmp\n", "library-path-added"),
         (
             Nsswitch,

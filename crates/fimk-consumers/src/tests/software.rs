@@ -2,7 +2,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Keyed, assert_hidden, compared, state, words};
-use crate::{Consumer, State, compare, read};
+use crate::{Consumer, State, compare, findings, read};
 
 /// A key, and the same with another below it, made by gpg(1) for these tests.
 pub(super) const KEY: &str = "mDMEawJnPBYJKwYBBAHaRw8BAQdAgoF0CgjVW/p+ZFtptZDcLvPD+AWRDgowZmNeRCvqROW0JUV4YW1wbGUgQXJjaGl2ZSA8YXJjaGl2ZUBleGFtcGxlLm9yZz6IkAQTFggAOBYhBMfIZlcaCb4IaD43gzPF0ojHXAFRBQJrAmc8AhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheAAAoJEDPF0ojHXAFROK4A/iEypYpLvITfRTHkfAx8qiDfs48pHp7tb9r/uCtzes4tAPoCL+TeL0TCQa9Jw9gD813uqrm5C9+Oudk0XouPw7mdBQ==";
@@ -244,16 +244,38 @@ fn an_armoured_key_is_the_same_key() {
 }
 
 #[test]
-fn what_is_no_keyring_is_text_or_binary() {
+fn what_is_no_keyring_is_told_by_its_length_and_found_for_there_may_be_a_key_in_it() {
     let mut cut = keyring(KEY);
     cut.truncate(100);
-    assert_eq!(state(Consumer::TrustedKeys, cut), State::Binary);
-    assert!(matches!(
-        state(Consumer::TrustedKeys, "no key\n"),
-        State::Text(_)
-    ));
     // A private key below a public one: nothing of it is kept.
     let mut private = keyring(KEY);
     private.extend([0xc5, 3, 4, 0, 0]);
-    assert_eq!(state(Consumer::TrustedKeys, private), State::Binary);
+    let one = state(Consumer::TrustedKeys, keyring(KEY));
+    for content in [cut, b"no key\n".to_vec(), private] {
+        let reading = read(Consumer::TrustedKeys, &content, &Keyed);
+        assert!(reading.secrets);
+        let said = words(&compare(None, Some(&reading.state)).changes);
+        let expected = format!(
+            "line 1||-|malformed, {} bytes (of no known form)",
+            content.len()
+        );
+        assert_eq!(said, [expected]);
+        let found = findings::find(Some(&one), Some(&reading.state));
+        assert_eq!(found[0].id, "not-understood");
+    }
+    let empty = state(Consumer::TrustedKeys, "\n");
+    assert!(findings::find(Some(&one), Some(&empty)).is_empty());
+}
+
+#[test]
+fn a_keyring_that_is_made_too_long_to_be_understood_is_found() {
+    let one = read(Consumer::TrustedKeys, &keyring(KEY), &Keyed);
+    assert!(!one.secrets);
+    // A packet of padding behind the keys.
+    let long = [&keyring(KEY)[..], &vec![0; 1 << 20]].concat();
+    let after = read(Consumer::TrustedKeys, &long, &Keyed);
+    assert!(after.secrets);
+    let found = findings::find(Some(&one.state), Some(&after.state));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].id, "not-understood");
 }

@@ -198,8 +198,21 @@ fn what_shells_execute_is_told_as_lines() {
         compare(Some(&shell), None).diff.as_deref(),
         Some("@@ -1 +0,0 @@\n-a\n")
     );
-    assert_eq!(
-        words(&compared(Consumer::Shell, "a\n", "a\0\n").changes),
-        ["file|content|text|binary"]
-    );
+}
+
+#[test]
+fn what_shells_execute_is_compared_by_line_unless_most_of_it_is_no_text() {
+    let diff = |before: &[u8], after: &[u8]| compared(Consumer::Shell, before, after).diff;
+    let nul = diff(b"a\n", b"a\0\n");
+    assert_eq!(nul.as_deref(), Some("@@ -1 +1 @@\n-a\n+a\\x00\n"));
+    let padded = [&b"a\n#"[..], &[0xff; 9], b"\n"].concat();
+    for (before, after) in [(&b"a\n"[..], &padded[..]), (&padded, b"a\n")] {
+        let comparison = compared(Consumer::Shell, before, after);
+        assert!(
+            comparison
+                .diff
+                .is_some_and(|it| it.ends_with("it is not compared by line\n"))
+        );
+        assert_eq!(comparison.truncated, ["fimk.diff"]);
+    }
 }

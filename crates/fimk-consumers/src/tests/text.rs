@@ -203,3 +203,54 @@ fn what_was_recorded_as_text_is_understood_by_another_consumer_unless_a_secret_w
     let sudoers = state(Consumer::Sudoers, rule);
     assert_eq!(understood(Consumer::Sudoers, &sudoers, &Keyed), None);
 }
+
+#[test]
+fn of_a_long_text_it_is_said_that_it_is_not_compared_and_not_that_its_lines_went() {
+    let long = |last: u8| {
+        let beginning = "line\n".repeat(crate::MAX_BYTES / 5);
+        let reading =
+            crate::read_beginning(Consumer::Text, beginning.as_bytes(), &[last; 32], &Keyed);
+        assert!(!reading.secrets);
+        reading.state
+    };
+    let short = state(Consumer::Text, "line\n");
+    for (before, after) in [
+        (Some(&short), long(1)),
+        (Some(&long(1)), short.clone()),
+        (Some(&long(1)), long(2)),
+        (None, long(1)),
+    ] {
+        let comparison = compare(before, Some(&after));
+        let diff = comparison.diff.unwrap_or_default();
+        assert!(diff.starts_with("… longer than 1 MiB"), "{diff}");
+        assert_eq!(comparison.truncated, ["fimk.diff"]);
+    }
+    assert_eq!(compare(Some(&long(1)), Some(&long(1))).diff, None);
+    let binary = crate::read_beginning(Consumer::Text, &[0; 9], &[1; 32], &Keyed);
+    assert_eq!(binary.state, State::Binary);
+}
+
+#[test]
+fn the_beginning_of_a_long_file_says_what_all_of_it_says_there() {
+    let by_line = |it: &Consumer| it.understands() && *it != Consumer::TrustedKeys;
+    for consumer in Consumer::ALL.into_iter().filter(by_line) {
+        // Lines that end with the limit, and one that lies across it.
+        for line in ["a = b", "a ALL=ALL", "x:x:0:0::/:/bin/sh"] {
+            let line = format!("{line} # {}\n", "x".repeat(90));
+            let mut content = line.repeat(2 * crate::MAX_BYTES / line.len()).into_bytes();
+            let mut part = |last: u8| {
+                *content.last_mut().expect("it is long") = last;
+                let digest = [last; 32];
+                crate::read_beginning(consumer, &content[..crate::MAX_BYTES], &digest, &Keyed).state
+            };
+            let (part, other) = (part(1), part(2));
+            let whole = state(consumer, &content);
+            let apart = |one: &State, other: &State| compare(Some(one), Some(other));
+            assert_ne!(part, other, "{consumer:?}");
+            let only_rest = apart(&part, &other);
+            assert_eq!(apart(&part, &whole), only_rest, "{consumer:?} {line}");
+            let said = only_rest.changes.len() + usize::from(only_rest.diff.is_some());
+            assert_eq!(said, 1, "{consumer:?} {line} {only_rest:?}");
+        }
+    }
+}
