@@ -86,11 +86,13 @@ pub enum Kind {
     NotUnderstood,
     PasswdHash,
     KeyUnrestricted,
+    SshdKeysElsewhere,
+    PamWeakened,
 }
 
 impl Kind {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::PasswdUidZero,
         Self::PasswdEmptyPassword,
         Self::PasswdLoginShell,
@@ -138,6 +140,8 @@ impl Kind {
         Self::NotUnderstood,
         Self::PasswdHash,
         Self::KeyUnrestricted,
+        Self::SshdKeysElsewhere,
+        Self::PamWeakened,
     ];
 
     /// Its name for machines; never given to anything else.
@@ -190,6 +194,8 @@ impl Kind {
             Self::NotUnderstood => "not-understood",
             Self::PasswdHash => "passwd-hash",
             Self::KeyUnrestricted => "key-unrestricted",
+            Self::SshdKeysElsewhere => "sshd-keys-elsewhere",
+            Self::PamWeakened => "pam-weakened",
         }
     }
 
@@ -267,7 +273,10 @@ fn of_entries(before: Option<&State>, after: &State) -> Vec<Finding> {
             .into_iter()
             .chain(rights::passwords_again(old, after))
             .collect(),
-        State::Pam(after) => by(rights::PAM, after),
+        State::Pam(after) => by(rights::PAM, after)
+            .into_iter()
+            .chain(rights::asks_less(old, after))
+            .collect(),
         State::Crontab(after) => by(rights::CRONTAB, after),
         State::Preload(after) => by(rights::PRELOAD, after),
         State::Systemd(after) => [

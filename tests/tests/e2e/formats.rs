@@ -34,7 +34,7 @@ const fn added(
     }
 }
 
-const CASES: [Added; 28] = [
+const CASES: [Added; 30] = [
     added(
         ("etc/passwd", "root:x:0:0::/root:/bin/bash\n"),
         "eve:x:0:0::/:/bin/sh",
@@ -100,6 +100,18 @@ const CASES: [Added; 28] = [
         "auth [success=done] pam_permit.so",
         ("auth pam_permit.so", "[success=done]"),
         Some("pam-permit"),
+    ),
+    added(
+        ("etc/pam.d/sshd", "auth required pam_unix.so\n"),
+        "auth sufficient /tmp/x.so",
+        ("auth /tmp/x.so", "sufficient"),
+        Some("pam-weakened"),
+    ),
+    added(
+        ("etc/ssh/sshd_config.d/x.conf", "Port 22\n"),
+        "TrustedUserCAKeys /tmp/ca",
+        ("TrustedUserCAKeys", "/tmp/ca"),
+        Some("sshd-keys-elsewhere"),
     ),
     added(
         ("etc/systemd/system/x.service", "[Service]\nUser=eve\n"),
@@ -272,6 +284,22 @@ fn what_lies_behind_the_first_mebibyte_is_said_to_and_found_and_what_lies_before
     );
     let told = Expect::action("modified").mentions("eve may run ALL without password");
     monitor.expect(told.of(&path).by(&sed));
+    monitor.stop();
+}
+
+const NOT_COMPARED: &str =
+    "… longer than 1 MiB, or no text, before or after: it is not compared by line";
+
+#[test]
+fn of_a_text_that_grows_beyond_a_mebibyte_it_is_said_that_it_is_not_compared() {
+    let site = Site::new();
+    let path = site.write("notes", "a line\n");
+    let monitor = site.watch();
+    site.replace(&path, &"a line\n".repeat(200_000));
+    let told = Expect::action("modified").and("said, and no line went".to_owned(), |event| {
+        event.diff_has(NOT_COMPARED) && !event.diff_has("-a line")
+    });
+    monitor.expect(told.of(&path));
     monitor.stop();
 }
 

@@ -82,14 +82,9 @@ impl Options {
         })
     }
 
-    /// What they are called, in small letters.
-    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        let lines = self.0.lines().into_iter();
-        lines.map(|option| {
-            let shown = option.render(&mut Numbers::default(), MAX_FIELD).text;
-            let name = shown.split('=').next().unwrap_or_default();
-            name.to_ascii_lowercase()
-        })
+    /// Each of them.
+    pub(crate) fn each(&self) -> Vec<Pieces> {
+        self.0.lines()
     }
 
     /// What only one of the two has; everything, if they differ by order alone.

@@ -1,8 +1,8 @@
 //! Whom a key lets in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 
-use super::{Finding, Kind};
+use super::{Finding, Kind, rights::plain};
 use crate::authorized_keys;
 
 pub(super) fn in_keys(
@@ -33,36 +33,28 @@ pub(super) fn in_keys(
     findings
 }
 
-/// What is allowed to a key only with its option, or is not with it: sshd(8).
-const RESTRICTING: [&str; 8] = [
-    "command",
-    "expiry-time",
-    "from",
-    "permitlisten",
-    "permitopen",
-    "principals",
-    "restrict",
-    "verify-required",
-];
-
-/// Keys of which all lines had an option that restricts, and one has it no more.
+/// Keys of which all lines had something that restricts them, and one has it no more.
 fn less_restricted(
     before: Option<&authorized_keys::State>,
     after: &authorized_keys::State,
 ) -> Vec<Finding> {
-    let mut always: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut always: BTreeMap<String, Allowed> = BTreeMap::new();
     for entry in before.map_or(&[][..], |state| &state.keys) {
-        let here = restrictions(&entry.options);
-        let all = always.entry(entry.key.shown());
-        all.and_modify(|all| all.retain(|it| here.contains(it)))
-            .or_insert(here);
+        let here = Allowed::of(entry);
+        match always.entry(entry.key.shown()) {
+            Slot::Vacant(slot) => {
+                slot.insert(here);
+            }
+            Slot::Occupied(mut slot) => slot.get_mut().widen(here),
+        }
     }
     let mut lost: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for entry in &after.keys {
         let key = entry.key.shown();
-        let here = restrictions(&entry.options);
-        let had = always.get(&key).into_iter().flatten();
-        let gone = had.filter(|it| !here.contains(*it)).cloned();
+        let gone = always
+            .get(&key)
+            .map(|old| Allowed::of(entry).lacks(old))
+            .unwrap_or_default();
         lost.entry(key).or_default().extend(gone);
     }
     lost.retain(|_, options| !options.is_empty());
@@ -75,10 +67,97 @@ fn less_restricted(
         .collect()
 }
 
-fn restrictions(options: &authorized_keys::Options) -> BTreeSet<String> {
-    let restricts = |name: &String| {
-        let takes = name.starts_with("no-") && name != "no-touch-required";
-        takes || RESTRICTING.contains(&name.as_str())
-    };
-    options.names().filter(restricts).collect()
+/// What `restrict` takes away, and an option of the same name without `no-` behind it gives again: sshd(8).
+const TAKEN: [&str; 5] = [
+    "no-agent-forwarding",
+    "no-port-forwarding",
+    "no-pty",
+    "no-user-rc",
+    "no-x11-forwarding",
+];
+
+/// What a key is good for, as sshd(8) reads the options of a line: by what restricts it, and from those that list what is
+/// allowed by what they list.
+#[derive(Default)]
+struct Allowed {
+    restrictions: BTreeSet<String>,
+    listed: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Allowed {
+    fn of(entry: &authorized_keys::Entry) -> Self {
+        let mut allowed = Self::default();
+        if entry.key.kind.starts_with("sk-") {
+            allowed.restrict("touch");
+        }
+        for option in entry.options.each() {
+            let option = plain(&option);
+            let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+            allowed.read(
+                &name.trim().to_ascii_lowercase(),
+                value.trim().trim_matches('"'),
+            );
+        }
+        allowed
+    }
+
+    fn restrict(&mut self, name: &str) {
+        self.restrictions.insert(name.to_owned());
+    }
+
+    fn read(&mut self, name: &str, value: &str) {
+        match name {
+            "restrict" => {
+                self.restrict(name);
+                self.restrictions.extend(TAKEN.map(str::to_owned));
+            }
+            "no-touch-required" => {
+                self.restrictions.remove("touch");
+            }
+            // Another command is a finding of its own.
+            "command" | "verify-required" => self.restrict(name),
+            "from" | "principals" | "permitopen" | "permitlisten" | "expiry-time" => {
+                self.restrict(name);
+                let (refused, listed): (Vec<&str>, Vec<&str>) = value
+                    .split(',')
+                    .map(str::trim)
+                    .partition(|pattern| pattern.starts_with('!'));
+                for pattern in refused {
+                    self.restrict(&format!("{name} {pattern}"));
+                }
+                let all = self.listed.entry(name.to_owned()).or_default();
+                all.extend(listed.into_iter().map(str::to_owned));
+            }
+            name if name.starts_with("no-") => self.restrict(name),
+            name => {
+                self.restrictions.remove(&format!("no-{name}"));
+            }
+        }
+    }
+
+    /// What one of both allows.
+    fn widen(&mut self, other: Self) {
+        self.restrictions
+            .retain(|it| other.restrictions.contains(it));
+        for (name, listed) in other.listed {
+            self.listed.entry(name).or_default().extend(listed);
+        }
+    }
+
+    /// What restricted a key by its options before.
+    fn lacks(&self, old: &Self) -> Vec<String> {
+        let gone = old.restrictions.difference(&self.restrictions).cloned();
+        let is_wider = |name: &&String| {
+            let (Some(old), Some(new)) = (old.listed.get(*name), self.listed.get(*name)) else {
+                return false;
+            };
+            // A date that comes before what held is no more than that.
+            let narrower = |it: &String| *name == "expiry-time" && Some(it) <= old.last();
+            new.iter().any(|it| !old.contains(it) && !narrower(it))
+        };
+        let kept = old.restrictions.intersection(&self.restrictions);
+        let wider = kept.filter(is_wider);
+        gone.chain(wider.map(|name| format!("the former {name}")))
+            .collect()
+    }
 }

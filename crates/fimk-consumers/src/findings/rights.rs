@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Finding, Kind,
-    system::{LOADING, sets_loading},
+    system::{LOADING, number, sets_loading},
 };
 use crate::{
     entries::{Entry, Field, State},
@@ -23,6 +23,16 @@ pub(super) const SUDOERS: &[Rule] = &[
         is_without_password,
     ),
     (Kind::SudoersAll, " as root", is_everything),
+    (
+        Kind::SudoersNoAuthentication,
+        ": sudo asks its members for no password",
+        |entry| {
+            let subject = plain(&entry.subject);
+            subject.starts_with("Defaults")
+                && subject.ends_with(" exempt_group")
+                && value(entry, Field::Value) != "off"
+        },
+    ),
     (
         Kind::SudoersNoAuthentication,
         " is off: sudo asks for no password",
@@ -67,7 +77,30 @@ pub(super) const SSHD: &[Rule] = &[
             directive(entry) == "AuthorizedKeysCommand" && !value.eq_ignore_ascii_case("none")
         },
     ),
+    (
+        Kind::SshdKeysElsewhere,
+        ": whoever has a key that is named there is let in",
+        has_keys_elsewhere,
+    ),
 ];
+
+/// Keys of users from another place than where they are by default, or those of whom users' certificates are believed.
+fn has_keys_elsewhere(entry: &Entry) -> bool {
+    const USUAL: [&str; 2] = [".ssh/authorized_keys", ".ssh/authorized_keys2"];
+    if !matches!(
+        directive(entry).as_str(),
+        "AuthorizedKeysFile" | "TrustedUserCAKeys"
+    ) {
+        return false;
+    }
+    let value = value(entry, Field::Value);
+    let mut names = value
+        .split([' ', '"'])
+        .map(|name| name.strip_prefix("%h/").unwrap_or(name));
+    names.any(|name| {
+        !name.is_empty() && !name.eq_ignore_ascii_case("none") && !USUAL.contains(&name)
+    })
+}
 
 /// A password lets in where nothing says otherwise: that is so again if what said it is gone.
 pub(super) fn passwords_again(before: Option<&State>, after: &State) -> Option<Finding> {
@@ -101,6 +134,41 @@ pub(super) const PAM: &[Rule] = &[
     }),
 ];
 
+/// Of a stack that was known: modules of `auth` that are enough by themselves and were not, and those that ask for a
+/// password, or refuse whom none before let in, and are gone.
+pub(super) fn asks_less(before: Option<&State>, after: &State) -> Vec<Finding> {
+    let Some(before) = before else {
+        return Vec::new();
+    };
+    let of_auth = |state: &State, is: fn(&Entry) -> bool| -> BTreeSet<String> {
+        let subjects = state.entries.iter().filter(|entry| is(entry));
+        let subjects = subjects.map(|entry| shown(&entry.subject));
+        subjects
+            .filter(|subject| subject.starts_with("auth "))
+            .collect()
+    };
+    let [old, new] = [before, after].map(|state| of_auth(state, is_enough));
+    let enough = new.difference(&old).map(|subject| {
+        Kind::PamWeakened.finding(format!("{subject} is enough by itself to be let in"))
+    });
+    let [old, new] = [before, after].map(|state| of_auth(state, refuses));
+    let gone = old
+        .difference(&new)
+        .map(|subject| Kind::PamWeakened.finding(format!("{subject} is not asked any more")));
+    enough.chain(gone).collect()
+}
+
+/// `pam_permit.so` is found by another name.
+fn is_enough(entry: &Entry) -> bool {
+    !is_module(entry, "pam_permit.so") && ends_with_success(&value(entry, Field::Control))
+}
+
+fn refuses(entry: &Entry) -> bool {
+    ["pam_deny.so", "pam_unix.so"]
+        .iter()
+        .any(|name| is_module(entry, name))
+}
+
 pub(super) const CRONTAB: &[Rule] = &[
     (Kind::CronRootJob, " is run as root", |entry| {
         value(entry, Field::User) == "root"
@@ -126,8 +194,9 @@ pub(super) fn in_entries(rules: &[Rule], before: Option<&State>, after: &State) 
     }
     let mut findings = Vec::new();
     for &(kind, words, is) in rules {
-        let old: BTreeSet<Right<'_>> = entries(before, is).map(Right::of).collect();
-        let new = entries(Some(after), is).filter(|entry| !Right::of(entry).is_among(&old));
+        let right = |entry| Right::of(kind, entry);
+        let old: BTreeSet<Right<'_>> = entries(before, is).map(right).collect();
+        let new = entries(Some(after), is).filter(|entry| !right(entry).is_among(&old));
         let subjects: BTreeSet<&Pieces> = new.map(|entry| &entry.subject).collect();
         let found = subjects.into_iter();
         findings.extend(found.map(|it| kind.finding(format!("{}{words}", shown(it)))));
@@ -135,10 +204,21 @@ pub(super) fn in_entries(rules: &[Rule], before: Option<&State>, after: &State) 
     findings
 }
 
+/// Kinds about what is named beside the subject, a program or a file: another one is another finding.
+const NAMING: [Kind; 6] = [
+    Kind::SshdKeysCommand,
+    Kind::SshdKeysElsewhere,
+    Kind::PamExec,
+    Kind::EnvironmentPreload,
+    Kind::ModprobeCommand,
+    Kind::SysctlWeakened,
+];
+
 /// What a finding is about: the same as somebody else or elsewhere is another, unless it was so everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Right<'a> {
     subject: &'a Pieces,
+    named: [Option<&'a Pieces>; 2],
     run_as: Whom<'a>,
     on: Whom<'a>,
 }
@@ -150,13 +230,17 @@ enum Whom<'a> {
 }
 
 impl<'a> Right<'a> {
-    fn of(entry: &'a Entry) -> Self {
+    fn of(kind: Kind, entry: &'a Entry) -> Self {
+        // A number means the same however it is written.
+        let is_name = |said: &&Pieces| NAMING.contains(&kind) && number(&plain(said)).is_none();
+        let named = |field| entry.field(field).filter(is_name);
         let whom = |field, is_all: fn(&str) -> bool| match entry.field(field) {
             Some(said) if is_all(&plain(said)) => Whom::All,
             said => Whom::Said(said),
         };
         Self {
             subject: &entry.subject,
+            named: [Field::Value, Field::Arguments].map(named),
             // Whoever may do it as root may do it as anybody.
             run_as: whom(Field::As, is_as_root),
             on: whom(Field::On, |hosts| hosts == "ALL"),

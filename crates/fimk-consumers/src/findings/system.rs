@@ -114,7 +114,7 @@ const AT_MOST: [(&str, i64); 4] = [
 const PROGRAMS: [&str; 3] = ["kernel.modprobe", "kernel.hotplug", "kernel.poweroff_cmd"];
 
 /// As the kernel reads it: in base 8 behind a zero, in base 16 behind `0x`.
-fn number(value: &str) -> Option<i64> {
+pub(super) fn number(value: &str) -> Option<i64> {
     let (sign, digits) = match value.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, value),

@@ -40,6 +40,12 @@ pub(super) fn in_passwd(before: Option<&passwd::State>, after: &passwd::State) -
         .filter(|&name| name != "root")
         .map(|name| Kind::PasswdUidZero.finding(format!("user {name} is another root: uid 0")))
         .collect();
+    let of_roots = |user: &passwd::User| user.gid.bytes().all(|digit| digit == b'0');
+    let of_roots = newly(before, after, of_roots).into_iter();
+    findings.extend(of_roots.filter(|&name| name != "root").map(|name| {
+        let words = format!("user {name} is in the group of root: gid 0");
+        Kind::GroupPrivilegedMember.finding(words)
+    }));
     let is_open = |user: &passwd::User| user.password == Password::Empty;
     findings.extend(
         newly(before, after, is_open).into_iter().map(|name| {

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     DES, YESCRYPT,
-    keys::samples::{ED25519, P256},
+    keys::samples::{ED25519, P256, SK_ED25519},
     software::{KEY, TWO_KEYS},
     ssh::private,
     state,
@@ -185,12 +185,127 @@ fn a_key_that_loses_what_restricts_it_is_found() {
     let twice = key("restrict") + &key("no-pty");
     assert_eq!(keys(&key("restrict"), &twice), lost);
     assert!(keys(&twice, &key("no-pty")).is_empty());
+    // Another place, another time, more of what `restrict` took away.
     for (before, after) in [
+        ("from=\"10.0.0.1\"", "from=\"10.0.0.1,*\""),
+        ("from=\"!10.0.0.1,*\"", "from=\"*\""),
+        (
+            "permitopen=\"a:1\"",
+            "permitopen=\"a:1\",permitopen=\"b:1\"",
+        ),
+        ("expiry-time=\"20260101\"", "expiry-time=\"20270101\""),
+        ("restrict", "restrict,pty"),
+        ("no-pty", "no-pty,PTY"),
+    ] {
+        assert_eq!(keys(&key(before), &key(after)), lost, "{after}");
+    }
+    for (before, after) in [
+        ("from=\"10.0.0.1,*\"", "from=\"10.0.0.1\""),
+        ("from=\"*\"", "from=\"!10.0.0.1,*\""),
+        (
+            "permitopen=\"a:1\",permitopen=\"b:1\"",
+            "permitopen=\"b:1\"",
+        ),
+        ("expiry-time=\"20260101\"", "expiry-time=\"20250101\""),
+        ("restrict,pty", "pty,restrict"),
         ("no-touch-required,pty", "restrict"),
         ("no-pty", "NO-PTY,restrict"),
         ("environment=\"A=restrict\"", "no-pty"),
     ] {
         assert!(keys(&key(before), &key(after)).is_empty(), "{after}");
+    }
+}
+
+/// PROTOCOL.u2f: who touches nothing signs all the same.
+#[test]
+fn a_key_of_a_token_that_need_not_be_touched_any_more_is_found() {
+    let key = |options: &str| format!("{options} {SK_ED25519} bob\n");
+    assert_eq!(
+        keys(&key("no-pty"), &key("no-pty,no-touch-required")),
+        ["key-unrestricted"]
+    );
+    assert!(keys(&key("no-touch-required"), &key("no-pty")).is_empty());
+}
+
+#[test]
+fn the_group_of_root_as_that_of_a_user_is_found() {
+    let bob = |gid: &str| format!("{ROOT}bob:x:1000:{gid}::/:/bin/sh\n");
+    assert_eq!(users(&bob("100"), &bob("0")), ["group-privileged-member"]);
+    assert_eq!(users(&bob("100"), &bob("00")), ["group-privileged-member"]);
+    assert!(users(&bob("0"), &bob("100")).is_empty());
+}
+
+#[test]
+fn a_stack_that_lets_in_whom_it_refused_is_found() {
+    let stack = "auth [success=1 default=ignore] pam_unix.so nullok\n\
+        auth requisite pam_deny.so\nauth required pam_permit.so\n";
+    let pam = |after: &str| ids(Consumer::Pam, Some(stack), after);
+    let weakened = ["pam-weakened"];
+    assert_eq!(
+        pam(&stack.replace("auth requisite pam_deny.so\n", "")),
+        weakened
+    );
+    assert_eq!(
+        pam(&stack.replace("requisite pam_deny", "optional pam_unix2")),
+        weakened
+    );
+    assert_eq!(
+        pam(&format!("auth sufficient /tmp/x.so\n{stack}")),
+        weakened
+    );
+    assert_eq!(
+        pam(&stack.replace("pam_unix", "pam_x")),
+        [weakened, weakened].concat()
+    );
+    assert!(pam(&format!("{stack}session optional pam_x.so\n")).is_empty());
+    assert!(pam(&format!("auth required pam_faillock.so\n{stack}")).is_empty());
+    assert!(ids(Consumer::Pam, None, "auth sufficient pam_rootok.so\n").is_empty());
+}
+
+#[test]
+fn another_program_or_library_in_the_place_of_one_that_was_there_is_found() {
+    for (consumer, line, id) in [
+        (
+            Consumer::Sshd,
+            "AuthorizedKeysCommand ",
+            "sshd-keys-command",
+        ),
+        (Consumer::Sshd, "TrustedUserCAKeys ", "sshd-keys-elsewhere"),
+        (Consumer::Pam, "session optional pam_exec.so ", "pam-exec"),
+        (Consumer::Environment, "LD_PRELOAD=", "environment-preload"),
+        (Consumer::UserCrontab, "LD_PRELOAD=", "environment-preload"),
+        (Consumer::Modprobe, "install x ", "modprobe-command"),
+        (
+            Consumer::Sysctl,
+            "kernel.core_pattern = |",
+            "sysctl-weakened",
+        ),
+        (Consumer::Sysctl, "kernel.modprobe=", "sysctl-weakened"),
+    ] {
+        let [one, other] = ["/usr/bin/x", "/tmp/x"].map(|name| format!("{line}{name}\n"));
+        assert_eq!(ids(consumer, Some(&one), &other), [id], "{line}");
+        assert!(ids(consumer, Some(&one), &format!("\n{one}")).is_empty());
+    }
+    let weak = |value: &str| format!("kernel.dmesg_restrict = {value}\n");
+    assert!(ids(Consumer::Sysctl, Some(&weak("0")), &weak("0x0")).is_empty());
+}
+
+#[test]
+fn keys_from_elsewhere_than_usual_are_found() {
+    let sshd = |line: &str| ids(Consumer::Sshd, Some(""), &format!("{line}\n"));
+    for line in [
+        "AuthorizedKeysFile .ssh/authorized_keys /tmp/keys",
+        "Match User a\nAuthorizedKeysFile \"/tmp/%u\"",
+        "TrustedUserCAKeys /tmp/ca",
+    ] {
+        assert_eq!(sshd(line), ["sshd-keys-elsewhere"], "{line}");
+    }
+    for line in [
+        "AuthorizedKeysFile .ssh/authorized_keys %h/.ssh/authorized_keys2",
+        "AuthorizedKeysFile none",
+        "TrustedUserCAKeys none",
+    ] {
+        assert!(sshd(line).is_empty(), "{line}");
     }
 }
 
@@ -267,6 +382,12 @@ fn rights_that_came_are_found_and_those_that_went_are_not() {
             "a ALL=(b) ALL\n",
             "a ALL=(b, root : adm) ALL\n",
             "sudoers-all",
+        ),
+        (
+            Sudoers,
+            "",
+            "Defaults exempt_group = eve\n",
+            "sudoers-no-authentication",
         ),
         (
             Sudoers,

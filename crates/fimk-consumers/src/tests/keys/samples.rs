@@ -20,7 +20,7 @@ pub(super) const P521: &str = "ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1M
      UbfUeQOE7l+hV7Sz2FofLHq8mzT8hYEva3PH3EcruD1p5QZWoA==";
 pub(in crate::tests) const ED25519: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC3j8IZGT20SRaSmPR8xODJy8zl7TmTWXdLTsUHctOFY";
-pub(super) const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAABAgMEBQYHCAkKCwwNDg8QERITF\
+pub(in crate::tests) const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAABAgMEBQYHCAkKCwwNDg8QERITF\
      BUWFxgZGhscHR4fAAAABHNzaDo=";
 pub(super) const SK_P256: &str = "sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyN\
      TYAAABBBAlRirwL0t1R4ugdK/1lErcCpenzdjzh3cUDDNY+OVgC/tsCCfLCKTsnMeJz1mfADW98CFEmRkJiR3r2vQISDlkAAAAEc\
