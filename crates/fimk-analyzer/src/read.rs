@@ -45,7 +45,11 @@ use crate::{
     users::Users,
 };
 
-pub use self::{attributes::unchanged, content::LEASED, open::open_path};
+pub use self::{
+    attributes::unchanged,
+    content::{LEASED, is_too_large},
+    open::open_path,
+};
 
 /// How old the table of homes may be where very much is read: each file after the first of so short a time was read
 /// without a look at passwd, which costs a tenth of reading a small file.

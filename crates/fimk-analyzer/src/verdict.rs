@@ -3,7 +3,11 @@
 mod extended;
 mod findings;
 
-use fimk_consumers::{Comparison, Difference, Finding, State, compare, findings::find, redact};
+use fimk_consumers::{
+    Comparison, Difference, Finding, State, compare,
+    findings::{Kind, find},
+    redact,
+};
 use fimk_core::{
     config::{Attribute, Cares},
     event::ContentVerdict,
@@ -12,6 +16,8 @@ use fimk_core::{
 };
 
 pub use self::extended::{Values, words};
+
+use crate::read::is_too_large;
 
 /// The differences, sorted by what causes them.
 #[derive(Debug, Default)]
@@ -91,7 +97,8 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
     let content = content_verdict(old, new, tokens_fit);
     let (comparison, content_findings) = if content == Some(ContentVerdict::Changed) {
         let (old_state, new_state) = (state(Some(old)), state(Some(new)));
-        let found = find(old_state.as_ref(), new_state.as_ref());
+        let mut found = find(old_state.as_ref(), new_state.as_ref());
+        found.extend(out_of_sight(old_state.as_ref(), &new.content));
         (content_differences(old, new), found)
     } else {
         Default::default()
@@ -108,6 +115,19 @@ pub fn judge(before: Option<&Record>, after: Option<&Snapshot>, tokens_fit: bool
         content_findings,
         attribute_findings: findings::of_attributes(Some(old), Some(new)),
     }
+}
+
+/// What was understood before and is too large to be read now says what nobody here knows.
+fn out_of_sight(before: Option<&State>, after: &Content) -> Option<Finding> {
+    let Content::Unread(why) = after else {
+        return None;
+    };
+    let was_understood =
+        before.is_some_and(|state| !matches!(state, State::Text(_) | State::Binary));
+    (was_understood && is_too_large(why)).then(|| {
+        let words = format!("it is {why} and was not read, and may be by what it is for");
+        Kind::NotUnderstood.finding(words)
+    })
 }
 
 fn state_of(content: &Content) -> Option<&State> {

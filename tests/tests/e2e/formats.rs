@@ -287,6 +287,20 @@ fn what_lies_behind_the_first_mebibyte_is_said_to_and_found_and_what_lies_before
     monitor.stop();
 }
 
+#[test]
+fn what_is_made_too_large_to_be_read_is_found() {
+    let site = Site::new();
+    let path = site.write("etc/sudoers", "root ALL=ALL\n");
+    let monitor = site.watch();
+    let truncate = run("truncate", &["--size=65M", text(&path)]);
+    let told = Expect::action("modified").and("found".to_owned(), |event| {
+        let findings = event.get("fimk.findings").map(ToString::to_string);
+        findings.is_some_and(|it| it.contains("not-understood"))
+    });
+    monitor.expect(told.of(&path).by(&truncate));
+    monitor.stop();
+}
+
 const NOT_COMPARED: &str =
     "… longer than 1 MiB, or no text, before or after: it is not compared by line";
 

@@ -27,6 +27,9 @@ const PIECE_BYTES: usize = 128 << 10;
 /// Why a leased content is not read; it is when the lease ends.
 pub const LEASED: &str = "it is leased to another process, which must give it up first";
 
+/// How it begins what is said of a content that is larger than may be read.
+const TOO_LARGE: &str = "larger than";
+
 /// What became of a content.
 pub(super) enum Stream {
     /// A sentence that says why it was not read.
@@ -229,5 +232,10 @@ fn stream_by(
 }
 
 fn too_large(bytes_max: u64) -> Stream {
-    Stream::Unread(format!("larger than {bytes_max} bytes"))
+    Stream::Unread(format!("{TOO_LARGE} {bytes_max} bytes"))
+}
+
+/// Whether a content was not read for its size.
+pub fn is_too_large(why: &str) -> bool {
+    why.starts_with(TOO_LARGE)
 }

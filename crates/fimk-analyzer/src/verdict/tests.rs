@@ -118,3 +118,25 @@ fn what_is_not_read_now_is_not_called_empty() {
     assert!(verdict.content_changed());
     assert_eq!(verdict.comparison, Comparison::default());
 }
+
+#[test]
+fn what_was_understood_and_is_too_large_to_be_read_is_found() {
+    use fimk_consumers::Consumer::{Sudoers, Text};
+    let judged = |consumer, why: &str| {
+        let reading = fimk_consumers::read(consumer, b"root ALL=ALL\n", &Unkeyed);
+        let mut before = read(Digest::Plain([1; 32]));
+        before.content = Content::Read {
+            digest: Digest::Plain([1; 32]),
+            state: Some(reading.state),
+        };
+        let mut after = read(Digest::Plain([1; 32]));
+        after.content = Content::Unread(why.to_owned());
+        after.attributes.size += 4;
+        let verdict = judge(Some(&record(before)), Some(&after), true);
+        let ids = verdict.content_findings.into_iter().map(|it| it.id);
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(judged(Sudoers, "larger than 9 bytes"), ["not-understood"]);
+    assert!(judged(Sudoers, "it is leased").is_empty());
+    assert!(judged(Text, "larger than 9 bytes").is_empty());
+}
