@@ -88,11 +88,12 @@ pub enum Kind {
     KeyUnrestricted,
     SshdKeysElsewhere,
     PamWeakened,
+    AclWritable,
 }
 
 impl Kind {
     /// All of them, in the order of the manual.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::PasswdUidZero,
         Self::PasswdEmptyPassword,
         Self::PasswdLoginShell,
@@ -142,6 +143,7 @@ impl Kind {
         Self::KeyUnrestricted,
         Self::SshdKeysElsewhere,
         Self::PamWeakened,
+        Self::AclWritable,
     ];
 
     /// Its name for machines; never given to anything else.
@@ -196,6 +198,7 @@ impl Kind {
             Self::KeyUnrestricted => "key-unrestricted",
             Self::SshdKeysElsewhere => "sshd-keys-elsewhere",
             Self::PamWeakened => "pam-weakened",
+            Self::AclWritable => "acl-writable",
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use fimk_tests::{Expect, Monitor, Ran, Site, attempt, not_run, run, text};
+use fimk_tests::{Event, Expect, Monitor, Ran, Site, attempt, not_run, run, text};
 
 /// `cap_net_raw+ep`, as `setcap` writes it.
 const CAPABILITY: &str = "0x0100000200200000000000000000000000000000";
@@ -110,7 +110,12 @@ fn an_access_list_is_told_entry_by_entry() {
     let setfacl = |entry: &str, path: &Path| run("setfacl", &["-m", entry, text(path)]);
     let field = "acl user:daemon";
     let given = setfacl("u:daemon:rw", &path);
-    monitor.expect(changed(&path, &given).says("file", field, None, Some("rw-")));
+    let found = |event: &Event| {
+        let findings = event.get("fimk.findings").map(ToString::to_string);
+        findings.is_some_and(|it| it.contains("acl-writable"))
+    };
+    let told = changed(&path, &given).says("file", field, None, Some("rw-"));
+    monitor.expect(told.and("found".to_owned(), found));
     let lowered = setfacl("u:daemon:r", &path);
     let list = |daemon: &str, mask: &str| {
         let (daemon, mask) = (format!("user:daemon:{daemon}"), format!("mask::{mask}"));

@@ -1,7 +1,7 @@
 //! What attributes came to mean: what a file may do, and who may write to it.
 
 use fimk_consumers::findings::{Finding, Kind};
-use fimk_core::record::{FileFlag, FileKind, Snapshot};
+use fimk_core::record::{AclWho, FileFlag, FileKind, Snapshot};
 
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
@@ -26,6 +26,12 @@ pub(super) fn of_attributes(before: Option<&Snapshot>, after: Option<&Snapshot>)
     }
     if of_root && newly(world_writable) {
         findings.push(Kind::WorldWritable.finding("everybody may write to it"));
+    }
+    let known = before.map(writers_by_list).unwrap_or_default();
+    let mut new = writers_by_list(after).into_iter();
+    if of_root && let Some(who) = new.find(|who| !known.contains(who)) {
+        let words = format!("by its access list {} may write to it", named(who));
+        findings.push(Kind::AclWritable.finding(words));
     }
     let capabilities = capabilities(after);
     if let Some(now) = capabilities
@@ -56,6 +62,29 @@ fn world_writable(it: &Snapshot) -> bool {
         FileKind::File => mode & WORLD_WRITES != 0,
         FileKind::Directory => mode & WORLD_WRITES != 0 && mode & STICKY == 0,
         _ => false,
+    }
+}
+
+const WRITE: u8 = 2;
+
+/// Users and groups but root's whom the access list lets write, as far as its mask lets them.
+fn writers_by_list(it: &Snapshot) -> Vec<AclWho> {
+    let entries = it.extended.as_ref().map_or(&[][..], |it| &it.acl);
+    let mask = entries.iter().find(|entry| entry.who == AclWho::Mask);
+    let mask = mask.map_or(u8::MAX, |entry| entry.permissions);
+    let is_other = |who| matches!(who, AclWho::User(1..) | AclWho::Group(1..));
+    entries
+        .iter()
+        .filter(|entry| is_other(entry.who) && entry.permissions & mask & WRITE != 0)
+        .map(|entry| entry.who)
+        .collect()
+}
+
+fn named(who: AclWho) -> String {
+    match who {
+        AclWho::User(uid) => format!("the user with uid {uid}"),
+        AclWho::Group(gid) => format!("the group with gid {gid}"),
+        _ => "somebody".to_owned(),
     }
 }
 

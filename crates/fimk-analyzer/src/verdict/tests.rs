@@ -140,3 +140,34 @@ fn what_was_understood_and_is_too_large_to_be_read_is_found() {
     assert!(judged(Sudoers, "it is leased").is_empty());
     assert!(judged(Text, "larger than 9 bytes").is_empty());
 }
+
+#[test]
+fn whom_an_access_list_newly_lets_write_is_found_as_far_as_its_mask_lets_him() {
+    use fimk_core::record::{AclEntry, AclWho, Extended};
+    let listed = |entries: &[(AclWho, u8)]| {
+        let entry = |&(who, permissions): &(AclWho, u8)| AclEntry { who, permissions };
+        Snapshot {
+            extended: Some(Extended {
+                acl: entries.iter().map(entry).collect(),
+                ..Extended::default()
+            }),
+            ..read(Digest::Plain([1; 32]))
+        }
+    };
+    let found = |before: &[(AclWho, u8)], after: &[(AclWho, u8)]| {
+        let verdict = judge(Some(&record(listed(before))), Some(&listed(after)), true);
+        let ids = verdict.attribute_findings.into_iter().map(|it| it.id);
+        ids.collect::<Vec<_>>()
+    };
+    let (user, group, mask) = (AclWho::User(7), AclWho::Group(7), AclWho::Mask);
+    for writer in [user, group] {
+        assert_eq!(found(&[(writer, 4)], &[(writer, 6)]), ["acl-writable"]);
+        assert_eq!(
+            found(&[(writer, 6), (mask, 4)], &[(writer, 6)]),
+            ["acl-writable"]
+        );
+        assert!(found(&[(writer, 6)], &[(writer, 6), (AclWho::Other, 4)]).is_empty());
+        assert!(found(&[], &[(writer, 6), (mask, 4)]).is_empty());
+    }
+    assert!(found(&[], &[(AclWho::User(0), 6), (AclWho::Owner, 6)]).is_empty());
+}
