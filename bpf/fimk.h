@@ -413,7 +413,8 @@ struct fimk_actor {
 	__u8 tail[FIMK_EXECUTABLE_MAX + FIMK_ARGUMENTS_MAX + FIMK_CGROUP_MAX];
 };
 
-/* Answer to HELLO, once hooks are attached. With source fanotify it carries the group's descriptor. */
+/* Answer to HELLO, once hooks are attached. With source fanotify it carries the group's descriptor and, where there is one,
+ * that of a socket at which marks can be asked for: see struct fimk_mark. */
 struct fimk_ready {
 	struct fimk_header header;
 	__u32 source;
@@ -488,6 +489,24 @@ struct fimk_request {
 	__u64 cookie;
 };
 
+/* ---- Marks on whole file systems, analyzer <-> the loader's marker, over a socket of their own ------ */
+
+/* Which of its events are put into the group. */
+enum fimk_mark_kind {
+	FIMK_MARK_CHANGES = 1, /* everything that changes on it, too */
+	FIMK_MARK_ERRORS = 2, /* the errors that it reports, too */
+	FIMK_MARK_NO_CHANGES = 3, /* no longer FIMK_MARK_CHANGES */
+	FIMK_MARK_NOTHING = 4, /* of no file system anything; without a descriptor */
+};
+
+/* Carries one descriptor of a directory on the file system, and comes back with its error. */
+struct fimk_mark {
+	__u16 version;
+	__u16 kind;
+	__s32 error; /* errno, 0: done */
+	__u64 cookie;
+};
+
 /* ---- Sizes: asserted here and in crates/fimk-wire ----------------------------------------- */
 
 #define FIMK_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type " changed its size")
@@ -507,5 +526,6 @@ FIMK_SIZE(fimk_synced, 16);
 FIMK_SIZE(fimk_holder, 48);
 FIMK_SIZE(fimk_counters_packet, 24 + FIMK_HOOKS_MAX * FIMK_COUNTS * 8 + FIMK_RULES_MAX / 8);
 FIMK_SIZE(fimk_request, 48);
+FIMK_SIZE(fimk_mark, 16);
 
 #endif

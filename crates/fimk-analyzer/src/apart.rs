@@ -15,6 +15,7 @@ use crate::{
     engine::{Engine, Eyes, Trouble},
     mounts::Mount,
     status,
+    wholes::told,
 };
 
 /// Mounts told in a status: a line each. More than that reads nobody.
@@ -188,25 +189,36 @@ impl Engine {
                     vec![source, "periodic"],
                     "others may change it, of which this kernel is not told".to_owned(),
                 ),
-                None => (vec![source], self.why_all().to_owned()),
+                None => (vec![source], self.why_all(mount)),
             };
+            let marks = self.marks_on(mount).filter(|_| refused.is_none());
             status::known([
                 ("path", json!(status::path(&mount.point))),
                 ("file_system", json!(mount.file_system)),
                 ("sources", json!(sources)),
                 ("reason", json!(why)),
+                ("marks", json!(marks.map(|(marks, _)| marks))),
+                ("errors", json!(self.wholes.ailing.errors_of(mount.device))),
                 ("refused", json!(refused.map(|refused| refused.names))),
             ])
         });
         told.collect()
     }
 
-    fn why_all(&self) -> &'static str {
+    fn why_all(&self, mount: &Mount) -> String {
         match self.eyes {
-            Eyes::Bpf(_) => "its objects are known to the BPF programs",
-            Eyes::Fanotify(_) => "its directories and files are marked one by one",
-            Eyes::Periodic => "no other source serves",
+            Eyes::Bpf(_) => "its objects are known to the BPF programs".to_owned(),
+            Eyes::Fanotify(_) => self
+                .marks_on(mount)
+                .map_or_else(String::new, |(_, why)| why),
+            Eyes::Periodic => "no other source serves".to_owned(),
         }
+    }
+
+    /// How fanotify is to tell of what is there, and why so.
+    fn marks_on(&self, mount: &Mount) -> Option<(&'static str, String)> {
+        let marked = matches!(self.eyes, Eyes::Fanotify(_));
+        marked.then(|| told(&self.wholes, mount.device))
     }
 }
 

@@ -56,8 +56,8 @@ pub struct Channel {
     beat: Option<(u64, Instant)>,
 }
 
-/// A packet, and the descriptor that came with it.
-pub type Received = (Packet, Option<OwnedFd>);
+/// A packet, and the descriptors that came with it.
+pub type Received = (Packet, Vec<OwnedFd>);
 
 impl Channel {
     /// Over the inherited socket.
@@ -186,10 +186,10 @@ impl Channel {
     }
 
     fn receive_any(&mut self) -> Result<Option<Received>, ChannelError> {
-        let mut control = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+        let mut control = nix::cmsg_space!([std::os::fd::RawFd; 2]);
         let mut parts = [IoSliceMut::new(&mut self.buffer[..])];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let (length, number) = loop {
+        let (length, numbers) = loop {
             match recvmsg::<()>(
                 self.socket.as_raw_fd(),
                 &mut parts,
@@ -197,11 +197,11 @@ impl Channel {
                 flags,
             ) {
                 Ok(message) => {
-                    let number = message.cmsgs()?.find_map(|part| match part {
-                        ControlMessageOwned::ScmRights(numbers) => numbers.first().copied(),
+                    let numbers = message.cmsgs()?.filter_map(|part| match part {
+                        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
                         _ => None,
                     });
-                    break (message.bytes, number);
+                    break (message.bytes, numbers.flatten().collect::<Vec<_>>());
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(None),
@@ -212,8 +212,9 @@ impl Channel {
         if length == 0 {
             return Err(ChannelError::Closed);
         }
-        let descriptor = number.map(descriptor::adopt).transpose()?;
-        Ok(Some((Packet::decode(&self.buffer[..length])?, descriptor)))
+        let descriptors = numbers.into_iter().map(descriptor::adopt);
+        let descriptors = descriptors.collect::<nix::Result<Vec<_>>>()?;
+        Ok(Some((Packet::decode(&self.buffer[..length])?, descriptors)))
     }
 
     /// Waits for the next packet, sending meanwhile.

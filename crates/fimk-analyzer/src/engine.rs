@@ -142,6 +142,8 @@ pub struct Engine {
     pub(crate) unwatched: crate::unwatched::Unwatched,
     /// What is compared at intervals though something serves.
     pub(crate) apart: crate::apart::Apart,
+    /// How file systems are marked, with the source fanotify.
+    pub(crate) wholes: crate::wholes::Wholes,
     /// What is not walked.
     pub(crate) beyond: crate::beyond::Beyond,
     /// Comparisons that somebody asked for.
@@ -257,6 +259,7 @@ impl Engine {
             scan_pause: crate::start::SCAN_PAUSE,
             unwatched: crate::unwatched::Unwatched::default(),
             apart: crate::apart::Apart::default(),
+            wholes: crate::wholes::Wholes::default(),
             beyond: crate::beyond::Beyond::default(),
             orders: orders::Orders::default(),
             accepted: parts.accepted,
@@ -313,6 +316,8 @@ impl Engine {
         self.channel.flush()?;
         self.receive()?;
         self.look()?;
+        self.judge_wholes();
+        self.say_ailing()?;
         self.say_uncertain(false)?;
         self.look_at_homes()?;
         self.overdue(Instant::now())?;
@@ -395,7 +400,7 @@ impl Engine {
     pub(crate) fn look(&mut self) -> Result<(), Trouble> {
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
             let loader = (!self.alone).then_some(&mut self.channel);
-            fanotify.read(loader)?.map_err(|error| {
+            fanotify.read(loader, &self.walker)?.map_err(|error| {
                 Failure::new(
                     Status::Internal,
                     format!("the fanotify group failed: {error}"),

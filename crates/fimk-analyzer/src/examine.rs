@@ -287,7 +287,7 @@ impl Engine {
             return Ok(false);
         };
         // As in `others_are_on_the_way`.
-        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel), &self.walker)?;
         Ok(fanotify.has_read_all() && !fanotify.awaits_another(path, &[]))
     }
 

@@ -5,9 +5,11 @@
 
 mod decode;
 mod handle;
+mod marker;
 mod order;
 mod paths;
 mod sys;
+mod wholes;
 
 use std::{
     collections::BTreeSet,
@@ -16,6 +18,7 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt as _,
     },
+    time::Duration,
 };
 
 use fimk_core::path::BytePath;
@@ -34,10 +37,16 @@ use self::{
     decode::{Events, Raw},
     order::{Move, Order},
     paths::{Known, Paths},
+    wholes::Wholes,
 };
 use crate::{host, read::open_path};
 
 pub use nix::sys::fanotify::MaskFlags;
+
+pub use self::{
+    marker::{Marker, Whole},
+    wholes::FileSystem,
+};
 
 /// One read. About 700 events fit; each may bring a pidfd that is open until the read is decoded, so
 /// `RLIMIT_NOFILE` must leave room for so many.
@@ -75,6 +84,8 @@ pub struct FanotifyEvent {
     pub overflow: bool,
     /// A directory is named that is not in the table: its path is absent here. What happened is known only by a scan.
     pub unknown: bool,
+    /// A file system reports that it is not well.
+    pub error: Option<Reported>,
     /// What these paths were made of.
     handles: Handles,
 }
@@ -95,6 +106,16 @@ impl FanotifyEvent {
     pub fn is_of_the_object_of(&self, other: &Self) -> bool {
         self.handles.object.is_some() && self.handles.object == other.handles.object
     }
+}
+
+/// What a file system says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    pub file_system: FileSystem,
+    /// The first error since it was last told, as a number of `errno(3)`.
+    pub error: i32,
+    /// How many there were.
+    pub count: u64,
 }
 
 /// The handles of an event: of the directories of its sides, and of the object.
@@ -168,6 +189,9 @@ pub struct Group {
     fanotify: Fanotify,
     paths: Paths,
     order: Order,
+    wholes: Wholes,
+    /// Whether objects are told beside names.
+    tells_objects: bool,
     /// Whether the group takes `FAN_RENAME`; learnt at the first mark, for no version tells.
     rename: bool,
     buffer: Vec<u8>,
@@ -191,6 +215,8 @@ impl Group {
             fanotify: sys::group(fd),
             paths: Paths::new(MARKS_MAX),
             order: Order::default(),
+            wholes: Wholes::default(),
+            tells_objects: flags & libc::FAN_REPORT_TARGET_FID != 0,
             rename: true,
             buffer: vec![0; BUFFER_BYTES],
         })
@@ -217,7 +243,8 @@ impl Group {
             Within::Names => names_mask(),
             Within::Everything => names_mask() | content_mask() | MaskFlags::FAN_EVENT_ON_CHILD,
         };
-        self.mark(&directory, None, changes | attempts)?;
+        self.mark(&directory, &handle, None, changes, attempts)?;
+        self.wholes.leads(&handle, within == Within::Names);
         if let Known::Path(known) = self.paths.get(&handle)
             && known != path
             && !is_at(&directory, known)
@@ -237,17 +264,35 @@ impl Group {
         let handle = handle::of(&place)?;
         self.paths.room_for(&handle)?;
         let name = format!("/proc/self/fd/{}", place.as_raw_fd());
-        self.mark(&place, Some(&name), content_mask() | attempts)?;
+        self.mark(&place, &handle, Some(&name), content_mask(), attempts)?;
         self.paths.insert_name(handle, path);
         Ok(())
     }
 
-    fn mark(&mut self, object: &OwnedFd, path: Option<&str>, mask: MaskFlags) -> nix::Result<()> {
+    /// Of a directory there is no `path`. Where the file system is marked, only attempts are left to be asked for.
+    fn mark(
+        &mut self,
+        object: &OwnedFd,
+        handle: &[u8],
+        path: Option<&str>,
+        mask: MaskFlags,
+        attempts: MaskFlags,
+    ) -> nix::Result<()> {
         let directory = path.is_none();
         let add = |mask| {
             self.fanotify
                 .mark(MarkFlags::FAN_MARK_ADD, mask, object, path)
         };
+        if self.wholes.serve(handle) {
+            return match attempts.is_empty() {
+                true => Ok(()),
+                false if directory => {
+                    add(attempts | MaskFlags::FAN_ONDIR | MaskFlags::FAN_EVENT_ON_CHILD)
+                }
+                false => add(attempts),
+            };
+        }
+        let mask = mask | attempts;
         if !directory {
             return add(mask);
         }
@@ -263,6 +308,48 @@ impl Group {
             object,
             path,
         )
+    }
+
+    /// Whether enough is told for file systems to be marked as a whole: of a new directory, which one it is.
+    pub fn takes_wholes(&self) -> bool {
+        self.tells_objects && self.rename
+    }
+
+    /// Which file system this is on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn file_system_of(directory: &OwnedFd) -> nix::Result<FileSystem> {
+        handle::file_system(directory)
+    }
+
+    /// A file system was marked: what is on it needs no mark of its own.
+    pub fn begin_whole(&mut self, id: FileSystem) {
+        self.wholes.begin(id);
+    }
+
+    /// What is on it is to be marked, though it is still marked itself.
+    pub fn leave_whole(&mut self, id: FileSystem) {
+        self.wholes.leave(id);
+    }
+
+    /// It is not marked any more.
+    pub fn end_whole(&mut self, id: FileSystem) {
+        self.wholes.end(id);
+    }
+
+    /// Those that tell of too much that is none of ours: how many events, and in how long.
+    pub fn costly_wholes(&self) -> Vec<(FileSystem, u64, Duration)> {
+        self.wholes.costly(self.marked())
+    }
+
+    /// A directory that no walk has met has another name, out of sight if it has none; or it is gone.
+    pub fn moved_newborn(&mut self, event: &FanotifyEvent, reached: bool) {
+        if let Some(object) = event.handles.object.as_deref() {
+            let above = event.handles.new.as_deref().filter(|_| reached);
+            let to = above.map(|above| (above, event.name.as_slice()));
+            self.wholes.moved(object, to);
+        }
     }
 
     /// Whether renames come as one event with both names.
@@ -322,6 +409,7 @@ impl Group {
     pub fn at_rest(&mut self, now: bool) -> BTreeSet<BytePath> {
         let broken = self.order.judge(&self.paths, now);
         self.paths.bury();
+        self.wholes.at_rest();
         broken
     }
 
@@ -344,9 +432,13 @@ impl Group {
 
     /// Gives an event the paths of today: since it was read, what it names may have moved. What has none now keeps the one it had.
     pub fn refresh(&self, event: &mut FanotifyEvent) {
-        let now = |handle: &Option<Box<[u8]>>| match self.paths.get(handle.as_deref()?) {
-            Known::Path(path) => Some(path.clone()),
-            Known::Forgotten | Known::No => None,
+        let now = |handle: &Option<Box<[u8]>>| {
+            let handle = handle.as_deref()?;
+            match self.paths.get(handle) {
+                Known::Path(path) => Some(path.clone()),
+                Known::Forgotten => None,
+                Known::No => self.wholes.path(handle, &self.paths),
+            }
         };
         if let Some(path) = now(&event.handles.new) {
             event.directory = Some(path);
@@ -371,11 +463,16 @@ impl Group {
         self.paths.len()
     }
 
-    /// Adds the events of one read to `out`; false when the queue is empty.
+    /// Adds the events of one read to `out`; false when the queue is empty. `reaches`: whether a directory of this path is to be
+    /// watched.
     ///
     /// # Errors
     /// What `read` says, or that the kernel speaks another version of the interface.
-    pub fn read(&mut self, out: &mut Vec<FanotifyEvent>) -> io::Result<bool> {
+    pub fn read(
+        &mut self,
+        reaches: &dyn Fn(&BytePath) -> bool,
+        out: &mut Vec<FanotifyEvent>,
+    ) -> io::Result<bool> {
         let count = match unistd::read(&self.fanotify, &mut self.buffer) {
             Ok(count) => count,
             Err(Errno::EAGAIN) => return Ok(false),
@@ -386,7 +483,7 @@ impl Group {
         for raw in &mut events {
             close(raw.fd);
             close(raw.pidfd.unwrap_or(-1));
-            out.extend(resolve(&raw, &mut self.paths));
+            out.extend(resolve(&raw, &mut self.paths, &mut self.wholes, reaches));
         }
         if events.malformed() {
             return Err(io::Error::new(
@@ -415,7 +512,7 @@ impl Group {
         // Whoever fills it faster than it is read must not keep us from starting.
         for _ in 0..DISCARDED_READS_MAX {
             events.clear();
-            if !self.read(&mut events)? {
+            if !self.read(&|_| false, &mut events)? {
                 break;
             }
         }
@@ -455,29 +552,35 @@ fn names_mask() -> MaskFlags {
     MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_ONDIR | itself_mask()
 }
 
-/// Handles to paths. None for an event on what was forgotten.
-fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
+/// Handles to paths. None for an event on what was forgotten, or is none of ours.
+fn resolve(
+    raw: &Raw<'_>,
+    paths: &mut Paths,
+    wholes: &mut Wholes,
+    reaches: &dyn Fn(&BytePath) -> bool,
+) -> Option<FanotifyEvent> {
     let mut event = FanotifyEvent {
         mask: raw.mask,
         pid: u32::try_from(raw.pid).unwrap_or(0),
         pidfd: raw.pidfd.and_then(pid_state),
         overflow: raw.mask & MaskFlags::FAN_Q_OVERFLOW.bits() != 0,
+        error: reported(raw),
         ..FanotifyEvent::default()
     };
-    let mut path_of = |handle| match paths.get(handle) {
+    if event.error.is_some() {
+        event.object = raw.object.and_then(|handle| paths.path(handle));
+        return Some(event);
+    }
+    let mut path_of = |handle: &[u8]| match paths.get(handle) {
         Known::Path(path) => Some(path.clone()),
         Known::Forgotten => None,
         Known::No => {
-            event.unknown = true;
-            None
+            let newborn = wholes.path(handle, paths);
+            event.unknown |= newborn.is_none() && !wholes.has(handle);
+            newborn
         }
     };
     let (old, new) = raw.sides();
-    event.handles = Handles {
-        old: old.map(|side| side.handle.into()),
-        new: new.map(|side| side.handle.into()),
-        object: raw.object.map(Into::into),
-    };
     event.old = old.and_then(|side| path_of(side.handle).map(|path| (path, side.name.to_vec())));
     if let Some(side) = new {
         event.directory = path_of(side.handle);
@@ -485,7 +588,23 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
     }
     // Every object has a handle, but only those marked themselves are in the table.
     event.object = raw.object.and_then(|handle| paths.path(handle));
+    let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
+    let any = raw.object.or(new.or(old).map(|side| side.handle));
+    // To what only has a name in a directory that leads to others.
+    let beside = event.object.is_none()
+        && !is_of_a_name(raw.mask)
+        && new.is_some_and(|side| !side.name.is_empty() && wholes.only_lead(side.handle));
+    if let Some(strange) = any.filter(|it| (!named || beside) && wholes.has(it)) {
+        wholes.strange(strange);
+        return None;
+    }
     event.aliases = aliases(raw.object, paths);
+    event.handles = Handles {
+        old: old.map(|side| side.handle.into()),
+        new: new.map(|side| side.handle.into()),
+        object: raw.object.map(Into::into),
+    };
+    newborn(&event, paths, wholes, reaches);
     if raw.mask & MaskFlags::FAN_DELETE_SELF.bits() != 0 {
         let itself = new
             .filter(|side| side.name.is_empty())
@@ -495,9 +614,39 @@ fn resolve(raw: &Raw<'_>, paths: &mut Paths) -> Option<FanotifyEvent> {
             .chain(itself)
             .for_each(|handle| paths.died(handle));
     }
-    let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
     let lost = event.unknown && is_of_a_name(raw.mask);
     (named || lost || event.overflow).then_some(event)
+}
+
+/// A directory that comes to where everything is told of is known from then on, by where it came.
+fn newborn(
+    event: &FanotifyEvent,
+    paths: &Paths,
+    wholes: &mut Wholes,
+    reaches: &dyn Fn(&BytePath) -> bool,
+) {
+    let came = MaskFlags::FAN_CREATE | MaskFlags::FAN_RENAME;
+    let mask = MaskFlags::from_bits_retain(event.mask);
+    let handles = &event.handles;
+    if let (Some(object), Some(above)) = (&handles.object, &handles.new)
+        && mask.intersects(came)
+        && mask.intersects(MaskFlags::FAN_ONDIR)
+        && wholes.has(object)
+        && matches!(paths.get(object), Known::No)
+        && let Some(directory) = &event.directory
+        && reaches(&directory.join(&event.name))
+    {
+        wholes.born(object, above, &event.name);
+    }
+}
+
+fn reported(raw: &Raw<'_>) -> Option<Reported> {
+    let (error, count) = raw.error?;
+    Some(Reported {
+        file_system: *raw.object?.first_chunk()?,
+        error,
+        count: u64::from(count),
+    })
 }
 
 /// Whether it is about a name in a directory: such events come for marked directories only, so one that is not known was

@@ -2,6 +2,7 @@
 
 mod actors;
 mod age;
+mod ailing;
 mod apart;
 mod args;
 mod attempts;
@@ -59,6 +60,7 @@ mod users;
 mod verdict;
 mod walk;
 mod wanted;
+mod wholes;
 
 use std::{
     fs,
@@ -88,7 +90,7 @@ use crate::{
     control::Control,
     engine::{Engine, Eyes, Lane, Meter, Parts, Trouble},
     exit::{Failure, Status, log},
-    fanotify::Group,
+    fanotify::{Group, Marker},
     homes::{Homes, Table},
     key::DigestKey,
     mounts::Mounts,
@@ -167,7 +169,7 @@ fn run() -> Result<(), Failure> {
     let mut stash = Stash::default();
     let source = wanted(&args, &config);
     let asked = rules.reports();
-    let (ready, group) = match hello(&mut channel, source, &config, asked, &mut stash) {
+    let (ready, descriptors) = match hello(&mut channel, source, &config, asked, &mut stash) {
         Ok(served) => served,
         Err(error) => return ended(Trouble::Channel(error)),
     };
@@ -185,7 +187,7 @@ fn run() -> Result<(), Failure> {
         homes: homes_now,
         key_id: key.id(),
         channel,
-        eyes: eyes(&ready, group)?,
+        eyes: eyes(&ready, descriptors)?,
         lanes,
         meters: config.outputs.iter().filter_map(Meter::of).collect(),
         boot,
@@ -344,7 +346,7 @@ fn hello(
     config: &Config,
     report: Report,
     stash: &mut Stash,
-) -> Result<(raw::fimk_ready, Option<OwnedFd>), ChannelError> {
+) -> Result<(raw::fimk_ready, Vec<OwnedFd>), ChannelError> {
     let mut key = no_key();
     key.actor.pid = attempts::flags(report);
     key.actor.image = match config.coverage {
@@ -360,23 +362,28 @@ fn hello(
     )?;
     loop {
         match channel.wait(READY_PATIENCE)? {
-            (Packet::Ready(ready), group) => return Ok((ready, group)),
+            (Packet::Ready(ready), descriptors) => return Ok((ready, descriptors)),
             other => stash.push(other),
         }
     }
 }
 
-fn eyes(ready: &raw::fimk_ready, group: Option<OwnedFd>) -> Result<Eyes, Failure> {
+/// `descriptors`: what came with READY.
+fn eyes(ready: &raw::fimk_ready, descriptors: Vec<OwnedFd>) -> Result<Eyes, Failure> {
     let internal = |sentence: String| Failure::new(Status::Internal, sentence);
-    match (ready.source, group) {
+    let mut descriptors = descriptors.into_iter();
+    match (ready.source, descriptors.next()) {
         (raw::FIMK_SOURCE_BPF, _) => Ok(Eyes::Bpf(Box::default())),
         (raw::FIMK_SOURCE_FANOTIFY, Some(group)) => {
+            let mut marker = descriptors.next().map(Marker::new);
+            // Those that an analyzer before us asked for may be of file systems that are none of ours.
+            let _ = marker.as_mut().map(Marker::nothing);
             let group = Group::new(group, ready.fanotify_flags).and_then(|mut group| {
                 group.discard_queue()?;
                 Ok(group)
             });
             let group = group.map_err(|error| internal(error.to_string()))?;
-            Ok(Eyes::Fanotify(Box::new(Fanotify::new(group))))
+            Ok(Eyes::Fanotify(Box::new(Fanotify::new(group, marker))))
         }
         (raw::FIMK_SOURCE_PERIODIC, _) => Ok(Eyes::Periodic),
         (source, _) => Err(internal(format!(

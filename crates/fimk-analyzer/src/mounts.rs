@@ -13,7 +13,7 @@ mod report;
 mod table;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::File,
     io::{self, Seek, SeekFrom},
     os::fd::{AsFd, BorrowedFd},
@@ -268,6 +268,10 @@ impl Engine {
         if differences.is_empty() {
             return Ok(());
         }
+        let devices = differences.iter().flat_map(|it| [&it.before, &it.after]);
+        let devices: BTreeSet<_> = devices.flatten().map(|mount| mount.device).collect();
+        self.mark_wholes(Some(&devices));
+        self.walk_for_wholes();
         let seen = self.see_mount_points(&differences)?;
         let points = changed_points(&differences);
         let mut uncovered = Vec::new();

@@ -51,6 +51,7 @@ impl Engine {
             Signal::Compare(directory, touches) => self.compare_directory(&directory, &touches)?,
             Signal::Covered(path, touch) => self.mounts.covered(path, touch),
             Signal::Mount(hint) => self.mounts.hint(hint),
+            Signal::Ails(reported, path) => self.ails(&reported, path),
             Signal::Overflowed => self.overflowed(),
             Signal::Lost(reason) => self.scan_wanted = Some(reason),
         }

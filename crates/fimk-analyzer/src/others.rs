@@ -90,7 +90,7 @@ impl Engine {
             return Ok(false);
         };
         // A group that fails says so again at the next turn, which ends us.
-        let _ = fanotify.read((!self.alone).then_some(&mut self.channel))?;
+        let _ = fanotify.read((!self.alone).then_some(&mut self.channel), &self.walker)?;
         // Who was merely near when it was found is not known to have done anything.
         let touches = pending.touches.iter();
         let actors = touches

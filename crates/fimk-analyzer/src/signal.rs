@@ -3,7 +3,7 @@
 use fimk_core::{attribution::Attribution, config::Kind, path::BytePath, time::Timestamp};
 use fimk_wire::{OPERATION_NAMES, raw};
 
-use crate::{identity::ActorKey, mounts::Hint};
+use crate::{fanotify::Reported, identity::ActorKey, mounts::Hint};
 
 /// A change of attributes of which the source does not say which: fanotify. Behind the numbers of the wire.
 pub const ATTRIBUTE: u32 = 31;
@@ -213,6 +213,8 @@ pub enum Signal {
     Covered(BytePath, Touch),
     /// Somebody mounts or unmounts something. The mount table tells what came of it.
     Mount(Hint),
+    /// A file system reports errors; with the path of what they are of, if that is known.
+    Ails(Reported, Option<BytePath>),
     /// The queue of fanotify was full: compare everything.
     Overflowed,
     /// The source lost something it cannot name: compare everything. With the reason, for a person.

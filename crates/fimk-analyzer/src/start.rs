@@ -93,7 +93,9 @@ impl Engine {
         self.beyond.count_anew();
         self.tree.limit(self.config.names_max);
         drop(self.tree.take_refused());
+        self.mark_wholes(None);
         let found = self.watch_below(&BytePath::new(b"/"))?;
+        self.walked_for_wholes();
         self.unwatched.settle();
         self.beyond.settle();
         Ok(found)

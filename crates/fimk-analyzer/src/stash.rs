@@ -99,14 +99,14 @@ mod tests {
     fn touch(inode: u64) -> Received {
         let mut touch = Box::new(raw::fimk_touch::new_zeroed());
         touch.key.object.inode = inode;
-        (Packet::Touch(touch), None)
+        (Packet::Touch(touch), Vec::new())
     }
 
     #[test]
     fn what_is_too_much_is_still_asked_for_and_answers_are_kept() {
         let mut stash = Stash::default();
         (0..20_000).for_each(|inode| stash.push(touch(inode)));
-        stash.push((Packet::Synced(raw::fimk_synced::new_zeroed()), None));
+        stash.push((Packet::Synced(raw::fimk_synced::new_zeroed()), Vec::new()));
         let mut kept = 0;
         let mut synced = 0;
         while let Some((packet, _)) = stash.pop() {
@@ -150,7 +150,7 @@ mod tests {
         let mut name = Box::new(raw::fimk_name::new_zeroed());
         (name.directory.inode, name.old_directory.inode) = (1, 2);
         (name.directory.device, name.old_directory.device) = (7, 7);
-        stash.push((Packet::Name(name), None));
+        stash.push((Packet::Name(name), Vec::new()));
         assert_eq!(stash.take_announced().len(), 2);
     }
 }

@@ -176,10 +176,10 @@ impl Answer<'_> {
         Some(lines.join("\n"))
     }
 
-    /// Those that the source serves on one line, each of the others on one of its own, with the reason.
+    /// Those that the source serves for the same reason on one line, each of the others on one of its own.
     fn mounts(&self) -> Option<String> {
         let usual = self.text("/source/name")?;
-        let (mut served, mut others) = (Vec::new(), Vec::new());
+        let (mut served, mut others) = (BTreeMap::<_, Vec<String>>::new(), Vec::new());
         for mount in self.list("/mounts") {
             let mount = Answer(mount);
             let of = format!("{} ({})", mount.text("/path")?, mount.text("/file_system")?);
@@ -189,15 +189,18 @@ impl Answer<'_> {
                 .filter_map(|source| source.as_str().map(shown))
                 .collect();
             if sources == [usual.as_str()] {
-                served.push(of);
+                // Of BPF there is one reason for all.
+                let why = mount.text("/marks").and_then(|_| mount.text("/reason"));
+                served.entry(why).or_default().push(of);
             } else {
                 let why = mount.text("/reason").unwrap_or_default();
                 others.push(format!("{}: {of}: {why}", sources.join(" and ")));
             }
         }
         let mut lines = Vec::new();
-        if !served.is_empty() {
-            lines.push(wrapped(&format!("{usual}:"), with_commas(served)));
+        for (why, served) in served {
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            lines.push(wrapped(&format!("{usual}:"), with_commas(served)) + &why);
         }
         lines.extend(others);
         (!lines.is_empty()).then(|| lines.join("\n"))

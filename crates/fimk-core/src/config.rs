@@ -67,6 +67,7 @@ pub const KEYS: [(&str, &[&str]); 6] = [
         &[
             "source",
             "coverage",
+            "fanotify_marks",
             "state_dir",
             "run_dir",
             "host_root",
@@ -178,6 +179,8 @@ pub struct Config {
     pub source: SourceWanted,
     /// How the BPF programs are to be attached.
     pub coverage: Coverage,
+    /// Whether fanotify is to tell of whole file systems.
+    pub fanotify_marks: Marks,
     /// Where the database is.
     pub state_dir: PathBuf,
     /// Where sockets are.
@@ -243,6 +246,17 @@ pub enum Coverage {
     Strict,
 }
 
+/// `fanotify_marks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marks {
+    /// `FileSystem` where that costs less, else `Objects`.
+    Auto,
+    /// One for each file system: everything that happens on it is told, and what is not watched is passed over.
+    FileSystem,
+    /// One for each directory, and for files with several names.
+    Objects,
+}
+
 /// `hash`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -268,6 +282,12 @@ const COVERAGES: [(&str, Coverage); 3] = [
     ("strict", Coverage::Strict),
 ];
 
+const MARKS: [(&str, Marks); 3] = [
+    ("auto", Marks::Auto),
+    ("filesystem", Marks::FileSystem),
+    ("objects", Marks::Objects),
+];
+
 const HASHES: [(&str, Hash); 5] = [
     ("sha256", Hash::Sha256),
     ("blake3", Hash::Blake3),
@@ -289,6 +309,7 @@ fn build(sections: &[Section<'_>]) -> Result<Config, ConfigError> {
     let config = Config {
         source: top.word("source", &SOURCES)?.unwrap_or(SourceWanted::Auto),
         coverage: top.word("coverage", &COVERAGES)?.unwrap_or(Coverage::Auto),
+        fanotify_marks: top.word("fanotify_marks", &MARKS)?.unwrap_or(Marks::Auto),
         state_dir: directory(top, "state_dir")?.unwrap_or_else(|| "/var/lib/fimk".into()),
         run_dir: directory(top, "run_dir")?.unwrap_or_else(|| "/run/fimk".into()),
         host_root: directory(top, "host_root")?,

@@ -223,6 +223,20 @@ impl RuleSet {
         may
     }
 
+    /// Whether a rule covers a directory and everything below it, but for what it leaves out by name.
+    pub fn covers_all_below(&self, directory: &BytePath) -> bool {
+        if is_pseudo(directory) {
+            return false;
+        }
+        let exclusions = self.exclusions(directory);
+        let mut covers = false;
+        let mut add =
+            |entry: Entry| covers |= entry.reach == usize::MAX && !exclusions.cover(entry);
+        self.literals.visit(directory, |entry, _| add(*entry));
+        self.globs.visit(directory.bytes(), |glob| add(glob.entry));
+        covers
+    }
+
     /// What matches a path, or one above it, with the number of names between.
     fn visit_limited(&self, path: &BytePath, mut visit: impl FnMut(Entry, usize)) {
         if self.limited.is_empty() {

@@ -6,16 +6,17 @@
 )]
 #![allow(unsafe_code, reason = "the channel is inherited under a known number")]
 
-use std::io::{IoSliceMut, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{IoSlice, IoSliceMut, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use fimk_wire::{BUSY, HANDED, Packet, leaf_first_to_path, raw, request, spanned};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect, recvmsg,
-    send, socket,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+    connect, recv, recvmsg, send, sendmsg, socket,
 };
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -40,6 +41,7 @@ fn main() {
     for step in script.split_whitespace() {
         match step {
             "arm" => arm(&channel, &watched),
+            "marks" => marks(),
             "change" => change(&channel, &watched),
             _ => take_step(&channel, step),
         }
@@ -65,7 +67,7 @@ fn ask_for_channel(path: &str) -> Option<i32> {
         return None;
     }
     let mut bytes = [0; 2];
-    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
+    let mut space = nix::cmsg_space!(RawFd);
     let mut slices = [IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::empty();
     let answer = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)
@@ -170,6 +172,70 @@ fn take_step(channel: &OwnedFd, step: &str) {
     }
 }
 
+/// The marker's socket, which came with READY.
+static MARKER: OnceLock<RawFd> = OnceLock::new();
+
+/// Asks the marker for whatever may be asked, and for what may not.
+fn marks() {
+    let root = std::fs::File::open("/").expect("everybody may");
+    let path = nix::fcntl::open(
+        "/",
+        nix::fcntl::OFlag::O_PATH,
+        nix::sys::stat::Mode::empty(),
+    )
+    .expect("everybody may");
+    let root = root.as_raw_fd();
+    let version = u16::try_from(raw::FIMK_WIRE_VERSION).expect("it is small");
+    for (words, kind, descriptors) in [
+        ("changes", raw::FIMK_MARK_CHANGES, vec![root]),
+        ("no changes", raw::FIMK_MARK_NO_CHANGES, vec![root]),
+        ("no changes again", raw::FIMK_MARK_NO_CHANGES, vec![root]),
+        ("an unknown kind", 99, vec![root]),
+        ("no descriptor", raw::FIMK_MARK_CHANGES, vec![]),
+        (
+            "only a path",
+            raw::FIMK_MARK_CHANGES,
+            vec![path.as_raw_fd()],
+        ),
+        ("nothing", raw::FIMK_MARK_NOTHING, vec![]),
+    ] {
+        // What is no request is passed over.
+        tell_marker(&[7; 5], &[root]);
+        tell_marker(mark(version + 1, kind).as_bytes(), &[root]);
+        tell_marker(mark(version, kind).as_bytes(), &[root, root]);
+        tell_marker(mark(version, kind).as_bytes(), &descriptors);
+        let mut answer = [0; size_of::<raw::fimk_mark>()];
+        recv(marker(), &mut answer, MsgFlags::empty()).expect("an answer");
+        let answer = raw::fimk_mark::read_from_bytes(&answer).expect("a whole one");
+        say(&format!("marker {words}: {}", answer.error));
+    }
+}
+
+fn mark(version: u16, kind: u32) -> raw::fimk_mark {
+    raw::fimk_mark {
+        version,
+        kind: u16::try_from(kind).expect("it is small"),
+        error: 0,
+        cookie: 5,
+    }
+}
+
+fn marker() -> RawFd {
+    *MARKER.get().expect("a second descriptor came with READY")
+}
+
+fn tell_marker(bytes: &[u8], descriptors: &[RawFd]) {
+    let rights = [ControlMessage::ScmRights(descriptors)];
+    sendmsg::<UnixAddr>(
+        marker(),
+        &[IoSlice::new(bytes)],
+        if descriptors.is_empty() { &[] } else { &rights },
+        MsgFlags::empty(),
+        None,
+    )
+    .expect("somebody listens");
+}
+
 /// Walks a "tree" of one file.
 fn arm(channel: &OwnedFd, watched: &std::path::Path) {
     if !watched.exists() {
@@ -261,7 +327,7 @@ fn ask(channel: &OwnedFd, bytes: &[u8]) {
 
 fn receive(channel: &OwnedFd) -> Option<Packet> {
     let mut bytes = [0; fimk_wire::PACKET_MAX];
-    let mut space = nix::cmsg_space!(std::os::fd::RawFd);
+    let mut space = nix::cmsg_space!([RawFd; 2]);
     let mut slices = [IoSliceMut::new(&mut bytes)];
     let message = recvmsg::<UnixAddr>(
         channel.as_raw_fd(),
@@ -275,6 +341,9 @@ fn receive(channel: &OwnedFd) -> Option<Packet> {
             let link = std::fs::read_link(format!("/proc/self/fd/{}", descriptors[0]))
                 .expect("a descriptor");
             say(&format!("descriptor {}", link.display()));
+            if let Some(&second) = descriptors.get(1) {
+                MARKER.get_or_init(|| second);
+            }
         }
     }
     let length = message.bytes;

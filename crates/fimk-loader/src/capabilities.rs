@@ -8,6 +8,8 @@
 //! | | `CAP_SETPCAP` | cutting the analyzer's bounding set |
 //! | | `CAP_DAC_READ_SEARCH` | to hand it on |
 //! | | `CAP_KILL` | ending an analyzer that does not end |
+//! | marker | `CAP_SYS_ADMIN` | marks on whole file systems, which is all that its seccomp filter leaves of it |
+//! | | `CAP_DAC_READ_SEARCH` | those whose topmost directory is not everybody's to read |
 //! | analyzer | `CAP_DAC_READ_SEARCH` | reading what the rules name |
 
 use caps::errors::CapsError;
@@ -21,6 +23,7 @@ const SPAWNER: [Capability; 5] = [
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_KILL,
 ];
+const MARKER: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_DAC_READ_SEARCH];
 const ANALYZER: [Capability; 1] = [Capability::CAP_DAC_READ_SEARCH];
 
 /// The loader, once everything is loaded and attached.
@@ -32,6 +35,12 @@ pub fn keep_for_forwarding() -> Result<(), CapsError> {
 /// The spawner, as it starts.
 pub fn keep_for_spawning() -> Result<(), CapsError> {
     keep(&SPAWNER)
+}
+
+/// The marker, as it starts.
+pub fn keep_for_marking() -> Result<(), CapsError> {
+    bound_to(&[])?;
+    keep(&MARKER)
 }
 
 /// In the child that becomes the analyzer, while it is root.

@@ -99,15 +99,16 @@ impl Channel {
         }
     }
 
-    /// Sends one packet with a descriptor. Only for the first packet of a channel, which has room.
-    pub fn send_with(&mut self, packet: &[u8], descriptor: BorrowedFd<'_>) -> nix::Result<()> {
+    /// Sends one packet with descriptors. Only for the first packet of a channel, which has room.
+    pub fn send_with(&mut self, packet: &[u8], descriptors: &[BorrowedFd<'_>]) -> nix::Result<()> {
         let Some(socket) = &self.socket else {
             return Ok(());
         };
+        let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         sendmsg::<UnixAddr>(
             socket.as_raw_fd(),
             &[IoSlice::new(packet)],
-            &[ControlMessage::ScmRights(&[descriptor.as_raw_fd()])],
+            &[ControlMessage::ScmRights(&numbers)],
             MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
             None,
         )

@@ -2,7 +2,8 @@
 //!
 //! Its queue has no limit in the kernel: the usual one, 16384 events, is overflowed by anybody who makes as many files,
 //! and with them goes who did what at the same time. So the analyzer and we look how much is in it. Where the analyzer
-//! lives it reads a queue of 262144 events away, and compares; where it does not, we drop it at twice as many.
+//! lives it reads a queue of 262144 events away, and compares; where it does not, we drop it at twice as many, and take the
+//! marks off. Those of whole file systems the marker takes off.
 
 use nix::fcntl::AT_FDCWD;
 use nix::libc;
@@ -19,6 +20,10 @@ const NEEDED: u32 = libc::FAN_CLASS_NOTIF
 
 /// Events in the queue, at about 200 bytes of kernel memory each: 100 MiB.
 pub const QUEUE_MAX: u64 = 524_288;
+
+/// The same, though it was emptied of marks and nobody reads it: the marker hangs, at a file system that does not answer. Only
+/// the end of all who have the group frees what it holds.
+pub const QUEUE_BURSTS: u64 = 2 * QUEUE_MAX;
 
 /// How often is looked; who writes as fast as can be makes half a million events meanwhile.
 pub const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

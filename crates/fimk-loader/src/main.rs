@@ -24,6 +24,7 @@ mod handover;
 mod holders;
 mod life;
 mod log;
+mod marker;
 mod memory;
 mod notify;
 mod objects;

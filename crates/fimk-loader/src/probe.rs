@@ -18,6 +18,7 @@ use crate::fanotify;
 use crate::flags::source_name;
 use crate::holders::Holders;
 use crate::log;
+use crate::marker::Marker;
 use crate::memory;
 use crate::objects::{self, File, Process, Size};
 use crate::pins::{LINK, Pins};
@@ -54,6 +55,8 @@ pub struct Source {
     pub preempts: bool,
     /// The group and its flags; only with fanotify.
     pub fanotify: Option<(Fanotify, u32)>,
+    /// Who marks file systems for that group; absent where it could not be started.
+    pub marker: Option<Marker>,
     /// Who holds a file; absent where this kernel has none of the iterators.
     pub holders: Option<Holders>,
     /// The arming program, still attached from the self-test.
@@ -82,6 +85,7 @@ impl Source {
             coverage: raw::FIMK_COVERAGE_AUTO,
             preempts: false,
             fanotify: None,
+            marker: None,
             holders: None,
             arming: None,
             links: Vec::new(),
@@ -147,6 +151,7 @@ pub fn bring_up(wanted: &Wanted, pins: &mut Pins) -> Result<Source> {
                 }
                 takeover.finish(pins, source.plan, source.coverage)?;
                 source.weigh();
+                source.marker = source.fanotify.as_ref().and_then(start_marker);
                 return Ok(source);
             }
             Err(cause) => refusal = Some(cause),
@@ -209,6 +214,17 @@ fn open_fanotify(source: &mut Source) -> std::result::Result<(), Refusal> {
             error: cause as i32,
         }),
     }
+}
+
+/// Last of all: it has the memory that we have then.
+fn start_marker((group, _): &(Fanotify, u32)) -> Option<Marker> {
+    Marker::fork(group)
+        .inspect_err(|cause| {
+            log::line(format_args!(
+                "no whole file system is marked for fanotify, for who does that cannot be started: {cause}"
+            ));
+        })
+        .ok()
 }
 
 /// Whether it is attached: a hook that the kernel refuses is told and left out; the plan says so to everybody.

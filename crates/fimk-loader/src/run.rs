@@ -12,7 +12,7 @@ use nix::sys::signalfd::SignalFd;
 
 use crate::analyzers::Analyzers;
 use crate::channel::Channel;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fanotify;
 use crate::forward::SharedChannel;
 use crate::log;
@@ -252,6 +252,12 @@ impl<'a> Run<'a> {
         if self.queue_at.is_some_and(|at| now >= at) {
             self.queue_at = Some(now + fanotify::LOOK_EVERY);
             unread = server.queued();
+        }
+        if unread > fanotify::QUEUE_BURSTS {
+            return Err(Fault::Fatal(Error::internal(
+                "nobody reads the queue of fanotify and it is filled still",
+                "its marks cannot be taken off; the kernel lets go of them with the end of this process",
+            )));
         }
         let too_many = unread > fanotify::QUEUE_MAX;
         let Some(peer) = self.peer.as_mut().filter(|peer| !peer.dropped) else {

@@ -1,4 +1,4 @@
-//! What the loader can no longer do once everything is attached.
+//! What the loader can no longer do once everything is attached, and what its marker can do.
 
 use std::collections::BTreeMap;
 
@@ -59,17 +59,76 @@ pub fn enter(unlink_in: [i32; 2], service: bool) -> Result<()> {
     seccompiler::apply_filter(&program).map_err(|cause| internal(&cause))
 }
 
+/// What marking file systems needs: one socket, memory, the end.
+const MARKERS_CALLS: [libc::c_long; 10] = [
+    libc::SYS_brk,
+    libc::SYS_close,
+    libc::SYS_exit_group,
+    libc::SYS_madvise,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_recvmsg,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sendto,
+];
+
+/// Makes this process unable to do anything but mark file systems, or take such marks off, for this group.
+pub fn enter_to_mark(group: i32) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    Ok(seccompiler::apply_filter(&filter_to_mark(group)?)?)
+}
+
+fn filter_to_mark(group: i32) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
+    let mut rules = calls(&MARKERS_CALLS)?;
+    let mut marks = Vec::new();
+    for action in [
+        libc::FAN_MARK_ADD,
+        libc::FAN_MARK_REMOVE,
+        libc::FAN_MARK_FLUSH,
+    ] {
+        let flags = (action | libc::FAN_MARK_FILESYSTEM).cast_signed();
+        // By a descriptor alone: no path.
+        let no_path = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+        let of_group = is(0, SeccompCmpOp::Eq, group)?;
+        marks.push(SeccompRule::new(vec![
+            of_group,
+            is(1, SeccompCmpOp::Eq, flags)?,
+            no_path,
+        ])?);
+    }
+    rules.insert(libc::SYS_fanotify_mark, marks);
+    program(rules)
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// These calls, and memory in which nothing is executed.
+fn calls(listed: &[libc::c_long]) -> std::result::Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = listed.iter().map(|&call| (call, Vec::new())).collect();
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![masked_equal(2, libc::PROT_EXEC, 0)?]);
+    }
+    Ok(rules)
+}
+
+fn program(rules: Rules) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
+    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let filter = SeccompFilter::new(
+        rules,
+        refuse,
+        SeccompAction::Allow,
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    Ok(filter.try_into()?)
+}
+
 fn filter(
     unlink_in: [i32; 2],
     service: bool,
 ) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        CALLS.into_iter().map(|call| (call, Vec::new())).collect();
+    let mut rules = calls(&CALLS)?;
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_poll, Vec::new());
-    let no_execution = || masked_equal(2, libc::PROT_EXEC, 0);
-    rules.insert(libc::SYS_mmap, vec![no_execution()?]);
-    rules.insert(libc::SYS_mprotect, vec![no_execution()?]);
     let in_pins = unlink_in
         .into_iter()
         .map(|directory| equal(0, directory))
@@ -89,24 +148,16 @@ fn filter(
     if service {
         rules.extend(handing_over()?);
     }
-    let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    let filter = SeccompFilter::new(
-        rules,
-        refuse,
-        SeccompAction::Allow,
-        std::env::consts::ARCH.try_into()?,
-    )?;
-    Ok(filter.try_into()?)
+    program(rules)
 }
 
 /// What a service needs besides: it answers callers, asks who they are and makes channels.
-fn handing_over() -> std::result::Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
-{
+fn handing_over() -> std::result::Result<Rules, seccompiler::BackendError> {
     let credentials = SeccompRule::new(vec![
         is(1, SeccompCmpOp::Eq, libc::SOL_SOCKET)?,
         is(2, SeccompCmpOp::Eq, libc::SO_PEERCRED)?,
     ])?;
-    Ok(BTreeMap::from([
+    Ok(Rules::from([
         (libc::SYS_accept4, Vec::new()),
         (libc::SYS_getsockopt, vec![credentials]),
         (libc::SYS_socketpair, vec![equal(0, libc::AF_UNIX)?]),
@@ -153,6 +204,7 @@ mod tests {
     #[test]
     fn the_filter_compiles_and_lists_no_call_that_makes_or_starts_anything() {
         assert!(filter([3, 4], false).is_ok() && filter([3, 4], true).is_ok());
+        assert!(filter_to_mark(3).is_ok());
         for forbidden in [
             libc::SYS_openat,
             libc::SYS_execve,
@@ -166,6 +218,7 @@ mod tests {
             libc::SYS_socketpair,
         ] {
             assert!(!CALLS.contains(&forbidden), "{forbidden}");
+            assert!(!MARKERS_CALLS.contains(&forbidden), "{forbidden}");
         }
     }
 }

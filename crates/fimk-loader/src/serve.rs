@@ -161,9 +161,13 @@ impl Server {
         let ready = packets::ready(&self.source, kept);
         let mut channel = self.channel.borrow_mut();
         match &self.source.fanotify {
-            Some((group, _)) => channel
-                .send_with(ready.as_bytes(), group.as_fd())
-                .map_err(Nonsense::Deaf)?,
+            Some((group, _)) => {
+                let marker = self.source.marker.as_ref().map(AsFd::as_fd);
+                let descriptors: Vec<_> = [group.as_fd()].into_iter().chain(marker).collect();
+                channel
+                    .send_with(ready.as_bytes(), &descriptors)
+                    .map_err(Nonsense::Deaf)?;
+            }
             None => channel.send(ready.as_bytes()),
         }
         Ok(())
@@ -321,6 +325,9 @@ impl Server {
     pub fn forsake(&self) {
         if let Some((group, _)) = &self.source.fanotify {
             fanotify::remove_marks(group);
+        }
+        if let Some(marker) = &self.source.marker {
+            marker.mark_nothing();
         }
     }
 

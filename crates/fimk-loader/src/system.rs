@@ -18,6 +18,28 @@ pub fn close_from(first: u32) -> nix::Result<()> {
     nix::errno::Errno::result(result).map(drop)
 }
 
+/// Closes every descriptor but the standard ones and these two. Only for a child that is to use no other of its parent's.
+pub fn close_all_but(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> nix::Result<()> {
+    let number = |descriptor: BorrowedFd<'_>| descriptor.as_raw_fd().cast_unsigned();
+    let (first, second) = (
+        number(one).min(number(other)),
+        number(one).max(number(other)),
+    );
+    for (from, behind) in [
+        (3, first),
+        (first + 1, second),
+        (second + 1, libc::c_uint::MAX),
+    ] {
+        if from < behind {
+            // SAFETY: takes three numbers. Called in a child that ends without running the destructors of whatever owned
+            // these in its parent.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, from, behind - 1, 0) };
+            nix::errno::Errno::result(result)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes `number` a second name of `descriptor` that stays open at exec.
 pub fn inherit_as(descriptor: BorrowedFd<'_>, number: RawFd) -> nix::Result<()> {
     if descriptor.as_raw_fd() == number {

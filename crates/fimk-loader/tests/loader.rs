@@ -11,7 +11,7 @@ use std::io::{BufRead, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fimk_wire::{leaf_first_to_path, raw, spanned};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
@@ -252,6 +252,69 @@ fn each_process_has_only_the_privileges_it_needs() {
     );
     loader.stop();
     assert_eq!(loader.end().0, 0);
+}
+
+/// The process below the loader that marks file systems: it alone has `CAP_SYS_ADMIN`.
+fn marker_of(loader: u32) -> Option<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.map(|it| it.file_name().to_string_lossy().into_owned());
+    let numbers = pids.filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut markers = numbers.filter(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains(&format!("\nPPid:\t{loader}\n"))
+            && status.contains("\nCapEff:\t0000000000200004\n")
+    });
+    markers.next()
+}
+
+#[test]
+fn the_marker_marks_file_systems_and_can_do_nothing_else() {
+    let Some(place) = Place::new("hello=2 marks sync hang") else {
+        return;
+    };
+    let mut loader = place.start();
+    let lines = loader.until("synced 79");
+    let answers: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("marker "))
+        .collect();
+    let [changes, no_changes, again, unknown, without, path, nothing] = answers[..] else {
+        panic!("{lines:#?}");
+    };
+    // A file system that takes no such mark, or a kernel that has not all kinds, refuses both.
+    if changes == "changes: 0" {
+        assert_eq!(
+            (no_changes, again),
+            ("no changes: 0", "no changes again: 2")
+        );
+    }
+    assert_eq!(unknown, "an unknown kind: 22");
+    assert_eq!((without, path), ("no descriptor: 9", "only a path: 9"));
+    assert_eq!(nothing, "nothing: 0");
+    let marker = marker_of(loader.child.id()).expect("it runs");
+    for (field, value) in [
+        ("CapPrm", "0000000000200004"),
+        ("CapBnd", "0000000000000000"),
+        ("CapInh", "0000000000000000"),
+        ("Seccomp", "2"),
+        ("NoNewPrivs", "1"),
+    ] {
+        assert_eq!(status_of(&marker, field), value, "{field}");
+    }
+    let descriptors = std::fs::read_dir(format!("/proc/{marker}/fd")).unwrap();
+    assert_eq!(
+        descriptors.count(),
+        5,
+        "the standard three, its group and its socket"
+    );
+    // However the loader ends, it does: it holds the group.
+    loader.child.kill().unwrap();
+    loader.child.wait().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while Path::new(&format!("/proc/{marker}")).exists() {
+        assert!(Instant::now() < end, "it lives on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -57,4 +57,5 @@ mod syslog;
 mod tools;
 mod upgrade;
 mod users;
+mod wholes;
 mod writes;

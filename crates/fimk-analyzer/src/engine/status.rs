@@ -58,6 +58,7 @@ impl Engine {
             ("scan", json!(self.scan_under_way().map(Progress::value))),
             ("counters", json!(self.losses.last().map(status::counters))),
             ("repairs", self.repairs.done().json()),
+            ("file_system_errors", json!(self.wholes.ailing.errors())),
             ("queues", self.queues()),
             ("outputs", json!(self.outputs())),
             ("database", self.database()),

@@ -92,6 +92,7 @@ impl Engine {
             self.losses.next_due(),
             self.repairs_due(),
             self.apart_due(),
+            self.wholes.ailing.next_due(),
             sync,
             self.storing.next_due(),
             self.forget_at,

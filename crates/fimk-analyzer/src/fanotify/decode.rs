@@ -22,6 +22,8 @@ pub(super) struct Raw<'a> {
     new: Option<Entry<'a>>,
     /// The handle of the object itself.
     pub object: Option<&'a [u8]>,
+    /// The first error of a file system since it was last told of one, and how many there were.
+    pub error: Option<(i32, u32)>,
 }
 
 /// A directory and an entry of it.
@@ -115,6 +117,9 @@ impl<'a> Raw<'a> {
             libc::FAN_EVENT_INFO_TYPE_OLD_DFID_NAME => self.old = Some(entry(content)?),
             libc::FAN_EVENT_INFO_TYPE_NEW_DFID_NAME => self.new = Some(entry(content)?),
             libc::FAN_EVENT_INFO_TYPE_PIDFD => self.pidfd = Some(i32_at(content, 0)?),
+            libc::FAN_EVENT_INFO_TYPE_ERROR => {
+                self.error = Some((i32_at(content, 0)?, u32_at(content, 4)?));
+            }
             _ => {}
         }
         Some(())

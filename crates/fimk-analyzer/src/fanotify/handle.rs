@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use nix::{errno::Errno, sys::statvfs::fstatvfs};
 
-use super::sys;
+use super::{sys, wholes::FileSystem};
 
 /// File system, length, type and bytes: what follows the header of a record of an event.
 pub(super) fn of(object: &OwnedFd) -> nix::Result<Box<[u8]>> {
@@ -17,7 +17,7 @@ pub(super) fn of(object: &OwnedFd) -> nix::Result<Box<[u8]>> {
 }
 
 /// The two numbers of `f_fsid`, which glibc puts into one, the first in the lower half.
-fn file_system(object: &OwnedFd) -> nix::Result<[u8; 8]> {
+pub(super) fn file_system(object: &OwnedFd) -> nix::Result<FileSystem> {
     let id = fstatvfs(object)?.filesystem_id();
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&low(id).to_ne_bytes());

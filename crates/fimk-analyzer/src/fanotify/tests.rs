@@ -74,7 +74,7 @@ impl Scene {
 
     fn events(&mut self) -> Vec<FanotifyEvent> {
         let mut events = Vec::new();
-        while self.group.read(&mut events).expect("read") {}
+        while self.group.read(&|_| true, &mut events).expect("read") {}
         events
     }
 }
@@ -115,7 +115,7 @@ fn creating_and_writing_name_directory_entry_and_process() {
         assert_eq!((event.name.as_slice(), event.pid), (&b"a"[..], pid));
         assert!(!event.unknown && !event.overflow && event.old.is_none());
     }
-    assert!(!scene.group.read(&mut Vec::new()).expect("read"));
+    assert!(!scene.group.read(&|_| true, &mut Vec::new()).expect("read"));
 }
 
 #[test]

@@ -327,7 +327,7 @@ fn the_fanotify_group_is_marked_and_read_inside() {
         .expect("marked");
     fs::write(state.join("a"), "x").expect("written");
     let mut events = Vec::new();
-    assert!(group.read(&mut events).expect("read"));
+    assert!(group.read(&|_| true, &mut events).expect("read"));
     assert!(
         events
             .iter()

@@ -8,6 +8,7 @@ mod attempts;
 mod brought;
 mod events;
 mod pids;
+mod whole;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -31,7 +32,7 @@ use crate::{
     actors::Actors,
     channel::{Channel, ChannelError, no_actor},
     clock,
-    fanotify::{FanotifyEvent, Group, MarkError, MaskFlags, PidState, Within},
+    fanotify::{FanotifyEvent, Group, MarkError, Marker, MaskFlags, PidState, Within},
     host,
     identity::{ActorKey, Object, device_of},
     signal::{Signal, Touch},
@@ -48,6 +49,9 @@ const BATCHES_MAX: usize = 16;
 /// Events in the kernel's queue, at about 200 bytes each: 50 MiB. Beyond they are read away, and everything is compared;
 /// the loader drops us at twice as many.
 pub const QUEUE_MAX: u64 = 262_144;
+
+/// Readings of the queue before anything else gets its turn, however much of it is none of ours.
+const READINGS_AT_ONCE: usize = 64;
 
 /// While fewer objects than this are marked, files are marked by themselves beside their directories, so that a hard
 /// link made later cannot hide a write. Each pins about 1.3 kB in the kernel: 26 MB at most. Beyond, only files that
@@ -82,6 +86,8 @@ enum Answer {
 /// The group, and the questions that are out.
 pub struct Fanotify {
     group: Group,
+    /// Who marks file systems; none where there is none, or it does not answer.
+    marker: Option<Marker>,
     batches: VecDeque<Batch>,
     /// The kernel's queue was empty at the last reading.
     read_all: bool,
@@ -102,10 +108,11 @@ pub struct Fanotify {
 }
 
 impl Fanotify {
-    /// Over a group that the loader made.
-    pub fn new(group: Group) -> Self {
+    /// Over a group that the loader made, and with who marks file systems for it.
+    pub fn new(group: Group, marker: Option<Marker>) -> Self {
         Self {
             group,
+            marker,
             batches: VecDeque::new(),
             read_all: false,
             awaited: HashMap::new(),
@@ -218,7 +225,11 @@ impl Fanotify {
 
     /// Reads what is there and asks the loader whose it is; without one, [`Self::unanswered`] goes on with it. An inner
     /// error means that the group is of no more use.
-    pub fn read(&mut self, channel: Option<&mut Channel>) -> Result<io::Result<()>, ChannelError> {
+    pub fn read(
+        &mut self,
+        channel: Option<&mut Channel>,
+        walker: &Walker,
+    ) -> Result<io::Result<()>, ChannelError> {
         self.read_all = false;
         let mut events = Vec::new();
         if self.group.queued() > QUEUE_MAX {
@@ -229,8 +240,12 @@ impl Fanotify {
         } else if !self.may_read() {
             return Ok(Ok(()));
         }
-        while self.may_read() && events.len() < EVENTS_AT_ONCE && !self.read_all {
-            match self.group.read(&mut events) {
+        let reaches = |path: &BytePath| walker.reaches(path, true).is_some();
+        for _ in 0..READINGS_AT_ONCE {
+            if !self.may_read() || events.len() >= EVENTS_AT_ONCE || self.read_all {
+                break;
+            }
+            match self.group.read(&reaches, &mut events) {
                 Ok(more) => self.read_all = !more,
                 Err(error) => return Ok(Err(error)),
             }

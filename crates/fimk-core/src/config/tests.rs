@@ -193,7 +193,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest() {
             .ends_with(":1:1: unknown key `sorce` in the main section; did you mean `source`?")
     );
     assert!(error("exclude = []").ends_with("it belongs in [[rule]]"));
-    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, state_dir, run_dir, host_root, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, names_max, rule, output, store, metrics"));
+    assert!(error("[zebra]").ends_with("the keys known there are source, coverage, fanotify_marks, state_dir, run_dir, host_root, settle_ms, settle_max_ms, settle_new_ms, scan_interval_s, compare_interval_s, cpu_quota, scan_bytes_per_s, hash, heartbeat_interval_s, read_bytes_max, redact, objects_max, names_max, rule, output, store, metrics"));
     assert!(error("[[rules]]\nname = \"r\"").contains("did you mean `rule`?"));
 }
 

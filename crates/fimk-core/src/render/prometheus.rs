@@ -36,7 +36,7 @@ const GAUGE: &str = "gauge";
 const COUNTER: &str = "counter";
 
 /// All of them that have a place in a status.
-const METRICS: [Metric; 29] = [
+const METRICS: [Metric; 30] = [
     metric(
         "fimk_uptime_seconds",
         GAUGE,
@@ -141,6 +141,13 @@ const METRICS: [Metric; 29] = [
         "/repairs",
         Labels::Keys("repair"),
         "What was done about what was lost.",
+    ),
+    metric(
+        "fimk_file_system_errors_total",
+        COUNTER,
+        "/file_system_errors",
+        Labels::None,
+        "Errors that file systems reported.",
     ),
     metric(
         "fimk_scan_objects",

@@ -29,6 +29,9 @@ impl Fanotify {
         if event.overflow {
             return vec![Signal::Overflowed];
         }
+        if let Some(error) = &event.error {
+            return vec![Signal::Ails(error.clone(), event.object.clone())];
+        }
         let touch = touch(event, culprit(event, batch, actors));
         let mask = MaskFlags::from_bits_retain(event.mask);
         if mask.intersects(MaskFlags::FAN_RENAME) {
@@ -45,6 +48,7 @@ impl Fanotify {
         for fact in facts(mask, &path) {
             if is_directory && fact == Fact::Deleted {
                 self.group.heard(event, Some(&path), None);
+                self.group.moved_newborn(event, false);
             }
             // Of the time before a walk that found another directory there.
             let is_over = is_directory && fact == Fact::Deleted && self.group.is_over(event, &path);
@@ -147,6 +151,7 @@ impl Fanotify {
         if directory {
             let new_reached = new_reached.as_ref();
             self.group.heard(event, old.as_ref(), new_reached);
+            self.group.moved_newborn(event, new_reached.is_some());
             if let Some(old) = &old
                 && self.group.is_over(event, old)
             {
