@@ -38,7 +38,7 @@ pub use expect::Expect;
 pub use monitor::Monitor;
 pub use ran::{Ran, append_line, attempt, myself, run, run_with_input, text, which};
 pub use service::stop_services;
-pub use site::{Launch, OBJECTS_MAX, Refusal, Site, loader, rule};
+pub use site::{Launch, OBJECTS_MAX, Refusal, Site, loader, marks, rule};
 
 /// How long something may take that happens in milliseconds on an idle machine: `FIMK_DEADLINE_S`
 /// seconds, 20 without it. An emulated machine is given more.

@@ -141,7 +141,9 @@ impl Site {
     /// A start that is still to be made, to be varied first.
     pub fn launch(&self, config: &str) -> Launch {
         let file = self.root.path().join("fimk.toml");
-        fs::write(&file, config).expect("it is ours");
+        let marks = marks().filter(|_| !config.contains("fanotify_marks"));
+        let marks = marks.map_or_else(String::new, |it| format!("fanotify_marks = {it:?}\n"));
+        fs::write(&file, marks + config).expect("it is ours");
         Launch {
             loader: loader(),
             config: file,
@@ -173,6 +175,13 @@ impl Default for Site {
 fn next_number() -> u32 {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
+/// `FIMK_MARKS`: the `fanotify_marks` of configurations that have none.
+pub fn marks() -> Option<String> {
+    env::var("FIMK_MARKS")
+        .ok()
+        .filter(|marks| !marks.is_empty())
 }
 
 /// `FIMK_LOADER`, or the one that was built beside this test.

@@ -18,6 +18,9 @@ pub type FileSystem = [u8; 8];
 /// Directories that came and were not walked yet. Past this they are all let go: what is in them is found by the walk.
 const NEWBORN_MAX: usize = 50_000;
 
+/// Directories that only lead to what is watched. Past this they are all let go: what is done beside that costs time then.
+const LEADING_MAX: usize = 50_000;
+
 /// Of names between a directory that was walked and one that was not: more than a path can have.
 const DEPTH_MAX: usize = 2_048;
 
@@ -117,6 +120,9 @@ impl Wholes {
         if !leads {
             self.leading.remove(handle);
         } else if self.serve(handle) {
+            if self.leading.len() >= LEADING_MAX {
+                self.leading.clear();
+            }
             self.leading.insert(handle.into());
         }
     }

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fimk_tests::{Event, Monitor, Site, attempt, deadline, rule, run as execute, text};
+use fimk_tests::{Event, Monitor, Site, attempt, deadline, marks, rule, run as execute, text};
 
 use crate::{
     case::{Case, Need},
     helper::{Helper, PROGRAM, Word},
+    reasons::reason_of,
     verdict::{Deed, Outcome, account, judge},
 };
 
@@ -39,6 +40,8 @@ struct Running<'a> {
 enum Source {
     Bpf,
     Fanotify,
+    /// With whole file systems marked, which is another source for these tables.
+    Wholes,
     Periodic,
 }
 
@@ -52,6 +55,8 @@ impl Source {
             Self::Bpf
         } else if events.iter().any(is_periodic) {
             Self::Periodic
+        } else if marks().as_deref() == Some("filesystem") {
+            Self::Wholes
         } else {
             Self::Fanotify
         }
@@ -61,6 +66,7 @@ impl Source {
         match self {
             Self::Bpf => "bpf",
             Self::Fanotify => "fanotify",
+            Self::Wholes => "fanotify-filesystem",
             Self::Periodic => "periodic",
         }
     }
@@ -97,6 +103,9 @@ pub fn run(cases: &[Case]) -> bool {
     await_all(&running, &monitor, &program);
     let events = monitor.timed_events();
     let source = Source::of(&monitor);
+    if source == Source::Wholes {
+        assert_whole(&site);
+    }
     let mappings = tells_mappings(&monitor);
     if std::env::var_os("FIMK_SHOW").is_some() {
         println!("{}", monitor.account());
@@ -242,7 +251,7 @@ impl<'a> Running<'a> {
     fn need(&self, source: Source, mappings: bool) -> Need {
         let need = match source {
             Source::Bpf => self.case.bpf,
-            Source::Fanotify => self.case.fanotify,
+            Source::Fanotify | Source::Wholes => self.case.fanotify,
             Source::Periodic => self.case.periodic,
         };
         if self.case.early && need == Need::Slow && !mappings {
@@ -268,7 +277,13 @@ impl<'a> Running<'a> {
             outcome = Outcome::Unseen;
             notes = vec!["the source does not see it".to_owned()];
         }
-        let well = outcome.satisfies(need) && (unseen || notes.is_empty());
+        let explained = source == Source::Bpf
+            || outcome.is_best()
+            || reason_of(source.name(), &outcome.to_string(), self.case.technique).is_some();
+        if !explained {
+            notes.push("nothing in reasons.rs explains that".to_owned());
+        }
+        let well = explained && outcome.satisfies(need) && (unseen || notes.is_empty());
         if !well {
             notes.push(account(&self.deed(program, source), events));
         }
@@ -280,6 +295,19 @@ impl<'a> Running<'a> {
             notes,
         }
     }
+}
+
+/// Where it is not, the table would be that of the source fanotify.
+fn assert_whole(site: &Site) {
+    let status = site.status();
+    let mounts = status["mounts"].as_array().cloned().unwrap_or_default();
+    let above = mounts.iter().filter(|mount| {
+        let point = mount["path"].as_str().unwrap_or_default();
+        site.files().starts_with(point)
+    });
+    let nearest = above.max_by_key(|mount| mount["path"].as_str().map(str::len));
+    let marks = nearest.and_then(|mount| mount["marks"].as_str());
+    assert_eq!(marks, Some("filesystem"), "{status}");
 }
 
 /// Whether this kernel lets us look through all mappings (5.12).

@@ -59,6 +59,11 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
+    /// Whether nothing can be better.
+    pub fn is_best(&self) -> bool {
+        matches!(self, Self::Silent | Self::Event | Self::NotRun(_))
+    }
+
     /// Whether a source of which this is needed did well.
     pub fn satisfies(&self, need: Need) -> bool {
         match self {
