@@ -403,3 +403,81 @@ fn links_files_and_missing_directories_are_not_marked() {
     );
     assert_eq!(scene.group.marked(), 1);
 }
+
+/// The same with the file system marked as a whole; nothing where the kernel does not tell enough, or takes no such mark.
+fn whole_scene() -> Option<Scene> {
+    let mut scene = Scene::new()?;
+    let top = fs::File::open(scene.path("")).expect("opened");
+    let top = OwnedFd::from(top);
+    let flags = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
+    let mask = names_mask() | content_mask() | MaskFlags::FAN_RENAME;
+    let marked = scene.group.fanotify.mark(flags, mask, &top, None::<&str>);
+    if !scene.group.takes_wholes() || marked.is_err() {
+        eprintln!("not run: {marked:?}");
+        return None;
+    }
+    let id = Group::file_system_of(&top).expect("every file system has one");
+    scene.group.begin_whole(id);
+    Some(scene)
+}
+
+#[test]
+fn on_a_whole_file_system_what_is_in_a_new_directory_is_known_by_the_events_alone() {
+    let Some(mut scene) = whole_scene() else {
+        return;
+    };
+    let script = "mkdir -p in/d/e && echo x >in/d/e/a && mkdir out/d && echo x >out/d/a && mv in/d in/n && echo x >in/n/e/b";
+    let (_, events) = scene.shell(script);
+    let created = |path: &str| {
+        let path = bytes(&scene.path(path));
+        let mut created = events.iter().filter(|it| has(it, MaskFlags::FAN_CREATE));
+        created
+            .any(|it| it.directory.as_ref().map(|above| above.join(&it.name)) == Some(path.clone()))
+    };
+    assert!(created("in/d") && created("in/d/e") && created("in/d/e/a"));
+    assert!(!created("out/d") && !created("out/d/a"));
+    assert!(events.iter().all(|event| !event.unknown), "{events:?}");
+    // Where it is now is known once the rename was looked at.
+    let renamed = only(&events, MaskFlags::FAN_RENAME);
+    scene.group.moved_newborn(&renamed, true);
+    let (_, mut events) = scene.shell("echo x >in/n/e/c");
+    let mut made = only(&events, MaskFlags::FAN_CREATE);
+    assert_eq!(made.directory, Some(bytes(&scene.path("in/n/e"))));
+    scene.group.moved_newborn(&renamed, false);
+    scene.group.refresh(&mut made);
+    assert_eq!(
+        made.directory,
+        Some(bytes(&scene.path("in/n/e"))),
+        "it keeps the one it had"
+    );
+    (_, events) = scene.shell("echo x >in/n/e/d");
+    assert_eq!(events, [], "out of sight");
+}
+
+#[test]
+fn on_a_whole_file_system_a_directory_that_only_leads_to_others_tells_of_names_alone() {
+    let Some(mut scene) = whole_scene() else {
+        return;
+    };
+    scene
+        .group
+        .mark_directory(
+            &bytes(&scene.path("out")),
+            Within::Names,
+            MaskFlags::empty(),
+        )
+        .expect("marked");
+    let (_, events) = scene.shell("echo x >out/a && chmod 600 out/a && rm out/a");
+    assert!(
+        events.iter().all(|event| is_of_a_name(event.mask)),
+        "{events:?}"
+    );
+    only(&events, MaskFlags::FAN_DELETE);
+    let (_, events) = scene.shell("chmod 711 out");
+    only(&events, MaskFlags::FAN_ATTRIB);
+    let (_, events) = scene.shell("echo x >in/a");
+    assert!(
+        events.iter().any(|it| has(it, MaskFlags::FAN_MODIFY)),
+        "{events:?}"
+    );
+}

@@ -99,7 +99,8 @@ impl Wholes {
         if let Some(whole) = self.all.get_mut(&id) {
             whole.stage = Stage::Leaves;
         }
-        self.leading.retain(|handle| handle.first_chunk() != Some(&id));
+        self.leading
+            .retain(|handle| handle.first_chunk() != Some(&id));
     }
 
     /// Its mark is gone.
