@@ -35,7 +35,7 @@ pub use direct::{Mapping, UringThread, uring_write, uring_write_by};
 pub use disk::Disk;
 pub use event::Event;
 pub use expect::Expect;
-pub use monitor::Monitor;
+pub use monitor::{Monitor, descendants};
 pub use ran::{Ran, append_line, attempt, myself, run, run_with_input, text, which};
 pub use service::stop_services;
 pub use site::{Launch, OBJECTS_MAX, Refusal, Site, loader, marks, rule};

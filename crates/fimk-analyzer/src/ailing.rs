@@ -26,6 +26,10 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Ailing {
     heard: BTreeMap<FileSystem, Patient>,
+    /// Errors of those that are not watched any more.
+    of_others: u64,
+    /// What those had to say that was not told yet, and of how many errors.
+    last_words: Vec<(String, u64)>,
 }
 
 #[derive(Debug)]
@@ -49,8 +53,7 @@ struct Untold {
 impl Ailing {
     /// The errors of this one are told from now on; none: they are not.
     pub fn heed(&mut self, id: Option<FileSystem>, device: Device, point: &BytePath) {
-        self.heard
-            .retain(|known, it| it.device != device || Some(*known) == id);
+        self.part(|known, it| it.device == device && Some(known) != id);
         let Some(id) = id else { return };
         let patient = self.heard.entry(id).or_insert_with(|| Patient {
             device,
@@ -62,6 +65,27 @@ impl Ailing {
         (patient.device, patient.point) = (device, point.clone());
     }
 
+    /// Those on devices of which this is true are not watched any more.
+    pub fn forget(&mut self, gone: impl Fn(Device) -> bool) {
+        self.part(|_, it| gone(it.device));
+    }
+
+    fn part(&mut self, gone: impl Fn(FileSystem, &Patient) -> bool) {
+        let (of_others, last_words) = (&mut self.of_others, &mut self.last_words);
+        self.heard.retain(|id, it| {
+            let gone = gone(*id, it);
+            if gone {
+                *of_others = of_others.saturating_add(it.errors);
+                last_words.extend(
+                    it.untold
+                        .as_ref()
+                        .map(|untold| (it.sentence(untold), untold.errors)),
+                );
+            }
+            !gone
+        });
+    }
+
     /// How many errors the file system of this device reported; none where nothing would tell of them.
     pub fn errors_of(&self, device: Device) -> Option<u64> {
         let mut heard = self.heard.values();
@@ -70,8 +94,8 @@ impl Ailing {
 
     /// All together; none where nothing would tell of them.
     pub fn errors(&self) -> Option<u64> {
-        let any = !self.heard.is_empty();
-        any.then(|| self.heard.values().map(|it| it.errors).sum())
+        let any = !self.heard.is_empty() || self.of_others > 0;
+        any.then(|| self.of_others + self.heard.values().map(|it| it.errors).sum::<u64>())
     }
 
     fn note(&mut self, reported: &Reported, path: Option<BytePath>) {
@@ -90,13 +114,16 @@ impl Ailing {
     /// When [`Self::due`] has something to say.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();
+        if !self.last_words.is_empty() {
+            return Some(now);
+        }
         let due = self.heard.values().filter_map(|it| it.due_at(now));
         due.min()
     }
 
     /// What is to be told by now: sentences, and how many errors.
     fn due(&mut self, now: Instant) -> Vec<(String, u64)> {
-        let mut told = Vec::new();
+        let mut told = std::mem::take(&mut self.last_words);
         for patient in self.heard.values_mut() {
             if patient.due_at(now).is_some_and(|at| at <= now)
                 && let Some(untold) = patient.untold.take()
@@ -218,5 +245,21 @@ mod tests {
         assert_eq!(ailing.errors_of((8, 1)), Some(1));
         ailing.heed(Some([0; 8]), (8, 1), &BytePath::new(b"/srv"));
         assert_eq!(ailing.errors_of((8, 1)), Some(0));
+        assert_eq!(ailing.errors(), Some(1), "they were reported");
+    }
+
+    #[test]
+    fn what_one_reported_before_it_went_is_told_still() {
+        let mut ailing = heeding();
+        let now = Instant::now();
+        ailing.note(&report(1), None);
+        assert_eq!(ailing.due(now).len(), 1);
+        ailing.note(&report(2), None);
+        ailing.forget(|device| device == (8, 1));
+        assert!(ailing.next_due().is_some());
+        let told = ailing.due(now);
+        assert!(matches!(&told[..], [(_, 2)]), "{told:?}");
+        assert_eq!((ailing.errors(), ailing.errors_of((8, 1))), (Some(3), None));
+        assert!(ailing.next_due().is_none());
     }
 }

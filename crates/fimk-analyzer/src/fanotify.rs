@@ -4,6 +4,7 @@
 //! own table, filled when a directory is marked: overlayfs handles cannot be opened, and the path of an opened one may be wrong.
 
 mod decode;
+mod devices;
 mod handle;
 mod marker;
 mod order;
@@ -35,6 +36,7 @@ use thiserror::Error;
 
 use self::{
     decode::{Events, Raw},
+    devices::Devices,
     order::{Move, Order},
     paths::{Known, Paths},
     wholes::Wholes,
@@ -190,6 +192,7 @@ pub struct Group {
     paths: Paths,
     order: Order,
     wholes: Wholes,
+    devices: Devices,
     /// Whether objects are told beside names.
     tells_objects: bool,
     /// Whether the group takes `FAN_RENAME`; learnt at the first mark, for no version tells.
@@ -216,6 +219,7 @@ impl Group {
             paths: Paths::new(MARKS_MAX),
             order: Order::default(),
             wholes: Wholes::default(),
+            devices: Devices::default(),
             tells_objects: flags & libc::FAN_REPORT_TARGET_FID != 0,
             rename: true,
             buffer: vec![0; BUFFER_BYTES],
@@ -238,6 +242,10 @@ impl Group {
             OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK,
         )?;
         let handle = handle::of(&directory)?;
+        if !self.devices.is_one(&handle, fstat(&directory)?.st_dev) {
+            let why = "another that is watched has the same number, as a copy has";
+            return Err(MarkError::Unsupported(why.to_owned()));
+        }
         self.paths.room_for(&handle)?;
         let changes = match within {
             Within::Names => names_mask(),
@@ -336,6 +344,31 @@ impl Group {
     /// It is not marked any more.
     pub fn end_whole(&mut self, id: FileSystem) {
         self.wholes.end(id);
+    }
+
+    /// It may be marked still, though it is not mounted here any more, or nobody answered.
+    pub fn stray_whole(&mut self, id: FileSystem) {
+        self.wholes.stray(id);
+    }
+
+    /// Whether this file system may be marked as a whole.
+    pub fn may_be_whole(&self, id: FileSystem) -> bool {
+        self.wholes.has(&id)
+    }
+
+    /// Whether no other file system that is watched has handles that look like those of this directory: ext4 takes the number
+    /// that they begin with from what is on the disk, and so a copy of it has the same.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_unlike_others(&mut self, directory: &OwnedFd) -> nix::Result<bool> {
+        let handle = handle::of(directory)?;
+        Ok(self.devices.is_one(&handle, fstat(directory)?.st_dev))
+    }
+
+    /// Lets go of what is known of file systems on other devices than these.
+    pub fn retain_devices(&mut self, mounted: impl Fn(libc::dev_t) -> bool) {
+        self.devices.retain(mounted);
     }
 
     /// Those that tell of too much that is none of ours: how many events, and in how long.

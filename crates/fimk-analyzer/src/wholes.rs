@@ -48,6 +48,8 @@ pub enum Why {
     Part,
     /// A directory of it is mounted, not the topmost.
     Piece,
+    /// Another that is watched has the same number in its events.
+    Twin,
     /// The kernel refused the mark.
     Refused(Errno),
     /// So many events of a whole one, in so many seconds, were none of ours.
@@ -64,6 +66,7 @@ impl fmt::Display for Why {
             Self::Kind => f.write_str("its type is not known to be told of well as a whole"),
             Self::Part => f.write_str("rules cover a part of it"),
             Self::Piece => f.write_str("a part of it is mounted here"),
+            Self::Twin => f.write_str("another that is watched has the same number, as a copy has"),
             Self::Refused(errno) => {
                 write!(f, "the kernel refuses to mark the whole ({})", errno.desc())
             }
@@ -183,7 +186,7 @@ impl Engine {
         for (device, (point, whole)) in wanted {
             let stands = changed.is_some_and(|changed| !changed.contains(&device));
             let same = self.wholes.known.get(&device).is_some_and(|known| {
-                known.whole == whole || matches!(known.whole, Err(Why::Refused(_)))
+                known.whole == whole || matches!(known.whole, Err(Why::Refused(_) | Why::Twin))
             });
             if !(stands && same) {
                 self.mark_whole(device, &point, whole);
@@ -197,6 +200,10 @@ impl Engine {
             return;
         };
         let table = self.mounts.table();
+        fanotify.retain_devices(|device| table.has_device(device));
+        self.wholes
+            .ailing
+            .forget(|device| !wanted.contains_key(&device));
         self.wholes
             .costly
             .retain(|device, _| table.has_device(*device));
@@ -231,17 +238,32 @@ impl Engine {
         let Eyes::Fanotify(fanotify) = &mut self.eyes else {
             return;
         };
+        let twin = !fanotify.is_unlike_others(&top);
+        // It came back, from where its mark could not be taken off.
+        let before = before.or_else(|| fanotify.may_be_whole(&top).filter(|_| !twin));
+        let whole = match whole {
+            Ok(_) if twin => Err(Why::Twin),
+            whole => whole,
+        };
         let marked = whole.and_then(|why| match fanotify.begin_whole(&top) {
             Ok(id) => Ok((id, why)),
+            Err(_) if !fanotify.has_marker() => Err(Why::Unaided),
             Err(errno) => Err(Why::Refused(errno)),
         });
+        if marked.is_ok() {
+            self.wholes.leaving.remove(&device);
+        }
         if let (Ok((id, _)), Some(before)) = (&marked, before)
             && *id != before
         {
             fanotify.lost_whole(before);
         }
-        let errors = fanotify.tell_errors(&top);
-        self.wholes.ailing.heed(errors.ok(), device, point);
+        let errors = if twin {
+            None
+        } else {
+            fanotify.tell_errors(&top).ok()
+        };
+        self.wholes.ailing.heed(errors, device, point);
         let known = match marked {
             Ok((id, why)) => Known {
                 id: Some(id),

@@ -2,14 +2,15 @@
 
 use std::{
     fs,
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use fimk_tests::{
-    Event, Expect, Launch, Monitor, Ran, Site, append_line, attempt, deadline, not_run, rule, run,
-    text,
+    Event, Expect, Launch, Monitor, Ran, Site, append_line, attempt, deadline, descendants,
+    not_run, rule, run, text,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -358,6 +359,41 @@ fn the_next_analyzer_marks_file_systems_anew() {
     monitor.stop();
 }
 
+/// The process that marks: of root's, with these capabilities and no others.
+fn marker_below(loader: u32) -> u32 {
+    let is_marker = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("\nUid:\t0\t") && status.contains("\nCapEff:\t0000000000200004\n")
+    };
+    let found = descendants(loader).into_iter().find(is_marker);
+    found.expect("it runs")
+}
+
+#[test]
+fn when_the_marker_is_gone_what_it_marked_is_told_and_what_comes_is_marked_object_by_object() {
+    let test = "when_the_marker_is_gone_what_it_marked_is_told";
+    let site = Site::new();
+    let (before, after) = (site.file("before"), site.file("after"));
+    let _before = Mounted::tmpfs(&before);
+    let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
+    if !is_whole(&site, &before, test) {
+        monitor.stop();
+        return;
+    }
+    let marker = marker_below(monitor.loader_pid());
+    run("kill", &["-KILL", &marker.to_string()]);
+    let _after = Mounted::tmpfs(&after);
+    let why = await_marks(&site, &after, "objects");
+    assert!(why.ends_with("nobody who could mark the whole"), "{why}");
+    monitor.expect_logged("that marks file systems does not answer");
+    for directory in [&before, &after] {
+        let path = directory.join("file");
+        let writer = append_line(&path, "one");
+        monitor.expect(created(&path, &writer));
+    }
+    monitor.stop();
+}
+
 #[test]
 fn what_is_opened_on_a_whole_file_system_is_told_where_a_rule_asks_for_it() {
     let test = "what_is_opened_on_a_whole_file_system_is_told";
@@ -378,19 +414,96 @@ fn what_is_opened_on_a_whole_file_system_is_told_where_a_rule_asks_for_it() {
     monitor.stop();
 }
 
-/// ext4 in a file, mounted; none where that cannot be.
-fn ext4(site: &Site, point: &Path, test: &str) -> Option<Mounted> {
+#[test]
+fn one_that_is_unmounted_here_and_used_still_costs_no_comparison() {
+    let test = "one_that_is_unmounted_here_and_used_still_costs_no_comparison";
+    let site = Site::new();
+    let disk = site.file("disk");
+    let _mounted = Mounted::tmpfs(&disk);
+    let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
+    if !is_whole(&site, &disk, test) {
+        monitor.stop();
+        return;
+    }
+    let within = fs::File::open(&disk).expect("it is mounted");
+    run("umount", &["-l", text(&disk)]);
+    monitor.expect(Expect::action("unmounted").of(&disk));
+    for round in ["first", "second", "third"] {
+        let made = format!("/proc/self/fd/{}/{round}", within.as_raw_fd());
+        fs::create_dir(&made).expect("it is a file system still");
+        fs::write(Path::new(&made).join("file"), "x").expect("it is a file system still");
+        // What was done before it is told was read before it.
+        let path = disk.join(round);
+        let writer = append_line(&path, "one");
+        monitor.expect(created(&path, &writer));
+    }
+    let words = "an event named an unknown directory";
+    let status = site.status().to_string();
+    assert!(!status.contains(words), "{status}");
+    assert!(!monitor.errors().contains(words), "{}", monitor.errors());
+    monitor.stop();
+}
+
+/// ext4 in a file; none where that cannot be made.
+fn image(site: &Site, test: &str) -> Option<PathBuf> {
     let image = site.outside("image");
     let file = fs::File::create(&image).expect("it is ours");
     file.set_len(16 << 20).expect("it has no blocks");
-    fs::create_dir_all(point).expect("it is ours");
-    let made = attempt("mkfs.ext4", &["-q", "-F", text(&image)]).succeeded
-        && attempt("mount", &["-o", "loop", text(&image), text(point)]).succeeded;
-    if !made {
-        not_run(test, "no ext4 can be made and mounted here");
-        return None;
+    if attempt("mkfs.ext4", &["-q", "-F", text(&image)]).succeeded {
+        return Some(image);
     }
-    Some(Mounted(point.to_owned()))
+    not_run(test, "no ext4 can be made here");
+    None
+}
+
+fn mounted(image: &Path, point: &Path, test: &str) -> Option<Mounted> {
+    fs::create_dir_all(point).expect("it is ours");
+    if attempt("mount", &["-o", "loop", text(image), text(point)]).succeeded {
+        return Some(Mounted(point.to_owned()));
+    }
+    not_run(test, "no ext4 can be mounted here");
+    None
+}
+
+fn ext4(site: &Site, point: &Path, test: &str) -> Option<Mounted> {
+    mounted(&image(site, test)?, point, test)
+}
+
+/// A copy has the same number, and its objects have the same handles: an event of one could be of either.
+#[test]
+fn a_copy_of_a_file_system_is_not_taken_for_it() {
+    let test = "a_copy_of_a_file_system_is_not_taken_for_it";
+    let site = Site::new();
+    let Some(image) = image(&site, test) else {
+        return;
+    };
+    let copy = site.outside("copy");
+    fs::copy(&image, &copy).expect("there is room");
+    let points = ["first", "second"].map(|name| site.file(name));
+    let [Some(_first), Some(_second)] = [(&image, &points[0]), (&copy, &points[1])]
+        .map(|(image, point)| mounted(image, point, test))
+    else {
+        return;
+    };
+    let settings = "scan_interval_s = 1\n";
+    let monitor = watch(&site, settings, &rule(&[&site.files()]));
+    let sources = |point: &Path| mount_at(&site, point)["sources"].to_string();
+    let (compared, told): (Vec<_>, Vec<_>) = points
+        .iter()
+        .partition(|point| sources(point).contains("periodic"));
+    let ([compared], [told]) = (&compared[..], &told[..]) else {
+        panic!("{compared:?} and {told:?}");
+    };
+    let why = mount_at(&site, compared)["reason"].to_string();
+    assert!(why.contains("has the same number, as a copy has"), "{why}");
+    let path = told.join("file");
+    let writer = append_line(&path, "one");
+    monitor.expect(created(&path, &writer));
+    let path = compared.join("file");
+    append_line(&path, "one");
+    let found = Expect::action("created").of(&path);
+    monitor.expect(found.field("fimk.source", "periodic"));
+    monitor.stop();
 }
 
 #[test]

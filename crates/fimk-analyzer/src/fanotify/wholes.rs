@@ -21,6 +21,10 @@ const NEWBORN_MAX: usize = 50_000;
 /// Directories that only lead to what is watched. Past this they are all let go: what is done beside that costs time then.
 const LEADING_MAX: usize = 50_000;
 
+/// Of which events may come that nobody asks for any more. Past this they are all let go, and a name that comes to one costs a
+/// scan.
+const STRAYS_MAX: usize = 1_024;
+
 /// Of names between a directory that was walked and one that was not: more than a path can have.
 const DEPTH_MAX: usize = 2_048;
 
@@ -59,6 +63,9 @@ enum Stage {
     Leaves,
     /// It is not marked any more, and what was put into the queue before may wait there.
     Left,
+    /// It may be marked, and nothing relies on that: it is not mounted here any more, though maybe elsewhere, or nobody
+    /// answered whether the mark was made.
+    Stray,
 }
 
 /// Where a directory is that was not walked yet.
@@ -107,6 +114,22 @@ impl Wholes {
     pub fn end(&mut self, id: FileSystem) {
         if let Some(whole) = self.all.get_mut(&id) {
             whole.stage = Stage::Left;
+        }
+    }
+
+    /// Its mark may stand, and nobody can take it off.
+    pub fn stray(&mut self, id: FileSystem) {
+        let strays = self
+            .all
+            .values()
+            .filter(|whole| whole.stage == Stage::Stray);
+        if strays.count() >= STRAYS_MAX {
+            self.all.retain(|_, whole| whole.stage != Stage::Stray);
+        }
+        self.begin(id);
+        self.leave(id);
+        if let Some(whole) = self.all.get_mut(&id) {
+            whole.stage = Stage::Stray;
         }
     }
 
@@ -273,6 +296,21 @@ mod tests {
         assert!(wholes.has(&handle("x")));
         wholes.at_rest();
         assert!(!wholes.has(&handle("x")));
+    }
+
+    #[test]
+    fn a_mark_that_nobody_can_take_off_is_remembered_until_there_are_too_many() {
+        let (mut wholes, _) = world();
+        wholes.stray(*b"12345678");
+        wholes.at_rest();
+        assert!(wholes.has(&handle("x")) && !wholes.serve(&handle("x")));
+        wholes.begin(*b"12345678");
+        assert!(wholes.serve(&handle("x")), "it is mounted again");
+        wholes.stray(*b"12345678");
+        for number in 0..STRAYS_MAX {
+            wholes.stray(number.to_ne_bytes());
+        }
+        assert!(!wholes.has(&handle("x")) && wholes.all.len() <= STRAYS_MAX);
     }
 
     #[test]
