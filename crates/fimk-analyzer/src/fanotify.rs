@@ -628,7 +628,10 @@ fn resolve(
         && !is_of_a_name(raw.mask)
         && new.is_some_and(|side| !side.name.is_empty() && wholes.only_lead(side.handle));
     if let Some(strange) = any.filter(|it| (!named || beside) && wholes.has(it)) {
-        wholes.strange(strange);
+        // What goes from a watched directory is told under its name, and then once more without one, as of nothing known.
+        if new.or(old).is_some_and(|side| !side.name.is_empty()) {
+            wholes.strange(strange);
+        }
         return None;
     }
     event.aliases = aliases(raw.object, paths);

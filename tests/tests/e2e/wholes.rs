@@ -284,8 +284,8 @@ fn a_whole_that_tells_of_too_much_else_is_marked_object_by_object() {
         monitor.stop();
         return;
     }
-    // Each is an event at least: a name that comes, and one that goes.
-    for number in 0..40_000 {
+    // Each is an event at least: a name that comes, and one that goes, unless the kernel merges them.
+    for number in 0..80_000 {
         let path = noise.join(number.to_string());
         fs::write(&path, "x").expect("it is ours");
         fs::remove_file(&path).expect("it is ours");
