@@ -56,7 +56,8 @@ const READINGS_AT_ONCE: usize = 64;
 /// While fewer objects than this are marked, files are marked by themselves beside their directories, so that a hard
 /// link made later cannot hide a write. Each pins about 1.3 kB in the kernel: 26 MB at most. Beyond, only files that
 /// have several names already are marked, and a write through a link made later is found when the directory of the
-/// watched name is next touched.
+/// watched name is next touched. (`FAN_MARK_EVICTABLE` pins nothing; but such a mark goes when the kernel lets the inode go, and
+/// what is done then is missed, while our own table has to have it all the same.)
 const MARKS_FOR_FILES_MAX: usize = 20_000;
 
 /// Events of one reading, until it is known whose they are.
