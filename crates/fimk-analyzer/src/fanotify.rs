@@ -5,10 +5,12 @@
 
 mod decode;
 mod devices;
+mod event;
 mod handle;
 mod marker;
 mod order;
 mod paths;
+mod resolve;
 mod sys;
 mod wholes;
 
@@ -35,10 +37,11 @@ use nix::{
 use thiserror::Error;
 
 use self::{
-    decode::{Events, Raw},
+    decode::Events,
     devices::Devices,
     order::{Move, Order},
     paths::{Known, Paths},
+    resolve::{aliases, resolve},
     wholes::Wholes,
 };
 use crate::{host, read::open_path};
@@ -46,6 +49,7 @@ use crate::{host, read::open_path};
 pub use nix::sys::fanotify::MaskFlags;
 
 pub use self::{
+    event::{FanotifyEvent, PidState, Reported},
     marker::{Marker, Whole},
     wholes::FileSystem,
 };
@@ -63,71 +67,6 @@ const DISCARDED_READS_MAX: usize = 2_048;
 /// Marks of one group. A mark pins an inode of about 1.3 kB in the kernel, which nothing else limits.
 const MARKS_MAX: usize = 200_000;
 
-/// What one operation on a watched object looks like.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FanotifyEvent {
-    /// `FAN_*`, several if the kernel merged events of one process on one name. See [`MaskFlags`].
-    pub mask: u64,
-    /// Who did it: the process (thread group); 0 if not known.
-    pub pid: u32,
-    /// Absent if the group does not report it, or no descriptor was left.
-    pub pidfd: Option<PidState>,
-    /// The directory of `name`: for a rename the new one, if that is marked. Absent for the part of a rename that left.
-    pub directory: Option<BytePath>,
-    /// The entry in `directory`; empty for the directory itself.
-    pub name: Vec<u8>,
-    /// The former directory and name of what was moved, if that directory is marked.
-    pub old: Option<(BytePath, Vec<u8>)>,
-    /// The object itself, where the group reports it and it is marked itself.
-    pub object: Option<BytePath>,
-    /// Its other names, as far as they are known.
-    pub aliases: Vec<BytePath>,
-    /// The queue was full: events were lost.
-    pub overflow: bool,
-    /// A directory is named that is not in the table: its path is absent here. What happened is known only by a scan.
-    pub unknown: bool,
-    /// A file system reports that it is not well.
-    pub error: Option<Reported>,
-    /// What these paths were made of.
-    handles: Handles,
-}
-
-impl FanotifyEvent {
-    /// What the kernel says when its queue is full.
-    pub fn overflow() -> Self {
-        Self {
-            mask: MaskFlags::FAN_Q_OVERFLOW.bits(),
-            overflow: true,
-            ..Self::default()
-        }
-    }
-}
-
-impl FanotifyEvent {
-    /// Whether both are known to be about one object.
-    pub fn is_of_the_object_of(&self, other: &Self) -> bool {
-        self.handles.object.is_some() && self.handles.object == other.handles.object
-    }
-}
-
-/// What a file system says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
-    pub file_system: FileSystem,
-    /// The first error since it was last told, as a number of `errno(3)`.
-    pub error: i32,
-    /// How many there were.
-    pub count: u64,
-}
-
-/// The handles of an event: of the directories of its sides, and of the object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Handles {
-    old: Option<Box<[u8]>>,
-    new: Option<Box<[u8]>>,
-    object: Option<Box<[u8]>>,
-}
-
 /// What a mark on a directory tells of what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
@@ -135,16 +74,6 @@ pub enum Within {
     Names,
     /// And what is done to what has them.
     Everything,
-}
-
-/// Whether the process still had its number when the event was read. (From Linux 7.1 on a reaped process
-/// has a pidfd too.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PidState {
-    /// The number was still its own.
-    AliveOrZombie,
-    /// The number may belong to another process by now.
-    Reaped,
 }
 
 /// Why something could not be marked.
@@ -583,132 +512,6 @@ fn itself_mask() -> MaskFlags {
 /// What becomes of a directory and of the names in it.
 fn names_mask() -> MaskFlags {
     MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_ONDIR | itself_mask()
-}
-
-/// Handles to paths. None for an event on what was forgotten, or is none of ours.
-fn resolve(
-    raw: &Raw<'_>,
-    paths: &mut Paths,
-    wholes: &mut Wholes,
-    reaches: &dyn Fn(&BytePath) -> bool,
-) -> Option<FanotifyEvent> {
-    let mut event = FanotifyEvent {
-        mask: raw.mask,
-        pid: u32::try_from(raw.pid).unwrap_or(0),
-        pidfd: raw.pidfd.and_then(pid_state),
-        overflow: raw.mask & MaskFlags::FAN_Q_OVERFLOW.bits() != 0,
-        error: reported(raw),
-        ..FanotifyEvent::default()
-    };
-    if event.error.is_some() {
-        event.object = raw.object.and_then(|handle| paths.path(handle));
-        return Some(event);
-    }
-    let mut path_of = |handle: &[u8]| match paths.get(handle) {
-        Known::Path(path) => Some(path.clone()),
-        Known::Forgotten => None,
-        Known::No => {
-            let newborn = wholes.path(handle, paths);
-            event.unknown |= newborn.is_none() && !wholes.has(handle);
-            newborn
-        }
-    };
-    let (old, new) = raw.sides();
-    event.old = old.and_then(|side| path_of(side.handle).map(|path| (path, side.name.to_vec())));
-    if let Some(side) = new {
-        event.directory = path_of(side.handle);
-        event.name = side.name.to_vec();
-    }
-    // Every object has a handle, but only those marked themselves are in the table.
-    event.object = raw.object.and_then(|handle| paths.path(handle));
-    let named = event.directory.is_some() || event.old.is_some() || event.object.is_some();
-    let any = raw.object.or(new.or(old).map(|side| side.handle));
-    // To what only has a name in a directory that leads to others.
-    let beside = event.object.is_none()
-        && !is_of_a_name(raw.mask)
-        && new.is_some_and(|side| !side.name.is_empty() && wholes.only_lead(side.handle));
-    if let Some(strange) = any.filter(|it| (!named || beside) && wholes.has(it)) {
-        // What goes from a watched directory is told under its name, and then once more without one, as of nothing known.
-        if new.or(old).is_some_and(|side| !side.name.is_empty()) {
-            wholes.strange(strange);
-        }
-        return None;
-    }
-    event.aliases = aliases(raw.object, paths);
-    event.handles = Handles {
-        old: old.map(|side| side.handle.into()),
-        new: new.map(|side| side.handle.into()),
-        object: raw.object.map(Into::into),
-    };
-    newborn(&event, paths, wholes, reaches);
-    if raw.mask & MaskFlags::FAN_DELETE_SELF.bits() != 0 {
-        let itself = new
-            .filter(|side| side.name.is_empty())
-            .map(|side| side.handle);
-        raw.object
-            .into_iter()
-            .chain(itself)
-            .for_each(|handle| paths.died(handle));
-    }
-    let lost = event.unknown && is_of_a_name(raw.mask);
-    (named || lost || event.overflow).then_some(event)
-}
-
-/// A directory that comes to where everything is told of is known from then on, by where it came.
-fn newborn(
-    event: &FanotifyEvent,
-    paths: &Paths,
-    wholes: &mut Wholes,
-    reaches: &dyn Fn(&BytePath) -> bool,
-) {
-    let came = MaskFlags::FAN_CREATE | MaskFlags::FAN_RENAME;
-    let mask = MaskFlags::from_bits_retain(event.mask);
-    let handles = &event.handles;
-    if let (Some(object), Some(above)) = (&handles.object, &handles.new)
-        && mask.intersects(came)
-        && mask.intersects(MaskFlags::FAN_ONDIR)
-        && wholes.has(object)
-        && matches!(paths.get(object), Known::No)
-        && let Some(directory) = &event.directory
-        && reaches(&directory.join(&event.name))
-    {
-        wholes.born(object, above, &event.name);
-    }
-}
-
-fn reported(raw: &Raw<'_>) -> Option<Reported> {
-    let (error, count) = raw.error?;
-    Some(Reported {
-        file_system: *raw.object?.first_chunk()?,
-        error,
-        count: u64::from(count),
-    })
-}
-
-/// Whether it is about a name in a directory: such events come for marked directories only, so one that is not known was
-/// lost track of. All others come for objects that are marked, or lie in a marked directory: one of which neither is known
-/// is not watched, or no longer, since what is watched is marked before it is read.
-fn is_of_a_name(mask: u64) -> bool {
-    let names =
-        MaskFlags::FAN_CREATE | MaskFlags::FAN_DELETE | MaskFlags::FAN_MOVE | MaskFlags::FAN_RENAME;
-    mask & names.bits() != 0
-}
-
-/// The names of an object but the latest.
-fn aliases(object: Option<&[u8]>, paths: &Paths) -> Vec<BytePath> {
-    let names = object.map_or(&[][..], |handle| paths.names(handle));
-    names
-        .split_last()
-        .map_or_else(Vec::new, |(_, others)| others.to_vec())
-}
-
-/// Below zero: no process has this number any more (`FAN_NOPIDFD`), or no pidfd could be made.
-fn pid_state(pidfd: i32) -> Option<PidState> {
-    match pidfd {
-        0.. => Some(PidState::AliveOrZombie),
-        libc::FAN_NOPIDFD => Some(PidState::Reaped),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

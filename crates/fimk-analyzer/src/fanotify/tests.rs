@@ -13,7 +13,7 @@ use nix::{
 };
 use tempfile::{TempDir, tempdir};
 
-use super::*;
+use super::{resolve::is_of_a_name, *};
 
 /// A group as the loader makes it, the directories `in` (marked) and `out` (not), or nothing without root.
 struct Scene {
