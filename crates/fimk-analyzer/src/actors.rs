@@ -59,6 +59,12 @@ impl Actors {
         self.known.get(&key)
     }
 
+    /// Whether one is known to be in a container, and not to have ended.
+    pub fn is_in_container(&self, key: ActorKey) -> bool {
+        let known = self.known.get(&key);
+        known.is_some_and(|known| known.container.is_some() && known.exit_ns.is_none())
+    }
+
     /// Whether one is known to run this program.
     pub fn runs(&self, key: ActorKey, path: &BytePath) -> bool {
         let known = self.known.get(&key);

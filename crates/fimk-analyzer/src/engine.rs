@@ -415,7 +415,12 @@ impl Engine {
         if self.alone
             && let Eyes::Fanotify(fanotify) = &mut self.eyes
         {
-            let signals = fanotify.unanswered(&mut self.tree, &self.walker, &self.actors);
+            let signals = fanotify.unanswered(
+                &mut self.tree,
+                &self.walker,
+                &self.actors,
+                self.mounts.table(),
+            );
             self.signals(signals)?;
             // No packet comes after which it would be done.
             self.keep_books()?;

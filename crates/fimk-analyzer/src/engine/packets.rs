@@ -226,7 +226,13 @@ impl Engine {
             }
         }
         if let Eyes::Fanotify(fanotify) = &mut self.eyes {
-            let signals = fanotify.synced(cookie, &mut self.tree, &self.walker, &self.actors);
+            let signals = fanotify.synced(
+                cookie,
+                &mut self.tree,
+                &self.walker,
+                &self.actors,
+                self.mounts.table(),
+            );
             self.signals(signals)?;
         }
         self.holders_told(cookie);

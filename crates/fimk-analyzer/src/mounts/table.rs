@@ -183,7 +183,10 @@ impl Table {
         mounts
             .filter(|(_, mount)| mount.device == device && inside.is_in(&mount.root))
             .map(|(point, mount)| places::moved(inside, &mount.root, point))
-            .filter(|path| self.place_of(path).is_some_and(|(_, at)| at == *inside))
+            .filter(|path| {
+                let place = self.place_of(path);
+                place.is_some_and(|(mount, at)| mount.device == device && at == *inside)
+            })
             .min_by(|one, other| {
                 let length = |path: &BytePath| path.bytes().len();
                 (length(one), one).cmp(&(length(other), other))

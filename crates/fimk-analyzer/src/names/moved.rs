@@ -88,7 +88,12 @@ impl Engine {
             here.base = prior.base.take().or(record.filter(|_| !its_own));
         }
         if !another {
-            prior.of_object().for_each(|it| here.add(it));
+            for it in prior.of_object() {
+                // Where it was reached when it had the old name, by the same process, is of the past.
+                let now = touch.accessed.clone().filter(|_| it.actor == touch.actor);
+                let accessed = now.or(it.accessed);
+                here.add(Touch { accessed, ..it });
+            }
         }
         let fact = if stood_here {
             Fact::Replaced(old.cloned())
@@ -139,8 +144,10 @@ impl Engine {
             let moved = elsewhere.clone().filter(|path| self.covered(path));
             if moved.is_none() && !told {
                 let fact = Some(Fact::MovedOut(elsewhere));
+                // The name by which the directory was reached is none of what is in it.
                 self.settle.entry(&path, false).add(Touch {
                     fact,
+                    accessed: None,
                     ..touch.clone()
                 });
                 continue;

@@ -7,6 +7,7 @@
 mod attempts;
 mod brought;
 mod events;
+mod inside;
 mod pids;
 mod whole;
 
@@ -26,6 +27,7 @@ use self::brought::Brought;
 use self::{
     attempts::{is_attempt_only, marks},
     events::{changed_places, path_of, touch},
+    inside::{Here, Views},
     pids::{Numbers, are_the_hosts},
 };
 use crate::{
@@ -35,6 +37,7 @@ use crate::{
     fanotify::{FanotifyEvent, Group, MarkError, Marker, MaskFlags, PidState, Within},
     host,
     identity::{ActorKey, Object, device_of},
+    mounts::Table,
     signal::{Signal, Touch},
     tree::{Entry, Tree},
     walk::{Found, Walker},
@@ -301,10 +304,16 @@ impl Fanotify {
     }
 
     /// The signals of all readings, without waiting for the loader's answers.
-    pub fn unanswered(&mut self, tree: &mut Tree, walker: &Walker, actors: &Actors) -> Vec<Signal> {
+    pub fn unanswered(
+        &mut self,
+        tree: &mut Tree,
+        walker: &Walker,
+        actors: &Actors,
+        table: &Table,
+    ) -> Vec<Signal> {
         let mut signals = Vec::new();
         while let Some(batch) = self.batches.pop_front() {
-            signals.extend(self.signals_of(batch, tree, walker, actors));
+            signals.extend(self.signals_of(batch, tree, walker, actors, table));
         }
         signals
     }
@@ -323,6 +332,7 @@ impl Fanotify {
         tree: &mut Tree,
         walker: &Walker,
         actors: &Actors,
+        table: &Table,
     ) -> Vec<Signal> {
         let answer = match std::mem::replace(&mut self.answer, Answer::None) {
             Answer::Is(key) => Some(key),
@@ -342,7 +352,7 @@ impl Fanotify {
         let Some(batch) = self.batches.pop_front() else {
             return Vec::new();
         };
-        self.signals_of(batch, tree, walker, actors)
+        self.signals_of(batch, tree, walker, actors, table)
     }
 
     fn signals_of(
@@ -351,6 +361,7 @@ impl Fanotify {
         tree: &mut Tree,
         walker: &Walker,
         actors: &Actors,
+        table: &Table,
     ) -> Vec<Signal> {
         let events = std::mem::take(&mut batch.events);
         self.no_longer_awaited(&events);
@@ -374,6 +385,13 @@ impl Fanotify {
             }
             signals.extend(self.signals(&event, &batch, tree, walker, actors));
         }
+        let here = Here {
+            tree,
+            walker,
+            actors,
+            table,
+        };
+        Views::default().name(&mut signals, &here);
         signals
     }
 
