@@ -6,9 +6,13 @@ use std::{
     io::Write as _,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
-use fimk_tests::{Event, Expect, Monitor, Site, append_line, myself, not_run, rule, run, text};
+use fimk_tests::{
+    Event, Expect, Monitor, Site, append_line, deadline, myself, not_run, rule, run, text,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -19,12 +23,23 @@ const WRITES: u64 = 1_000_000;
 
 /// So many processes are told apart at one file,
 const PROCESSES: usize = 16;
-/// and with each of them at so many files the smallest dirty map, of 8,192 entries, is full.
-const MANY: usize = 560;
+/// and with each of them at so many files the smallest dirty map, of 8,192 entries, is full, also if some were emptied at first.
+const MANY: usize = 600;
 
 fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).expect("pids are small");
     kill(Pid::from_raw(pid), signal).expect("it runs");
+}
+
+/// A call into the kernel is ended first, as one in which the dirty map is emptied.
+fn stop(pid: u32) {
+    signal(pid, Signal::SIGSTOP);
+    let until = Instant::now() + deadline();
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    while !stat().contains(") T ") {
+        assert!(Instant::now() < until, "{pid} does not stop");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn of<'a>(events: &'a [Event], path: &'a Path) -> impl Iterator<Item = &'a Event> {
@@ -98,7 +113,7 @@ fn of_forty_processes_at_one_file_sixteen_are_told_and_the_others_counted() {
     let path = site.write("shared", "one\n");
     let monitor = site.watch();
     let analyzer = monitor.analyzer_pid().expect("it runs");
-    signal(analyzer, Signal::SIGSTOP);
+    stop(analyzer);
     for number in 0..ALL {
         append_line(&path, &number.to_string());
     }
@@ -183,7 +198,7 @@ fn what_the_ring_or_the_dirty_map_had_no_room_for_is_found_and_each_loss_told_wi
         not_run("full ring and map", "only the source bpf has them");
         return;
     }
-    signal(monitor.loader_pid(), Signal::SIGSTOP);
+    stop(monitor.loader_pid());
     fill_ring(&noisy, &object);
     let shell = append_line(&quiet, "two");
     let made = "mkdir \"$0/sub\" && echo one >\"$0/sub/new\"";
@@ -196,7 +211,7 @@ fn what_the_ring_or_the_dirty_map_had_no_room_for_is_found_and_each_loss_told_wi
     repaired(&monitor, "entries_swept");
     repaired(&monitor, "directories_compared");
 
-    signal(monitor.loader_pid(), Signal::SIGSTOP);
+    stop(monitor.loader_pid());
     for _ in 0..PROCESSES {
         let opened = "for file in \"$0\"/*; do : >>\"$file\"; done";
         run("sh", &["-c", opened, text(&site.file("many"))]);

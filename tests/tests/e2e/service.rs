@@ -8,6 +8,9 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::{UnixDatagram, UnixListener},
     },
+    path::Path,
+    sync::mpsc::{Receiver, channel},
+    thread,
     time::Instant,
 };
 
@@ -389,19 +392,10 @@ fn systemd_is_told_when_each_is_ready_and_when_it_stops() {
     for (variable, value) in [("WATCHDOG_USEC", "400000"), ("NOTIFY_SOCKET", "")] {
         launch.variables.push((variable.to_owned(), value.into()));
     }
-    let mut ears = Vec::new();
-    for name in ["loader", "analyzer"] {
-        let path = site.outside(name);
-        let ear = UnixDatagram::bind(&path).expect("it is ours");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("it is ours");
-        ear.set_read_timeout(Some(deadline()))
-            .expect("it is a socket");
-        ears.push(ear);
-    }
-    let told = |ear: &UnixDatagram, wanted: &str| {
-        let mut buffer = [0; 256];
-        while let Ok(length) = ear.recv(&mut buffer) {
-            if &buffer[..length] == wanted.as_bytes() {
+    let ears = ["loader", "analyzer"].map(|name| listen(&site.outside(name)));
+    let told = |ear: &Receiver<Vec<u8>>, wanted: &str| {
+        while let Ok(said) = ear.recv_timeout(deadline()) {
+            if said == wanted.as_bytes() {
                 return;
             }
         }
@@ -419,4 +413,20 @@ fn systemd_is_told_when_each_is_ready_and_when_it_stops() {
     stop_services(loader, analyzer);
     told(&ears[1], "STOPPING=1");
     told(&ears[0], "STOPPING=1");
+}
+
+/// As systemd does: whatever is said is read at once. A socket keeps ten messages, and more are not waited for.
+fn listen(path: &Path) -> Receiver<Vec<u8>> {
+    let ear = UnixDatagram::bind(path).expect("it is ours");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    ear.set_read_timeout(Some(deadline()))
+        .expect("it is a socket");
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 256];
+        while let Ok(length) = ear.recv(&mut buffer)
+            && sender.send(buffer[..length].to_vec()).is_ok()
+        {}
+    });
+    receiver
 }
