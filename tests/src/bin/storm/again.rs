@@ -23,7 +23,10 @@ pub fn judge(base: &Path) -> bool {
         follow_directories(own);
     }
     let deeds: Vec<Deed> = by_writer.into_values().flatten().collect();
-    let told = Told::new(read("events").lines().filter_map(Event::parse).collect());
+    let told = Told::new(
+        read("events").lines().filter_map(Event::parse).collect(),
+        &deeds,
+    );
     let missed = deeds.iter().filter(|deed| told.how(deed) == How::Missed);
     let mut wrong: Vec<String> = missed.map(|deed| format!("missed: {deed}")).collect();
     wrong.extend(told.wrongly_named(&deeds));

@@ -118,7 +118,7 @@ pub fn run(seed: u64, service: bool, seconds: u64, scale: u32) -> Outcome {
     let deeds = storm.end();
     let mut wrong = settle(&site, &mut subject, &deeds);
     subject.stop();
-    let told = Told::new(subject.events());
+    let told = Told::new(subject.events(), &deeds);
     wrong.extend(judge(&site, &subject, &told, &deeds, &hot));
     let count = |how| deeds.iter().filter(|deed| told.how(deed) == how).count();
     Outcome {
@@ -152,7 +152,7 @@ fn settle(site: &Site, subject: &mut Subject, deeds: &[Deed]) -> Vec<String> {
         return vec!["it does not tell of the last file: it does not work any more".to_owned()];
     }
     subject.until(|it| {
-        let told = Told::new(it.events());
+        let told = Told::new(it.events(), deeds);
         deeds.iter().all(|deed| told.how(deed) != How::Missed)
     });
     Vec::new()

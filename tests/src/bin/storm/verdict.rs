@@ -14,6 +14,9 @@ const SLACK_NS: i64 = 50_000_000;
 /// What an `events_lost` tells may have been lost so long before: no more than one is told in five seconds.
 const LOSS_NS: i64 = 15_000_000_000;
 
+/// A writer's call that takes so long was held up, and whoever reads may have been as long.
+const STALL_NS: i64 = 100_000_000;
+
 /// So long before and after a change that is named wrongly its story is told.
 const STORY_NS: i64 = 10_000_000_000;
 
@@ -59,15 +62,22 @@ pub enum How {
 }
 
 impl Told {
-    /// From everything printed; what came twice counts once.
-    pub fn new(mut events: Vec<Event>) -> Self {
+    /// From everything printed; what came twice counts once. The deeds tell when the machine stood still.
+    pub fn new(mut events: Vec<Event>, deeds: &[Deed]) -> Self {
         events.sort_by_key(|event| event.number("event.sequence"));
         events.dedup_by_key(|event| event.number("event.sequence"));
         let windows = events.iter().filter_map(window_of_notice).collect();
         let (notices, events): (Vec<Event>, Vec<Event>) = events
             .into_iter()
             .partition(|event| event.text("file.path").is_none());
-        let changes: Vec<Change> = events.into_iter().filter_map(Change::new).collect();
+        let calls = deeds.iter().map(|deed| (deed.begun, deed.ended));
+        let stalls: Vec<(i64, i64)> = calls
+            .filter(|(begun, ended)| ended - begun >= STALL_NS)
+            .collect();
+        let changes = events.into_iter();
+        let changes: Vec<Change> = changes
+            .filter_map(|event| Change::new(event, &stalls))
+            .collect();
         let mut told = Self {
             changes,
             by_path: HashMap::new(),
@@ -185,7 +195,7 @@ impl Told {
 }
 
 impl Change {
-    fn new(event: Event) -> Option<Self> {
+    fn new(event: Event, stalls: &[(i64, i64)]) -> Option<Self> {
         event.text("file.path")?;
         let time = |name: &str| event.text(name).and_then(nanoseconds);
         let list = event.get("fimk.operations").and_then(|it| it.as_array());
@@ -194,7 +204,7 @@ impl Change {
         Some(Self {
             operations: operations.map(str::to_owned).collect(),
             touched: time("event.start")
-                .map(|start| start - read_within(&event))
+                .map(|start| start - read_within(&event, start, stalls))
                 .zip(time("event.end"))?,
             created: time("event.created")?,
             window,
@@ -258,12 +268,16 @@ fn is_of_fanotify(event: &Event) -> bool {
     event.text("fimk.source") == Some("fanotify")
 }
 
-fn read_within(event: &Event) -> i64 {
-    if is_of_fanotify(event) {
-        READ_WITHIN_NS
-    } else {
-        0
+/// How long before the time that an event tells it may have been.
+fn read_within(event: &Event, start: i64, stalls: &[(i64, i64)]) -> i64 {
+    if !is_of_fanotify(event) {
+        return 0;
     }
+    let then = stalls
+        .iter()
+        .filter(|(begun, ended)| *begun <= start && start - READ_WITHIN_NS <= *ended);
+    let longest = then.map(|(begun, ended)| ended - begun).max();
+    READ_WITHIN_NS + longest.unwrap_or(0)
 }
 
 fn may_be_named(deed: &Deed, change: &Change, path: &Path) -> bool {
