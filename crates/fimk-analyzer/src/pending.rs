@@ -44,6 +44,8 @@ pub struct Pending {
     pub present: Option<bool>,
     /// What stands there by now, if anything, is not what waits: that is gone.
     pub over: bool,
+    /// The last fact about the name is of events that the kernel made one: it may be of any time since the first of them.
+    pub timeless: bool,
     /// The record to compare with, when it is not the one stored under this path.
     pub base: Option<Record>,
     /// Paths whose records go when this is committed: what stands here now stood there.
@@ -127,6 +129,7 @@ impl Pending {
         }
         if let Some(fact) = touch.fact.as_ref().filter(|it| it.tells_of_name()) {
             self.present = Some(!matches!(fact, Fact::Deleted | Fact::MovedOut(_)));
+            self.timeless = self.is_of_one_event(&touch);
         }
         let mergeable = touch.fact.is_none() || self.touches.len() >= TOUCHES_MAX;
         match self.touches.iter_mut().rfind(|it| {
@@ -141,6 +144,15 @@ impl Pending {
             }
             _ => self.touches.push(touch),
         }
+    }
+
+    /// Whether it tells of a name as the touch before does, of which the source made two.
+    fn is_of_one_event(&self, touch: &Touch) -> bool {
+        let before = self.touches.last();
+        before.is_some_and(|it| {
+            let tells = it.fact.as_ref().is_some_and(Fact::tells_of_name);
+            tells && (it.last, it.actor) == (touch.last, touch.actor)
+        })
     }
 
     /// Whether there is no room for one more process.
@@ -191,7 +203,9 @@ impl Pending {
     fn followed_by(mut self, later: Self) -> Self {
         self.id = self.id.min(later.id);
         later.touches.into_iter().for_each(|it| self.add(it));
-        self.present = later.present.or(self.present);
+        if later.present.is_some() {
+            (self.present, self.timeless) = (later.present, later.timeless);
+        }
         self.base = self.base.or(later.base);
         self.former.extend(later.former);
         self.found = self.found.or(later.found);
@@ -350,6 +364,12 @@ impl Settle {
     pub fn is_gone(&self, path: &BytePath) -> bool {
         let waiting = self.waiting.get(path);
         waiting.is_some_and(|(_, pending)| pending.present == Some(false))
+    }
+
+    /// The same, and it was so by then.
+    pub fn is_long_gone(&self, path: &BytePath) -> bool {
+        let waiting = self.waiting.get(path);
+        self.is_gone(path) && waiting.is_some_and(|(_, pending)| !pending.timeless)
     }
 
     /// The paths below this one that wait.

@@ -188,14 +188,14 @@ impl Engine {
     }
 
     /// What was gone from a directory when it moved is told at once, by the name it had: that may be given again, and the
-    /// directory take another name along.
+    /// directory take another name along. (Of what came and went by one event it is not known when it went.)
     fn tell_what_was_gone_below(
         &mut self,
         old: &BytePath,
         new: Option<&BytePath>,
     ) -> Result<(), Trouble> {
         for path in self.settle.below(old) {
-            if !self.settle.is_gone(&path) {
+            if !self.settle.is_long_gone(&path) {
                 continue;
             }
             let elsewhere = new.map(|new| rebased(&path, old, new));
@@ -253,10 +253,10 @@ impl Engine {
             }
             if let Some(there) = self.settle.take(&moved) {
                 // It is of what had the name before: whether this stands is not for it to say.
-                let present = pending.present;
+                let last = (pending.present, pending.timeless);
                 pending.id = pending.id.min(there.id);
                 there.touches.into_iter().for_each(|it| pending.add(it));
-                pending.present = present;
+                (pending.present, pending.timeless) = last;
             }
             self.settle.put(moved, pending);
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::samples::touch;
+use fimk_core::time::Timestamp;
 use fimk_wire::raw;
 
 fn path(text: &str) -> BytePath {
@@ -34,6 +35,24 @@ fn what_was_done_to_a_former_object_stays_with_the_name_when_what_stands_there_m
     assert!(pending.is_nothing());
     pending.add(touch(2, raw::FIMK_OP_WRITE, None));
     assert!(pending.split_former().is_none() && !pending.is_nothing());
+}
+
+#[test]
+fn of_what_came_and_went_by_one_event_it_is_not_known_when_it_went() {
+    let at = |moment: i64, fact| Touch {
+        first: Timestamp(moment),
+        last: Timestamp(moment),
+        ..touch(1, raw::FIMK_OP_UNLINK, Some(fact))
+    };
+    let (one, two) = (path("/one"), path("/two"));
+    let mut settle = settle(0);
+    for (path, went) in [(&one, 5), (&two, 6)] {
+        let pending = settle.entry(path, false);
+        pending.add(at(5, Fact::Created));
+        pending.add(at(went, Fact::Deleted));
+    }
+    assert!(settle.is_gone(&one) && !settle.is_long_gone(&one));
+    assert!(settle.is_gone(&two) && settle.is_long_gone(&two));
 }
 
 #[test]
