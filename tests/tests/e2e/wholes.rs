@@ -79,6 +79,22 @@ fn is_whole(site: &Site, point: &Path, test: &str) -> bool {
     marks == "filesystem"
 }
 
+/// As [`watch`]; none where what is there is not marked as a whole.
+fn watch_whole(
+    site: &Site,
+    settings: &str,
+    rules: &str,
+    point: &Path,
+    test: &str,
+) -> Option<Monitor> {
+    let monitor = watch(site, settings, rules);
+    if is_whole(site, point, test) {
+        return Some(monitor);
+    }
+    monitor.stop();
+    None
+}
+
 fn await_marks(site: &Site, point: &Path, wanted: &str) -> String {
     let end = Instant::now() + deadline();
     loop {
@@ -103,11 +119,9 @@ fn what_is_made_in_a_new_directory_at_once_is_told_with_who_made_it() {
     let site = Site::new();
     let disk = site.file("disk");
     let _mounted = Mounted::tmpfs(&disk);
-    let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rule(&[&site.files()]), &disk, test) else {
         return;
-    }
+    };
     let script = format!(
         "cd \"$0\"; i=0; while [ $i -lt {ROUNDS} ]; do mkdir -p d$i/e/f; echo x >d$i/e/f/made; \
          mkdir t$i; echo x >t$i/short; rm -r t$i; mkdir n$i; mv n$i m$i; echo x >m$i/made; i=$((i + 1)); done"
@@ -136,11 +150,9 @@ fn a_directory_that_is_moved_in_is_known_at_once_and_what_moves_on_is_followed()
         fs::create_dir_all(disk.join(directory)).expect("it is ours");
     }
     fs::write(disk.join("elsewhere/tree/below/old"), "one\n").expect("it is ours");
-    let monitor = watch(&site, ALWAYS, &rule(&[&watched]));
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, ALWAYS, &rule(&[&watched]), &disk, test) else {
         return;
-    }
+    };
     let script = "cd \"$0\"; mv elsewhere/tree watched; echo x >watched/tree/made; mv watched/tree watched/moved; \
          echo x >watched/moved/later; exec sh -c 'echo two >>watched/moved/below/old'";
     let shell = run("sh", &["-c", script, text(&disk)]);
@@ -169,11 +181,10 @@ fn only_where_rules_cover_all_of_it_a_file_system_is_marked_as_a_whole() {
     let _mounted = [Mounted::tmpfs(&all), Mounted::tmpfs(&part)];
     let covered = part.join("covered");
     fs::create_dir(&covered).expect("it is ours");
-    let monitor = watch(&site, AUTO, &rule(&[&site.files(), &covered]));
-    if !is_whole(&site, &all, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rule(&[&site.files(), &covered]), &all, test)
+    else {
         return;
-    }
+    };
     assert!(marks(&site, &all).1.ends_with("rules cover all of it"));
     let (how, why) = marks(&site, &part);
     assert_eq!(how, "objects");
@@ -201,11 +212,9 @@ fn of_a_whole_file_system_only_what_rules_cover_is_told() {
     for directory in [&watched, &other] {
         fs::create_dir(directory).expect("it is ours");
     }
-    let monitor = watch(&site, ALWAYS, &rule(&[&watched]));
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, ALWAYS, &rule(&[&watched]), &disk, test) else {
         return;
-    }
+    };
     assert!(
         marks(&site, &disk)
             .1
@@ -237,12 +246,14 @@ fn a_file_system_that_comes_while_fimk_watches_is_marked_as_a_whole_and_one_that
     let disk = site.file("disk");
     fs::create_dir(&disk).expect("it is ours");
     let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
-    for round in ["first", "second"] {
-        let mounted = Mounted::tmpfs(&disk);
-        monitor.wait_until("it is told", |events| {
-            let of_mounts = |it: &&Event| it.action() == "mounted";
-            events.iter().filter(of_mounts).count() >= 1
+    let told = |action: &str, times: usize| {
+        monitor.wait_until(action, |events| {
+            events.iter().filter(|it| it.action() == action).count() >= times
         });
+    };
+    for (at, round) in ["first", "second"].into_iter().enumerate() {
+        let mounted = Mounted::tmpfs(&disk);
+        told("mounted", at + 1);
         let end = Instant::now() + deadline();
         while marks(&site, &disk).0 != "filesystem" && Instant::now() < end {
             if marks(&site, &disk).1.contains("refuses") {
@@ -257,9 +268,7 @@ fn a_file_system_that_comes_while_fimk_watches_is_marked_as_a_whole_and_one_that
         let shell = run("sh", &["-c", script, text(&disk), round]);
         monitor.expect(created(&disk.join("a/b").join(round), &shell));
         mounted.unmount();
-        monitor.wait_until("that is told", |events| {
-            events.iter().any(|it| it.action() == "unmounted")
-        });
+        told("unmounted", at + 1);
     }
     let beneath = disk.join("beneath");
     let writer = append_line(&beneath, "one");
@@ -279,11 +288,9 @@ fn a_whole_that_tells_of_too_much_else_is_marked_object_by_object() {
     }
     let excluding = format!("exclude = [{:?}]\n[[output]]", text(&noise));
     let rules = rule(&[&site.files()]).replacen("[[output]]", &excluding, 1);
-    let monitor = watch(&site, AUTO, &rules);
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rules, &disk, test) else {
         return;
-    }
+    };
     // Each is an event at least: a name that comes, and one that goes, unless the kernel merges them.
     for number in 0..80_000 {
         let path = noise.join(number.to_string());
@@ -341,11 +348,9 @@ fn the_next_analyzer_marks_file_systems_anew() {
     let site = Site::new();
     let disk = site.file("disk");
     let _mounted = Mounted::tmpfs(&disk);
-    let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rule(&[&site.files()]), &disk, test) else {
         return;
-    }
+    };
     let first = monitor.analyzer_pid().expect("it runs");
     run("kill", &["-KILL", &first.to_string()]);
     monitor.wait_until("another has started", |events| {
@@ -375,11 +380,9 @@ fn when_the_marker_is_gone_what_it_marked_is_told_and_what_comes_is_marked_objec
     let site = Site::new();
     let (before, after) = (site.file("before"), site.file("after"));
     let _before = Mounted::tmpfs(&before);
-    let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
-    if !is_whole(&site, &before, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rule(&[&site.files()]), &before, test) else {
         return;
-    }
+    };
     let marker = marker_below(monitor.loader_pid());
     run("kill", &["-KILL", &marker.to_string()]);
     let _after = Mounted::tmpfs(&after);
@@ -404,11 +407,9 @@ fn what_is_opened_on_a_whole_file_system_is_told_where_a_rule_asks_for_it() {
     fs::write(&path, "one\n").expect("it is ours");
     let rules =
         rule(&[&site.files()]).replacen("[[output]]", "report = [\"opened\"]\n[[output]]", 1);
-    let monitor = watch(&site, AUTO, &rules);
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rules, &disk, test) else {
         return;
-    }
+    };
     let reader = run("cat", &[&path]);
     monitor.expect(Expect::action("opened").of(&path).by(&reader));
     monitor.stop();
@@ -420,11 +421,9 @@ fn one_that_is_unmounted_here_and_used_still_costs_no_comparison() {
     let site = Site::new();
     let disk = site.file("disk");
     let _mounted = Mounted::tmpfs(&disk);
-    let monitor = watch(&site, AUTO, &rule(&[&site.files()]));
-    if !is_whole(&site, &disk, test) {
-        monitor.stop();
+    let Some(monitor) = watch_whole(&site, AUTO, &rule(&[&site.files()]), &disk, test) else {
         return;
-    }
+    };
     let within = fs::File::open(&disk).expect("it is mounted");
     run("umount", &["-l", text(&disk)]);
     monitor.expect(Expect::action("unmounted").of(&disk));
