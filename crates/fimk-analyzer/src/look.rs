@@ -164,7 +164,7 @@ impl Engine {
         let wanted = records.len();
         // All in one request: to wake a thread for each costs as much as to look.
         let job = move |reader: &Reader| {
-            let mut looked = Vec::new();
+            let (reader, mut looked) = (reader.for_many(), Vec::new());
             for (number, (path, record)) in records.into_iter().enumerate() {
                 at.store(number, Ordering::Release);
                 let same = reader.looks_like(&path, &record.snapshot);

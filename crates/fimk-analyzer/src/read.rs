@@ -7,7 +7,6 @@
 
 mod acl;
 mod attributes;
-mod birth;
 mod capabilities;
 mod content;
 mod extended;
@@ -184,6 +183,14 @@ impl Reader {
         Self {
             hashes: vec![self.hash()],
             progress: Progress::paced(Arc::clone(pace)),
+            ..self.for_many()
+        }
+    }
+
+    /// The same for who looks at one object after the other.
+    #[must_use]
+    pub fn for_many(&self) -> Self {
+        Self {
             homes_age: HOMES_AGE_MAX,
             ..self.clone()
         }
@@ -248,7 +255,8 @@ impl Reader {
     #[allow(clippy::unused_self, reason = "as above")]
     pub fn birth(&self, path: &BytePath) -> Result<(Attributes, Option<Timestamp>), ReadError> {
         let object = open_path(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
-        Ok((attributes::of(&object)?, birth::of(&object)))
+        let look = attributes::look(&object)?;
+        Ok((look.attributes, look.birth))
     }
 
     /// Whether an object looks as when it was read last: nothing of it can have changed without the time of
@@ -257,14 +265,14 @@ impl Reader {
         let look = || -> Result<bool, ReadError> {
             let place = place::find(path, &self.homes())?;
             let known = snapshot.extended.as_ref();
-            Ok(
-                unchanged(&snapshot.attributes, &attributes::of(&place.object)?)
-                    && (known.is_none() || self.extended(&place, None).as_ref() == known),
-            )
+            let look = attributes::look(&place.object)?;
+            Ok(unchanged(&snapshot.attributes, &look.attributes)
+                && (known.is_none() || look.flag(self.extended(&place, None)).as_ref() == known))
         };
         look().unwrap_or(false)
     }
 
+    /// All but the flags, which a look at the attributes tells.
     fn extended(&self, place: &place::Place, content: Option<&OwnedFd>) -> Option<Extended> {
         if place.refusal.is_some() {
             return None;
@@ -339,16 +347,16 @@ impl Reader {
             (None, other) => Content::Unread(not_read(other).to_owned()),
         };
         let extended = self.extended(&place, opened.as_ref());
-        let after = attributes::of(object)?;
+        let after = attributes::look(object)?;
         Ok(Read {
-            consistent: unchanged(&before, &after),
+            consistent: unchanged(&before, &after.attributes),
             rehashed,
             grown: false,
             digests,
             snapshot: Snapshot {
-                attributes: after,
+                extended: after.flag(extended),
+                attributes: after.attributes,
                 content,
-                extended,
             },
         })
     }
@@ -408,7 +416,9 @@ impl Reader {
             }
         };
         let extended = self.extended(place, None);
-        let after = attributes::of(&place.object)?;
+        let look = attributes::look(&place.object)?;
+        let extended = look.flag(extended);
+        let after = look.attributes;
         let same = before.inode == after.inode && before.device == after.device;
         Ok(Read {
             consistent: whole && same && after.size >= before.size,

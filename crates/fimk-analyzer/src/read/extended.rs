@@ -1,4 +1,4 @@
-//! What an object has besides its attributes: flags, access lists, capabilities, extended attributes.
+//! What an object has besides its attributes and flags: access lists, capabilities, extended attributes.
 //!
 //! Attributes of the namespace `trusted` are neither listed nor given without `CAP_SYS_ADMIN` (xattr(7)).
 
@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use fimk_consumers::redact;
 use fimk_core::{
     path::escaped,
-    record::{Extended, FileFlag, Xattr, XattrValue},
+    record::{Extended, Xattr, XattrValue},
 };
 use rustix::{
-    fs::{AtFlags, StatxAttributes, StatxFlags, fgetxattr, flistxattr, getxattr, listxattr, statx},
+    fs::{fgetxattr, flistxattr, getxattr, listxattr},
     io::Errno,
 };
 use sha2::{Digest, Sha256};
@@ -33,16 +33,6 @@ const TEXT_BYTES_MAX: usize = 256;
 const CAPABILITIES: &[u8] = b"security.capability";
 const ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
-
-/// Flags of statx(2), each with its word.
-const FLAGS: [(StatxAttributes, FileFlag); 6] = [
-    (StatxAttributes::IMMUTABLE, FileFlag::Immutable),
-    (StatxAttributes::APPEND, FileFlag::AppendOnly),
-    (StatxAttributes::NODUMP, FileFlag::NoDump),
-    (StatxAttributes::COMPRESSED, FileFlag::Compressed),
-    (StatxAttributes::ENCRYPTED, FileFlag::Encrypted),
-    (StatxAttributes::VERITY, FileFlag::Verity),
-];
 
 /// By what extended attributes are asked for.
 enum By<'a> {
@@ -68,17 +58,14 @@ impl By<'_> {
     }
 }
 
-/// Of an object that was opened as a place, a link too; none where the file system does not say. `content`: the same
-/// object, if it was opened for reading.
+/// Of an object that was opened as a place, a link too, but for its flags; none where the file system does not say. `content`:
+/// the same object, if it was opened for reading.
 pub(super) fn of(place: &OwnedFd, content: Option<&OwnedFd>, key: &DigestKey) -> Option<Extended> {
     let by = content.map_or_else(
         || By::Place(format!("/proc/self/fd/{}", place.as_raw_fd())),
         By::Content,
     );
-    let mut extended = Extended {
-        flags: flags(place)?,
-        ..Extended::default()
-    };
+    let mut extended = Extended::default();
     let mut names = names(&by)?;
     extended.more = u32::try_from(names.len().saturating_sub(XATTRS_MAX)).unwrap_or(u32::MAX);
     names.truncate(XATTRS_MAX);
@@ -96,13 +83,6 @@ pub(super) fn of(place: &OwnedFd, content: Option<&OwnedFd>, key: &DigestKey) ->
         add(&mut extended, &name, value, key);
     }
     Some(extended)
-}
-
-fn flags(place: &OwnedFd) -> Option<Vec<FileFlag>> {
-    let stat = statx(place, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
-    let set = stat.stx_attributes & stat.stx_attributes_mask;
-    let flags = FLAGS.iter().filter(|(bit, _)| set.contains(*bit));
-    Some(flags.map(|&(_, flag)| flag).collect())
 }
 
 /// Names of attributes, those that only the system sets first; none at all where they cannot be listed.

@@ -30,6 +30,11 @@ const KEPT_BYTES_MAX: usize = 8 << 20;
 /// Threads: each has a buffer of 128 KiB and up to a mebibyte of text.
 const READERS_MAX: usize = 16;
 
+/// One that waits for the disk leaves its core to another, and a disk that knows of several requests serves them sooner: a
+/// baseline of 100,000 files that were not in memory took a quarter less time with four than with one, one of files in memory
+/// as long.
+const THREADS_A_CORE: usize = 4;
+
 /// Answers that are worth waking who waits for them, where so many are open: less than half of `AHEAD_MAX`, so that
 /// the threads have work meanwhile.
 const BATCH: usize = 64;
@@ -108,7 +113,7 @@ pub struct Pool<T> {
 }
 
 impl<T: Send + 'static> Pool<T> {
-    /// As many threads as this process may use cores (affinity and cgroup), made when they are needed.
+    /// Threads for each core that this process may use (affinity and cgroup), made when they are needed.
     pub fn new(reader: Reader, pace: Arc<Pace>) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let state = State {
@@ -130,7 +135,7 @@ impl<T: Send + 'static> Pool<T> {
             reader,
             pace,
             threads: 0,
-            threads_max: cores.min(READERS_MAX),
+            threads_max: (cores * THREADS_A_CORE).min(READERS_MAX),
             oldest: 0,
             next: 0,
             open: VecDeque::new(),
