@@ -41,6 +41,10 @@ const STEP_OBJECTS: usize = 64;
 const STEP_TEXT_BYTES: usize = 1 << 20;
 /// Between two steps. With [`REST`] it keeps the look below a twentieth of one CPU.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Of those that changed a while ago the content is read at once after the step, while events wait: no more than a few.
+const YOUNG_AT_ONCE: usize = 8;
+/// Between two steps if there were so many: as many are read in the time as if a whole step were of them.
+const PAUSE_OF_YOUNG: Duration = Duration::from_millis(6);
 /// The pause after a step that cost much, in times of what it cost.
 const REST: u32 = 20;
 /// The same in times of how long the step was on its way: a disk, too, is left alone most of the time.
@@ -58,6 +62,34 @@ struct Batch {
     records: Vec<(BytePath, Record)>,
     /// The last path that it comes past; none at the end of everything.
     last: Option<BytePath>,
+}
+
+/// How an object looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Appearance {
+    /// As recorded.
+    Same,
+    /// As recorded, and its content may differ all the same: see [`YOUNG`].
+    Young,
+    /// It differs.
+    Different,
+}
+
+/// What came of a step.
+struct Step {
+    /// Where it ended; none: the round is over.
+    reached: Option<BytePath>,
+    /// It ended for what changed a while ago.
+    many_young: bool,
+}
+
+impl Step {
+    fn to(reached: Option<BytePath>) -> Self {
+        Self {
+            reached,
+            many_young: false,
+        }
+    }
 }
 
 /// Where the look is.
@@ -98,20 +130,25 @@ impl Look {
         self.doubts.len() < DOUBTS_MAX
     }
 
-    /// A step was made that cost so much and ended here; none: the round is over.
-    fn stepped(&mut self, began: Instant, cost: Duration, at: Option<BytePath>) {
+    /// A step was made that cost so much.
+    fn stepped(&mut self, began: Instant, cost: Duration, step: Step) {
         let now = Instant::now();
         self.spent += cost;
         // What was waited for, a disk or a CPU, counts less than what was used.
         let rest = cost.saturating_mul(REST).max((now - began) * WAITED_REST);
-        let rest = now + rest.max(PAUSE);
-        self.due = Some(if at.is_some() {
+        let pause = if step.many_young {
+            PAUSE_OF_YOUNG
+        } else {
+            PAUSE
+        };
+        let rest = now + rest.max(pause);
+        self.due = Some(if step.reached.is_some() {
             rest
         } else {
             let every = self.spent.saturating_mul(ROUND_SHARE);
             rest.max(self.begun + every.clamp(ROUND, ROUND_MAX))
         });
-        self.after = at;
+        self.after = step.reached;
     }
 
     fn doubt(&mut self, path: BytePath) {
@@ -146,47 +183,43 @@ impl Engine {
             (self.look.begun, self.look.spent) = (began, Duration::ZERO);
         }
         let used = clock::cpu_used();
-        let at = self.step(began)?;
+        let step = self.step(began)?;
         let cost = clock::cpu_used().saturating_sub(used);
-        self.look.stepped(began, cost, at);
+        self.look.stepped(began, cost, step);
         Ok(())
     }
 
-    /// One step from where the last ended; where it ended itself, none at the end of everything.
-    fn step(&mut self, began: Instant) -> Result<Option<BytePath>, Trouble> {
+    /// One step from where the last ended.
+    fn step(&mut self, began: Instant) -> Result<Step, Trouble> {
         let Batch { records, last } = self.next_batch()?;
         let paths: Vec<BytePath> = records.iter().map(|(path, _)| path.clone()).collect();
         if paths.is_empty() {
-            return Ok(last);
+            return Ok(Step::to(last));
         }
         let at = Arc::new(AtomicUsize::new(0));
         let about = About::each(&paths, Arc::clone(&at));
         let wanted = records.len();
         // All in one request: to wake a thread for each costs as much as to look.
-        let job = move |reader: &Reader| {
-            let (reader, mut looked) = (reader.for_many(), Vec::new());
-            for (number, (path, record)) in records.into_iter().enumerate() {
-                at.store(number, Ordering::Release);
-                let same = reader.looks_like(&path, &record.snapshot);
-                looked.push((path, record, same));
-                if began.elapsed() >= STEP {
-                    break;
-                }
-            }
-            looked
-        };
-        let Ok(looked) = self.ask_about(&about, job) else {
+        let job = move |reader: &Reader| look_at(&reader.for_many(), records, began, &at);
+        let Ok((looked, many_young)) = self.ask_about(&about, job) else {
             // It is compared when it answers; those before it in the next round.
             let hangs = about.now().clone();
             self.stalled.add(&hangs);
-            return Ok(Some(hangs));
+            return Ok(Step::to(Some(hangs)));
         };
         let is_all = looked.len() == wanted;
-        let reached = looked.last().map(|(path, ..)| path.clone());
-        for (path, record, same) in looked {
-            self.looked_at(path, &record, same);
+        let reached = looked.last().map(|(path, _)| path.clone());
+        for (path, what) in looked {
+            match what {
+                Appearance::Same => {}
+                Appearance::Young => self.found_late(&path),
+                Appearance::Different => self.look.doubt(path),
+            }
         }
-        Ok(if is_all { last } else { reached })
+        Ok(Step {
+            reached: if is_all { last } else { reached },
+            many_young,
+        })
     }
 
     fn next_batch(&mut self) -> Result<Batch, Trouble> {
@@ -210,14 +243,6 @@ impl Engine {
             }
         }
         Ok(Batch { records, last })
-    }
-
-    fn looked_at(&mut self, path: BytePath, record: &Record, same: bool) {
-        if !same {
-            self.look.doubt(path);
-        } else if is_young(&record.snapshot, clock::now()) {
-            self.found_late(&path);
-        }
     }
 
     /// It was read, and differs. What shows at a look is a doubt; else no event explains it.
@@ -258,6 +283,32 @@ impl Engine {
     }
 }
 
+/// How these look, as many as there is time for; and whether it ended for those that are read.
+fn look_at(
+    reader: &Reader,
+    records: Vec<(BytePath, Record)>,
+    began: Instant,
+    at: &AtomicUsize,
+) -> (Vec<(BytePath, Appearance)>, bool) {
+    let (now, mut young, mut looked) = (clock::now(), 0, Vec::new());
+    for (number, (path, record)) in records.into_iter().enumerate() {
+        at.store(number, Ordering::Release);
+        let appearance = if !reader.looks_like(&path, &record.snapshot) {
+            Appearance::Different
+        } else if is_young(&record.snapshot, now) {
+            Appearance::Young
+        } else {
+            Appearance::Same
+        };
+        young += usize::from(appearance == Appearance::Young);
+        looked.push((path, appearance));
+        if young >= YOUNG_AT_ONCE || began.elapsed() >= STEP {
+            break;
+        }
+    }
+    (looked, young >= YOUNG_AT_ONCE)
+}
+
 /// Whether a page of it may still be dirty.
 fn is_young(snapshot: &Snapshot, now: Timestamp) -> bool {
     let young = i64::try_from(YOUNG.as_nanos()).unwrap_or(i64::MAX);
@@ -279,10 +330,15 @@ mod tests {
         let second = Duration::from_secs(1);
         let began = Instant::now();
         if let Some(long_ago) = began.checked_sub(second) {
-            look.stepped(long_ago, second, Some(path("/a")));
+            let reached = Some(path("/a"));
+            let step = Step {
+                reached,
+                many_young: true,
+            };
+            look.stepped(long_ago, second, step);
             assert!(look.due >= Some(began + second * (REST - 1)));
         }
-        look.stepped(Instant::now(), Duration::ZERO, None);
+        look.stepped(Instant::now(), Duration::ZERO, Step::to(None));
         // A second was spent: the next round waits as long as it may.
         assert!(look.due >= Some(look.begun + ROUND_MAX) && look.after.is_none());
     }
