@@ -23,7 +23,7 @@ const STORY_NS: i64 = 10_000_000_000;
 /// What the harness itself writes when the storm is over.
 pub const LAST: &str = "last";
 /// Events shown of what was missed.
-const NEAREST: usize = 4;
+const NEAREST: usize = 8;
 
 /// All that was told, easily found.
 pub struct Told {
@@ -167,10 +167,15 @@ impl Told {
         wrong
     }
 
-    /// What was told of this path or object at about that time: for a failure message.
+    /// What was told of this path or object, also by the names that it had before and after, at about that time: for a
+    /// failure message.
     pub fn account(&self, deed: &Deed) -> String {
+        let names = std::iter::once(&deed.path)
+            .chain(&deed.former)
+            .chain(&deed.later);
         let is_about = |change: &&Change| {
-            change.inode() == Some(deed.inode) || change.paths().contains(&deed.path)
+            let paths = change.paths();
+            change.inode() == Some(deed.inode) || names.clone().any(|it| paths.contains(it))
         };
         let mut about: Vec<&Change> = self.changes.iter().filter(is_about).collect();
         about.sort_by_key(|change| (change.touched.1 - deed.ended).abs());
