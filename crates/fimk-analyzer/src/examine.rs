@@ -27,7 +27,7 @@ use crate::{
     patience::{About, Hangs},
     pending::{Found, Pending},
     read::{Known, ReadError, Reader, unchanged},
-    report::{Case, Report, awaits_reason, puts},
+    report::{Case, Report, awaits_reason, puts, vanished},
     signal::{Fact, Operations},
     verdict::Verdict,
     wanted::Seen,
@@ -41,6 +41,22 @@ const GROWING_REST: u32 = 20;
 
 /// And no longer than this, whatever it took.
 const GROWING_REST_MAX: Duration = Duration::from_secs(30);
+
+/// What is examined, and how it was looked at.
+struct One<'a> {
+    path: &'a BytePath,
+    pending: &'a Pending,
+    /// What it is compared with.
+    before: Option<&'a Record>,
+    /// Whether the path has a record, be it that one or another.
+    had_record: bool,
+    /// When reading it began.
+    begun: Timestamp,
+    /// Not all of it could be read.
+    stalled: bool,
+    /// Its content is as recorded, and has another kind of digest.
+    rehashed: bool,
+}
 
 impl Engine {
     /// What waited about a path becomes events, if anything shows, or has to wait for a touch that explains what shows.
@@ -70,7 +86,8 @@ impl Engine {
         };
         let stored = self.store.record(path).map_err(Failure::from)?;
         let had_record = stored.is_some();
-        let mut before = pending.base.clone().or(stored);
+        let base = pending.base.clone();
+        let mut before = base.or_else(|| stored.filter(|it| !self.is_of_what_left(path, it)));
         if self.nothing_can_differ(path, pending, before.as_ref()) {
             return Ok(Examined::Done);
         }
@@ -79,34 +96,18 @@ impl Engine {
         let looked = self.look_again(path, matched.rule, before.as_ref(), gone);
         let rehashed = looked.is_known_again(before.as_mut());
         let (grown, digests) = (looked.has_grown(), looked.digests());
-        let stalled = looked.is_stalled();
-        if stalled {
-            let news = self.stalled.add(path);
-            if !news && pending.touches.is_empty() {
-                return self.commit(commit).map(|()| Examined::Done);
-            }
-        } else if self.stalled.remove(path) && !had_record && pending.touches.is_empty() {
-            commit.put.extend(self.recorded(path, looked, begun));
-            return self.commit(commit).map(|()| Examined::Done);
-        }
-        let after = match looked {
-            // Whether it is still there is not known, and it is not called gone.
-            Looked::Silent(hangs) => {
-                let Some(record) = &before else {
-                    self.stalled.keep(path, &pending.touches);
-                    return self.commit(commit).map(|()| Examined::Done);
-                };
-                Some(without_content(&record.snapshot, hangs))
-            }
-            looked => looked.snapshot(),
+        let one = One {
+            path,
+            pending,
+            before: before.as_ref(),
+            had_record,
+            begun,
+            stalled: looked.is_stalled(),
+            rehashed,
         };
-        let ours = after.as_ref().is_some_and(|it| self.own.is(&it.attributes));
-        if ours && had_record && pending.touches.is_empty() && gap.is_none() {
-            commit
-                .put
-                .extend(after.map(|snapshot| self.recorded_at(begun, path, snapshot)));
+        let Some(after) = self.what_shows(&one, looked, gap, &mut commit) else {
             return self.commit(commit).map(|()| Examined::Done);
-        }
+        };
         if !pending.unexplained && self.is_early(path, pending, after.as_ref()) {
             return Ok(Examined::Unexplained);
         }
@@ -143,19 +144,7 @@ impl Engine {
         };
         let leads_elsewhere = leads_elsewhere(&rules, path, before.as_ref(), after.as_ref());
         commit.events = self.told(&case, forgiven);
-        match after {
-            // What was known before is compared with what is read in the end.
-            Some(_) if stalled && had_record => {}
-            Some(snapshot)
-                if before.as_ref().is_none_or(|it| it.snapshot != snapshot)
-                    || !had_record
-                    || rehashed =>
-            {
-                commit.put.push(self.recorded_at(begun, path, snapshot));
-            }
-            None if had_record => commit.remove.push(path.clone()),
-            _ => {}
-        }
+        self.put_what_differs(&one, after, &mut commit);
         if commit.events.is_empty() && commit.put.is_empty() && commit.remove.is_empty() {
             return Ok(Examined::Done);
         }
@@ -163,6 +152,69 @@ impl Engine {
             return self.commit_of_link(path, commit).map(|()| Examined::Done);
         }
         self.commit(commit).map(|()| Examined::Done)
+    }
+
+    /// What was looked at, if it is anything that may be told; else what is to be recorded is in `commit`.
+    #[allow(
+        clippy::option_option,
+        reason = "nothing is there, or nothing is to be told"
+    )]
+    fn what_shows(
+        &mut self,
+        one: &One<'_>,
+        looked: Looked,
+        gap: Option<Gap>,
+        commit: &mut Commit,
+    ) -> Option<Option<Snapshot>> {
+        let (path, untouched) = (one.path, one.pending.touches.is_empty());
+        if one.stalled {
+            let news = self.stalled.add(path);
+            if !news && untouched {
+                return None;
+            }
+        } else if self.stalled.remove(path) && !one.had_record && untouched {
+            commit.put.extend(self.recorded(path, looked, one.begun));
+            return None;
+        }
+        let after = match looked {
+            // Whether it is still there is not known, and it is not called gone.
+            Looked::Silent(hangs) => {
+                let Some(record) = one.before else {
+                    self.stalled.keep(path, &one.pending.touches);
+                    return None;
+                };
+                Some(without_content(&record.snapshot, hangs))
+            }
+            looked => looked.snapshot(),
+        };
+        let ours = after.as_ref().is_some_and(|it| self.own.is(&it.attributes));
+        if ours && one.had_record && untouched && gap.is_none() {
+            let record = after.map(|snapshot| self.recorded_at(one.begun, path, snapshot));
+            commit.put.extend(record);
+            return None;
+        }
+        Some(after)
+    }
+
+    /// The record of what is there now, if it is another; what is gone has none.
+    fn put_what_differs(&self, one: &One<'_>, after: Option<Snapshot>, commit: &mut Commit) {
+        let differs = |snapshot: &Snapshot| {
+            let as_recorded = one.before.is_some_and(|it| it.snapshot == *snapshot);
+            !as_recorded || !one.had_record || one.rehashed
+        };
+        match after {
+            // What was known before is compared with what is read in the end.
+            Some(_) if one.stalled && one.had_record => {}
+            Some(snapshot) if differs(&snapshot) => {
+                commit
+                    .put
+                    .push(self.recorded_at(one.begun, one.path, snapshot));
+            }
+            // What becomes of it is told by what says why it is gone, or by the next comparison.
+            None if vanished(one.pending, one.before, None) && self.is_unheard_of(one.path) => {}
+            None if one.had_record => commit.remove.push(one.path.clone()),
+            _ => {}
+        }
     }
 
     /// Whether what differs is to be told once more is known of who did it.
@@ -177,6 +229,11 @@ impl Engine {
         if pending.found == Some(Found::Late) && !pending.asked && verdict.differs() {
             // Who holds it now is asked first, and what others did to it meanwhile is heard.
             return Ok(Some(Examined::Unexplained));
+        }
+        if vanished(pending, seen.before, seen.after)
+            && self.why_it_is_gone_is_queued(path, pending)?
+        {
+            return Ok(Some(Examined::OthersToCome));
         }
         let new = seen.before.is_none() && pending.found.is_some();
         if verdict.differs() || new {
@@ -283,12 +340,8 @@ impl Engine {
 
     /// Whether nothing waits in the queue of fanotify that may be about this path.
     fn has_heard_all_of(&mut self, path: &BytePath) -> Result<bool, Trouble> {
-        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
-            return Ok(false);
-        };
-        // As in `others_are_on_the_way`.
-        let _ = fanotify.read((!self.alone).then_some(&mut self.channel), &self.walker)?;
-        Ok(fanotify.has_read_all() && !fanotify.awaits_another(path, &[]))
+        let fanotify = self.read_queue()?;
+        Ok(fanotify.is_some_and(|it| it.has_read_all() && !it.awaits_another(path, &[])))
     }
 
     /// Whether anything stands there, as far as anybody can tell.

@@ -15,6 +15,7 @@ use crate::{
     examine::Examined,
     pending::Pending,
     signal::{Operations, Touch},
+    source::fanotify::Fanotify,
 };
 
 /// How far the times of an entry and of an object may lie behind the change: both are read once a tick, of which there are
@@ -85,12 +86,37 @@ impl Engine {
         })
     }
 
-    fn others_are_queued(&mut self, path: &BytePath, pending: &Pending) -> Result<bool, Trouble> {
-        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+    /// Whether the event that says why a name is gone may still be told: of a removal, or of a directory above that moved.
+    pub(crate) fn why_it_is_gone_is_queued(
+        &mut self,
+        path: &BytePath,
+        pending: &Pending,
+    ) -> Result<bool, Trouble> {
+        if pending.unexplained || pending.put_off >= WAITS_MAX || !self.is_unheard_of(path) {
             return Ok(false);
+        }
+        let fanotify = self.read_queue()?;
+        Ok(fanotify.is_some_and(|fanotify| !fanotify.has_told_all()))
+    }
+
+    /// Whether by all that was heard so far something has this name still.
+    pub(crate) fn is_unheard_of(&self, path: &BytePath) -> bool {
+        self.tree.get(path).is_some()
+    }
+
+    pub(crate) fn read_queue(&mut self) -> Result<Option<&Fanotify>, Trouble> {
+        let Eyes::Fanotify(fanotify) = &mut self.eyes else {
+            return Ok(None);
         };
         // A group that fails says so again at the next turn, which ends us.
         let _ = fanotify.read((!self.alone).then_some(&mut self.channel), &self.walker)?;
+        Ok(Some(fanotify))
+    }
+
+    fn others_are_queued(&mut self, path: &BytePath, pending: &Pending) -> Result<bool, Trouble> {
+        let Some(fanotify) = self.read_queue()? else {
+            return Ok(false);
+        };
         // Who was merely near when it was found is not known to have done anything.
         let touches = pending.touches.iter();
         let actors = touches

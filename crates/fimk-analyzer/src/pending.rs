@@ -201,15 +201,40 @@ impl Pending {
 
     /// One story of what waited and of what came while it was looked at.
     fn followed_by(mut self, later: Self) -> Self {
-        self.id = self.id.min(later.id);
-        later.touches.into_iter().for_each(|it| self.add(it));
-        if later.present.is_some() {
-            (self.present, self.timeless) = (later.present, later.timeless);
+        let Self {
+            id,
+            touches,
+            present,
+            over: _,
+            timeless,
+            base,
+            former,
+            found,
+            sighted,
+            guesses,
+            unmapped,
+            unexplained: _,
+            asked,
+            put_off: _,
+            waits_for_others: _,
+        } = later;
+        self.id = self.id.min(id);
+        // Who was near when it was found later had no part in what is known of somebody.
+        if self.touches.is_empty() {
+            self.sighted |= sighted;
+            self.guesses.extend(guesses);
         }
-        self.base = self.base.or(later.base);
-        self.former.extend(later.former);
-        self.found = self.found.or(later.found);
-        self.asked |= later.asked;
+        for touch in touches {
+            self.add(touch);
+        }
+        if present.is_some() {
+            (self.present, self.timeless) = (present, timeless);
+        }
+        self.base = self.base.or(base);
+        self.former.extend(former);
+        self.found = self.found.or(found);
+        self.unmapped |= unmapped;
+        self.asked |= asked;
         self
     }
 }
@@ -242,6 +267,8 @@ pub struct Settle {
     waiting: BTreeMap<BytePath, (Instant, Pending)>,
     by_time: BTreeSet<(Instant, BytePath)>,
     by_id: BTreeSet<(u64, BytePath)>,
+    /// Those of what stood under other names. Only [`Self::put`] and its like bring any.
+    moved: BTreeSet<BytePath>,
     busy: Busy,
     next_id: u64,
 }
@@ -254,6 +281,7 @@ impl Settle {
             waiting: BTreeMap::new(),
             by_time: BTreeSet::new(),
             by_id: BTreeSet::new(),
+            moved: BTreeSet::new(),
             busy: Busy::default(),
             next_id: 1,
         }
@@ -303,6 +331,7 @@ impl Settle {
         let (when, pending) = self.waiting.remove(path)?;
         self.by_time.remove(&(when, path.clone()));
         self.by_id.remove(&(pending.id, path.clone()));
+        self.moved.remove(path);
         Some(pending)
     }
 
@@ -323,6 +352,9 @@ impl Settle {
         };
         self.by_time.insert((when, path.clone()));
         self.by_id.insert((pending.id, path.clone()));
+        if !pending.former.is_empty() {
+            self.moved.insert(path.clone());
+        }
         self.waiting.insert(path, (when, pending));
     }
 
@@ -348,16 +380,28 @@ impl Settle {
         self.waiting.contains_key(path)
     }
 
-    /// Whether what is on record under this path waits under another.
-    pub fn has_left(&self, path: &BytePath) -> bool {
-        let mut waiting = self.waiting.values();
-        waiting.any(|(_, pending)| pending.former.contains(path))
+    /// Where what stood under this path waits, and what was on record of it as far as that is known.
+    pub fn all_that_left(
+        &self,
+        path: &BytePath,
+    ) -> impl Iterator<Item = (&BytePath, Option<&Record>)> {
+        let moved = self.of_moved();
+        let left = moved.filter(|(_, pending)| pending.former.contains(path));
+        left.map(|(at, pending)| (at, pending.base.as_ref()))
     }
 
     /// Those names below this one of which the records wait under other names.
     pub fn left_below(&self, path: &BytePath) -> HashSet<BytePath> {
-        let former = self.waiting.values().flat_map(|(_, it)| &it.former);
+        let former = self.of_moved().flat_map(|(_, pending)| &pending.former);
         former.filter(|it| it.is_in(path)).cloned().collect()
+    }
+
+    fn of_moved(&self) -> impl Iterator<Item = (&BytePath, &Pending)> {
+        let waiting = self
+            .moved
+            .iter()
+            .filter_map(|path| self.waiting.get_key_value(path));
+        waiting.map(|(path, (_, pending))| (path, pending))
     }
 
     /// Whether the last that waits about a path says that nothing stands there.

@@ -199,7 +199,7 @@ pub fn awaits_reason(
 }
 
 /// Whether it is gone, and nothing that waited says why: that it was removed or moved is still to be heard of.
-fn vanished(pending: &Pending, before: Option<&Record>, after: Option<&Snapshot>) -> bool {
+pub fn vanished(pending: &Pending, before: Option<&Record>, after: Option<&Snapshot>) -> bool {
     let told = |touch: &Touch| matches!(touch.fact, Some(Fact::Deleted | Fact::MovedOut(_)));
     before.is_some()
         && after.is_none()
@@ -292,7 +292,7 @@ fn name(case: &Case<'_>, group: &Group, part: Part) -> Option<(Action, u8)> {
     // The first that applies, in the order in which they are promised.
     let facts = group.facts.iter();
     let named = facts
-        .filter_map(|fact| fact_action(case, fact))
+        .filter_map(|fact| fact_action(case, group, fact))
         .chain(modified.then_some(Action::Modified))
         .min();
     if let Some(action) = named {
@@ -411,12 +411,12 @@ fn found_without_event(case: &Case<'_>) -> Option<(Action, u8)> {
     }
 }
 
-fn fact_action(case: &Case<'_>, fact: &Fact) -> Option<Action> {
+fn fact_action(case: &Case<'_>, group: &Group, fact: &Fact) -> Option<Action> {
+    // Who removed what another had made is told; who made it anew is told for that.
+    let came_again = case.before.is_none() && case.pending.present == Some(true);
     Some(match fact {
         Fact::Created => Action::Created,
-        Fact::Deleted if case.before.is_none() && case.pending.present == Some(true) => {
-            return None;
-        }
+        Fact::Deleted if came_again && group.facts.iter().any(puts) => return None,
         Fact::Deleted => Action::Deleted,
         Fact::Renamed(_) | Fact::MovedOut(_) => Action::Renamed,
         Fact::Replaced(_) => Action::Modified,

@@ -1,8 +1,8 @@
 //! Names come, go and move.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, thread, time::Duration};
 
-use fimk_tests::{Expect, Monitor, Site, append_line, rule, run, text};
+use fimk_tests::{Event, Expect, Monitor, Site, append_line, rule, run, text};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -96,6 +96,105 @@ fn a_removal_is_told_though_another_directory_brings_the_name_back_at_once() {
     monitor.expect(Expect::action("renamed").of(&first).by(&second_mover));
     monitor.stop();
     finds_nothing_more(&site);
+}
+
+#[test]
+fn a_removal_is_not_told_with_what_another_was_that_had_left_the_name() {
+    let site = Site::new();
+    let [first, second] = ["a", "b"].map(|name| site.file(name));
+    for directory in [&first, &second] {
+        fs::create_dir(directory).expect("it is ours");
+    }
+    let path = site.write("a/f", "old\n");
+    let old = inode(&path);
+    let (kept, again) = (site.file("kept"), second.join("f"));
+    let monitor = site.watch();
+    let stopped = stop_analyzer(&monitor);
+    let keeper = run("mv", &[&path, &kept]);
+    run("mv", &[&first, &site.file("z")]);
+    run("sh", &["-c", "echo new >\"$0\"", text(&again)]);
+    run("mv", &[&second, &first]);
+    let remover = run("rm", &[&path]);
+    run("mv", &[&first, &site.file("c")]);
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    let event = monitor.expect(Expect::action("deleted").of(&path).by(&remover));
+    assert_ne!(event.text("file.inode"), Some(old.as_str()), "{event:?}");
+    monitor.expect(
+        Expect::action("renamed")
+            .of(&kept)
+            .by(&keeper)
+            .field("file.inode", old),
+    );
+    monitor.stop();
+    finds_nothing_more(&site);
+}
+
+#[test]
+fn what_is_renamed_is_not_compared_with_what_had_its_name_before() {
+    let site = Site::new();
+    let path = site.write("f", "old\n");
+    let (kept, other) = (site.file("kept"), site.file("other"));
+    let monitor = site.watch();
+    let stopped = stop_analyzer(&monitor);
+    run("mv", &[&path, &kept]);
+    run("sh", &["-c", "echo new >\"$0\"", text(&path)]);
+    run("mv", &[&path, &other]);
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    monitor.expect(Expect::action("renamed").of(&kept));
+    let event = monitor.expect(Expect::any_of(&["created", "renamed", "modified"]).of(&other));
+    assert!(!event.diff_has("-old"), "{event:?}");
+    monitor.stop();
+    finds_nothing_more(&site);
+}
+
+#[test]
+fn who_removes_what_another_made_is_told_though_a_third_makes_it_anew_at_once() {
+    let site = Site::new();
+    let path = site.file("f");
+    let monitor = site.watch();
+    let stopped = stop_analyzer(&monitor);
+    run("sh", &["-c", "echo one >\"$0\"", text(&path)]);
+    let remover = run("rm", &[&path]);
+    let last = run("sh", &["-c", "echo two >\"$0\"", text(&path)]);
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    monitor.expect(Expect::action("created").of(&path).by(&last));
+    monitor.expect(Expect::action("deleted").of(&path).by(&remover));
+    monitor.stop();
+    finds_nothing_more(&site);
+}
+
+#[test]
+fn what_moved_on_before_it_was_read_keeps_its_record_though_the_loader_is_slow_to_tell() {
+    let site = Site::new();
+    let (directory, elsewhere) = (site.file("d"), site.file("e"));
+    fs::create_dir(&directory).expect("it is ours");
+    let path = site.write("d/f", "one\n");
+    let inode = inode(&path);
+    let monitor = site.start(&format!("settle_ms = 300\n{}", rule(&[&site.files()])));
+    let writer = append_line(&path, "two");
+    monitor.expect(Expect::action("modified").of(&path).by(&writer));
+    // It was read a moment ago: this waits, and is due before the move is heard of.
+    run("sh", &["-c", "exec 3>>\"$0\"", text(&path)]);
+    let stopped = stop_analyzer(&monitor);
+    monitor.signal(Signal::SIGSTOP);
+    let mover = run("mv", &[&directory, &elsewhere]);
+    thread::sleep(Duration::from_millis(400));
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    thread::sleep(Duration::from_millis(300));
+    monitor.signal(Signal::SIGCONT);
+    monitor.expect(Expect::action("renamed").of(&elsewhere).by(&mover));
+    let there = elsewhere.join("f");
+    let remover = run("rm", &[&there]);
+    let deleted = Expect::action("deleted").of(&there).by(&remover);
+    monitor.expect(deleted.field("file.inode", inode));
+    let told = monitor.stop();
+    let came = |event: &&Event| event.action() == "created";
+    assert_eq!(told.iter().find(came), None);
+    finds_nothing_more(&site);
+}
+
+fn inode(path: &Path) -> String {
+    fs::metadata(path).expect("it is there").ino().to_string()
 }
 
 /// What happens until it is continued is read together.
@@ -222,7 +321,7 @@ fn a_file_in_directories_made_a_moment_before_is_never_missed() {
     );
     let shell = run("sh", &["-c", &script, text(&site.files())]);
     let is_bpf = monitor.is_bpf();
-    let files = |events: &[fimk_tests::Event]| {
+    let files = |events: &[Event]| {
         let created = events.iter().filter(|event| event.action() == "created");
         let paths = created.filter_map(|event| event.text("file.path"));
         let files = paths.filter(|path| path.ends_with("/a/b/c/f"));
@@ -268,7 +367,7 @@ fn files_of_a_burst_are_all_reported_under_the_right_pid() {
         format!("i=0; while [ $i -lt {FILES} ]; do echo $i > \"$0/f$i\"; i=$((i + 1)); done");
     let shell = run("sh", &["-c", &script, text(&site.files())]);
     let prefix = format!("{}/f", site.files().display());
-    let is_one = |event: &fimk_tests::Event| {
+    let is_one = |event: &Event| {
         event.action() == "created"
             && event
                 .text("file.path")

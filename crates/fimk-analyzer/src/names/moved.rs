@@ -73,13 +73,11 @@ impl Engine {
         let mut here = self.settle.take(to).unwrap_or_default();
         here.explain();
         // What is on record here may have moved on, and wait to be examined there.
-        let stood_here = how.replaced
-            || here.base.is_some()
-            || self.store.record(to).map_err(Failure::from)?.is_some() && !self.settle.has_left(to);
+        let stood_here = how.replaced || here.base.is_some() || self.own_record(to)?.is_some();
         // If it moved before a walk, something stands under the old name since: what waits there, and may be on record, is its own.
         let another = how.before && from.is_some_and(|path| self.tree.get(path).is_some());
         let record = match from {
-            Some(path) => self.store.record(path).map_err(Failure::from)?,
+            Some(path) => self.own_record(path)?,
             None => None,
         };
         let recorded = from.zip(record.as_ref());
@@ -227,6 +225,21 @@ impl Engine {
         Ok(())
     }
 
+    /// What is on record under this name and has not left it.
+    fn own_record(&self, path: &BytePath) -> Result<Option<Record>, Trouble> {
+        let record = self.store.record(path).map_err(Failure::from)?;
+        Ok(record.filter(|record| !self.is_of_what_left(path, record)))
+    }
+
+    /// Whether what is on record under this name is of what has left it, and waits to be examined elsewhere.
+    pub(crate) fn is_of_what_left(&self, path: &BytePath, record: &Record) -> bool {
+        let mut left = self.settle.all_that_left(path);
+        left.any(|(at, base)| match base {
+            Some(base) => is_of_one_object(base, record),
+            None => self.stands(at, record),
+        })
+    }
+
     /// Whether a walk found under this name what is on record there.
     fn stands(&self, path: &BytePath, record: &Record) -> bool {
         let found = self.tree.get(path).and_then(|entry| entry.object);
@@ -262,4 +275,12 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn is_of_one_object(one: &Record, other: &Record) -> bool {
+    let identity = |it: &Record| {
+        let attributes = &it.snapshot.attributes;
+        (attributes.device, attributes.inode)
+    };
+    identity(one) == identity(other)
 }

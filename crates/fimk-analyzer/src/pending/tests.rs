@@ -172,7 +172,11 @@ fn what_waits_below_a_directory_is_found_without_its_namesakes() {
 #[test]
 fn what_left_a_directory_before_that_moved_is_known() {
     let mut settle = settle(0);
-    settle.entry(&path("/a/moved"), false).former = vec![path("/a/f"), path("/b/f")];
+    let moved = Pending {
+        former: vec![path("/a/f"), path("/b/f")],
+        ..Pending::default()
+    };
+    settle.put(path("/a/moved"), moved);
     let delete = touch(1, raw::FIMK_OP_UNLINK, Some(Fact::Deleted));
     settle.entry(&path("/a/gone"), false).add(delete);
     assert_eq!(
@@ -181,6 +185,10 @@ fn what_left_a_directory_before_that_moved_is_known() {
     );
     assert!(settle.is_gone(&path("/a/gone")));
     assert!(!settle.is_gone(&path("/a/moved")) && !settle.is_gone(&path("/a/f")));
+    let left = |settle: &Settle, name| settle.all_that_left(&path(name)).count();
+    assert_eq!((left(&settle, "/b/f"), left(&settle, "/a/moved")), (1, 0));
+    settle.take(&path("/a/moved"));
+    assert_eq!(left(&settle, "/b/f"), 0);
 }
 
 #[test]

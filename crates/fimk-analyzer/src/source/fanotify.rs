@@ -227,6 +227,11 @@ impl Fanotify {
         self.read_all
     }
 
+    /// Whether nothing waits in the queue, and all that was read is signals.
+    pub fn has_told_all(&self) -> bool {
+        self.read_all && self.batches.is_empty()
+    }
+
     /// Reads what is there and asks the loader whose it is; without one, [`Self::unanswered`] goes on with it. An inner
     /// error means that the group is of no more use.
     pub fn read(

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -52,6 +53,9 @@ pub struct Deed {
     /// Names that `path` and `from` would have had a moment before, because a directory above them was moved: what fanotify
     /// merges is told as what waited first.
     pub former: Vec<PathBuf>,
+    /// What stood under that name of that directory a moment before: by one of the former names it may be told together with
+    /// this, and with its number.
+    pub stood: Vec<u64>,
     /// The directories in which it was done, except the writer's own.
     pub directories: Vec<Directory>,
     pub inode: u64,
@@ -82,6 +86,8 @@ struct Standing {
     /// Which object has which name.
     names: HashMap<PathBuf, u64>,
     left: HashMap<u64, Vec<(i64, PathBuf)>>,
+    /// What has left a name of a directory, and when.
+    gone: HashMap<(u64, OsString), Vec<(i64, u64)>>,
 }
 
 /// Fills in `later`, `former` and `directories`, of the deeds of one writer in their order.
@@ -94,8 +100,10 @@ pub fn follow_directories(deeds: &mut [Deed]) {
         deed.directories = above.copied().collect();
         let since = deed.begun - READ_WITHIN_NS;
         deed.former = sides
+            .clone()
             .flat_map(|path| standing.former(path, since))
             .collect();
+        deed.stood = sides.flat_map(|path| standing.stood(path, since)).collect();
         standing.keep(deed);
         let from = steps.partition_point(|it| it.begun <= deed.begun);
         let soon = steps[from..]
@@ -195,11 +203,41 @@ impl Standing {
         lately.map(|(_, directory)| directory.join(name)).collect()
     }
 
+    /// What has stood under this name of its directory since then.
+    fn stood(&self, path: &Path, since: i64) -> Vec<u64> {
+        let gone = self.place(path).and_then(|place| self.gone.get(&place));
+        let lately = gone
+            .into_iter()
+            .flatten()
+            .filter(|(when, _)| *when >= since);
+        lately.map(|(_, inode)| *inode).collect()
+    }
+
+    /// A name in a directory, whatever that is called.
+    fn place(&self, path: &Path) -> Option<(u64, OsString)> {
+        Some((self.above(path)?.inode, path.file_name()?.to_owned()))
+    }
+
     /// What other names the object of this deed has.
     fn others(&self, deed: &Deed) -> Vec<PathBuf> {
         let all = self.names.iter();
         let same = all.filter(|(name, inode)| **inode == deed.inode && **name != deed.path);
         same.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What the deed takes a name from: by a removal, by a move away, or by a move to it.
+    fn keep_gone(&mut self, deed: &Deed) {
+        let left = match (deed.kind, &deed.from) {
+            (Unlink, _) => vec![&deed.path],
+            (Rename, Some(from)) => vec![from, &deed.path],
+            _ => return,
+        };
+        for path in left {
+            if let (Some(place), Some(inode)) = (self.place(path), self.names.get(path)) {
+                let gone = self.gone.entry(place).or_default();
+                gone.push((deed.ended, *inode));
+            }
+        }
     }
 
     fn keep_names(&mut self, deed: &Deed) {
@@ -229,6 +267,7 @@ impl Standing {
 
     /// Which directory stands where after this deed.
     fn keep(&mut self, deed: &Deed) {
+        self.keep_gone(deed);
         self.keep_names(deed);
         match deed.kind {
             Mkdir => {
@@ -309,6 +348,7 @@ impl FromStr for Deed {
                 from: words.next().filter(|it| !it.is_empty()).map(PathBuf::from),
                 later: Vec::new(),
                 former: Vec::new(),
+                stood: Vec::new(),
                 directories: Vec::new(),
                 inode: words.next()?.parse().ok()?,
                 begun: words.next()?.parse().ok()?,

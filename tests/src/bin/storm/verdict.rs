@@ -118,7 +118,10 @@ impl Told {
             .filter_map(|path| self.by_path.get(path))
             .flatten()
             .filter_map(|number| self.changes.get(*number))
-            .filter(|change| change.inode().is_none_or(|it| it == deed.inode));
+            .filter(|change| {
+                let may_be = |inode| inode == deed.inode || deed.stood.contains(&inode);
+                change.inode().is_none_or(may_be)
+            });
         if about().chain(&mut merged).any(|change| change.tells(deed)) {
             How::Event
         } else if about().any(|change| change.window.is_some_and(|it| overlap(it, deed))) {

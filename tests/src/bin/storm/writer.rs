@@ -95,6 +95,7 @@ impl Writer {
             from: from.map(Path::to_owned),
             later: Vec::new(),
             former: Vec::new(),
+            stood: Vec::new(),
             directories: Vec::new(),
             inode,
             begun,
