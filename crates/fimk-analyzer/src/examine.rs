@@ -23,7 +23,6 @@ use crate::{
     clock,
     engine::{Engine, Eyes, Trouble},
     exit::Failure,
-    host,
     patience::{About, Hangs},
     pending::{Found, Pending},
     read::{Known, ReadError, Reader, unchanged},
@@ -390,13 +389,11 @@ impl Engine {
 
     /// Whether what fanotify names so may have moved on with its directory: one that was removed has no name in the tree, and lay in
     /// a directory that is there.
-    fn is_adrift(&self, path: &BytePath) -> bool {
-        let above_is_gone = |path: &BytePath| {
-            let above = path.parent();
-            above.is_some_and(|it| host::look(&it).is_err())
-        };
-        matches!(self.eyes, Eyes::Fanotify(_))
-            && (self.tree.get(path).is_some() || above_is_gone(path))
+    fn is_adrift(&mut self, path: &BytePath) -> bool {
+        if !matches!(self.eyes, Eyes::Fanotify(_)) {
+            return false;
+        }
+        self.tree.get(path).is_some() || path.parent().is_some_and(|above| !self.is_there(&above))
     }
 
     /// Whether what waits is of something that is gone, and nothing has come in its place that would be told with it.

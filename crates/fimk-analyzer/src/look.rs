@@ -351,6 +351,13 @@ mod tests {
         }
         assert_eq!(look.doubts.len(), DOUBTS_MAX);
         assert!(!look.has_room() && look.next_due() <= Some(Instant::now() + DOUBT));
-        assert!(look.ripe().is_empty() || look.doubts.len() < DOUBTS_MAX);
+        assert!(look.ripe().is_empty(), "they are of this moment");
+        if let (Some(first), Some(long_ago)) =
+            (look.doubts.first_mut(), Instant::now().checked_sub(DOUBT))
+        {
+            first.0 = long_ago;
+            assert_eq!(look.ripe(), [path("/0")]);
+            assert!(look.has_room());
+        }
     }
 }

@@ -3,7 +3,7 @@
 mod moved;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     os::unix::fs::MetadataExt,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     held::How,
     host,
     pending::Found,
+    read::Reader,
     signal::{Fact, Operations, Signal, Touch},
     source::arm,
     tree::Entry,
@@ -201,7 +202,15 @@ impl Engine {
         touches: &[Touch],
     ) -> Result<(), Trouble> {
         let (walker, at) = (self.walker.clone(), directory.clone());
-        let Ok(entries) = self.ask(directory, move |_| walker.entries(&at)) else {
+        let job = move |_: &Reader| {
+            let entries = walker.entries(&at);
+            let inodes: HashMap<BytePath, u64> = entries
+                .iter()
+                .filter_map(|it| Some((it.path.clone(), host::look(&it.path).ok()?.ino())))
+                .collect();
+            (entries, inodes)
+        };
+        let Ok((entries, inodes)) = self.ask(directory, job) else {
             self.stalled.add_directory(directory);
             return Ok(());
         };
@@ -218,13 +227,13 @@ impl Engine {
         }
         let new: Vec<FoundName> = entries
             .iter()
-            .filter(|it| !self.is_known(&it.path))
+            .filter(|it| !self.is_known(&it.path, &inodes))
             .cloned()
             .collect();
         for it in &new {
             self.leave(&it.path);
         }
-        let again = self.changed(&entries)?;
+        let again = self.changed(&entries, &inodes)?;
         let before: Vec<_> = again.iter().map(|it| self.tree.get(&it.path)).collect();
         // All at once: each arming waits for the kernel to attach a program.
         self.watch(&[new.as_slice(), &again].concat())?;
@@ -253,10 +262,14 @@ impl Engine {
     }
 
     /// Those known names that do not look as recorded.
-    fn changed(&mut self, entries: &[FoundName]) -> Result<Vec<FoundName>, Trouble> {
+    fn changed(
+        &mut self,
+        entries: &[FoundName],
+        inodes: &HashMap<BytePath, u64>,
+    ) -> Result<Vec<FoundName>, Trouble> {
         let mut changed = Vec::new();
         for it in entries.iter().filter(|it| it.covered && !it.directory) {
-            if self.is_known(&it.path) && !self.is_as_recorded(&it.path)? {
+            if self.is_known(&it.path, inodes) && !self.is_as_recorded(&it.path)? {
                 changed.push(it.clone());
             }
         }
@@ -264,11 +277,10 @@ impl Engine {
     }
 
     /// Whether the tree has this name, and for the object that stands under it.
-    fn is_known(&self, path: &BytePath) -> bool {
+    fn is_known(&self, path: &BytePath, inodes: &HashMap<BytePath, u64>) -> bool {
         self.tree.get(path).is_some_and(|entry| {
-            entry
-                .object
-                .is_none_or(|object| host::look(path).is_ok_and(|meta| meta.ino() == object.inode))
+            let stands = |inode| inodes.get(path) == Some(&inode);
+            entry.object.is_none_or(|object| stands(object.inode))
         })
     }
 
