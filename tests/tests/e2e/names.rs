@@ -193,6 +193,24 @@ fn what_moved_on_before_it_was_read_keeps_its_record_though_the_loader_is_slow_t
     finds_nothing_more(&site);
 }
 
+#[test]
+fn what_moved_twice_the_same_way_at_once_and_is_gone_leaves_nothing_on_record() {
+    let site = Site::new();
+    let directory = site.file("d");
+    fs::create_dir(&directory).expect("it is ours");
+    let (path, other) = (site.write("a", "one\n"), directory.join("b"));
+    let monitor = site.watch();
+    let stopped = stop_analyzer(&monitor);
+    // Of moves that are alike, by one process, fanotify makes one.
+    let moves =
+        "($a, $b) = @ARGV; rename($a, $b) && rename($b, $a) && rename($a, $b) && unlink($b) or die";
+    let perl = run("perl", &["-e", moves, text(&path), text(&other)]);
+    kill(stopped, Signal::SIGCONT).expect("it runs");
+    monitor.expect(Expect::action("deleted").by(&perl));
+    monitor.stop();
+    finds_nothing_more(&site);
+}
+
 fn inode(path: &Path) -> String {
     fs::metadata(path).expect("it is there").ino().to_string()
 }
