@@ -209,8 +209,6 @@ impl Engine {
                     .put
                     .push(self.recorded_at(one.begun, one.path, snapshot));
             }
-            // What becomes of it is told by what says why it is gone, or by the next comparison.
-            None if vanished(one.pending, one.before, None) && self.is_unheard_of(one.path) => {}
             None if one.had_record => commit.remove.push(one.path.clone()),
             _ => {}
         }

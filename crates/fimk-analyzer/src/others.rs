@@ -92,18 +92,16 @@ impl Engine {
         path: &BytePath,
         pending: &Pending,
     ) -> Result<bool, Trouble> {
-        if pending.unexplained || pending.put_off >= WAITS_MAX || !self.is_unheard_of(path) {
+        // By all that was heard so far something has this name still.
+        let is_unheard_of = self.tree.get(path).is_some();
+        if pending.unexplained || pending.put_off >= WAITS_MAX || !is_unheard_of {
             return Ok(false);
         }
         let fanotify = self.read_queue()?;
         Ok(fanotify.is_some_and(|fanotify| !fanotify.has_told_all()))
     }
 
-    /// Whether by all that was heard so far something has this name still.
-    pub(crate) fn is_unheard_of(&self, path: &BytePath) -> bool {
-        self.tree.get(path).is_some()
-    }
-
+    /// Reads what waits in the queue of fanotify, if that is what serves.
     pub(crate) fn read_queue(&mut self) -> Result<Option<&Fanotify>, Trouble> {
         let Eyes::Fanotify(fanotify) = &mut self.eyes else {
             return Ok(None);
