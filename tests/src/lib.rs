@@ -19,15 +19,12 @@ pub mod exposition;
 pub mod fuse;
 mod monitor;
 pub mod nfs;
+mod not_run;
 mod ran;
 mod service;
 mod site;
 
-use std::{
-    env,
-    io::{self, Write as _},
-    time::Duration,
-};
+use std::{env, time::Duration};
 
 pub use account::Account;
 pub use burden::{MemoryLimit, Spinners};
@@ -36,6 +33,7 @@ pub use disk::Disk;
 pub use event::Event;
 pub use expect::Expect;
 pub use monitor::{Monitor, descendants};
+pub use not_run::not_run;
 pub use ran::{Ran, append_line, attempt, myself, run, run_with_input, text, which};
 pub use service::stop_services;
 pub use site::{Launch, OBJECTS_MAX, Refusal, Site, loader, marks, rule};
@@ -47,10 +45,4 @@ pub fn deadline() -> Duration {
         .ok()
         .and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
-}
-
-/// Says that a test could not run here, and why. `scripts/test` counts it as skipped and not as passed.
-pub fn not_run(test: &str, why: &str) {
-    // Not println!, which the test runner swallows when a test passes.
-    let _ = writeln!(io::stdout(), "\nnot run: {test}: {why}");
 }

@@ -162,6 +162,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
+    use crate::not_run::not_run;
 
     fn file(bytes: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory");
@@ -205,7 +206,10 @@ mod tests {
     #[test]
     fn a_key_that_is_missing_short_long_or_a_link_is_refused_in_a_sentence() {
         if !geteuid().is_root() {
-            eprintln!("not run: needs root (the key must be root's)");
+            not_run(
+                "a key that is refused",
+                "needs root (the key must be root's)",
+            );
             return;
         }
         let (directory, path) = file(&[9; 32], 0o640);
@@ -240,7 +244,7 @@ mod tests {
     #[test]
     fn a_key_of_another_owner_or_open_to_all_is_refused() {
         if !geteuid().is_root() {
-            eprintln!("not run: needs root (a key of another owner)");
+            not_run("a key of another owner", "needs root");
             return;
         }
         for mode in [0o644, 0o642, 0o660] {

@@ -30,6 +30,10 @@ mod losses;
 mod metrics;
 mod mounts;
 mod names;
+// As all tests say it.
+#[cfg(test)]
+#[path = "../../../tests/src/not_run.rs"]
+mod not_run;
 // What little is to be said to systemd both programs say; a crate for it would be one more in the root process.
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;

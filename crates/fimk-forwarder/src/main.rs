@@ -10,6 +10,10 @@ mod courier;
 mod exit;
 mod graphite;
 mod link;
+// As all tests say it.
+#[cfg(test)]
+#[path = "../../../tests/src/not_run.rs"]
+mod not_run;
 // What little is to be said to systemd all programs say.
 #[path = "../../fimk-loader/src/notify.rs"]
 mod notify;

@@ -157,6 +157,7 @@ fn oldest(ended: &mut Keys, count: usize, named: &HashSet<Bytes>) -> Vec<raw::fi
 #[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
 mod tests {
     use super::*;
+    use crate::not_run::not_run;
     use libbpf_rs::MapType;
     use zerocopy::FromZeros;
 
@@ -193,12 +194,15 @@ mod tests {
         );
     }
 
-    /// `None`, said loudly, where the test cannot run.
+    /// `None`, with a word, where the test cannot run.
     fn map(kind: MapType, key: usize, value: usize, entries: u32) -> Option<MapHandle> {
         let [key, value] = [key, value].map(|size| u32::try_from(size).expect("small"));
         let options = crate::system::map_options();
         MapHandle::create(kind, Some("fimk_test"), key, value, entries, &options)
-            .inspect_err(|cause| eprintln!("NOT RUN: no BPF map can be made: {cause}"))
+            .inspect_err(|cause| {
+                let why = format!("no BPF map can be made: {cause}");
+                not_run("the table of actors", &why);
+            })
             .ok()
     }
 

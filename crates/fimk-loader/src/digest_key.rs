@@ -25,8 +25,20 @@ pub fn ensure(account: Account) -> Result<()> {
     if fstatat(&directory, name.as_path(), AtFlags::AT_SYMLINK_NOFOLLOW).is_ok() {
         return Ok(());
     }
-    make(&directory, &name, account)
-        .map_err(|cause| Error::new(Status::Io, format!("{PATH} cannot be made: {cause}")))
+    make(&directory, &name, account).map_err(|cause| {
+        let hint = hint(&cause);
+        Error::new(Status::Io, format!("{PATH} cannot be made: {cause}{hint}"))
+    })
+}
+
+/// A unit may write to nothing below `/etc`: there the key comes with the package.
+fn hint(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "; where a unit keeps the loader from writing there, run /usr/libexec/fimk/prepare, then start it again"
+        }
+        _ => "",
+    }
 }
 
 /// Written under another name and then linked: a key that is there is whole, and never replaced.
@@ -56,5 +68,16 @@ fn make(directory: &OwnedFd, name: &Path, account: Account) -> std::io::Result<(
     match linked {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(cause) => Err(cause.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_can_be_written_it_is_said_what_makes_the_key() {
+        assert!(hint(&Errno::EROFS.into()).contains("/usr/libexec/fimk/prepare"));
+        assert_eq!(hint(&Errno::ENOSPC.into()), "");
     }
 }

@@ -26,6 +26,10 @@ mod life;
 mod log;
 mod marker;
 mod memory;
+// As all tests say it.
+#[cfg(test)]
+#[path = "../../../tests/src/not_run.rs"]
+mod not_run;
 mod notify;
 mod objects;
 mod packets;

@@ -126,6 +126,13 @@ fn filter(
     unlink_in: [i32; 2],
     service: bool,
 ) -> std::result::Result<BpfProgram, Box<dyn std::error::Error>> {
+    program(to_forward(unlink_in, service)?)
+}
+
+fn to_forward(
+    unlink_in: [i32; 2],
+    service: bool,
+) -> std::result::Result<Rules, Box<dyn std::error::Error>> {
     let mut rules = calls(&CALLS)?;
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_poll, Vec::new());
@@ -148,7 +155,7 @@ fn filter(
     if service {
         rules.extend(handing_over()?);
     }
-    program(rules)
+    Ok(rules)
 }
 
 /// What a service needs besides: it answers callers, asks who they are and makes channels.
@@ -200,6 +207,18 @@ fn is(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Another machine has no poll.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_readme_says_how_many_calls_are_listed() {
+        let listed = |service| to_forward([3, 4], service).map(|rules| rules.len()).ok();
+        let alone = listed(false).unwrap_or_default();
+        let besides = listed(true).unwrap_or_default() - alone;
+        let page = include_str!("../../../README.md");
+        let sentence = format!("a list of {alone} calls (a service has {besides} more,");
+        assert!(page.contains(&sentence), "{sentence}");
+    }
 
     #[test]
     fn the_filter_compiles_and_lists_no_call_that_makes_or_starts_anything() {

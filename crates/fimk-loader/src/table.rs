@@ -153,15 +153,19 @@ impl<K: Plain, V: Plain> Table<K, V> {
 #[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
 mod tests {
     use super::*;
+    use crate::not_run::not_run;
     use libbpf_rs::MapType;
 
-    /// `None`, said loudly, where the test cannot run.
+    /// `None`, with a word, where the test cannot run.
     fn table(capacity: u32) -> Option<Table<u64, u64>> {
         let options = system::map_options();
         let map = MapHandle::create(MapType::Hash, Some("fimk_test"), 8, 8, capacity, &options);
-        map.inspect_err(|cause| eprintln!("NOT RUN: no BPF map can be made: {cause}"))
-            .ok()
-            .map(Table::new)
+        map.inspect_err(|cause| {
+            let why = format!("no BPF map can be made: {cause}");
+            not_run("a walk over a table", &why);
+        })
+        .ok()
+        .map(Table::new)
     }
 
     #[test]

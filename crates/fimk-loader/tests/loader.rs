@@ -18,7 +18,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use nix::unistd::User;
 use zerocopy::FromBytes;
 
-use harness::{Loader, Place};
+use harness::{Loader, Place, not_run};
 
 fn status_of(pid: &str, field: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -171,7 +171,10 @@ fn or_refused(mut loader: Loader) -> Option<Loader> {
         log.contains("the source bpf cannot serve: this kernel refuses BPF trampolines"),
         "{log}"
     );
-    eprintln!("NOT RUN: this kernel refuses BPF trampolines; run it in a virtual machine");
+    not_run(
+        "the source bpf",
+        "this kernel refuses BPF trampolines; run it in a virtual machine",
+    );
     None
 }
 

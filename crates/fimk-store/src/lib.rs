@@ -41,6 +41,10 @@ mod retention;
 mod size;
 mod store;
 mod synced;
+// As all tests say it.
+#[cfg(test)]
+#[path = "../../../tests/src/not_run.rs"]
+mod not_run;
 #[cfg(test)]
 mod tests;
 mod trouble;

@@ -149,10 +149,11 @@ fn a_change_tells_the_login_and_every_ancestor_up_to_the_leader_of_the_session()
         &["--fork", "--wait", "sh", "-c", SESSION, text(&path), &login],
     );
     if !session.succeeded {
-        println!(
-            "not run: this kernel has no login uids (CONFIG_AUDIT), or they are fixed: {}",
+        let why = format!(
+            "there are no login uids (CONFIG_AUDIT), or they are fixed: {}",
             session.output
         );
+        not_run("the login of a change", &why);
         return;
     }
     let expected = Expect::action("modified").of(&path).adds("two");

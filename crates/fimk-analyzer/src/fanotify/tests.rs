@@ -7,13 +7,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::{
-    sys::fanotify::{EventFFlags, InitFlags},
-    unistd::geteuid,
-};
+use nix::sys::fanotify::{EventFFlags, InitFlags};
 use tempfile::{TempDir, tempdir};
 
 use super::{resolve::is_of_a_name, *};
+use crate::not_run::not_run;
 
 /// A group as the loader makes it, the directories `in` (marked) and `out` (not), or nothing without root.
 struct Scene {
@@ -29,14 +27,19 @@ impl Scene {
                 | libc::FAN_REPORT_TARGET_FID
                 | libc::FAN_REPORT_PIDFD,
         )
-        .or_else(|| Self::with(libc::FAN_REPORT_DFID_NAME))
+        .or_else(Self::of_names)
+    }
+
+    /// With the oldest flags that serve; `None`, with a word, where there is no such group.
+    fn of_names() -> Option<Self> {
+        let scene = Self::with(libc::FAN_REPORT_DFID_NAME);
+        if scene.is_none() {
+            not_run("a fanotify group", "needs root, and Linux 5.9 or newer");
+        }
+        scene
     }
 
     fn with(flags: u32) -> Option<Self> {
-        if !geteuid().is_root() {
-            eprintln!("not run: needs root (a fanotify group with pidfds)");
-            return None;
-        }
         let init = InitFlags::from_bits_retain(flags)
             | InitFlags::FAN_CLOEXEC
             | InitFlags::FAN_UNLIMITED_QUEUE;
@@ -252,7 +255,7 @@ fn what_is_forgotten_and_written_elsewhere_is_nothing_unknown() {
 
 #[test]
 fn without_fan_rename_the_two_halves_are_told_apart() {
-    let Some(mut scene) = Scene::with(libc::FAN_REPORT_DFID_NAME) else {
+    let Some(mut scene) = Scene::of_names() else {
         return;
     };
     let inside = bytes(&scene.path("in"));
@@ -413,7 +416,10 @@ fn whole_scene() -> Option<Scene> {
     let mask = names_mask() | content_mask() | MaskFlags::FAN_RENAME;
     let marked = scene.group.fanotify.mark(flags, mask, &top, None::<&str>);
     if !scene.group.takes_wholes() || marked.is_err() {
-        eprintln!("not run: {marked:?}");
+        not_run(
+            "a whole file system",
+            &format!("this kernel does not tell enough ({marked:?})"),
+        );
         return None;
     }
     let id = Group::file_system_of(&top).expect("every file system has one");

@@ -29,6 +29,7 @@ use nix::{
 use tempfile::tempdir;
 
 use super::*;
+use crate::not_run::not_run;
 
 /// Tells the second run which directory is its own.
 const INSIDE: &str = "FIMK_TEST_SANDBOX";
@@ -43,7 +44,10 @@ fn inside(name: &str, capabilities: &str) -> Option<PathBuf> {
         return Some(directory);
     }
     if !geteuid().is_root() {
-        eprintln!("not run: needs root (it becomes nobody with CAP_DAC_READ_SEARCH)");
+        not_run(
+            name,
+            "needs root (it becomes nobody with CAP_DAC_READ_SEARCH)",
+        );
         return None;
     }
     let directory = tempdir().expect("a directory");
@@ -311,7 +315,7 @@ fn the_fanotify_group_is_marked_and_read_inside() {
     let Ok(fanotify) =
         nix::sys::fanotify::Fanotify::init(init, nix::sys::fanotify::EventFFlags::O_RDONLY)
     else {
-        eprintln!("not run: this kernel gives no fanotify group without root");
+        not_run(name, "this kernel gives no fanotify group without root");
         return;
     };
     entered(&directory);
@@ -352,7 +356,7 @@ fn a_process_with_threads_is_refused() {
 #[test]
 fn root_is_refused() {
     if !geteuid().is_root() {
-        eprintln!("not run: needs root");
+        not_run("root is refused", "needs root");
         return;
     }
     assert!(

@@ -19,6 +19,7 @@ use nix::{
 };
 
 use super::*;
+use crate::not_run::not_run;
 
 /// Tells the second run which directory is its own.
 const INSIDE: &str = "FIMK_TEST_FORWARDER_SANDBOX";
@@ -32,7 +33,7 @@ fn inside(name: &str) -> Option<PathBuf> {
         return Some(directory);
     }
     if !geteuid().is_root() {
-        eprintln!("not run: needs root (it becomes nobody)");
+        not_run(name, "needs root (it becomes nobody)");
         return None;
     }
     let directory = tempfile::tempdir().expect("a directory");

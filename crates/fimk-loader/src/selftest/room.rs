@@ -123,11 +123,15 @@ pub fn watch(path: &Path) -> Result<()> {
 #[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
 mod tests {
     use super::*;
+    use crate::not_run::not_run;
 
     #[test]
     fn only_old_directories_of_self_tests_are_removed() {
         if !nix::unistd::Uid::effective().is_root() {
-            eprintln!("NOT RUN: needs root, whose directories are looked for");
+            not_run(
+                "old directories of self-tests",
+                "needs root, whose directories are looked for",
+            );
             return;
         }
         let place = tempfile::tempdir().expect("a directory");

@@ -1,6 +1,10 @@
 //! A place for the real loader to run in, and the loader.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+// As all tests say it.
+#[path = "../../../../tests/src/not_run.rs"]
+mod not_run;
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -10,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
+
+pub use not_run::not_run;
 
 /// A directory with a BPF file system, a script, and a copy of the analyzer that anybody may execute.
 pub struct Place {
@@ -28,10 +34,13 @@ pub struct Loader {
 }
 
 impl Place {
-    /// `None`, said loudly, where the test cannot run.
+    /// `None`, with a word, where the test cannot run.
     pub fn new(script: &str) -> Option<Self> {
         if !Uid::effective().is_root() {
-            eprintln!("NOT RUN: needs root, a BPF file system and the loader's real privileges");
+            not_run(
+                "the loader",
+                "needs root, a BPF file system and the loader's real privileges",
+            );
             return None;
         }
         let place = Self {

@@ -9,16 +9,38 @@ use std::{
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::StoreError;
+use crate::{StoreError, not_run::not_run};
 
 /// A small file system, mounted; none where that cannot be.
 struct Small {
+    kind: &'static str,
     point: TempDir,
     _image: TempDir,
 }
 
 impl Small {
-    fn new(kind: &str) -> Option<Self> {
+    /// One of each kind.
+    fn ones() -> Vec<Self> {
+        Self::of(&["tmpfs", "ext4"])
+    }
+
+    /// Of those kinds that can be had; one line for all that cannot.
+    fn of(kinds: &[&'static str]) -> Vec<Self> {
+        let (mut ones, mut lacking) = (Vec::new(), Vec::new());
+        for kind in kinds {
+            match Self::new(kind) {
+                Some(small) => ones.push(small),
+                None => lacking.push(*kind),
+            }
+        }
+        if !lacking.is_empty() {
+            let why = format!("{} cannot be mounted here", lacking.join(", "));
+            not_run("a full file system", &why);
+        }
+        ones
+    }
+
+    fn new(kind: &'static str) -> Option<Self> {
         let (point, image) = (tempdir().unwrap(), tempdir().unwrap());
         let file = image.path().join("image");
         let mounted = if kind == "tmpfs" {
@@ -30,14 +52,11 @@ impl Small {
                 && mount(&["-o", "loop", name], point.path())
         };
         let small = Self {
+            kind,
             point,
             _image: image,
         };
-        if mounted {
-            return Some(small);
-        }
-        eprintln!("not run on {kind}: it cannot be mounted here");
-        None
+        mounted.then_some(small)
     }
 
     /// Writes a file until nothing more goes in.
@@ -83,10 +102,8 @@ fn commit(store: &mut Store, number: u64) {
 
 #[test]
 fn a_full_disk_loses_nothing_and_is_written_again_when_it_has_space() {
-    for kind in ["tmpfs", "ext4"] {
-        let Some(small) = Small::new(kind) else {
-            continue;
-        };
+    for small in Small::ones() {
+        let kind = small.kind;
         let dir = small.point.path().join("state");
         fs::create_dir(&dir).unwrap();
         let mut store = open(&dir);
@@ -131,10 +148,8 @@ fn a_full_disk_loses_nothing_and_is_written_again_when_it_has_space() {
 
 #[test]
 fn numbers_told_on_a_full_disk_are_not_used_again_after_a_kill() {
-    for kind in ["tmpfs", "ext4"] {
-        let Some(small) = Small::new(kind) else {
-            continue;
-        };
+    for small in Small::ones() {
+        let kind = small.kind;
         let dir = small.point.path().join("state");
         fs::create_dir(&dir).unwrap();
         let mut store = open(&dir);
@@ -159,7 +174,7 @@ fn numbers_told_on_a_full_disk_are_not_used_again_after_a_kill() {
 
 #[test]
 fn a_disk_that_is_full_at_the_start_or_read_only_is_a_sentence() {
-    let Some(small) = Small::new("tmpfs") else {
+    let Some(small) = Small::of(&["tmpfs"]).pop() else {
         return;
     };
     let dir = small.point.path().join("state");

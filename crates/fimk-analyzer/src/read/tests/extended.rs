@@ -10,6 +10,7 @@ use rustix::{
 use tempfile::TempDir;
 
 use super::*;
+use crate::not_run::not_run;
 
 /// A file on a file system with user attributes; none, with a word, where the one of this test has none.
 fn file(test: &str) -> Option<(TempDir, std::path::PathBuf)> {
@@ -19,7 +20,7 @@ fn file(test: &str) -> Option<(TempDir, std::path::PathBuf)> {
     match setxattr(&path, "user.note", b"one", XattrFlags::empty()) {
         Ok(()) => Some((directory, path)),
         Err(Errno::OPNOTSUPP) => {
-            eprintln!("not run: {test}: /var/tmp has no extended attributes");
+            not_run(test, "/var/tmp has no extended attributes");
             None
         }
         Err(error) => panic!("no attribute can be set: {error}"),
@@ -105,7 +106,7 @@ fn attributes_beyond_the_limit_are_counted_and_those_of_the_system_come_first() 
     if privileged.is_ok() {
         assert_eq!(extended.capabilities.as_deref(), Some("cap_net_raw+ep"));
     } else {
-        eprintln!("not run: capabilities: only root can set them");
+        not_run("capabilities", "only root can set them");
     }
 }
 

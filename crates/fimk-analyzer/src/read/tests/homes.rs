@@ -10,6 +10,7 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::*;
+use crate::not_run::not_run;
 
 /// A user that no host has, and another.
 const EVE: u32 = 61_234;
@@ -27,7 +28,7 @@ impl Scene {
     /// None, with a word, where directories cannot be given to others.
     fn new(test: &str) -> Option<Self> {
         if !geteuid().is_root() {
-            eprintln!("not run: {test}: only root can give files to other users");
+            not_run(test, "only root can give files to other users");
             return None;
         }
         let directory = tempdir().expect("a directory");
