@@ -96,8 +96,9 @@ impl Refusal {
                     .to_owned()
             }
             Self::TooSlow => format!(
-                "a request must come, and its answer be taken, within {} seconds",
-                connection::LIFETIME.as_secs()
+                "a request must come within {0} seconds, and its answer be taken within {1}, some of it every {0}",
+                connection::LIFETIME.as_secs(),
+                connection::ANSWERED_WITHIN.as_secs()
             ),
         }
     }
