@@ -330,6 +330,16 @@ impl Server {
         }
     }
 
+    /// Says once that nobody marks whole file systems any more, and offers it to no other analyzer.
+    pub fn look_after_marker(&mut self) {
+        if self.source.marker.take_if(|it| it.has_ended()).is_some() {
+            log::line(
+                "who marks whole file systems for fanotify has ended, and no more are marked: restart fimk-loader, and see \
+                 what ended it",
+            );
+        }
+    }
+
     /// The rings to wait on: that of the records, and that of the ends.
     pub fn rings(&self) -> (Option<&Forward>, Option<&Ends>) {
         (self.forward.as_ref(), self.ends.as_ref())
