@@ -97,6 +97,8 @@ pub struct Engine {
     pub(crate) patience: Patience,
     /// What hangs, or may not be read for a while.
     pub(crate) stalled: crate::stalled::Stalled,
+    /// Names that lost their objects and that comparisons could not remember.
+    pub(crate) moves_left_out: u64,
     /// The homes that the rules were made for.
     pub(crate) homes: Arc<Table>,
     /// A link that a rule spells out below a home leads elsewhere now.
@@ -231,6 +233,7 @@ impl Engine {
             store: parts.store,
             patience: parts.patience,
             stalled: crate::stalled::Stalled::default(),
+            moves_left_out: 0,
             key_id: parts.key_id,
             users: Users::default(),
             peers,

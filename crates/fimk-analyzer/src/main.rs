@@ -85,6 +85,7 @@ use fimk_core::{
 };
 use fimk_store::Store;
 use fimk_wire::{Packet, REASON_SENTENCES, SOURCE_NAMES, raw};
+use nix::sys::stat::{Mode, umask};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
@@ -110,6 +111,10 @@ use crate::{
 /// Loading and attaching takes the loader seconds, on a slow emulated machine a minute.
 const READY_PATIENCE: Duration = Duration::from_secs(180);
 
+/// Of every file of this process, whoever started it: outputs and metrics are for others to read, and each has a mode of its own.
+/// Those of the database lie where nobody else comes.
+const UMASK: Mode = Mode::from_bits_truncate(0o022);
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,6 +132,7 @@ fn run() -> Result<(), Failure> {
         return Ok(());
     }
     let args = args::parse(std::env::args().skip(1))?;
+    umask(UMASK);
     // Before anything takes long: a signal that comes from here on is answered when all is watched.
     let hangup = caught(SIGHUP)?;
     let origin = Origin::of(&args);

@@ -16,14 +16,12 @@ use std::{
 };
 
 use fimk_core::config;
-use nix::sys::stat::{Mode, umask};
 use serde_json::{Value, json};
 
 use crate::status::{known, path};
 
-/// Others may read it: the collector is another user.
+/// Others may read it: the collector is another user. The umask of `main` lets it.
 const MODE: u32 = 0o644;
-const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// What became of them.
 #[derive(Debug, Default)]
@@ -47,7 +45,6 @@ pub struct Metrics {
 impl Metrics {
     /// Begins at once.
     pub fn start(config: config::Metrics) -> io::Result<Self> {
-        umask(UMASK);
         let (texts, wanted) = sync_channel::<String>(1);
         let counts = Arc::new(Mutex::new(Counts::default()));
         let (shared, at) = (Arc::clone(&counts), config.clone());
@@ -155,7 +152,6 @@ mod tests {
         let other = directory.path().join("other");
         fs::write(&other, "precious").expect("it is ours");
         symlink(&other, config.new_path()).expect("it is ours");
-        umask(UMASK);
         for text in ["a 1\n", "a 2\n"] {
             write(&config, text).expect("written");
             assert_eq!(fs::read_to_string(&config.path).expect("there"), text);

@@ -239,6 +239,15 @@ impl Patience {
         Hangs(sentence)
     }
 
+    /// A reading ended in a panic, whose words are on standard error: it is tried again like one that hangs.
+    pub fn say_failed(&mut self, path: &BytePath) {
+        if self.news.len() < LEFT_BEHIND_MAX {
+            self.news.push(format!(
+                "no thread could read {path}: this is an error in fimk, please report it with the log; it is tried again"
+            ));
+        }
+    }
+
     /// Whether a place answered so lately that it was told already. From now on it does not.
     fn answered_lately(&mut self, place: &BytePath) -> bool {
         let quiet = self.quiet;
@@ -376,6 +385,11 @@ mod tests {
     use super::*;
     use crate::{homes::Homes, key::DigestKey};
 
+    /// After which what is meant to hang does.
+    const SOON: Duration = Duration::from_millis(20);
+    /// Within which what is meant to answer does, however busy the host is.
+    const LATE: Duration = Duration::from_secs(60);
+
     fn patience(silence: Duration) -> Patience {
         let key = Arc::new(DigestKey::from_bytes([7; 32]));
         let mut patience = Patience::new(Reader::new(key, 4096, Homes::default()));
@@ -386,7 +400,7 @@ mod tests {
     #[test]
     fn what_hangs_is_left_alone_until_it_answers_and_the_rest_goes_on() {
         let mounts = Mounts::default();
-        let mut patience = patience(Duration::from_millis(20));
+        let mut patience = patience(SOON);
         let (stuck, free) = (BytePath::new(b"/stuck"), BytePath::new(b"/free"));
         let (release, held) = channel::<()>();
         let hang = move |_: &Reader| held.recv().is_ok();
@@ -397,6 +411,7 @@ mod tests {
             assert!(patience.ask(path, &mounts, |_| ()).is_err(), "{path}");
         }
         assert!(patience.news().is_empty(), "it is told once");
+        patience.silence = LATE;
         assert_eq!(patience.ask(&free, &mounts, |_| 7), Ok(7));
         release.send(()).expect("it waits");
         while patience.ask(&stuck, &mounts, |_| ()).is_err() {
@@ -407,7 +422,7 @@ mod tests {
     /// What is told of a place that hangs, answers, and hangs again.
     fn told_of_a_place_that_hangs_twice(quiet: Duration) -> usize {
         let mounts = Mounts::default();
-        let mut patience = patience(Duration::from_millis(20));
+        let mut patience = patience(SOON);
         patience.quiet = quiet;
         let stuck = BytePath::new(b"/stuck");
         for _ in 0..2 {

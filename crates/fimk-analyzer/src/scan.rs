@@ -221,6 +221,10 @@ impl Engine {
                     scan.read_again();
                     self.leave_out(scan, &path)?;
                 }
+                Next::Failed(path) => {
+                    self.patience.say_failed(&path);
+                    self.leave_out(scan, &path)?;
+                }
                 Next::Wait => {}
             }
             if scan.is_turn() {

@@ -31,12 +31,17 @@ pub struct Stalled {
     touches: HashMap<BytePath, Vec<Touch>>,
     touches_kept: usize,
     overflowed: bool,
+    /// Paths for which there was no room; one that comes again counts again.
+    pub left_out: u64,
+    /// Touches for which there was no room.
+    pub touches_lost: u64,
 }
 
 impl Stalled {
     /// It could not be read. Whether that is news.
     pub fn add(&mut self, path: &BytePath) -> bool {
         if self.paths.len() >= STALLED_MAX && !self.paths.contains_key(path) {
+            self.left_out += 1;
             return !std::mem::replace(&mut self.overflowed, true);
         }
         let next = Instant::now() + RETRY_EVERY;
@@ -76,10 +81,13 @@ impl Stalled {
             return;
         }
         self.unrecorded.remove(path);
-        if self.touches_kept + touches.len() <= TOUCHES_MAX {
-            self.touches_kept += touches.len();
+        let room = TOUCHES_MAX - self.touches_kept;
+        let (fitting, lost) = touches.split_at(room.min(touches.len()));
+        self.touches_lost += lost.len() as u64;
+        if !fitting.is_empty() {
+            self.touches_kept += fitting.len();
             let kept = self.touches.entry(path.clone()).or_default();
-            kept.extend_from_slice(touches);
+            kept.extend_from_slice(fitting);
         }
     }
 
@@ -164,7 +172,7 @@ mod tests {
         assert!((1..STALLED_MAX).all(|number| stalled.add(&path(number))));
         assert!(stalled.add(&path(STALLED_MAX)) && stalled.overflowed());
         assert!(!stalled.add(&path(STALLED_MAX + 1)));
-        assert_eq!(stalled.len(), STALLED_MAX);
+        assert_eq!((stalled.len(), stalled.left_out), (STALLED_MAX, 2));
         assert!((0..STALLED_MAX).all(|number| !stalled.remove(&path(number))));
         assert!(!stalled.overflowed() && stalled.next_due().is_none());
     }
@@ -182,9 +190,11 @@ mod tests {
         assert_eq!(stalled.take_touches(&path).len(), 2);
         assert!(!stalled.remove(&path), "it is recorded with an event");
         stalled.add(&path);
-        for _ in 0..2 * TOUCHES_MAX {
-            stalled.keep(&path, &[touch()]);
+        stalled.keep(&path, &[touch()]);
+        for _ in 0..TOUCHES_MAX {
+            stalled.keep(&path, &[touch(), touch()]);
         }
+        assert_eq!(stalled.touches_lost, TOUCHES_MAX as u64 + 1);
         assert_eq!(stalled.take_touches(&path).len(), TOUCHES_MAX);
         assert_eq!(stalled.touches_kept, 0);
     }

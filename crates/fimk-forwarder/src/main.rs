@@ -205,7 +205,7 @@ fn start(
         return Err(Failure::new(Status::Internal, "an output without network"));
     };
     let thread = thread::Builder::new().name("output".to_owned());
-    let started = match (&remote.way, receiver::receiver(remote, output.format)) {
+    let started = match (&remote.way, receiver::receiver(remote)) {
         (Way::Graphite(config), _) => {
             let meter = Meter::new(name, (remote, (**config).clone()), analyzer, stop);
             thread.spawn(move || meter.run())

@@ -7,7 +7,7 @@ mod udp;
 
 use std::time::Duration;
 
-use fimk_core::config::{Format, Remote, Way};
+use fimk_core::config::{Remote, Way};
 
 /// Records that one call sets aside at most: all are named in one request to the analyzer, which has a limit.
 pub const REFUSED_MAX: usize = 16;
@@ -56,12 +56,12 @@ pub trait Receiver: Send {
 const AT_ONCE: usize = 256;
 
 /// As configured; none for one that takes no events.
-pub fn receiver(remote: &Remote, format: Format) -> Option<Box<dyn Receiver>> {
+pub fn receiver(remote: &Remote) -> Option<Box<dyn Receiver>> {
     let timeout = remote.timeout();
     Some(match &remote.way {
         Way::Syslog(config) => syslog::receiver((**config).clone(), timeout),
         Way::Udp(config) => Box::new(udp::Udp::new(config.addresses.clone())),
-        Way::Http(config) => Box::new(http::Http::new((**config).clone(), format, timeout)),
+        Way::Http(config) => Box::new(http::Http::new((**config).clone(), timeout)),
         Way::Graphite(_) => return None,
     })
 }

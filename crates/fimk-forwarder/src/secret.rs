@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Of a key with its certificates, or a token.
-const BYTES_MAX: u64 = 256 << 10;
+pub const BYTES_MAX: u64 = 256 << 10;
 
 /// Of a token.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -21,7 +21,7 @@ const FORBIDDEN: u32 = 0o037;
 /// # Errors
 /// A sentence: it cannot be read, or others can read or change it.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let (bytes, meta) = open(path)?;
+    let (bytes, meta) = open(path, BYTES_MAX)?;
     let mode = meta.mode() & 0o7777;
     if mode & FORBIDDEN != 0 {
         return Err(format!(
@@ -32,12 +32,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The content of a file that is no secret.
+/// The content of a file that is no secret, and has no more bytes than these.
 ///
 /// # Errors
 /// A sentence: it cannot be read.
-pub fn read_public(path: &Path) -> Result<Vec<u8>, String> {
-    open(path).map(|(bytes, _)| bytes)
+pub fn read_public(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    open(path, bytes_max).map(|(bytes, _)| bytes)
 }
 
 /// The token in a file: its first line, printable ASCII.
@@ -61,7 +61,7 @@ pub fn token(path: &Path) -> Result<String, String> {
     Ok(String::from_utf8_lossy(line).into_owned())
 }
 
-fn open(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), String> {
+fn open(path: &Path, bytes_max: u64) -> Result<(Vec<u8>, std::fs::Metadata), String> {
     let unreadable = |error: std::io::Error| {
         format!(
             "{} cannot be read ({error}): let the user fimk-forwarder read it",
@@ -77,13 +77,13 @@ fn open(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), String> {
     let meta = file.metadata().map_err(unreadable)?;
     let mut bytes = Vec::new();
     if meta.is_file() {
-        file.take(BYTES_MAX + 1)
+        file.take(bytes_max + 1)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
     }
-    if !meta.is_file() || bytes.len() as u64 > BYTES_MAX {
+    if !meta.is_file() || bytes.len() as u64 > bytes_max {
         return Err(format!(
-            "{} is no regular file of at most {BYTES_MAX} bytes",
+            "{} is no regular file of at most {bytes_max} bytes: name one that is",
             path.display()
         ));
     }
@@ -132,5 +132,24 @@ mod tests {
         }
         assert!(token(directory.path()).is_err());
         assert!(token(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_refused_at_once_and_said_what_to_do_about() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("bundle");
+        fs::write(&path, "12345678").expect("written");
+        assert_eq!(read_public(&path, 8), Ok(b"12345678".to_vec()));
+        let too_large = read_public(&path, 7).expect_err("one byte too much");
+        fs::remove_file(&path).expect("it is ours");
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        nix::unistd::mkfifo(&path, mode).expect("it is ours");
+        let pipe = read_public(&path, 8).expect_err("nobody writes to it");
+        for error in [too_large, pipe] {
+            assert!(
+                error.contains("at most") && error.contains("name one"),
+                "{error}"
+            );
+        }
     }
 }

@@ -21,7 +21,7 @@ const SYSTEM: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// A bundle of some hundred certificates has a quarter of a MiB: `secret` takes less, and this is none.
+/// A bundle of some hundred certificates has a quarter of a MiB, which is all that `secret` takes of others.
 const BUNDLE_BYTES_MAX: u64 = 8 << 20;
 
 /// A connection that has not begun. The files are read each time, so that new certificates count at once.
@@ -45,7 +45,10 @@ fn config(tls: &Tls) -> Result<ClientConfig, String> {
     match &tls.own {
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => {
-            let chain = certificates(certificate, &secret::read_public(certificate)?)?;
+            let chain = certificates(
+                certificate,
+                &secret::read_public(certificate, secret::BYTES_MAX)?,
+            )?;
             let der = PrivateKeyDer::from_pem_slice(&secret::read(key)?)
                 .map_err(|_| format!("{} holds no private key in PEM", key.display()))?;
             builder.with_client_auth_cert(chain, der).map_err(|error| {
@@ -68,7 +71,10 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
             .ok_or("the system trusts no certificates: install ca-certificates, or give tls_ca")?,
     };
     // Of a system's many some may be ones that we do not understand.
-    let (good, _) = roots.add_parsable_certificates(certificates(&path, &bundle(&path)?)?);
+    let (good, _) = roots.add_parsable_certificates(certificates(
+        &path,
+        &secret::read_public(&path, BUNDLE_BYTES_MAX)?,
+    )?);
     if good == 0 {
         return Err(format!(
             "{} holds no certificate that can be trusted",
@@ -80,20 +86,6 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
 
 fn system() -> Option<PathBuf> {
     SYSTEM.iter().map(PathBuf::from).find(|path| path.exists())
-}
-
-fn bundle(path: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(BUNDLE_BYTES_MAX).read_to_end(&mut bytes));
-    read.map_err(|error| {
-        format!(
-            "{} cannot be read ({error}): let the user fimk-forwarder read it",
-            path.display()
-        )
-    })?;
-    Ok(bytes)
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

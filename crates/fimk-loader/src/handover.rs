@@ -23,7 +23,7 @@ use crate::analyzers::{Analyzers, End, Started};
 use crate::directories;
 use crate::error::{Error, Result};
 use crate::exit::Status;
-use crate::log;
+use crate::log::{self, Quietly};
 use crate::system;
 use crate::user::Account;
 
@@ -37,8 +37,6 @@ const CALLS_A_ROUND: u32 = 8;
 /// second. Others wait in the backlog meanwhile, or are refused by the kernel.
 const CALLS_MAX: u32 = 32;
 const CALLS_WITHIN: Duration = Duration::from_secs(1);
-/// Between two lines about callers that were turned away.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// The socket, and who is served.
 pub struct Handover {
@@ -292,28 +290,6 @@ impl Calls {
     }
 }
 
-/// One line at a time.
-#[derive(Default)]
-pub struct Quietly {
-    spoke: Option<Instant>,
-    silent: u64,
-}
-
-impl Quietly {
-    /// How many lines were held back since the last, if one may be written now.
-    pub fn may_speak(&mut self, now: Instant) -> Option<u64> {
-        if self
-            .spoke
-            .is_some_and(|spoke| now.duration_since(spoke) < QUIET)
-        {
-            self.silent += 1;
-            return None;
-        }
-        self.spoke = Some(now);
-        Some(std::mem::take(&mut self.silent))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,16 +307,5 @@ mod tests {
         assert_eq!(calls.rests_until(later), None);
         calls.count(later);
         assert_eq!(calls.count, 1);
-    }
-
-    #[test]
-    fn lines_that_are_held_back_are_counted() {
-        let now = Instant::now();
-        let mut quietly = Quietly::default();
-        assert_eq!(quietly.may_speak(now), Some(0));
-        for _ in 0..5 {
-            assert_eq!(quietly.may_speak(now), None);
-        }
-        assert_eq!(quietly.may_speak(now + QUIET), Some(5));
     }
 }

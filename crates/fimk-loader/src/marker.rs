@@ -11,10 +11,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use fimk_wire::raw;
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::fanotify::{Fanotify, MarkFlags, MaskFlags};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, send};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, UnixAddr, recvmsg, send};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, getpid, getppid, setpgid};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -44,6 +46,11 @@ impl Marker {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         // Where it hangs or is gone, the queue says so.
         let _ = send(self.socket.as_raw_fd(), request.as_bytes(), flags);
+    }
+
+    /// Whether its process has ended.
+    pub fn has_ended(&self) -> bool {
+        has_ended(self.socket.as_fd()).unwrap_or(false)
     }
 }
 
@@ -85,8 +92,17 @@ fn attend(
     prctl::set_no_new_privs()?;
     capabilities::keep_for_marking()?;
     sandbox::enter_to_mark(group.as_fd().as_raw_fd())?;
+    serve(socket, |kind, directory| mark(group, kind, directory))?;
+    Ok(())
+}
+
+/// Answers requests until nobody can ask any more.
+fn serve(
+    socket: &OwnedFd,
+    mark: impl Fn(u32, Option<&OwnedFd>) -> nix::Result<()>,
+) -> nix::Result<()> {
     while let Some((request, directory)) = receive(socket)? {
-        let done = mark(group, u32::from(request.kind), directory.as_ref());
+        let done = mark(u32::from(request.kind), directory.as_ref());
         let answer = raw::fimk_mark {
             error: done.err().map_or(0, |errno| errno as i32),
             ..request
@@ -98,9 +114,13 @@ fn attend(
     Ok(())
 }
 
-/// The next request and its descriptor; none at the end. What is no request is passed over.
+/// Descriptors that the kernel passes with one message at most (`SCM_MAX_FD`): with room for all of them, all that came are
+/// known and closed.
+const DESCRIPTORS_MAX: usize = 253;
+
+/// The next request and its descriptor; none at the end. What is no request is passed over: it must not end who marks.
 fn receive(socket: &OwnedFd) -> nix::Result<Option<(raw::fimk_mark, Option<OwnedFd>)>> {
-    let mut space = nix::cmsg_space!(RawFd);
+    let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     loop {
         // One byte longer than a request, so that a longer one shows.
         let mut bytes = [0; size_of::<raw::fimk_mark>() + 1];
@@ -113,14 +133,8 @@ fn receive(socket: &OwnedFd) -> nix::Result<Option<(raw::fimk_mark, Option<Owned
                 Err(errno) => return Err(errno),
             };
         let length = message.bytes;
-        // Some fit where one is asked for: those are closed as well.
-        let mut descriptors = Vec::new();
-        for control in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(numbers) = control {
-                descriptors.extend(numbers.into_iter().map(system::adopt));
-            }
-        }
-        if length == 0 {
+        let mut descriptors = adopted(&message);
+        if length == 0 && has_ended(socket.as_fd())? {
             return Ok(None);
         }
         if let Some(request) = parse(&bytes[..length])
@@ -129,6 +143,27 @@ fn receive(socket: &OwnedFd) -> nix::Result<Option<(raw::fimk_mark, Option<Owned
             return Ok(Some((request, descriptors.pop())));
         }
     }
+}
+
+/// All descriptors that came with a message.
+fn adopted(message: &RecvMsg<'_, '_, UnixAddr>) -> Vec<OwnedFd> {
+    // An error says that some found no place among ours, which has room for many times those of one message.
+    let controls = message.cmsgs().into_iter().flatten();
+    let numbers = controls.filter_map(|control| match control {
+        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
+        _ => None,
+    });
+    numbers.flatten().map(system::adopt).collect()
+}
+
+/// Whether nobody has the other end any more: an empty packet looks the same to who reads.
+fn has_ended(socket: BorrowedFd<'_>) -> nix::Result<bool> {
+    let half_closed = PollFlags::from_bits_retain(libc::POLLRDHUP);
+    let mut asked = [PollFd::new(socket, half_closed)];
+    ppoll(&mut asked, Some(TimeSpec::new(0, 0)), None)?;
+    // `nix` has no name for that flag, and says of what has one that it does not know it.
+    let found = asked[0].revents();
+    Ok(found.is_none_or(|it| it.intersects(PollFlags::POLLHUP)))
 }
 
 /// Exactly one request of this build's version.
@@ -174,6 +209,11 @@ fn errors() -> MaskFlags {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test that cannot go on must stop")]
 mod tests {
+    use std::io::IoSlice;
+
+    use nix::fcntl::OFlag;
+    use nix::sys::socket::{ControlMessage, Shutdown, recv, sendmsg, shutdown};
+
     use super::*;
 
     #[test]
@@ -204,5 +244,83 @@ mod tests {
                 assert_eq!(request.version, version());
             }
         }
+    }
+
+    /// A request of nothing, with this cookie.
+    fn request(cookie: u64) -> raw::fimk_mark {
+        let mut request = raw::fimk_mark::new_zeroed();
+        request.version = version();
+        request.kind = kind(raw::FIMK_MARK_NOTHING);
+        request.cookie = cookie;
+        request
+    }
+
+    fn give(socket: &OwnedFd, bytes: &[u8], descriptors: &[RawFd]) {
+        let rights = [ControlMessage::ScmRights(descriptors)];
+        let with = if descriptors.is_empty() {
+            &[]
+        } else {
+            &rights[..]
+        };
+        let slices = [IoSlice::new(bytes)];
+        let flags = MsgFlags::empty();
+        sendmsg::<UnixAddr>(socket.as_raw_fd(), &slices, with, flags, None).expect("it listens");
+    }
+
+    fn answer(socket: &OwnedFd) -> raw::fimk_mark {
+        let mut bytes = [0; size_of::<raw::fimk_mark>()];
+        let length = recv(socket.as_raw_fd(), &mut bytes, MsgFlags::empty()).expect("an answer");
+        parse(&bytes[..length]).expect("of its version")
+    }
+
+    #[test]
+    fn whatever_it_is_sent_it_answers_the_next_request_and_keeps_no_descriptor() {
+        let (ours, theirs) = system::channel().expect("two ends");
+        let marker = std::thread::spawn(move || {
+            serve(&theirs, |_, directory| {
+                directory.map_or(Err(Errno::EBADF), |_| Ok(()))
+            })
+        });
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let one = request(1);
+        let (whole, number) = (one.as_bytes(), write.as_raw_fd());
+        for many in [0, 1, 2, 3, DESCRIPTORS_MAX] {
+            give(&ours, &[], &vec![number; many]);
+            give(&ours, &whole[1..], &vec![number; many]);
+            if many > 1 {
+                give(&ours, whole, &vec![number; many]);
+            }
+        }
+        give(&ours, request(7).as_bytes(), &[]);
+        let said = answer(&ours);
+        assert_eq!((said.cookie, said.error), (7, Errno::EBADF as i32));
+        give(&ours, request(8).as_bytes(), &[number]);
+        let said = answer(&ours);
+        assert_eq!((said.cookie, said.error), (8, 0));
+        // The answer is sent before its descriptor is closed: another one is behind that.
+        give(&ours, request(9).as_bytes(), &[]);
+        answer(&ours);
+        drop(write);
+        let left = nix::unistd::read(&read, &mut [0]);
+        assert_eq!(left, Ok(0), "nobody has the other end of the pipe");
+        assert_eq!(has_ended(ours.as_fd()), Ok(false));
+        drop(ours);
+        assert_eq!(marker.join().expect("it did not panic"), Ok(()));
+    }
+
+    #[test]
+    fn that_it_has_ended_is_seen() {
+        let (ours, theirs) = system::channel().expect("two ends");
+        let marker = Marker { socket: ours };
+        assert!(!marker.has_ended());
+        drop(theirs);
+        assert!(marker.has_ended());
+    }
+
+    #[test]
+    fn it_ends_when_nobody_can_ask_any_more() {
+        let (ours, theirs) = system::channel().expect("two ends");
+        shutdown(ours.as_raw_fd(), Shutdown::Write).expect("it is open");
+        assert_eq!(serve(&theirs, |_, _| Ok(())), Ok(()));
     }
 }

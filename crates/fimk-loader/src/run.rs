@@ -214,6 +214,7 @@ impl<'a> Run<'a> {
         }
         if due {
             server.recover_ends(now)?;
+            server.look_after_marker();
         }
         if now >= self.ends_from && server.forget()? {
             self.ends_from = now + TICK;

@@ -60,13 +60,14 @@ pub fn enter(unlink_in: [i32; 2], service: bool) -> Result<()> {
 }
 
 /// What marking file systems needs: one socket, memory, the end.
-const MARKERS_CALLS: [libc::c_long; 10] = [
+const MARKERS_CALLS: [libc::c_long; 11] = [
     libc::SYS_brk,
     libc::SYS_close,
     libc::SYS_exit_group,
     libc::SYS_madvise,
     libc::SYS_mremap,
     libc::SYS_munmap,
+    libc::SYS_ppoll,
     libc::SYS_recvmsg,
     libc::SYS_restart_syscall,
     libc::SYS_rt_sigreturn,

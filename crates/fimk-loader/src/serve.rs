@@ -20,8 +20,7 @@ use crate::counts::{Counts, Sums, counted};
 use crate::error::{Error, Result};
 use crate::fanotify;
 use crate::forward::{Forward, SharedChannel};
-use crate::handover::Quietly;
-use crate::log;
+use crate::log::{self, Quietly};
 use crate::objects;
 use crate::packets;
 use crate::plan;
@@ -328,6 +327,16 @@ impl Server {
         }
         if let Some(marker) = &self.source.marker {
             marker.mark_nothing();
+        }
+    }
+
+    /// Says once that nobody marks whole file systems any more, and offers it to no other analyzer.
+    pub fn look_after_marker(&mut self) {
+        if self.source.marker.take_if(|it| it.has_ended()).is_some() {
+            log::line(
+                "who marks whole file systems for fanotify has ended, and no more are marked: restart fimk-loader, and see \
+                 what ended it",
+            );
         }
     }
 

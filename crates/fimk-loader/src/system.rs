@@ -257,7 +257,7 @@ pub mod trial {
         }
     }
 
-    /// Maps the first page of a file shared; it is unmapped when dropped.
+    /// A part of a file, mapped shared; it is unmapped when dropped.
     pub struct Mapping {
         address: *mut libc::c_void,
         length: usize,

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -50,6 +51,11 @@ fn change(monitor: &Monitor, file: &Path, line: &str) -> u64 {
 fn lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    let meta = fs::metadata(path).expect("it is there");
+    meta.permissions().mode() & 0o777
 }
 
 /// The numbers of the events in a file of JSON lines.
@@ -285,6 +291,14 @@ fn metrics_go_to_another_file_and_to_none_while_fimk_runs() {
         assert!(error.contains("[metrics]"), "{error}");
     }
     assert!(!site.status()["metrics"].is_null());
+    // A file that is opened for events leaves those of metrics to all who read them.
+    let log = out.join("log");
+    let both = metrics("four.prom") + &to_file("log", &log, "");
+    reload(&site, &monitor, &both, "config_reloaded");
+    until("the fourth is written", &monitor, || {
+        out.join("four.prom").exists() && log.exists()
+    });
+    assert_eq!((mode(&out.join("four.prom")), mode(&log)), (0o644, 0o640));
     reload(&site, &monitor, &start, "config_reloaded");
     assert!(site.status()["metrics"].is_null());
     change(&monitor, &file, "it goes on");

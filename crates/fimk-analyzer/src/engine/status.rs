@@ -131,6 +131,10 @@ impl Engine {
                 "left_out",
                 json!(Some(self.beyond.count()).filter(|&count| count > 0)),
             ),
+            (
+                "moves_left_out",
+                json!(Some(self.moves_left_out).filter(|&count| count > 0)),
+            ),
             ("limit", json!(self.watch_max())),
             (
                 "refused",
@@ -222,7 +226,7 @@ impl Engine {
         known([
             ("settling", queue(self.settle.len(), None)),
             ("held", self.held_files()),
-            ("stalled", queue(self.stalled.len(), Some(STALLED_MAX))),
+            ("stalled", self.stalled_paths()),
             ("stash", queue(self.stash.len(), Some(PACKETS_MAX))),
             ("outbox", queue(self.channel.waiting(), Some(OUTBOX_MAX))),
             ("asked", queue(self.asked.len(), None)),
@@ -251,11 +255,17 @@ impl Engine {
     }
 
     fn held_files(&self) -> Value {
-        let mut held = queue(self.held.len(), Some(HELD_MAX));
-        if self.held.left_out > 0 {
-            held["left_out"] = json!(self.held.left_out);
-        }
-        held
+        let held = queue(self.held.len(), Some(HELD_MAX));
+        with_losses(held, [("left_out", self.held.left_out)])
+    }
+
+    fn stalled_paths(&self) -> Value {
+        let stalled = queue(self.stalled.len(), Some(STALLED_MAX));
+        let losses = [
+            ("left_out", self.stalled.left_out),
+            ("changes_lost", self.stalled.touches_lost),
+        ];
+        with_losses(stalled, losses)
     }
 
     fn connections(&self) -> Value {
@@ -271,4 +281,14 @@ impl Engine {
             },
         })
     }
+}
+
+/// A queue with those of these counts that are not 0.
+fn with_losses<const N: usize>(mut queue: Value, losses: [(&str, u64); N]) -> Value {
+    for (name, count) in losses {
+        if count > 0 {
+            queue[name] = json!(count);
+        }
+    }
+    queue
 }

@@ -46,7 +46,6 @@ pub(super) enum Stream {
     },
 }
 
-/// Where a link leads, from the link itself.
 impl Stream {
     /// The descriptor that it was read by.
     pub(super) fn content(self) -> Option<OwnedFd> {
@@ -57,6 +56,7 @@ impl Stream {
     }
 }
 
+/// Where a link leads, from the link itself.
 pub(super) fn link(place: &OwnedFd) -> nix::Result<BytePath> {
     readlinkat(place, "").map(|target| BytePath::new(target.as_bytes()))
 }

@@ -20,7 +20,6 @@ pub(super) const OWN: &[c_long] = &[
     libc::SYS_renameat,
     libc::SYS_renameat2,
     libc::SYS_sync_file_range,
-    libc::SYS_umask,
     libc::SYS_unlinkat,
     // The channel to the loader and the control socket.
     libc::SYS_accept4,

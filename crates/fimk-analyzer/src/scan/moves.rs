@@ -68,19 +68,23 @@ pub(super) struct Moves {
     left: HashMap<Identity, Left>,
     /// Names whose objects are to be looked for, in the order of the comparison.
     newcomers: Vec<BytePath>,
+    /// Names that lost their objects and are not remembered.
+    left_out: u64,
 }
 
 impl Moves {
     fn leaves(&mut self, path: BytePath, Recorded { object, seen }: Recorded, gone: bool) {
-        if self.left.len() < LEFT_MAX {
-            let left = Left {
-                path,
-                object,
-                seen,
-                gone,
-            };
-            self.left.entry(object).or_insert(left);
+        if self.left.len() >= LEFT_MAX {
+            self.left_out += u64::from(!self.left.contains_key(&object));
+            return;
         }
+        let left = Left {
+            path,
+            object,
+            seen,
+            gone,
+        };
+        self.left.entry(object).or_insert(left);
     }
 
     /// Where this object was recorded. Nobody else comes from there then.
@@ -132,6 +136,7 @@ impl Engine {
             return Ok(());
         }
         self.find_what_left(scan, below)?;
+        self.moves_left_out += std::mem::take(&mut scan.moves.left_out);
         let (mut new, mut replaced) = (Vec::new(), Vec::new());
         for path in newcomers {
             if self.store.record(&path).map_err(Failure::from)?.is_some() {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::time::{ClockId, clock_gettime};
+use crate::clock::cpu_used;
 
 /// Slept at a time: in between it is looked whether that is still needed.
 const NAP: Duration = Duration::from_millis(250);
@@ -78,11 +78,6 @@ impl Pace {
         let due = by_cpu.max(by_bytes).unwrap_or_default();
         due.saturating_sub(self.since.elapsed())
     }
-}
-
-/// CPU time of all threads of this process.
-fn cpu_used() -> Duration {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]

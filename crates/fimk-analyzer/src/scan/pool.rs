@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -62,7 +63,8 @@ struct Running {
 struct State<T> {
     questions: VecDeque<Question<T>>,
     running: BTreeMap<u64, Running>,
-    answers: BTreeMap<u64, (T, usize)>,
+    /// None: the job ended in a panic.
+    answers: BTreeMap<u64, (Option<T>, usize)>,
     /// Bytes of `answers`.
     kept: usize,
     /// Of older ones nobody wants the answer.
@@ -93,6 +95,8 @@ pub enum Next<T> {
     /// What was asked about this path hangs, be it the oldest question or one that was given up. The flag rises when
     /// the thread returns.
     Hangs(BytePath, Arc<AtomicBool>),
+    /// The oldest question, about this path, ended in a panic.
+    Failed(BytePath),
     /// Nothing yet.
     Wait,
 }
@@ -203,8 +207,9 @@ impl<T: Send + 'static> Pool<T> {
                 if was_full {
                     shared.asked.notify_all();
                 }
-                self.oldest_is_done();
-                return Next::Answer(answer);
+                let path = self.oldest_is_done();
+                let failed = || path.map_or(Next::Wait, Next::Failed);
+                return answer.map_or_else(failed, Next::Answer);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -246,9 +251,12 @@ impl<T: Send + 'static> Pool<T> {
         self.open.drain(..).map(|(path, _)| path).collect()
     }
 
-    fn oldest_is_done(&mut self) {
+    /// Says what it was about.
+    fn oldest_is_done(&mut self) -> Option<BytePath> {
         self.oldest += 1;
-        self.held -= self.open.pop_front().map_or(0, |(_, held)| held);
+        let (path, held) = self.open.pop_front()?;
+        self.held -= held;
+        Some(path)
     }
 
     fn add_thread(&mut self) {
@@ -315,7 +323,9 @@ impl<T> Worker<T> {
     fn run(self) {
         priority::step_back();
         while let Some((number, job)) = self.wait() {
-            let (answer, kept) = job(&self.reader);
+            // A panic must neither make its path seem to hang for ever nor take this thread away from the other questions.
+            let done = catch_unwind(AssertUnwindSafe(|| job(&self.reader)));
+            let (answer, kept) = done.map_or((None, 0), |(answer, kept)| (Some(answer), kept));
             let mut state = self.shared.lock();
             if state.running.remove(&number).is_none() {
                 // It was left behind, and another has its place.
@@ -365,7 +375,7 @@ impl<T> Worker<T> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
-    use std::sync::mpsc::channel;
+    use std::sync::{atomic::AtomicUsize, mpsc::channel};
 
     use super::*;
     use crate::{homes::Homes, key::DigestKey};
@@ -389,7 +399,7 @@ mod tests {
         loop {
             match pool.next(TURN, SILENCE * 100) {
                 Next::Answer(answer) => return Some(answer),
-                Next::Hangs(..) => return None,
+                Next::Hangs(..) | Next::Failed(_) => return None,
                 Next::Wait => {}
             }
         }
@@ -413,15 +423,51 @@ mod tests {
     #[test]
     fn large_answers_are_fetched_before_more_is_read() {
         let mut pool = pool(4);
+        let begun = Arc::new(AtomicUsize::new(0));
         for number in 0..64 {
-            pool.ask(path(number), 0, move |_| (number, KEPT_BYTES_MAX / 2));
+            let begun = Arc::clone(&begun);
+            pool.ask(path(number), 0, move |_| {
+                begun.fetch_add(1, Ordering::AcqRel);
+                (number, KEPT_BYTES_MAX / 2)
+            });
         }
-        thread::sleep(TURN);
-        let kept = pool.shared.lock().kept;
-        assert!(kept <= KEPT_BYTES_MAX * 3, "{kept}");
+        // None rests before the room is full, for questions wait.
+        while pool.shared.lock().idle < pool.threads {
+            thread::sleep(TURN);
+        }
+        let (kept, waiting) = {
+            let state = pool.shared.lock();
+            (state.kept, state.questions.len())
+        };
+        // Two fill the room; each of the other three threads may have begun one before.
+        let begun_by_now = begun.load(Ordering::Acquire);
+        assert!(kept >= KEPT_BYTES_MAX, "{kept}");
+        assert!((2..=5).contains(&begun_by_now), "{begun_by_now}");
+        assert_eq!(begun_by_now + waiting, 64);
         for number in 0..64 {
             assert_eq!(answer(&mut pool), Some(number));
         }
+        assert_eq!(begun.load(Ordering::Acquire), 64);
+    }
+
+    #[test]
+    fn a_job_that_panics_costs_its_answer_and_nothing_else() {
+        let mut pool = pool(1);
+        pool.ask(path(0), 3, |_| -> (usize, usize) {
+            panic!("this is meant to be")
+        });
+        pool.ask(path(1), 4, |_| (7, 0));
+        let failed = loop {
+            match pool.next(TURN, SILENCE * 100) {
+                Next::Failed(path) => break path,
+                Next::Answer(_) | Next::Hangs(..) => panic!("the first question is the older one"),
+                Next::Wait => {}
+            }
+        };
+        assert_eq!(failed, path(0));
+        assert_eq!(answer(&mut pool), Some(7), "by the same thread");
+        assert_eq!((pool.threads, pool.held), (1, 0));
+        assert!(pool.is_empty() && pool.shared.lock().running.is_empty());
     }
 
     #[test]
@@ -433,7 +479,7 @@ mod tests {
         let returned = loop {
             match pool.next(TURN, SILENCE) {
                 Next::Hangs(at, returned) => break (at, returned),
-                Next::Answer(_) => panic!("the first question is the older one"),
+                Next::Answer(_) | Next::Failed(_) => panic!("the first question is the older one"),
                 Next::Wait => {}
             }
         };

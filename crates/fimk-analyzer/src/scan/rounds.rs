@@ -209,6 +209,10 @@ impl Engine {
                     // What lies beside it must not keep the others too.
                     round.again.extend(round.pool.give_up());
                 }
+                Next::Failed(path) => {
+                    self.patience.say_failed(&path);
+                    self.stalled.add(&path);
+                }
                 Next::Wait => break,
             }
             busy = true;

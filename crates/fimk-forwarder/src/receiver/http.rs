@@ -6,7 +6,7 @@ use std::{
 };
 
 use fimk_core::{
-    config::{self, Format, HttpBody},
+    config::{self, HttpBody},
     render::harmless,
 };
 use flate2::{Compression, write::GzEncoder};
@@ -28,7 +28,6 @@ const ATTEMPTS: u32 = 5;
 /// See the module.
 pub struct Http {
     config: config::Http,
-    format: Format,
     timeout: Duration,
     /// Events that the server takes at once, after it said that it was given too much.
     most: usize,
@@ -44,12 +43,11 @@ struct Answer {
 }
 
 impl Http {
-    /// As configured; the records are of this format.
-    pub fn new(config: config::Http, format: Format, timeout: Duration) -> Self {
+    /// As configured.
+    pub fn new(config: config::Http, timeout: Duration) -> Self {
         Self {
             most: config.batch_events,
             config,
-            format,
             timeout,
             refused: None,
         }
@@ -71,9 +69,9 @@ impl Http {
 
     fn head(&self, length: usize) -> Result<String, String> {
         let config = &self.config;
-        let kind = match (config.body, self.format) {
-            (HttpBody::Array, _) => "application/json",
-            (HttpBody::Ndjson, _) => "application/x-ndjson",
+        let kind = match config.body {
+            HttpBody::Array => "application/json",
+            HttpBody::Ndjson => "application/x-ndjson",
         };
         let mut lines = vec![
             format!("POST {} HTTP/1.1", config.path),
@@ -343,7 +341,7 @@ mod tests {
     const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
     fn http(lines: &str, port: u16) -> Http {
-        Http::new(config(lines, port), Format::Json, Duration::from_secs(20))
+        Http::new(config(lines, port), Duration::from_secs(20))
     }
 
     fn records(count: usize) -> Vec<String> {

@@ -11,16 +11,12 @@ use std::{
 };
 
 use fimk_core::config::numbered;
-use nix::{
-    sys::stat::{Mode, umask},
-    unistd::geteuid,
-};
+use nix::unistd::geteuid;
 
 use super::Sink;
 
-/// Of a file that is made: a group may read it. The umask is set so that it may.
+/// Of a file that is made: a group may read it. The umask of `main` lets it.
 const MODE: u32 = 0o640;
-const UMASK: Mode = Mode::from_bits_truncate(0o027);
 
 /// What nobody but us may do with a file that is there already.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -43,9 +39,8 @@ struct Open {
 }
 
 impl Lines {
-    /// For all files of this process: those of the database lie where nobody else comes.
+    /// Nothing is opened yet.
     pub fn new(path: PathBuf, rotate_bytes: u64, rotate_keep: u32) -> Self {
-        umask(UMASK);
         Self {
             path,
             rotate_bytes,
@@ -188,6 +183,7 @@ mod tests {
     #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+    use nix::sys::stat::Mode;
     use tempfile::TempDir;
 
     use super::*;
