@@ -228,7 +228,7 @@ impl Engine {
             return Ok(Some(Examined::Unexplained));
         }
         if vanished(pending, seen.before, seen.after)
-            && self.why_it_is_gone_is_queued(path, pending)?
+            && self.why_it_is_gone_is_on_its_way(path, pending)?
         {
             return Ok(Some(Examined::OthersToCome));
         }

@@ -86,8 +86,8 @@ impl Engine {
         })
     }
 
-    /// Whether the event that says why a name is gone may still be told: of a removal, or of a directory above that moved.
-    pub(crate) fn why_it_is_gone_is_queued(
+    /// Whether what says why a name is gone may still come: of a removal, or of a directory above that moved.
+    pub(crate) fn why_it_is_gone_is_on_its_way(
         &mut self,
         path: &BytePath,
         pending: &Pending,
@@ -97,8 +97,16 @@ impl Engine {
         if pending.unexplained || pending.put_off >= WAITS_MAX || !is_unheard_of {
             return Ok(false);
         }
-        let fanotify = self.read_queue()?;
-        Ok(fanotify.is_some_and(|fanotify| !fanotify.has_told_all()))
+        Ok(match &self.eyes {
+            Eyes::Bpf(_) => !self.alone && !self.has_heard_all(),
+            Eyes::Fanotify(_) => self.read_queue()?.is_some_and(|it| !it.has_told_all()),
+            Eyes::Periodic => false,
+        })
+    }
+
+    /// Whether all that was recorded by now has come, and was looked at.
+    fn has_heard_all(&mut self) -> bool {
+        self.others.unanswered.is_none() && self.hears_all() && self.stash.is_empty()
     }
 
     /// Reads what waits in the queue of fanotify, if that is what serves.
@@ -168,13 +176,18 @@ impl Engine {
     /// Makes sure that everything has come that was recorded until it was read; false if the loader does not answer. What
     /// changed long enough ago is known to have come, so that a flood costs few questions.
     fn has_heard_of(&mut self, after: &Snapshot) -> bool {
-        let (asked, deadline) = (clock::of_files(), Instant::now() + HEARD_WITHIN);
         let latest = after.attributes.ctime.0.saturating_add(TICK_NS);
         // An answer of a time that is still to come is of a clock that was set back since: it says nothing.
-        let heard = self.others.heard.filter(|heard| *heard <= asked);
-        if heard.is_some_and(|heard| latest < heard.0) {
-            return true;
-        }
+        let heard = self
+            .others
+            .heard
+            .filter(|heard| *heard <= clock::of_files());
+        heard.is_some_and(|heard| latest < heard.0) || self.hears_all()
+    }
+
+    /// Has the loader say that all has come that was recorded until now; false if it does not answer.
+    fn hears_all(&mut self) -> bool {
+        let (asked, deadline) = (clock::of_files(), Instant::now() + HEARD_WITHIN);
         // A channel that ended or failed is met again by whoever reads it next: what is examined here is not lost for it.
         let Ok(cookie) = self.channel.sync() else {
             self.others.unanswered = Some(0);
