@@ -267,8 +267,8 @@ pub struct Settle {
     waiting: BTreeMap<BytePath, (Instant, Pending)>,
     by_time: BTreeSet<(Instant, BytePath)>,
     by_id: BTreeSet<(u64, BytePath)>,
-    /// Those of what stood under other names. Only [`Self::put`] and its like bring any.
-    moved: BTreeSet<BytePath>,
+    /// Where what stood under a name waits: of thousands that moved, each is looked for. Only [`Self::put`] and its like bring any.
+    left: BTreeMap<BytePath, BTreeSet<BytePath>>,
     busy: Busy,
     next_id: u64,
 }
@@ -281,7 +281,7 @@ impl Settle {
             waiting: BTreeMap::new(),
             by_time: BTreeSet::new(),
             by_id: BTreeSet::new(),
-            moved: BTreeSet::new(),
+            left: BTreeMap::new(),
             busy: Busy::default(),
             next_id: 1,
         }
@@ -331,7 +331,14 @@ impl Settle {
         let (when, pending) = self.waiting.remove(path)?;
         self.by_time.remove(&(when, path.clone()));
         self.by_id.remove(&(pending.id, path.clone()));
-        self.moved.remove(path);
+        for former in &pending.former {
+            if let Some(places) = self.left.get_mut(former) {
+                places.remove(path);
+                if places.is_empty() {
+                    self.left.remove(former);
+                }
+            }
+        }
         Some(pending)
     }
 
@@ -352,8 +359,9 @@ impl Settle {
         };
         self.by_time.insert((when, path.clone()));
         self.by_id.insert((pending.id, path.clone()));
-        if !pending.former.is_empty() {
-            self.moved.insert(path.clone());
+        for former in &pending.former {
+            let places = self.left.entry(former.clone()).or_default();
+            places.insert(path.clone());
         }
         self.waiting.insert(path, (when, pending));
     }
@@ -385,23 +393,20 @@ impl Settle {
         &self,
         path: &BytePath,
     ) -> impl Iterator<Item = (&BytePath, Option<&Record>)> {
-        let moved = self.of_moved();
-        let left = moved.filter(|(_, pending)| pending.former.contains(path));
-        left.map(|(at, pending)| (at, pending.base.as_ref()))
+        let places = self.left.get(path).into_iter().flatten();
+        let waiting = places.filter_map(|at| self.waiting.get_key_value(at));
+        waiting.map(|(at, (_, pending))| (at, pending.base.as_ref()))
     }
 
     /// Those names below this one of which the records wait under other names.
     pub fn left_below(&self, path: &BytePath) -> HashSet<BytePath> {
-        let former = self.of_moved().flat_map(|(_, pending)| &pending.former);
-        former.filter(|it| it.is_in(path)).cloned().collect()
-    }
-
-    fn of_moved(&self) -> impl Iterator<Item = (&BytePath, &Pending)> {
-        let waiting = self
-            .moved
-            .iter()
-            .filter_map(|path| self.waiting.get_key_value(path));
-        waiting.map(|(path, (_, pending))| (path, pending))
+        let from = path.join(b"");
+        let below = self
+            .left
+            .range((Bound::Excluded(&from), Bound::Unbounded))
+            .map(|(former, _)| former);
+        let below = below.take_while(|it| it.bytes().starts_with(from.bytes()));
+        below.cloned().collect()
     }
 
     /// Whether the last that waits about a path says that nothing stands there.
